@@ -1,0 +1,181 @@
+//! Where events come from: objects in S3 or in a local directory.
+//!
+//! An [`Archive`] lists and fetches; that is all it knows. What lies in an object is the decoder's
+//! business. The list of one run is frozen in a [`manifest`], and what is fetched is pinned to it: an
+//! object that has changed since is an error, not a surprise.
+
+pub mod window;
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Read};
+use std::pin::Pin;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::record::ByteCount;
+
+/// A future that can be sent between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Which archive, in a form that tells one from any other; part of each segment's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ArchiveLocation {
+    /// A bucket and a prefix.
+    S3 {
+        /// The endpoint, where it is not AWS'.
+        endpoint: Option<String>,
+        /// The bucket.
+        bucket: String,
+        /// The prefix, possibly empty.
+        prefix: String,
+    },
+    /// A directory, absolute, links resolved.
+    Directory {
+        /// Its path.
+        path: String,
+    },
+}
+
+/// One object of the archive, as it was listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectEntry {
+    /// Its key in the bucket, or its path below the directory with `/` between the parts.
+    pub key: String,
+    /// Its size as stored.
+    pub size: ByteCount,
+    /// S3's ETag, opaque. A local file has its time of modification in nanoseconds instead.
+    pub etag: String,
+    /// S3's version, where the bucket has versions and the listing tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// The time in its name: for Firehose, about the arrival of its oldest record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+}
+
+/// What a listing found.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The objects inside the window, in no particular order.
+    pub objects: Vec<ObjectEntry>,
+    /// Objects that hold no events by their name (folder markers, `_SUCCESS`, hidden files), and were left out.
+    pub skipped: u64,
+    /// Objects outside the window that were seen and left out.
+    pub outside: u64,
+}
+
+/// The bytes of one object, whole and as stored.
+#[derive(Debug)]
+pub struct ObjectBody {
+    /// S3's Content-Encoding: a hint only.
+    pub content_encoding: Option<String>,
+    /// The bytes.
+    pub bytes: BodyBytes,
+}
+
+/// Where an object's bytes wait for the decoder.
+#[derive(Debug)]
+pub enum BodyBytes {
+    /// In memory, in the pieces in which they came.
+    Memory(Vec<Bytes>),
+    /// In a file, read from its start: a local object, or a spilled download without a name.
+    File(File),
+}
+
+impl ObjectBody {
+    /// The bytes from the start. Blocks: not for async threads.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn reader(self) -> io::Result<Box<dyn Read + Send>> {
+        todo!()
+    }
+}
+
+/// Why a listing or a fetch failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// No such bucket or directory.
+    #[error("{what} does not exist")]
+    NoSuchArchive {
+        /// The bucket or the directory.
+        what: String,
+    },
+    /// Credentials are missing or refused, or the bucket lies elsewhere: nothing here will work.
+    #[error("{what}: {message}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// The service's code and words.
+        message: String,
+    },
+    /// This one object cannot be had, now and later: it goes to quarantine with this reason.
+    #[error("{reason}")]
+    Defect {
+        /// One of the quarantine's reasons: `changed`, `deleted`, `archived`, `denied`, `checksum`.
+        reason: DefectReason,
+        /// The service's code and words.
+        message: String,
+    },
+    /// The service is in trouble; every retry was used.
+    #[error("{what}: {message}")]
+    Unavailable {
+        /// What was asked for.
+        what: String,
+        /// The service's code and words.
+        message: String,
+    },
+    /// Our own disk.
+    #[error("cannot read or spill an object")]
+    Io(#[from] io::Error),
+}
+
+/// Why an object cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DefectReason {
+    /// It is not what was listed.
+    Changed,
+    /// It is gone.
+    Deleted,
+    /// It lies in Glacier and must be restored first.
+    Archived,
+    /// Reading this one object is forbidden.
+    Denied,
+    /// What arrived is not what was stored, again and again.
+    Checksum,
+}
+
+impl std::fmt::Display for DefectReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Changed => "changed",
+            Self::Deleted => "deleted",
+            Self::Archived => "archived",
+            Self::Denied => "denied",
+            Self::Checksum => "checksum",
+        })
+    }
+}
+
+/// A source of objects.
+pub trait Archive: Send + Sync {
+    /// Which archive it is.
+    fn location(&self) -> &ArchiveLocation;
+
+    /// Lists what lies inside `window`.
+    fn list<'a>(&'a self, window: &'a window::ObjectWindow) -> BoxFuture<'a, Result<Listing, ArchiveError>>;
+
+    /// Fetches one object whole, pinned to what was listed. Retries inside; gives up with a reason.
+    fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>>;
+
+    /// Requests for objects (GET and HEAD) made so far; a directory makes none.
+    fn object_requests(&self) -> u64;
+}

@@ -1,0 +1,82 @@
+//! How a command ends when it cannot end well: one sentence, its causes, an exit code.
+//!
+//! Stages have typed errors of their own; here they meet the four ways a command can fail. A cause is
+//! kept as `source` and printed once, by `main`.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What the process tells its caller. The numbers are part of the interface and never change meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done and clean.
+    Done = 0,
+    /// Done, but the proof found differences or the order was violated.
+    Differs = 1,
+    /// The command line is wrong, as can be told without asking a service.
+    Usage = 2,
+    /// Done, with records or objects in quarantine.
+    Quarantine = 3,
+    /// Incomplete; `respool resume` goes on.
+    Incomplete = 4,
+    /// Refused by a service, or by us for safety.
+    Refused = 5,
+    /// A defect of respool itself; the run can be resumed.
+    Internal = 70,
+}
+
+/// A command's failure: its kind, a sentence for the user, and the cause.
+#[derive(Debug)]
+pub struct Error {
+    code: ExitCode,
+    sentence: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure that ends the process with `code`; `sentence` is printed to the user as it stands.
+    pub fn new(code: ExitCode, sentence: impl Into<String>) -> Self {
+        Self { code, sentence: sentence.into(), source: None }
+    }
+
+    /// The command line is wrong.
+    pub fn usage(sentence: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, sentence)
+    }
+
+    /// A service, or our own caution, says no.
+    pub fn refused(sentence: impl Into<String>) -> Self {
+        Self::new(ExitCode::Refused, sentence)
+    }
+
+    /// The run stopped and can be resumed.
+    pub fn incomplete(sentence: impl Into<String>) -> Self {
+        Self::new(ExitCode::Incomplete, sentence)
+    }
+
+    /// Adds what caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// How the process ends.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        self.code
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

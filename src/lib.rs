@@ -1,0 +1,20 @@
+//! respool replays archived events into a stream.
+//!
+//! ```text
+//!  archive ──list──► Manifest ──fetch──► object bytes ──decode──► records ──publish──► Segment (cache, mmap)
+//!                                                                                         │
+//!                                                                             route: key ► hash ► lane
+//!                                                                                         ▼
+//!  stream ◄──PutRecords── Batch ◄── Lane (one per hash-key range) ◄── two TokenBuckets per shard
+//!     │                                                                                   ▲
+//!     └──per-entry outcomes──► Engine ──► Checkpoint ──► Report            (rate feedback)┘
+//! ```
+//!
+//! The modules read in that order.
+
+pub mod error;
+pub mod limits;
+pub mod record;
+
+pub mod archive;
+pub mod stream;
