@@ -17,4 +17,6 @@ pub mod limits;
 pub mod record;
 
 pub mod archive;
+pub mod route;
 pub mod stream;
+pub mod write;

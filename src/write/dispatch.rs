@@ -1,0 +1,343 @@
+//! When a lane sends, and how much.
+//!
+//! A lane gathers almost a burst's worth of records before it sends; the rest of its bucket is there to
+//! catch late timers. It sends less only when nothing of it is in flight, or when it has gathered for as
+//! long as the tokens would have taken. Lanes stand on an agenda with the time at which
+//! they want to be looked at, so an event costs the lanes that it concerns and no others.
+//!
+//! Progress is made durable on the side: at most one checkpoint is under way, the next follows when
+//! something has changed and the interval has passed, or at once when a lane has nothing left that it is
+//! permitted to send.
+
+use std::time::Duration;
+
+use super::checkpoint::Checkpoint;
+use super::engine::{Command, End, Engine, Request, RequestId, StopReason};
+use super::lane::{Lane, Pending};
+use super::rate::Load;
+use super::stats::Brake;
+use crate::limits::BATCH_ENTRIES_MAX;
+use crate::route::Routed;
+
+/// A lane gathers records for this long …
+const GATHER_MIN: Duration = Duration::from_millis(25);
+/// … or this part of a round trip, so that the requests in flight carry the full rate with room to spare …
+const GATHER_PER_ROUND_TRIP: f64 = 0.3;
+/// … but never longer than this.
+const GATHER_MAX: Duration = Duration::from_millis(175);
+/// A bucket holds this much more than what is gathered: so late may a timer be, and nothing is lost.
+const SLACK: Duration = Duration::from_millis(25);
+/// What a bucket holds as long as the round trip is not known.
+pub const BURST_MAX: Duration = GATHER_MAX.saturating_add(SLACK);
+/// Requests of one lane in flight.
+const IN_FLIGHT_MAX: u32 = 4;
+/// Progress is made durable this often while there is any.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(150);
+/// When a lane waits for a permit, this often.
+const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// A checkpoint that takes longer than this stops the sending.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
+/// The permit covers what a lane can send in this time.
+const PERMIT: Duration = Duration::from_millis(500);
+/// No permit covers more records than this, whatever the rate.
+const PERMIT_RECORDS_MAX: f64 = 65_536.0;
+/// Nor fewer, however slow.
+const PERMIT_RECORDS_MIN: f64 = 64.0;
+
+#[expect(clippy::cast_precision_loss, reason = "500 fits into an f64")]
+const BATCH_ENTRIES: f64 = BATCH_ENTRIES_MAX as f64;
+
+/// How far progress has been made durable.
+#[derive(Debug)]
+pub struct Progress {
+    sequence: u64,
+    changed: bool,
+    wanted_at_once: bool,
+    under_way: Option<(Box<Checkpoint>, Duration)>,
+    last: Option<Duration>,
+    /// The store has failed: no progress can be claimed any more.
+    broken: bool,
+    ended: bool,
+}
+
+impl Progress {
+    /// The checkpoint `sequence` is durable.
+    pub fn new(sequence: u64) -> Self {
+        Self {
+            sequence,
+            changed: false,
+            wanted_at_once: false,
+            under_way: None,
+            last: None,
+            broken: false,
+            ended: false,
+        }
+    }
+
+    /// Something has happened that the last checkpoint does not know.
+    pub fn changed(&mut self) {
+        self.changed = true;
+    }
+
+    fn is_late(&self, now: Duration) -> bool {
+        self.under_way.as_ref().is_some_and(|&(_, since)| now - since > CHECKPOINT_PATIENCE)
+    }
+
+    /// When the next checkpoint may start; `None` while one is under way or nothing has changed.
+    fn due(&self) -> Option<Duration> {
+        if self.under_way.is_some() || self.broken || !self.changed {
+            return None;
+        }
+        let interval = if self.wanted_at_once { CHECKPOINT_INTERVAL_MIN } else { CHECKPOINT_INTERVAL };
+        Some(self.last.map_or(Duration::ZERO, |last| last + interval))
+    }
+}
+
+/// What a lane may do now.
+enum Step {
+    Send { room: Load },
+    Wait { until: Duration, brake: Brake },
+    Sleep { brake: Brake },
+}
+
+impl Engine {
+    /// When [`Event::Tick`](super::Event::Tick) is wanted next, if nothing else happens.
+    pub fn next_wake(&self) -> Option<Duration> {
+        let lanes = self.agenda.first().map(|&(due, ..)| due);
+        let stop = self.stop.as_ref().map(|&(_, patience)| patience).filter(|_| !self.requests.is_empty());
+        [lanes, self.progress.due(), stop].into_iter().flatten().min()
+    }
+
+    /// Does whatever is due.
+    pub(super) fn drive(&mut self, now: Duration, commands: &mut Vec<Command>) {
+        while let Some(&(due, turn, lane)) = self.agenda.first() {
+            if due > now {
+                break;
+            }
+            self.agenda.remove(&(due, turn, lane));
+            self.due[lane] = None;
+            self.dispatch(lane, now, commands);
+        }
+        self.abandon_if_stopped(now);
+        self.checkpoint_if_due(now, commands);
+        self.end_if_over(commands);
+    }
+
+    /// The lane wants to be looked at, at `due`.
+    pub(super) fn schedule(&mut self, lane: usize, due: Duration) {
+        if let Some((before, turn)) = self.due[lane] {
+            self.agenda.remove(&(before, turn, lane));
+        }
+        self.turn += 1;
+        self.due[lane] = Some((due, self.turn));
+        self.agenda.insert((due, self.turn, lane));
+    }
+
+    pub(super) fn schedule_all(&mut self, now: Duration) {
+        for lane in 0..self.lanes.len() {
+            self.schedule(lane, now);
+        }
+    }
+
+    fn dispatch(&mut self, index: usize, now: Duration, commands: &mut Vec<Command>) {
+        loop {
+            match self.next_step(index, now) {
+                Step::Send { room } => {
+                    let lane = &mut self.lanes[index];
+                    let batch = match lane.suspects.pop_front() {
+                        Some(suspects) => suspects,
+                        None => lane.take_batch(room),
+                    };
+                    self.send(index, batch, now, commands);
+                }
+                Step::Wait { until, brake } => {
+                    self.times[index].wait_for(brake, now);
+                    return self.schedule(index, until);
+                }
+                Step::Sleep { brake } => return self.times[index].wait_for(brake, now),
+            }
+        }
+    }
+
+    fn next_step(&mut self, index: usize, now: Duration) -> Step {
+        let lane = &mut self.lanes[index];
+        if self.stop.is_some() || !lane.has_work() {
+            return Step::Sleep { brake: Brake::Input };
+        }
+        if self.progress.is_late(now) {
+            // Its arrival wakes all lanes.
+            return Step::Sleep { brake: Brake::Checkpoint };
+        }
+        if lane.in_flight >= IN_FLIGHT_MAX {
+            return Step::Sleep { brake: Brake::RoundTrip };
+        }
+        if lane.paused_until > now {
+            return Step::Wait { until: lane.paused_until, brake: Brake::Failure };
+        }
+        let rate = &mut self.shards[lane.shard].rate;
+        let capacity = rate.capacity();
+        let gathering = rate.burst() - SLACK;
+        let part = gathering.div_duration_f64(rate.burst());
+        let goal = Load { records: capacity.records * part, bytes: capacity.bytes * part };
+        let window = whole(capacity.records).min(BATCH_ENTRIES_MAX);
+        let (load, reached) = match lane.suspects.front() {
+            Some(suspects) => (suspects.iter().fold(Load::default(), add), true),
+            None => {
+                lane.look_ahead(window);
+                if lane.permit_ends_within(window) {
+                    self.progress.wanted_at_once = true;
+                    self.progress.changed = true;
+                }
+                gather(lane, goal)
+            }
+        };
+        if load.records < 1.0 {
+            let brake = if lane.lacks_permit() { Brake::Checkpoint } else { Brake::Order };
+            return Step::Sleep { brake };
+        }
+        let shard_at = rate.affordable_at(load, now);
+        let run_at = self.run_rate.affordable_at(load, now);
+        if shard_at.max(run_at) > now {
+            let brake = if run_at > shard_at { Brake::RunRate } else { Brake::Shard };
+            return Step::Wait { until: shard_at.max(run_at), brake };
+        }
+        let linger = lane.departed_at + gathering;
+        if !reached && lane.in_flight > 0 && now < linger {
+            let brake = if lane.held_records() > 0 { Brake::Order } else { Brake::Shard };
+            return Step::Wait { until: linger, brake };
+        }
+        let (shard, run) = (rate.balance(now), self.run_rate.balance(now));
+        let room = Load { records: shard.records.min(run.records), bytes: shard.bytes.min(run.bytes) };
+        Step::Send { room }
+    }
+
+    fn send(&mut self, index: usize, batch: Vec<Pending>, now: Duration, commands: &mut Vec<Command>) {
+        let load = batch.iter().fold(Load::default(), add);
+        let lane = &mut self.lanes[index];
+        lane.in_flight += 1;
+        lane.departed_at = now;
+        let shard = &mut self.shards[lane.shard];
+        shard.rate.pay(load, now);
+        shard.sent += batch.len() as u64;
+        self.run_rate.pay(load, now);
+        self.totals.entries_sent += batch.len() as u64;
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        let records: Vec<Routed> = batch.iter().map(|pending| pending.record).collect();
+        let floor = lane.highest.clone();
+        self.requests.insert(request, Request { lane: index, entries: batch, departed_at: now, floor });
+        commands.push(Command::Put { request, records });
+    }
+
+    /// Long round trips need larger bursts, or four requests could not carry the full rate.
+    pub(super) fn measure_round_trip(&mut self, request: &Request, now: Duration) {
+        let shard = &mut self.shards[self.lanes[request.lane].shard];
+        let sample = now.saturating_sub(request.departed_at);
+        shard.round_trip =
+            if shard.round_trip.is_zero() { sample } else { (shard.round_trip * 7 + sample) / 8 };
+        let gathering = shard.round_trip.mul_f64(GATHER_PER_ROUND_TRIP).clamp(GATHER_MIN, GATHER_MAX);
+        let burst = gathering + SLACK;
+        if burst.abs_diff(shard.rate.burst()) > shard.rate.burst() / 5 {
+            shard.rate.set_burst(burst, now);
+        }
+    }
+
+    fn checkpoint_if_due(&mut self, now: Duration, commands: &mut Vec<Command>) {
+        let Some(due) = self.progress.due() else { return };
+        if due > now && !self.is_quiet() {
+            return;
+        }
+        self.progress.sequence += 1;
+        self.progress.changed = false;
+        self.progress.wanted_at_once = false;
+        self.progress.last = Some(now);
+        let checkpoint = Box::new(self.checkpoint());
+        self.progress.under_way = Some((checkpoint.clone(), now));
+        commands.push(Command::Checkpoint(checkpoint));
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        let allowance = self.config.shard_rate.records * PERMIT.as_secs_f64();
+        let allowance = whole(allowance.clamp(PERMIT_RECORDS_MIN, PERMIT_RECORDS_MAX));
+        let lane = |lane: &Lane| lane.position(self.frontier, allowance);
+        let (settled_objects, open_objects) = self.objects.snapshot();
+        Checkpoint {
+            sequence: self.progress.sequence,
+            frontier: self.frontier.max(self.inherited_frontier),
+            lanes: self.lanes.iter().map(lane).collect(),
+            settled_objects,
+            open_objects,
+            totals: self.totals,
+        }
+    }
+
+    pub(super) fn checkpoint_durable(&mut self, sequence: u64, now: Duration) {
+        let Some((checkpoint, _)) = self.progress.under_way.take_if(|(c, _)| c.sequence == sequence) else {
+            return;
+        };
+        for (lane, durable) in self.lanes.iter_mut().zip(&checkpoint.lanes) {
+            lane.grant(durable.permit);
+        }
+        for lane in 0..self.lanes.len() {
+            if self.due[lane].is_none() && self.lanes[lane].has_work() {
+                self.schedule(lane, now);
+            }
+        }
+    }
+
+    /// Nothing more can be made durable: what is in flight is still answered, but progress ends here.
+    pub(super) fn checkpoint_failed(&mut self, message: String, now: Duration) {
+        self.progress.broken = true;
+        self.progress.under_way = None;
+        self.stop_for(StopReason::Failed(message), now);
+    }
+
+    /// After the patience of a stop, requests without an answer are left to the next process.
+    fn abandon_if_stopped(&mut self, now: Duration) {
+        if self.stop.as_ref().is_some_and(|&(_, patience)| now >= patience) {
+            self.requests.clear();
+        }
+    }
+
+    /// Whether nothing is left to do but to note it.
+    fn is_quiet(&self) -> bool {
+        let stopped = self.stop.is_some();
+        (stopped || (self.input_ended && self.unsettled == 0)) && self.requests.is_empty()
+    }
+
+    fn end_if_over(&mut self, commands: &mut Vec<Command>) {
+        let progress = &mut self.progress;
+        let noted = progress.broken || !(progress.changed || progress.under_way.is_some());
+        if progress.ended || !noted || !self.is_quiet() {
+            return;
+        }
+        self.progress.ended = true;
+        commands.push(Command::Ended(match &self.stop {
+            Some((reason, _)) => End::Stopped(reason.clone()),
+            None => End::Done,
+        }));
+    }
+}
+
+fn add(load: Load, pending: &Pending) -> Load {
+    Load { records: load.records + 1.0, bytes: load.bytes + f64::from(pending.record.cost) }
+}
+
+/// The first ready records that reach `goal`, and whether there are that many.
+fn gather(lane: &Lane, goal: Load) -> (Load, bool) {
+    let mut load = Load::default();
+    let reached = |load: Load| load.records >= goal.records || load.bytes >= goal.bytes;
+    for pending in lane.ready().take(BATCH_ENTRIES_MAX) {
+        if reached(load) {
+            break;
+        }
+        load = add(load, pending);
+    }
+    (load, reached(load) || load.records >= BATCH_ENTRIES)
+}
+
+/// Rounded up, at least one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before the cast")]
+fn whole(count: f64) -> usize {
+    count.ceil().clamp(1.0, 1e9) as usize
+}

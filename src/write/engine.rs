@@ -1,0 +1,559 @@
+//! The engine: what arrives, what is known, what to do next.
+//!
+//! [`Engine::handle`] takes one event and appends the commands that follow from it. The way of a record:
+//! `Event::Input` puts it into its lane; a dispatch (see `dispatch.rs`) takes it into a
+//! `Command::Put`; `Event::Answered` settles it or gives it back to its lane. Progress leaves as
+//! `Command::Checkpoint`, preceded by everything that must be durable before it.
+//!
+//! What it promises: no record is dropped without a `SetAside`, no position passes a record that is not
+//! settled, and no record is sent that the last durable checkpoint does not permit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, Totals};
+use super::dispatch::{BURST_MAX, Progress};
+use super::lane::{Doubt, Lane, Order, Pending};
+use super::objects::{Objects, Settled};
+use super::rate::{Load, RateControl, ShardRate};
+use super::stats::{EngineStats, LaneTimes, ShardStats};
+use crate::record::{HashKey, Ordinal, SequenceNumber, ShardId};
+use crate::route::shard_map::ShardMap;
+use crate::route::{Routed, RoutedChunk, SetAside, SetAsideReason};
+use crate::stream::{CallError, CallErrorClass, Outcome, ShardDescription, UnknownCause};
+
+/// Objects of which only some records are settled; more are not read in, so that a checkpoint stays small.
+const OPEN_OBJECTS_MAX: usize = 4_096;
+/// How long a stop waits for requests in flight.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the service may be away before the run ends, to be resumed.
+const SERVICE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// A throttled lane pauses for 20 to 50 ms.
+const THROTTLE_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(50));
+/// A lane whose call failed pauses up to this, doubled with each further failure …
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+/// … up to this.
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What the engine is told once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineConfig {
+    /// Which records may pass which.
+    pub order: Order,
+    /// What each shard may be sent.
+    pub shard_rate: ShardRate,
+    /// What the whole run may send.
+    pub run_rate: ShardRate,
+    /// Records that may wait or be in flight.
+    pub window_records: usize,
+    /// For the jitter of pauses; the same seed and events give the same commands.
+    pub seed: u64,
+}
+
+/// Names one PutRecords call of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What the engine is told as it happens.
+#[derive(Debug)]
+pub enum Event {
+    /// Records were routed, in the order of their ordinals.
+    Input(RoutedChunk),
+    /// This object has nothing to send: a former process settled it.
+    ObjectSettledBefore(u32),
+    /// This object was set aside whole.
+    ObjectQuarantined(u32),
+    /// There is no more input.
+    InputEnded,
+    /// The request has left.
+    Departed(RequestId),
+    /// The request has ended.
+    Answered(RequestId, Result<Vec<Outcome>, CallError>),
+    /// The checkpoint with this sequence is durable.
+    CheckpointDurable(u64),
+    /// No checkpoint can be made durable any more.
+    CheckpointFailed(String),
+    /// Come to an end: finish what is in flight, then a last checkpoint.
+    Stop(StopReason),
+    /// Time has passed.
+    Tick,
+}
+
+/// What the engine wants done.
+#[derive(Debug)]
+pub enum Command {
+    /// Send these records in one call.
+    Put {
+        /// To be named in the events about it.
+        request: RequestId,
+        /// The records, each once.
+        records: Vec<Routed>,
+    },
+    /// Write these into the quarantine before the next checkpoint.
+    SetAside(Vec<SetAside>),
+    /// Every record of this object is settled: note it before the next checkpoint, then its segment is
+    /// not needed any more.
+    ObjectSettled(u32, ObjectLedger),
+    /// Make this durable, then say so.
+    Checkpoint(Box<Checkpoint>),
+    /// All is said.
+    Ended(End),
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Everything is settled.
+    Done,
+    /// Something is left; a resume goes on.
+    Stopped(StopReason),
+}
+
+/// Why a run stops early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReason {
+    /// The user said so.
+    Interrupted,
+    /// The service says that it will never work: access, no such stream.
+    Refused(String),
+    /// The service could not be had for too long.
+    ServiceAway(String),
+    /// Our own side cannot go on: disk, archive.
+    Failed(String),
+}
+
+pub(super) struct Shard {
+    pub(super) id: ShardId,
+    pub(super) rate: RateControl,
+    pub(super) round_trip: Duration,
+    pub(super) acked: (u64, u64),
+    pub(super) sent: u64,
+    pub(super) throttled: u64,
+}
+
+pub(super) struct Request {
+    pub(super) lane: usize,
+    pub(super) entries: Vec<Pending>,
+    pub(super) departed_at: Duration,
+    /// The highest numbers acked on the lane before the request left.
+    pub(super) floor: BTreeMap<ShardId, SequenceNumber>,
+}
+
+/// The state machine.
+pub struct Engine {
+    pub(super) config: EngineConfig,
+    pub(super) map: ShardMap,
+    pub(super) shards: Vec<Shard>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) times: Vec<LaneTimes>,
+    pub(super) run_rate: RateControl,
+    pub(super) requests: BTreeMap<RequestId, Request>,
+    pub(super) next_request: u64,
+    /// When which lane wants to be looked at. The count in the middle makes equals take turns.
+    pub(super) agenda: BTreeSet<(Duration, u64, usize)>,
+    pub(super) due: Vec<Option<(Duration, u64)>>,
+    pub(super) turn: u64,
+    pub(super) frontier: Ordinal,
+    pub(super) inherited_frontier: Ordinal,
+    pub(super) objects: Objects,
+    pub(super) totals: Totals,
+    doubts: BTreeMap<Doubt, u64>,
+    pub(super) unsettled: usize,
+    pub(super) input_ended: bool,
+    pub(super) stop: Option<(StopReason, Duration)>,
+    pub(super) progress: Progress,
+    away_since: Option<Duration>,
+    random: u64,
+}
+
+impl Engine {
+    /// An engine that goes on from `checkpoint` (or from [`Checkpoint::start`]) on the shards of `map`.
+    /// The checkpoint is durable already.
+    pub fn new(config: EngineConfig, map: ShardMap, checkpoint: &Checkpoint, now: Duration) -> Self {
+        let ranges: Vec<_> = map.shards().iter().map(|shard| shard.range).collect();
+        let inherited = checkpoint.cut(&ranges);
+        let lane = |position: LanePosition| {
+            let shard = map.shard_of(position.range.first);
+            Lane::new(position, shard, config.order)
+        };
+        let mut lanes: Vec<Lane> = inherited.lanes.into_iter().map(lane).collect();
+        lanes.sort_by_key(|lane| lane.range.first);
+        let restart_at = Ordinal::new(checkpoint.restart_at().object(), 0);
+        let shard = |shard: &ShardDescription| Shard {
+            id: shard.id.clone(),
+            rate: RateControl::new(config.shard_rate, BURST_MAX, now),
+            round_trip: Duration::ZERO,
+            acked: (0, 0),
+            sent: 0,
+            throttled: 0,
+        };
+        Self {
+            shards: map.shards().iter().map(shard).collect(),
+            times: vec![LaneTimes::default(); lanes.len()],
+            due: vec![None; lanes.len()],
+            lanes,
+            run_rate: RateControl::new(config.run_rate, BURST_MAX, now),
+            requests: BTreeMap::new(),
+            next_request: 0,
+            agenda: BTreeSet::new(),
+            turn: 0,
+            frontier: restart_at,
+            inherited_frontier: checkpoint.frontier,
+            objects: Objects::new(checkpoint),
+            totals: checkpoint.totals,
+            doubts: BTreeMap::new(),
+            unsettled: 0,
+            input_ended: false,
+            stop: None,
+            progress: Progress::new(checkpoint.sequence),
+            away_since: None,
+            random: config.seed,
+            map,
+            config,
+        }
+    }
+
+    /// The first object that the input has to bring.
+    pub fn restart_object(&self) -> u32 {
+        self.frontier.object()
+    }
+
+    /// How many more records may be brought now.
+    pub fn room(&self) -> usize {
+        if self.objects.open_count() > OPEN_OBJECTS_MAX || self.stop.is_some() {
+            return 0;
+        }
+        self.config.window_records.saturating_sub(self.unsettled)
+    }
+
+    /// Takes one event at `now` and appends what follows from it. Time must not run backwards.
+    pub fn handle(&mut self, now: Duration, event: Event, commands: &mut Vec<Command>) {
+        match event {
+            Event::Input(chunk) => self.input(chunk, now, commands),
+            Event::ObjectSettledBefore(object) => self.frontier = Ordinal::new(object + 1, 0),
+            Event::ObjectQuarantined(object) => self.object_quarantined(object),
+            Event::InputEnded => {
+                self.input_ended = true;
+                self.schedule_all(now);
+            }
+            Event::Departed(request) => self.departed(request, now),
+            Event::Answered(request, result) => self.answered(request, result, now, commands),
+            Event::CheckpointDurable(sequence) => self.checkpoint_durable(sequence, now),
+            Event::CheckpointFailed(message) => self.checkpoint_failed(message, now),
+            Event::Stop(reason) => self.stop_for(reason, now),
+            Event::Tick => {}
+        }
+        self.drive(now, commands);
+    }
+
+    /// What was counted up to `now`.
+    pub fn stats(&mut self, now: Duration) -> EngineStats {
+        for lane in 0..self.lanes.len() {
+            self.times[lane].bring_to(now);
+        }
+        let mut times = LaneTimes::default();
+        self.times.iter().for_each(|lane| times.add(lane));
+        let shard_stats = |(index, shard): (usize, &Shard)| {
+            let mut times = LaneTimes::default();
+            // Lanes of one shard wait side by side; the busiest of them stands for the shard.
+            let of_shard = self.lanes.iter().zip(&self.times).filter(|(lane, _)| lane.shard == index);
+            if let Some((_, busiest)) = of_shard.max_by_key(|(_, times)| times.with_work()) {
+                times.add(busiest);
+            }
+            ShardStats {
+                shard: shard.id.clone(),
+                records: shard.acked.0,
+                bytes: shard.acked.1,
+                sent: shard.sent,
+                throttled: shard.throttled,
+                limit: self.config.shard_rate,
+                times,
+            }
+        };
+        EngineStats {
+            totals: self.totals,
+            unsettled: self.unsettled,
+            requests_in_flight: self.requests.len(),
+            shards: self.shards.iter().enumerate().map(shard_stats).collect(),
+            doubts: self.doubts.clone(),
+            times,
+        }
+    }
+
+    fn input(&mut self, chunk: RoutedChunk, now: Duration, commands: &mut Vec<Command>) {
+        for record in chunk.records {
+            self.objects.routed(record.ordinal.object());
+            let lane = self.lane_of(record.hash);
+            if self.lanes[lane].push(record) {
+                self.unsettled += 1;
+                if self.due[lane].is_none() {
+                    self.schedule(lane, now);
+                }
+            }
+        }
+        let mut set_aside = chunk.set_aside;
+        for aside in &set_aside {
+            self.objects.routed(aside.ordinal.object());
+        }
+        set_aside.retain(|aside| aside.ordinal >= self.inherited_frontier);
+        self.note_set_aside(set_aside, commands);
+        let (before, after) = (self.frontier.object(), chunk.end.object());
+        self.frontier = self.frontier.max(chunk.end);
+        for settled in self.objects.complete(before, after) {
+            self.object_settled(settled, commands);
+        }
+        self.progress.changed();
+    }
+
+    fn lane_of(&self, hash: HashKey) -> usize {
+        self.lanes.partition_point(|lane| lane.range.last < hash)
+    }
+
+    fn object_quarantined(&mut self, object: u32) {
+        self.frontier = Ordinal::new(object + 1, 0);
+        self.totals.objects_quarantined += 1;
+        self.objects.quarantined_whole(object);
+        self.progress.changed();
+    }
+
+    fn object_settled(&mut self, (object, ledger): Settled, commands: &mut Vec<Command>) {
+        self.totals.objects_settled += 1;
+        commands.push(Command::ObjectSettled(object, ledger));
+    }
+
+    /// Counts records that were set aside and has them written, before their objects are said to be settled.
+    fn note_set_aside(&mut self, set_aside: Vec<SetAside>, commands: &mut Vec<Command>) {
+        if set_aside.is_empty() {
+            return;
+        }
+        self.totals.quarantined += set_aside.len() as u64;
+        let objects = set_aside.iter().map(|aside| aside.ordinal.object());
+        let settled: Vec<Settled> = objects.filter_map(|object| self.objects.quarantined(object)).collect();
+        commands.push(Command::SetAside(set_aside));
+        for settled in settled {
+            self.object_settled(settled, commands);
+        }
+    }
+
+    fn departed(&mut self, request: RequestId, now: Duration) {
+        if let Some(request) = self.requests.get_mut(&request) {
+            request.departed_at = now;
+            request.floor.clone_from(&self.lanes[request.lane].highest);
+        }
+    }
+
+    fn answered(
+        &mut self,
+        id: RequestId,
+        result: Result<Vec<Outcome>, CallError>,
+        now: Duration,
+        commands: &mut Vec<Command>,
+    ) {
+        let Some(request) = self.requests.remove(&id) else { return };
+        let lane = request.lane;
+        self.lanes[lane].in_flight -= 1;
+        match result {
+            Ok(outcomes) if outcomes.len() == request.entries.len() => {
+                self.away_since = None;
+                self.measure_round_trip(&request, now);
+                self.outcomes(request, outcomes, now, commands);
+            }
+            Ok(_) => self.call_failed(request, &bad_answer(), now, commands),
+            Err(error) => self.call_failed(request, &error, now, commands),
+        }
+        self.progress.changed();
+        self.schedule(lane, now);
+    }
+
+    fn outcomes(
+        &mut self,
+        request: Request,
+        outcomes: Vec<Outcome>,
+        now: Duration,
+        commands: &mut Vec<Command>,
+    ) {
+        let lane = request.lane;
+        let shard = self.lanes[lane].shard;
+        let (mut accepted, mut throttled, mut unknown) = (Load::default(), 0_u64, false);
+        let mut rejected = Vec::new();
+        for (mut pending, outcome) in request.entries.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Acked { shard, sequence_number } => {
+                    accepted.records += 1.0;
+                    accepted.bytes += f64::from(pending.record.cost);
+                    self.check_order(lane, &request.floor, shard, sequence_number);
+                    self.acked(lane, &pending, commands);
+                }
+                Outcome::Throttled => {
+                    throttled += 1;
+                    self.lanes[lane].give_back(pending);
+                }
+                Outcome::Rejected { reason } => {
+                    rejected.push(self.reject(lane, &pending, reason));
+                }
+                Outcome::Unknown { cause } => {
+                    unknown = true;
+                    pending.doubt = Some(Doubt::Unknown(cause));
+                    self.lanes[lane].give_back(pending);
+                }
+            }
+        }
+        self.note_set_aside(rejected, commands);
+        self.totals.entries_throttled += throttled;
+        self.shards[shard].throttled += throttled;
+        self.shards[shard].rate.accepted(accepted, now);
+        if accepted.records > 0.0 {
+            self.lanes[lane].failures = 0;
+        }
+        if throttled > 0 {
+            self.shards[shard].rate.throttled(now);
+            self.pause_after_throttle(lane, now);
+        }
+        if unknown {
+            self.pause_after_failure(lane, now);
+        }
+    }
+
+    fn call_failed(
+        &mut self,
+        request: Request,
+        error: &CallError,
+        now: Duration,
+        commands: &mut Vec<Command>,
+    ) {
+        let lane = request.lane;
+        let doubt = match error.class {
+            CallErrorClass::Unknown(cause) => Some(Doubt::Unknown(cause)),
+            _ => None,
+        };
+        let mut entries = request.entries;
+        for pending in &mut entries {
+            pending.doubt = doubt.or(pending.doubt);
+        }
+        match error.class {
+            CallErrorClass::Invalid => return self.bisect(lane, entries, error, commands),
+            CallErrorClass::NotFound | CallErrorClass::Denied => {
+                self.stop_for(StopReason::Refused(error.message.clone()), now);
+            }
+            CallErrorClass::Throttled => {
+                self.totals.entries_throttled += entries.len() as u64;
+                let shard = &mut self.shards[self.lanes[lane].shard];
+                shard.throttled += entries.len() as u64;
+                shard.rate.throttled(now);
+                self.pause_after_failure(lane, now);
+            }
+            CallErrorClass::Credentials | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
+                self.pause_after_failure(lane, now);
+                let since = *self.away_since.get_or_insert(now);
+                if now - since > SERVICE_PATIENCE {
+                    self.stop_for(StopReason::ServiceAway(error.message.clone()), now);
+                }
+            }
+        }
+        for pending in entries {
+            self.lanes[lane].give_back(pending);
+        }
+    }
+
+    /// The service calls a request invalid as a whole: halves of it go out alone until the one bad
+    /// entry is found.
+    fn bisect(
+        &mut self,
+        lane: usize,
+        mut entries: Vec<Pending>,
+        error: &CallError,
+        commands: &mut Vec<Command>,
+    ) {
+        if let [only] = entries.as_slice() {
+            let rejected = self.reject(lane, only, error.message.clone());
+            self.note_set_aside(vec![rejected], commands);
+            return;
+        }
+        let second = entries.split_off(entries.len() / 2);
+        self.lanes[lane].suspects.push_front(second);
+        self.lanes[lane].suspects.push_front(entries);
+    }
+
+    fn reject(&mut self, lane: usize, pending: &Pending, reason: String) -> SetAside {
+        self.lanes[lane].settle(&pending.record);
+        self.unsettled -= 1;
+        let possibly_delivered = pending.doubt.is_some();
+        SetAside {
+            ordinal: pending.record.ordinal,
+            reason: SetAsideReason::Rejected { reason, possibly_delivered },
+        }
+    }
+
+    fn acked(&mut self, lane: usize, pending: &Pending, commands: &mut Vec<Command>) {
+        let record = &pending.record;
+        self.lanes[lane].settle(record);
+        self.unsettled -= 1;
+        self.totals.delivered += 1;
+        self.totals.delivered_bytes += u64::from(record.cost);
+        let shard = &mut self.shards[self.lanes[lane].shard];
+        shard.acked.0 += 1;
+        shard.acked.1 += u64::from(record.cost);
+        if let Some(doubt) = pending.doubt {
+            self.totals.possible_duplicates += 1;
+            *self.doubts.entry(doubt).or_default() += 1;
+        }
+        let object = record.ordinal.object();
+        if let Some(settled) = self.objects.delivered(object) {
+            self.object_settled(settled, commands);
+        }
+    }
+
+    /// A number must exceed all that were acked on the same lane and shard before its request left.
+    fn check_order(
+        &mut self,
+        lane: usize,
+        floor: &BTreeMap<ShardId, SequenceNumber>,
+        shard: ShardId,
+        number: SequenceNumber,
+    ) {
+        if self.config.order == Order::Key && floor.get(&shard).is_some_and(|floor| number <= *floor) {
+            self.totals.order_violations += 1;
+        }
+        let highest = self.lanes[lane].highest.entry(shard).or_insert_with(|| number.clone());
+        if number > *highest {
+            *highest = number;
+        }
+    }
+
+    pub(super) fn stop_for(&mut self, reason: StopReason, now: Duration) {
+        self.stop.get_or_insert((reason, now + STOP_PATIENCE));
+    }
+
+    fn pause_after_throttle(&mut self, lane: usize, now: Duration) {
+        let (shortest, longest) = THROTTLE_PAUSE;
+        let pause = shortest + (longest - shortest).mul_f64(self.draw());
+        let lane = &mut self.lanes[lane];
+        lane.paused_until = lane.paused_until.max(now + pause);
+    }
+
+    fn pause_after_failure(&mut self, lane: usize, now: Duration) {
+        let failures = self.lanes[lane].failures.min(16);
+        let longest = (FAILURE_PAUSE * (1 << failures)).min(FAILURE_PAUSE_MAX);
+        let pause = longest.mul_f64(0.5f64.mul_add(self.draw(), 0.5));
+        let lane = &mut self.lanes[lane];
+        lane.failures += 1;
+        lane.paused_until = lane.paused_until.max(now + pause);
+    }
+
+    /// A number from 0 to 1, by the splitmix64 generator (Steele, Lea, Flood 2014).
+    #[expect(clippy::cast_precision_loss, reason = "32 bits fit into an f64")]
+    fn draw(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.random;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((bits ^ (bits >> 31)) >> 32) as f64 / f64::from(u32::MAX)
+    }
+}
+
+fn bad_answer() -> CallError {
+    CallError {
+        class: CallErrorClass::Unknown(UnknownCause::BadAnswer),
+        message: "the answer has another number of entries than the request".into(),
+    }
+}

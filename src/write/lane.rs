@@ -1,0 +1,252 @@
+//! A lane: one contiguous part of the hash space, its records in archive order, and what became of them.
+//!
+//! Records arrive at the `tail` and are looked at only as far as the next batches need. What was looked
+//! at is either `ready` to be sent, or held back behind an earlier record of the same key: in a strict
+//! order at most one record of a key is ready or in flight, and its settlement releases the next. What
+//! failed returns to `ready` at its own ordinal, so only other keys can pass it.
+//!
+//! `looked_at` remembers, in archive order, which of the records above the position are settled. The
+//! front of it is the position.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::checkpoint::LanePosition;
+use super::rate::Load;
+use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
+use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
+use crate::route::Routed;
+use crate::stream::UnknownCause;
+
+/// Records of a lane that may be held back behind their key; then the lane looks no further.
+pub const HELD_MAX: usize = 4_096;
+
+#[expect(clippy::cast_precision_loss, reason = "10 MiB fit into an f64")]
+const BATCH_BYTES: f64 = BATCH_BYTES_MAX as f64;
+
+/// Which records may pass which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// A record leaves only after the acknowledgement of its key's previous record.
+    Key,
+    /// Any record may pass any other.
+    None,
+}
+
+/// Why a record that is about to be sent may be in the stream already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Doubt {
+    /// An earlier request of this process had no certain answer.
+    Unknown(UnknownCause),
+    /// An earlier process was stopped before it could note the answer.
+    EarlierProcess,
+}
+
+/// A record that may leave now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// The record.
+    pub record: Routed,
+    /// Set if a copy may already be stored.
+    pub doubt: Option<Doubt>,
+}
+
+/// One lane.
+#[derive(Debug)]
+pub struct Lane {
+    /// The part of the hash space it owns.
+    pub range: HashKeyRange,
+    /// Index of the shard that covers it.
+    pub shard: usize,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Nothing leaves before this.
+    pub paused_until: Duration,
+    /// Calls that failed since the last acknowledgement.
+    pub failures: u32,
+    /// When the last request left the lane.
+    pub departed_at: Duration,
+    /// The highest sequence number acked, by shard.
+    pub highest: BTreeMap<ShardId, SequenceNumber>,
+    /// Parts of a request that the service called invalid, to be sent by themselves.
+    pub suspects: VecDeque<Vec<Pending>>,
+    order: Order,
+    inherited: LanePosition,
+    permit: Ordinal,
+    tail: VecDeque<Routed>,
+    ready: BTreeMap<Ordinal, Pending>,
+    held: BTreeMap<HashKey, VecDeque<Pending>>,
+    held_records: usize,
+    looked_at: VecDeque<(Ordinal, bool)>,
+}
+
+impl Lane {
+    /// A lane that goes on where `inherited` stood.
+    pub fn new(inherited: LanePosition, shard: usize, order: Order) -> Self {
+        Self {
+            range: inherited.range,
+            shard,
+            in_flight: 0,
+            paused_until: Duration::ZERO,
+            failures: 0,
+            departed_at: Duration::ZERO,
+            highest: BTreeMap::new(),
+            suspects: VecDeque::new(),
+            order,
+            permit: inherited.permit,
+            inherited,
+            tail: VecDeque::new(),
+            ready: BTreeMap::new(),
+            held: BTreeMap::new(),
+            held_records: 0,
+            looked_at: VecDeque::new(),
+        }
+    }
+
+    /// Takes a record that was routed here. `false` if an earlier process has settled it.
+    pub fn push(&mut self, record: Routed) -> bool {
+        let unsettled = !self.inherited.is_settled(record.ordinal);
+        if unsettled {
+            self.tail.push_back(record);
+        }
+        unsettled
+    }
+
+    /// Whether any record waits to be sent; what is in flight does not wait.
+    pub fn has_work(&self) -> bool {
+        !(self.tail.is_empty() && self.ready.is_empty() && self.held_records == 0 && self.suspects.is_empty())
+    }
+
+    /// Records held back behind their key.
+    pub fn held_records(&self) -> usize {
+        self.held_records
+    }
+
+    /// Whether the next record waits for a durable permit.
+    pub fn lacks_permit(&self) -> bool {
+        self.ready.is_empty() && self.tail.front().is_some_and(|record| record.ordinal >= self.permit)
+    }
+
+    /// Whether the permit ends within the next `records` records of the tail.
+    pub fn permit_ends_within(&self, records: usize) -> bool {
+        self.tail
+            .get(records.saturating_sub(1))
+            .or(self.tail.back())
+            .is_some_and(|record| record.ordinal >= self.permit)
+    }
+
+    /// Looks at the tail until `wanted` records are ready or it may look no further.
+    pub fn look_ahead(&mut self, wanted: usize) {
+        while self.ready.len() < wanted && self.held_records < HELD_MAX {
+            let Some(record) = self.tail.pop_front_if(|record| record.ordinal < self.permit) else { return };
+            self.looked_at.push_back((record.ordinal, false));
+            let doubt = self.inherited.may_have_been_sent(record.ordinal).then_some(Doubt::EarlierProcess);
+            let pending = Pending { record, doubt };
+            if self.order == Order::Key {
+                if let Some(waiting) = self.held.get_mut(&record.hash) {
+                    waiting.push_back(pending);
+                    self.held_records += 1;
+                    continue;
+                }
+                self.held.insert(record.hash, VecDeque::new());
+            }
+            self.ready.insert(record.ordinal, pending);
+        }
+    }
+
+    /// The records that may leave now, first one first.
+    pub fn ready(&self) -> impl Iterator<Item = &Pending> {
+        self.ready.values()
+    }
+
+    /// Takes the first ready records as long as they fit into `room` and into one request, but at least
+    /// one.
+    pub fn take_batch(&mut self, room: Load) -> Vec<Pending> {
+        let mut batch = Vec::new();
+        let mut load = Load::default();
+        while let Some(next) = self.ready.first_entry() {
+            let cost = f64::from(next.get().record.cost);
+            let (records, bytes) = (load.records + 1.0, load.bytes + cost);
+            let fits = records <= room.records && bytes <= room.bytes.min(BATCH_BYTES);
+            if batch.len() == BATCH_ENTRIES_MAX || (!batch.is_empty() && !fits) {
+                break;
+            }
+            load = Load { records, bytes };
+            batch.push(next.remove());
+        }
+        batch
+    }
+
+    /// The record goes back to its place, to be sent again.
+    pub fn give_back(&mut self, pending: Pending) {
+        self.ready.insert(pending.record.ordinal, pending);
+    }
+
+    /// The record's fate is known: its key's next record may leave, and the position may advance.
+    pub fn settle(&mut self, record: &Routed) {
+        if let Ok(at) = self.looked_at.binary_search_by_key(&record.ordinal, |&(ordinal, _)| ordinal) {
+            self.looked_at[at].1 = true;
+        }
+        while self.looked_at.pop_front_if(|&mut (_, settled)| settled).is_some() {}
+        if self.order == Order::Key {
+            let next = self.held.get_mut(&record.hash).and_then(VecDeque::pop_front);
+            match next {
+                Some(next) => {
+                    self.held_records -= 1;
+                    self.ready.insert(next.record.ordinal, next);
+                }
+                None => drop(self.held.remove(&record.hash)),
+            }
+        }
+    }
+
+    /// The progress to be made durable; `frontier` is where an idle lane stands. The permit covers the
+    /// next `allowance` records of the tail.
+    pub fn position(&self, frontier: Ordinal, allowance: usize) -> LanePosition {
+        let first = self.looked_at.front().map(|&(ordinal, _)| ordinal);
+        let waiting = first.or(self.tail.front().map(|record| record.ordinal));
+        // A resume routes again from below the inherited position, so the frontier may lie below it.
+        let position = waiting.unwrap_or(frontier).max(self.inherited.position);
+        // What an earlier process settled above its position stays settled until the position has passed it.
+        let inherited = self.inherited.settled_above.iter().filter(|&&(_, last)| last >= position).copied();
+        let settled_above = merge_intervals(inherited.collect(), self.settled_intervals());
+        let allowed = self.tail.get(allowance).map_or(frontier, |record| record.ordinal);
+        LanePosition { range: self.range, position, settled_above, permit: allowed.max(self.permit) }
+    }
+
+    /// A checkpoint with this permit is durable.
+    pub fn grant(&mut self, permit: Ordinal) {
+        self.permit = self.permit.max(permit);
+    }
+
+    fn settled_intervals(&self) -> Vec<(Ordinal, Ordinal)> {
+        self.looked_at
+            .iter()
+            .collect::<Vec<_>>()
+            .chunk_by(|left, right| left.1 == right.1)
+            .filter(|run| run[0].1)
+            .map(|run| (run[0].0, run[run.len() - 1].0))
+            .collect()
+    }
+}
+
+/// Both sets of closed intervals as one, ascending; those that overlap are joined.
+fn merge_intervals(
+    mut left: Vec<(Ordinal, Ordinal)>,
+    right: Vec<(Ordinal, Ordinal)>,
+) -> Vec<(Ordinal, Ordinal)> {
+    if left.is_empty() {
+        return right;
+    }
+    left.extend(right);
+    left.sort_unstable();
+    left.dedup_by(|next, kept| {
+        let overlaps = next.0 <= kept.1;
+        if overlaps {
+            kept.1 = kept.1.max(next.1);
+        }
+        overlaps
+    });
+    left
+}

@@ -1,0 +1,23 @@
+//! Every decision of writing, without any I/O.
+//!
+//! Records that were routed arrive here as small handles and leave as batches for single shards. A
+//! [`Lane`](lane::Lane) keeps the order of one part of the hash space, two
+//! [token buckets](token_bucket) per shard say [how fast](rate), and the [`Engine`] joins them: it is a
+//! state machine that takes an [`Event`] at a given time and answers with [`Command`]s. It never waits,
+//! reads a clock, draws a random number or touches a file, so that the same engine runs under a
+//! simulator that does to it whatever a network and an operating system may do.
+
+pub mod checkpoint;
+mod dispatch;
+mod engine;
+pub mod lane;
+mod objects;
+pub mod rate;
+mod stats;
+pub mod token_bucket;
+
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Command, End, Engine, EngineConfig, Event, RequestId, StopReason};
+pub use stats::{Brake, EngineStats, LaneTimes, ShardStats};

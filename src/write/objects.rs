@@ -1,0 +1,93 @@
+//! What became of each object: the ledger behind the closing sum.
+//!
+//! An object is open from its first record on until it was routed to its end and each of its records is
+//! settled. Only open objects are held here; of the others only their numbers are.
+
+use std::collections::BTreeMap;
+
+use super::checkpoint::{Checkpoint, ObjectLedger, interval_contains, interval_insert};
+
+/// The objects of a run, as far as they are known.
+#[derive(Debug, Default)]
+pub struct Objects {
+    open: BTreeMap<u32, OpenObject>,
+    settled: Vec<(u32, u32)>,
+}
+
+#[derive(Debug, Default)]
+struct OpenObject {
+    routed: u32,
+    complete: bool,
+    ledger: ObjectLedger,
+}
+
+/// An object of which every record is settled.
+pub type Settled = (u32, ObjectLedger);
+
+impl Objects {
+    /// What `checkpoint` knows of them. A resume routes open objects again from their first record, so
+    /// what was routed starts at nothing.
+    pub fn new(checkpoint: &Checkpoint) -> Self {
+        let open = |(&object, &ledger)| (object, OpenObject { ledger, ..OpenObject::default() });
+        Self {
+            open: checkpoint.open_objects.iter().map(open).collect(),
+            settled: checkpoint.settled_objects.clone(),
+        }
+    }
+
+    /// Open objects.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// A record of `object` was routed or set aside by the route.
+    pub fn routed(&mut self, object: u32) {
+        self.open.entry(object).or_default().routed += 1;
+    }
+
+    /// The objects from `first` to before `end` were routed to their ends; gives those that are settled.
+    pub fn complete(&mut self, first: u32, end: u32) -> Vec<Settled> {
+        let mut settled = Vec::new();
+        for object in first..end {
+            if !interval_contains(&self.settled, object) {
+                self.open.entry(object).or_default().complete = true;
+                settled.extend(self.close_if_settled(object));
+            }
+        }
+        settled
+    }
+
+    /// A record of `object` was delivered.
+    pub fn delivered(&mut self, object: u32) -> Option<Settled> {
+        self.open.entry(object).or_default().ledger.delivered += 1;
+        self.close_if_settled(object)
+    }
+
+    /// A record of `object` was set aside.
+    pub fn quarantined(&mut self, object: u32) -> Option<Settled> {
+        self.open.entry(object).or_default().ledger.quarantined += 1;
+        self.close_if_settled(object)
+    }
+
+    /// `object` was set aside whole: there is nothing left to do for it.
+    pub fn quarantined_whole(&mut self, object: u32) {
+        interval_insert(&mut self.settled, object);
+    }
+
+    /// For a checkpoint: the numbers of the settled ones, and the ledgers of the open ones.
+    pub fn snapshot(&self) -> (Vec<(u32, u32)>, BTreeMap<u32, ObjectLedger>) {
+        let ledgers = self.open.iter().map(|(&object, open)| (object, open.ledger));
+        (self.settled.clone(), ledgers.filter(|(_, ledger)| ledger.settled() > 0).collect())
+    }
+
+    fn close_if_settled(&mut self, object: u32) -> Option<Settled> {
+        let open = self.open.get(&object)?;
+        if !open.complete || open.ledger.settled() != open.routed {
+            return None;
+        }
+        let ledger = open.ledger;
+        self.open.remove(&object);
+        interval_insert(&mut self.settled, object);
+        Some((object, ledger))
+    }
+}

@@ -1,0 +1,240 @@
+//! How fast one shard may be written, and how that follows what the shard says.
+//!
+//! A shard takes a bounded number of records and of bytes each second. Two token buckets hold us to our
+//! share of both, and a batch leaves only when both can pay. If others write to the shard as well, it
+//! throttles us below our share: then the rate steps back to just under what was accepted, holds still,
+//! and creeps up again, slowly at first. A small step down and a slow way up keep the throttled share
+//! small and cost little of what the others leave.
+
+use std::time::Duration;
+
+use super::token_bucket::TokenBucket;
+
+/// At most one step down in this time: one overload throttles many requests.
+const STEP_DOWN_INTERVAL: Duration = Duration::from_millis(300);
+/// One step down, from what was accepted.
+const STEP_DOWN: f64 = 0.97;
+/// One step never more than halves the rate: just after a start the last second says too little.
+const STEP_DOWN_MIN: f64 = 0.5;
+/// After a step down the rate holds this long.
+const HOLD: Duration = Duration::from_secs(1);
+/// The first second of growth, as a share of the limit; each quiet second doubles it …
+const GROWTH_FIRST: f64 = 0.005;
+/// … up to this.
+const GROWTH_MAX: f64 = 0.10;
+/// The rate never falls below this share of the limit, so that it can find its way back.
+const SCALE_MIN: f64 = 0.005;
+/// What was accepted is counted in slots of this length over one second.
+const SLOT: Duration = Duration::from_millis(100);
+const SLOTS: usize = 10;
+
+/// What a shard may be sent, per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ShardRate {
+    /// Records a second.
+    pub records: f64,
+    /// Bytes (data and partition key) a second.
+    pub bytes: f64,
+}
+
+/// A number of records and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Load {
+    /// Records.
+    pub records: f64,
+    /// Data and partition keys, in bytes.
+    pub bytes: f64,
+}
+
+/// The two buckets of one shard and the feedback that tunes them.
+#[derive(Debug, Clone)]
+pub struct RateControl {
+    limit: ShardRate,
+    burst: Duration,
+    scale: f64,
+    records: TokenBucket,
+    bytes: TokenBucket,
+    accepted: [Load; SLOTS],
+    slot: u64,
+    quiet_since: Duration,
+    grown_at: Duration,
+    stepped_down_at: Option<Duration>,
+}
+
+impl RateControl {
+    /// Starts at the full `limit`, with buckets that hold `burst` of it.
+    pub fn new(limit: ShardRate, burst: Duration, now: Duration) -> Self {
+        Self {
+            limit,
+            burst,
+            scale: 1.0,
+            records: TokenBucket::new(limit.records, burst, now),
+            bytes: TokenBucket::new(limit.bytes, burst, now),
+            accepted: [Load::default(); SLOTS],
+            slot: 0,
+            quiet_since: now,
+            grown_at: now,
+            stepped_down_at: None,
+        }
+    }
+
+    /// The configured rate, before feedback.
+    pub fn limit(&self) -> ShardRate {
+        self.limit
+    }
+
+    /// The part of the configured rate that is used now: 1 unless the shard throttled us.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// How much time of the rate the buckets hold.
+    pub fn burst(&self) -> Duration {
+        self.burst
+    }
+
+    /// How much the buckets hold when full.
+    pub fn capacity(&self) -> Load {
+        Load { records: self.records.capacity(), bytes: self.bytes.capacity() }
+    }
+
+    /// What could leave at `now`.
+    pub fn balance(&mut self, now: Duration) -> Load {
+        self.grow(now);
+        Load { records: self.records.balance(now), bytes: self.bytes.balance(now) }
+    }
+
+    /// The earliest time at which both buckets can pay for `load`.
+    pub fn affordable_at(&mut self, load: Load, now: Duration) -> Duration {
+        self.grow(now);
+        self.records.affordable_at(load.records, now).max(self.bytes.affordable_at(load.bytes, now))
+    }
+
+    /// Pays for `load`, which leaves now.
+    pub fn pay(&mut self, load: Load, now: Duration) {
+        self.records.pay(load.records, now);
+        self.bytes.pay(load.bytes, now);
+    }
+
+    /// The buckets hold `burst` from now on.
+    pub fn set_burst(&mut self, burst: Duration, now: Duration) {
+        if burst != self.burst {
+            self.burst = burst;
+            self.retune(now);
+        }
+    }
+
+    /// The shard took `load`.
+    pub fn accepted(&mut self, load: Load, now: Duration) {
+        let slot = self.turn_to(now);
+        slot.records += load.records;
+        slot.bytes += load.bytes;
+    }
+
+    /// The shard refused something for being over its limit.
+    pub fn throttled(&mut self, now: Duration) {
+        self.quiet_since = now;
+        self.grown_at = now + HOLD;
+        if self.stepped_down_at.is_some_and(|at| now < at + STEP_DOWN_INTERVAL) {
+            return;
+        }
+        self.stepped_down_at = Some(now);
+        let accepted = self.accepted_share(now).clamp(self.scale * STEP_DOWN_MIN, self.scale);
+        self.scale = (STEP_DOWN * accepted).max(SCALE_MIN);
+        self.retune(now);
+    }
+
+    /// What was accepted in the last second, as a share of the limit of whichever binds.
+    fn accepted_share(&mut self, now: Duration) -> f64 {
+        self.turn_to(now);
+        let sum = self.accepted.iter().fold(Load::default(), |sum, slot| Load {
+            records: sum.records + slot.records,
+            bytes: sum.bytes + slot.bytes,
+        });
+        (sum.records / self.limit.records).max(sum.bytes / self.limit.bytes)
+    }
+
+    fn grow(&mut self, now: Duration) {
+        if self.scale >= 1.0 || now <= self.grown_at {
+            return;
+        }
+        let quiet_seconds = (now - self.quiet_since).saturating_sub(HOLD).as_secs();
+        let doublings = i32::try_from(quiet_seconds).unwrap_or(i32::MAX).min(8);
+        let speed = (GROWTH_FIRST * f64::from(doublings).exp2()).min(GROWTH_MAX);
+        self.scale = (now - self.grown_at).as_secs_f64().mul_add(speed, self.scale).min(1.0);
+        self.grown_at = now;
+        self.retune(now);
+    }
+
+    fn retune(&mut self, now: Duration) {
+        self.records.retune(self.limit.records * self.scale, self.burst, now);
+        self.bytes.retune(self.limit.bytes * self.scale, self.burst, now);
+    }
+
+    /// The slot of `now`, with the slots that have passed since the last call emptied.
+    fn turn_to(&mut self, now: Duration) -> &mut Load {
+        let target = (now.as_millis() / SLOT.as_millis()) as u64;
+        let steps = target.saturating_sub(self.slot).min(SLOTS as u64);
+        for step in 0..steps {
+            self.accepted[((target - step) % SLOTS as u64) as usize] = Load::default();
+        }
+        self.slot = self.slot.max(target);
+        &mut self.accepted[(self.slot % SLOTS as u64) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: ShardRate = ShardRate { records: 980.0, bytes: 980_000.0 };
+    const BURST: Duration = Duration::from_millis(50);
+
+    fn load(records: f64) -> Load {
+        Load { records, bytes: records * 300.0 }
+    }
+
+    #[test]
+    fn both_buckets_must_pay() {
+        let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
+        let heavy = Load { records: 1.0, bytes: 49_000.0 };
+        let next = rate.affordable_at(heavy, Duration::ZERO);
+        assert!((next.as_secs_f64() - 0.05).abs() < 1e-6, "{next:?}");
+    }
+
+    #[test]
+    fn a_throttled_shard_steps_down_once_holds_and_comes_back() {
+        let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
+        let mut now = Duration::ZERO;
+        for _ in 0..20 {
+            now += Duration::from_millis(50);
+            rate.accepted(load(35.0), now);
+        }
+        rate.throttled(now);
+        rate.throttled(now + Duration::from_millis(10));
+        let low = rate.scale();
+        assert!((0.60..0.72).contains(&low), "700 of 980 records a second were accepted: {low}");
+
+        let held = now + Duration::from_millis(1000);
+        rate.balance(held);
+        assert!((rate.scale() - low).abs() < 1e-9, "it holds for a second");
+
+        let mut time = held;
+        while time < now + Duration::from_secs(12) {
+            time += Duration::from_millis(25);
+            rate.balance(time);
+        }
+        assert!((rate.scale() - 1.0).abs() < 1e-9, "it finds its way back: {}", rate.scale());
+    }
+
+    #[test]
+    fn the_rate_never_falls_to_nothing() {
+        let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
+        for second in 0..100 {
+            rate.throttled(Duration::from_secs(second));
+        }
+        assert!(rate.scale() >= SCALE_MIN);
+        let at = rate.affordable_at(load(1.0), Duration::from_secs(100));
+        assert!(at < Duration::from_secs(102), "{at:?}");
+    }
+}

@@ -1,0 +1,115 @@
+//! What the engine counts: for the progress line, the report, and the question what was the brake.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::checkpoint::Totals;
+use super::lane::Doubt;
+use super::rate::ShardRate;
+use crate::record::ShardId;
+
+/// What a lane was waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Brake {
+    /// Nothing to send: the input is slower, or all is sent.
+    Input,
+    /// The shard's limit: what one wants to see.
+    Shard,
+    /// The cap on the whole run.
+    RunRate,
+    /// Strict order: every waiting record stands behind another of its key.
+    Order,
+    /// The most requests in flight.
+    RoundTrip,
+    /// A pause after a failure or a throttle.
+    Failure,
+    /// Progress must be made durable first.
+    Checkpoint,
+}
+
+/// How long a lane waited for what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LaneTimes {
+    times: BTreeMap<Brake, Duration>,
+    current: Option<(Brake, Duration)>,
+}
+
+impl LaneTimes {
+    /// From `now` on the lane waits for `brake`.
+    pub fn wait_for(&mut self, brake: Brake, now: Duration) {
+        self.bring_to(now);
+        self.current = Some((brake, now));
+    }
+
+    /// Counts the current wait up to `now`.
+    pub fn bring_to(&mut self, now: Duration) {
+        if let Some((brake, since)) = &mut self.current {
+            *self.times.entry(*brake).or_default() += now.saturating_sub(*since);
+            *since = now.max(*since);
+        }
+    }
+
+    /// Time spent waiting for `brake`, up to the last change.
+    pub fn waited_for(&self, brake: Brake) -> Duration {
+        self.times.get(&brake).copied().unwrap_or_default()
+    }
+
+    /// Time in which there was something to send.
+    pub fn with_work(&self) -> Duration {
+        self.times.iter().filter(|&(&brake, _)| brake != Brake::Input).map(|(_, &time)| time).sum()
+    }
+
+    /// Adds the times of another lane.
+    pub fn add(&mut self, other: &Self) {
+        for (&brake, &time) in &other.times {
+            *self.times.entry(brake).or_default() += time;
+        }
+    }
+}
+
+/// What happened on one shard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShardStats {
+    /// The shard.
+    pub shard: ShardId,
+    /// Records that were acked from its lanes.
+    pub records: u64,
+    /// Their data and partition keys, in bytes.
+    pub bytes: u64,
+    /// Entries that were sent.
+    pub sent: u64,
+    /// Entries that it refused for being over its limit.
+    pub throttled: u64,
+    /// The configured rate.
+    pub limit: ShardRate,
+    /// What its lanes waited for.
+    pub times: LaneTimes,
+}
+
+impl ShardStats {
+    /// The share of the configured rate that was used while there was work; `None` if there was none.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
+    pub fn utilisation(&self) -> Option<f64> {
+        let seconds = self.times.with_work().as_secs_f64();
+        let records = self.records as f64 / self.limit.records;
+        let bytes = self.bytes as f64 / self.limit.bytes;
+        (seconds > 0.0).then(|| records.max(bytes) / seconds)
+    }
+}
+
+/// A look at the engine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineStats {
+    /// What was counted over all processes of the run.
+    pub totals: Totals,
+    /// Records that wait or are in flight.
+    pub unsettled: usize,
+    /// Requests in flight.
+    pub requests_in_flight: usize,
+    /// Per shard, in the order of their ranges, this process only.
+    pub shards: Vec<ShardStats>,
+    /// Records that were acked after a doubt, by its cause, this process only.
+    pub doubts: BTreeMap<Doubt, u64>,
+    /// What all lanes together waited for.
+    pub times: LaneTimes,
+}

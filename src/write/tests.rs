@@ -1,0 +1,397 @@
+//! The engine against a small world in virtual time: one heap of events, shards that keep what they get.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use super::checkpoint::Checkpoint;
+use super::lane::Order;
+use super::rate::ShardRate;
+use super::{Command, End, Engine, EngineConfig, EngineStats, Event, RequestId, StopReason};
+use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
+use crate::route::shard_map::ShardMap;
+use crate::route::{Routed, RoutedChunk};
+use crate::stream::{CallError, CallErrorClass, Outcome, ShardDescription, UnknownCause};
+
+const UNLIMITED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
+const SHARE: ShardRate = ShardRate { records: 980.0, bytes: 980_000.0 };
+
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+fn shards(count: u128) -> ShardMap {
+    let width = u128::MAX / count;
+    let shard = |index: u128| ShardDescription {
+        id: ShardId(format!("shardId-{index:012}").into()),
+        range: HashKeyRange {
+            first: HashKey(index * width + u128::from(index > 0)),
+            last: HashKey(if index + 1 == count { u128::MAX } else { (index + 1) * width }),
+        },
+        parent: None,
+        adjacent_parent: None,
+        open: true,
+    };
+    ShardMap::new((0..count).map(shard).collect()).unwrap()
+}
+
+/// `objects` objects of `records` records each, over `keys` keys, `cost` bytes apiece.
+fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
+    let hash = |n: u32| HashKey::of(&format!("key {}", n.wrapping_mul(2_654_435_761) % keys));
+    let chunk = |object| RoutedChunk {
+        records: (0..records)
+            .map(|record| Routed {
+                ordinal: Ordinal::new(object, record),
+                hash: hash(object * records + record),
+                cost,
+            })
+            .collect(),
+        set_aside: Vec::new(),
+        end: Ordinal::new(object + 1, 0),
+    };
+    (0..objects).map(chunk).collect()
+}
+
+fn config(order: Order, shard_rate: ShardRate) -> EngineConfig {
+    EngineConfig { order, shard_rate, run_rate: UNLIMITED, window_records: 100_000, seed: 7 }
+}
+
+/// What the service does with the n-th request. What it stores is stored whether or not it says so.
+type Service<'a> = dyn FnMut(u64, &[Routed]) -> Result<Vec<Answer>, CallError> + 'a;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Answer {
+    Ack,
+    Throttle,
+    StoreThenFail,
+}
+
+/// What came of a run.
+struct Outcomes {
+    stored: Vec<Routed>,
+    stats: EngineStats,
+    end: Option<End>,
+    checkpoint: Checkpoint,
+    lasted: Duration,
+    settled_objects: Vec<u32>,
+}
+
+struct World<'a> {
+    engine: Engine,
+    input: std::collections::VecDeque<RoutedChunk>,
+    input_ended: bool,
+    round_trip: Duration,
+    service: &'a mut Service<'a>,
+    heap: BinaryHeap<Reverse<(Duration, u64)>>,
+    events: BTreeMap<u64, Event>,
+    stored: Vec<Routed>,
+    durable: Checkpoint,
+    settled_objects: Vec<u32>,
+    end: Option<End>,
+}
+
+impl World<'_> {
+    fn at(&mut self, time: Duration, event: Event) {
+        let id = self.events.len() as u64 + self.stored.len() as u64 * 1_000 + self.heap.len() as u64;
+        let id = (id..).find(|id| !self.events.contains_key(id)).unwrap();
+        self.events.insert(id, event);
+        self.heap.push(Reverse((time, id)));
+    }
+
+    fn carry_out(&mut self, now: Duration, command: Command) {
+        match command {
+            Command::Put { request, records } => self.put(now, request, &records),
+            Command::Checkpoint(checkpoint) => {
+                let sequence = checkpoint.sequence;
+                self.durable = *checkpoint;
+                self.at(now + millis(3), Event::CheckpointDurable(sequence));
+            }
+            Command::ObjectSettled(object, _) => self.settled_objects.push(object),
+            Command::SetAside(_) => {}
+            Command::Ended(end) => self.end = Some(end),
+        }
+    }
+
+    fn put(&mut self, now: Duration, request: RequestId, records: &[Routed]) {
+        let result = (self.service)(request.0, records).map(|answers| {
+            let store = |(record, answer): (&Routed, Answer)| {
+                if answer != Answer::Throttle {
+                    self.stored.push(*record);
+                }
+                match answer {
+                    Answer::Throttle => Outcome::Throttled,
+                    Answer::StoreThenFail => Outcome::Unknown { cause: UnknownCause::InternalFailure },
+                    Answer::Ack => Outcome::Acked {
+                        shard: ShardId("any".into()),
+                        sequence_number: SequenceNumber::new(&self.stored.len().to_string()).unwrap(),
+                    },
+                }
+            };
+            records.iter().zip(answers).map(store).collect()
+        });
+        self.at(now + self.round_trip, Event::Answered(request, result));
+    }
+
+    fn feed(&mut self, now: Duration, commands: &mut Vec<Command>) {
+        while self.engine.room() > 0 && self.end.is_none() {
+            let Some(chunk) = self.input.pop_front() else { break };
+            self.engine.handle(now, Event::Input(chunk), commands);
+        }
+        if self.input.is_empty() && !self.input_ended {
+            self.input_ended = true;
+            self.engine.handle(now, Event::InputEnded, commands);
+        }
+    }
+}
+
+/// Runs until the engine has ended, or up to `until`.
+fn run(
+    config: EngineConfig,
+    map: ShardMap,
+    start: &Checkpoint,
+    chunks: Vec<RoutedChunk>,
+    round_trip: Duration,
+    until: Duration,
+    service: &mut Service<'_>,
+) -> Outcomes {
+    let engine = Engine::new(config, map, start, Duration::ZERO);
+    let restart = engine.restart_object() as usize;
+    let mut world = World {
+        input: chunks.into_iter().skip(restart).collect(),
+        engine,
+        input_ended: false,
+        round_trip,
+        // The world lives as long as this call.
+        service: &mut |request, records| service(request, records),
+        heap: BinaryHeap::new(),
+        events: BTreeMap::new(),
+        stored: Vec::new(),
+        durable: start.clone(),
+        settled_objects: Vec::new(),
+        end: None,
+    };
+    let (mut now, mut commands) = (Duration::ZERO, Vec::new());
+    while world.end.is_none() && now < until {
+        world.feed(now, &mut commands);
+        for command in std::mem::take(&mut commands) {
+            world.carry_out(now, command);
+        }
+        let event = world.heap.peek().map(|&Reverse((time, _))| time);
+        let wake = world.engine.next_wake();
+        now = match (event, wake) {
+            (Some(event), Some(wake)) if wake < event => wake,
+            (Some(event), _) => event,
+            (None, Some(wake)) => wake,
+            (None, None) => break,
+        }
+        .max(now);
+        let due = match event {
+            Some(time) if time <= now => {
+                let Reverse((_, id)) = world.heap.pop().unwrap();
+                world.events.remove(&id).unwrap()
+            }
+            _ => Event::Tick,
+        };
+        world.engine.handle(now, due, &mut commands);
+    }
+    for command in commands {
+        world.carry_out(now, command);
+    }
+    Outcomes {
+        stored: world.stored,
+        stats: world.engine.stats(now),
+        end: world.end,
+        checkpoint: world.durable,
+        lasted: now,
+        settled_objects: world.settled_objects,
+    }
+}
+
+fn always(_: u64, records: &[Routed]) -> Result<Vec<Answer>, CallError> {
+    Ok(vec![Answer::Ack; records.len()])
+}
+
+fn failed(class: CallErrorClass) -> CallError {
+    CallError { class, message: "no".into() }
+}
+
+/// Each record at least once, and the first occurrences of each key in the order of their ordinals.
+fn assert_delivered_in_order(stored: &[Routed], count: usize) {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut last: BTreeMap<HashKey, Ordinal> = BTreeMap::new();
+    for record in stored.iter().filter(|record| seen.insert(record.ordinal)) {
+        let before = last.insert(record.hash, record.ordinal);
+        assert!(before.is_none_or(|before| before < record.ordinal), "{before:?} then {:?}", record.ordinal);
+    }
+    assert_eq!(seen.len(), count);
+}
+
+const FOREVER: Duration = Duration::from_secs(100_000);
+
+#[test]
+fn every_shard_is_kept_full_at_round_trips_from_2_to_250_ms() {
+    for round_trip in [2, 20, 100, 250] {
+        for cost in [200, 1_000, 9_000, 27_000] {
+            let chunks = input(10, 24_000_000 / 10 / cost.max(1_000), 50_000, cost);
+            let map = shards(4);
+            let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+            let done =
+                run(config(Order::Key, SHARE), map, &start, chunks, millis(round_trip), FOREVER, &mut always);
+            assert_eq!(done.end, Some(End::Done));
+            for shard in &done.stats.shards {
+                let utilisation = shard.utilisation().unwrap();
+                assert!(
+                    (0.975..1.005).contains(&utilisation),
+                    "{} at {round_trip} ms, {cost} B: {utilisation} {:?}",
+                    shard.shard,
+                    shard.times
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn order_and_completeness_hold_when_half_of_everything_fails() {
+    for seed in 0..20_u64 {
+        let mut dice = seed;
+        let mut roll = move || {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            dice >> 33
+        };
+        let mut service = |_: u64, records: &[Routed]| {
+            if roll() % 10 == 0 {
+                return Err(failed(CallErrorClass::Unreachable));
+            }
+            let answer = |_| match roll() % 4 {
+                0 => Answer::Throttle,
+                1 => Answer::StoreThenFail,
+                _ => Answer::Ack,
+            };
+            Ok(records.iter().map(answer).collect())
+        };
+        let map = shards(3);
+        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+        let rate = ShardRate { records: 5_000.0, bytes: 5e6 };
+        let chunks = input(7, 300, 40, 250);
+        let done = run(config(Order::Key, rate), map, &start, chunks, millis(15), FOREVER, &mut service);
+        assert_eq!(done.end, Some(End::Done), "seed {seed}");
+        assert_delivered_in_order(&done.stored, 2_100);
+        let totals = done.stats.totals;
+        assert_eq!((totals.delivered, totals.objects_settled), (2_100, 7));
+        assert_eq!(done.settled_objects.len(), 7);
+        assert!(done.stored.len() as u64 <= 2_100 + totals.possible_duplicates * 10);
+        assert!(totals.possible_duplicates > 0 && totals.entries_throttled > 0);
+    }
+}
+
+#[test]
+fn a_resume_from_any_moment_loses_nothing_and_knows_its_duplicates() {
+    for moment in (0..2_000).step_by(37) {
+        let map = || shards(3);
+        let start = Checkpoint::start(map().shards().iter().map(|shard| shard.range));
+        let chunks = || input(9, 200, 25, 300);
+        let rate = ShardRate { records: 400.0, bytes: 4e6 };
+        let first =
+            run(config(Order::Key, rate), map(), &start, chunks(), millis(30), millis(moment), &mut always);
+        let second = run(
+            config(Order::Key, rate),
+            shards(5),
+            &first.checkpoint,
+            chunks(),
+            millis(30),
+            FOREVER,
+            &mut always,
+        );
+        assert_eq!(second.end, Some(End::Done), "stopped at {moment} ms");
+        let totals = second.stats.totals;
+        assert_eq!((totals.delivered, totals.objects_settled), (1_800, 9), "stopped at {moment} ms");
+        let both: Vec<Routed> = first.stored.iter().chain(&second.stored).copied().collect();
+        assert_delivered_in_order(&both, 1_800);
+        let duplicates = both.len() as u64 - 1_800;
+        assert!(duplicates <= totals.possible_duplicates, "{duplicates} at {moment} ms: {totals:?}");
+    }
+}
+
+#[test]
+fn one_invalid_record_is_found_and_set_aside_and_the_others_arrive() {
+    let bad = Ordinal::new(1, 17);
+    let mut service = |_: u64, records: &[Routed]| {
+        if records.iter().any(|record| record.ordinal == bad) {
+            return Err(failed(CallErrorClass::Invalid));
+        }
+        always(0, records)
+    };
+    let map = shards(2);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let done = run(
+        config(Order::Key, SHARE),
+        map,
+        &start,
+        input(3, 100, 100, 300),
+        millis(5),
+        FOREVER,
+        &mut service,
+    );
+    assert_eq!(done.end, Some(End::Done));
+    assert_delivered_in_order(&done.stored, 299);
+    assert_eq!((done.stats.totals.delivered, done.stats.totals.quarantined), (299, 1));
+}
+
+#[test]
+fn a_refusal_stops_the_run_and_keeps_what_was_done() {
+    let mut calls = 0;
+    let mut service = |_: u64, records: &[Routed]| {
+        calls += 1;
+        if calls > 20 { Err(failed(CallErrorClass::Denied)) } else { always(0, records) }
+    };
+    let map = shards(2);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let chunks = input(10, 1_000, 1_000, 300);
+    let done = run(config(Order::Key, SHARE), map, &start, chunks, millis(5), FOREVER, &mut service);
+    assert_eq!(done.end, Some(End::Stopped(StopReason::Refused("no".into()))));
+    assert_eq!(done.checkpoint.totals.delivered, done.stored.len() as u64);
+}
+
+#[test]
+fn a_service_that_stays_away_ends_the_run_resumably() {
+    let mut service = |_: u64, _: &[Routed]| Err(failed(CallErrorClass::Unreachable));
+    let map = shards(2);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let done =
+        run(config(Order::Key, SHARE), map, &start, input(1, 100, 9, 300), millis(5), FOREVER, &mut service);
+    assert!(matches!(done.end, Some(End::Stopped(StopReason::ServiceAway(_)))));
+    assert!(done.lasted > Duration::from_secs(14 * 60));
+}
+
+#[test]
+fn one_hot_key_pays_one_round_trip_per_record_and_none_does_not() {
+    let lasted = |order| {
+        let map = shards(1);
+        let start = Checkpoint::start([HashKeyRange::ALL]);
+        run(config(order, SHARE), map, &start, input(1, 500, 1, 300), millis(20), FOREVER, &mut always).lasted
+    };
+    assert!(lasted(Order::Key) >= millis(500 * 20));
+    assert!(lasted(Order::None) < millis(700));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_commands() {
+    let trace = || {
+        let mut trace = Vec::new();
+        let mut service = |request: u64, records: &[Routed]| {
+            trace.push((request, records.to_vec()));
+            Ok(records
+                .iter()
+                .map(|r| {
+                    [Answer::Ack, Answer::Throttle][(r.ordinal.record() % 7 == request as u32 % 7) as usize]
+                })
+                .collect())
+        };
+        let map = shards(3);
+        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+        run(config(Order::Key, SHARE), map, &start, input(3, 500, 40, 300), millis(9), FOREVER, &mut service);
+        trace
+    };
+    assert_eq!(trace(), trace());
+}
