@@ -18,3 +18,8 @@ pub mod record;
 
 pub mod archive;
 pub mod stream;
+
+pub mod run;
+
+pub mod cli;
+pub mod config;
