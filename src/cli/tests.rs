@@ -1,3 +1,5 @@
+//! What `cli` must hold.
+
 use super::*;
 use crate::config::{CacheAction, CacheMode, Framing, KeyFallback, Order, RateCap, Share};
 

@@ -1,3 +1,5 @@
+//! What `config` must hold.
+
 use proptest::prelude::*;
 
 use super::*;
