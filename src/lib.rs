@@ -20,3 +20,8 @@ pub mod archive;
 pub mod route;
 pub mod stream;
 pub mod write;
+
+pub mod run;
+
+pub mod cli;
+pub mod config;

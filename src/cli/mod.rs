@@ -1,0 +1,200 @@
+//! What the user typed: the only place that knows clap, the environment and the terminal.
+//!
+//! One file per command. Each has `…Args` as they are typed and turns them once into a `…Config`, in which
+//! nothing is left to check that can be told without asking a service or the archive. What is wrong is
+//! told in one sentence, and the process ends with 2 before anything else has happened.
+//!
+//! ```
+//! use respool::cli::{Environment, Invocation, parse};
+//!
+//! let args = ["respool", "replay", "s3://events/live", "--into", "sim:4", "--partition-key", "/user/id"];
+//! let environment = Environment { home: Some("/home/ada".into()), ..Environment::default() };
+//! let Ok(Invocation::Replay(replay)) = parse(args, &environment) else { panic!() };
+//! assert_eq!(replay.settings.target.to_string(), "sim:4");
+//! assert_eq!(replay.state_dir.to_str(), Some("/home/ada/.local/state/respool"));
+//! ```
+
+mod cache;
+mod environment;
+mod options;
+mod replay;
+mod resume;
+mod runs;
+mod simulate;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fmt;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use environment::Environment;
+
+use crate::config::{CacheCommandConfig, ReplayConfig, ResumeConfig, RunsConfig, SimulateConfig};
+use crate::error::{Error, ExitCode};
+use options::OutputArgs;
+
+const HEADING_WHAT: &str = "What to replay";
+const HEADING_INTO: &str = "Into what";
+const HEADING_ORDER: &str = "Keys and order";
+const HEADING_SPEED: &str = "Speed";
+const HEADING_CACHE: &str = "Cache and state";
+const HEADING_AWS: &str = "AWS access";
+const HEADING_OUTPUT: &str = "Output and safety";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done and clean
+   1  done, but the stream differs from the archive, or order was violated
+   2  the command line is wrong
+   3  done, with records or objects in quarantine
+   4  incomplete: `respool resume` goes on
+   5  refused by a service, or by respool for safety
+  70  a defect in respool; the run can be resumed
+
+Every flag can be set by a variable as well: --cache-dir by RESPOOL_CACHE_DIR, and so on.
+A flag on the command line goes before its variable.";
+
+const EXAMPLES: &str = "\
+Examples:
+  Try it, with an embedded stream of four shards that has Kinesis' limits:
+    respool replay tests/fixtures/archive --into sim:4 --partition-key /tailnum
+
+  See what a week of a bucket would mean for a stream, and send nothing:
+    respool replay s3://events/live/ --into orders-backfill --partition-key /order/id \\
+      --from 2026-11-02 --until 2026-11-09 --dry-run
+
+  Leave half of each shard to the live producers, with two accounts:
+    respool replay s3://events/live/ --into orders --partition-key /order/id --from 3d \\
+      --share 0.5 --s3-profile archive --kinesis-profile live --region eu-west-1
+";
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Replay archived events into a Kinesis stream: in order per key, at the shards' full limit, resumable.
+#[derive(Debug, Parser)]
+#[command(name = "respool", version, styles = STYLES, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Replay an archive into a stream
+    #[command(after_help = EXIT_CODES, after_long_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]
+    Replay(Box<replay::ReplayArgs>),
+    /// Go on with an interrupted run
+    #[command(after_help = EXIT_CODES)]
+    Resume(Box<resume::ResumeArgs>),
+    /// List runs: state, progress, rates
+    #[command(args_conflicts_with_subcommands = true)]
+    Runs(runs::RunsArgs),
+    /// See, check and clear the local cache
+    Cache(cache::CacheArgs),
+    /// Serve the embedded stream on a loopback port, for any Kinesis client
+    Simulate(simulate::SimulateArgs),
+}
+
+/// What is to be done, checked as far as it can be without asking anyone.
+#[derive(Debug)]
+pub enum Invocation {
+    /// `respool replay`.
+    Replay(Box<ReplayConfig>),
+    /// `respool resume`.
+    Resume(Box<ResumeConfig>),
+    /// `respool runs`.
+    Runs(RunsConfig),
+    /// `respool cache`.
+    Cache(CacheCommandConfig),
+    /// `respool simulate`.
+    Simulate(SimulateConfig),
+}
+
+/// Why there is nothing to do: help was asked for, or the command line is wrong.
+#[derive(Debug)]
+pub enum Stop {
+    /// Help, the version, or what clap found wrong.
+    Clap(Box<clap::Error>),
+    /// What we found wrong.
+    Usage(Error),
+}
+
+impl Stop {
+    /// How the process ends.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Clap(error) if !error.use_stderr() => ExitCode::Done,
+            Self::Clap(_) => ExitCode::Usage,
+            Self::Usage(error) => error.exit_code(),
+        }
+    }
+
+    /// Prints help to stdout, everything else to stderr. A reader that has gone away is no error.
+    pub fn print(&self) {
+        use std::io::Write as _;
+        let _ = match self {
+            Self::Clap(error) => error.print(),
+            Self::Usage(error) => writeln!(std::io::stderr(), "error: {error}"),
+        };
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clap(error) => fmt::Display::fmt(error, f),
+            Self::Usage(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl From<clap::Error> for Stop {
+    fn from(error: clap::Error) -> Self {
+        Self::Clap(Box::new(error))
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+/// Turns a command line, the program's name first, into what is to be done.
+pub fn parse<I, T>(args: I, environment: &Environment) -> Result<Invocation, Stop>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let matches = command().try_get_matches_from(args)?;
+    let Cli { command, output } = Cli::from_arg_matches(&matches)?;
+    let output = output.resolve(environment)?;
+    Ok(match command {
+        Command::Replay(args) => Invocation::Replay(Box::new(args.resolve(environment, output)?)),
+        Command::Resume(args) => Invocation::Resume(Box::new(args.resolve(environment, output)?)),
+        Command::Runs(args) => Invocation::Runs(args.resolve(environment, output)?),
+        Command::Cache(args) => Invocation::Cache(args.resolve(environment, output)?),
+        Command::Simulate(args) => Invocation::Simulate(args.resolve(output)),
+    })
+}
+
+/// The whole command, for completions and manual pages.
+pub fn command() -> clap::Command {
+    quiet_variables(Cli::command())
+}
+
+/// Help says once that every flag has a variable, not at each flag; and a variable's value never.
+fn quiet_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| arg.hide_env(true).hide_env_values(true)).mut_subcommands(quiet_variables)
+}

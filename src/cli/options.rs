@@ -1,0 +1,244 @@
+//! Flags that several commands share: speed, cache, access to AWS, output.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args};
+
+use super::environment::Environment;
+use super::{HEADING_AWS, HEADING_CACHE, HEADING_OUTPUT, HEADING_SPEED};
+use crate::config::{
+    Addressing, AwsAccess, CacheMode, Endpoint, OutputConfig, RateCap, Share, Tuning, TuningChanges,
+    parse_size,
+};
+use crate::error::Error;
+use crate::record::ByteCount;
+
+/// How the user wants to be spoken to; every command has these.
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_OUTPUT)]
+pub(super) struct OutputArgs {
+    /// Print the result as one JSON object on stdout (fields: docs/report.md)
+    #[arg(long, global = true, env = "RESPOOL_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+    /// Print the result and errors only: no progress, no log
+    #[arg(long, short, global = true, env = "RESPOOL_QUIET", value_parser = FalseyValueParser::new())]
+    quiet: bool,
+    /// Log more to stderr; -vv for every request (never data, keys or credentials)
+    #[arg(long, short, global = true, env = "RESPOOL_VERBOSE", action = ArgAction::Count)]
+    verbose: u8,
+}
+
+impl OutputArgs {
+    pub(super) fn resolve(&self, environment: &Environment) -> Result<OutputConfig, Error> {
+        if self.quiet && self.verbose > 0 {
+            return Err(Error::usage("--quiet and --verbose contradict each other: give one of them"));
+        }
+        Ok(OutputConfig {
+            json: self.json,
+            quiet: self.quiet,
+            verbosity: self.verbose,
+            color: environment.stdout_is_terminal && !environment.no_color,
+            width: environment.width(),
+            progress_bar: environment.stderr_is_terminal,
+            can_ask: environment.stdin_is_terminal && environment.stderr_is_terminal,
+        })
+    }
+}
+
+/// Where runs are kept.
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_CACHE)]
+pub(super) struct StateArgs {
+    /// Where runs are kept: manifest, checkpoint, quarantine [default: ~/.local/state/respool]
+    #[arg(long, value_name = "DIR", env = "RESPOOL_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl StateArgs {
+    pub(super) fn resolve(self, environment: &Environment) -> Result<PathBuf, Error> {
+        self.state_dir.map_or_else(|| environment.state_dir(), |dir| directory("--state-dir", &dir))
+    }
+}
+
+/// Everything that may change when a run is resumed.
+#[derive(Debug, Args)]
+pub(super) struct TuningArgs {
+    /// Part of each shard's limits (1,000 records/s and 1 MB/s) to take; 0.5 leaves half to live
+    /// producers [default: 0.98]
+    #[arg(long, value_name = "SHARE", env = "RESPOOL_SHARE", help_heading = HEADING_SPEED)]
+    #[arg(allow_negative_numbers = true)]
+    share: Option<Share>,
+    /// Bound the whole run: 20MB/s, 5000rec/s, or both as in 20MB/s,5000rec/s [default: the shards' limits]
+    #[arg(long, value_name = "RATE", env = "RESPOOL_MAX_RATE", help_heading = HEADING_SPEED)]
+    #[arg(allow_hyphen_values = true)]
+    max_rate: Vec<RateCap>,
+
+    #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
+    aws: AwsArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_CACHE)]
+struct CacheArgs {
+    /// Where decoded objects are kept for the next run, unencrypted [default: ~/.cache/respool]
+    #[arg(long, value_name = "DIR", env = "RESPOOL_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Bound of the cache, as in 20GB or 500MiB [default: 50GB or half of the free disk, if less]
+    #[arg(long, value_name = "SIZE", env = "RESPOOL_CACHE_SIZE", value_parser = parse_size)]
+    #[arg(allow_hyphen_values = true)]
+    cache_size: Option<ByteCount>,
+    /// Keep nothing: delete what is delivered (it still passes through the cache directory)
+    #[arg(long, env = "RESPOOL_NO_CACHE", value_parser = FalseyValueParser::new())]
+    no_cache: bool,
+    /// Replay from an earlier manifest and the cache alone, without asking the archive for anything
+    #[arg(long, env = "RESPOOL_OFFLINE", value_parser = FalseyValueParser::new())]
+    offline: bool,
+}
+
+/// Two accounts are normal: the archive in one, the stream in another.
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_AWS)]
+struct AwsArgs {
+    /// Region of both services [default: from the AWS configuration; an ARN's own goes first]
+    #[arg(long, value_name = "REGION", env = "RESPOOL_REGION", value_parser = parse_region)]
+    region: Option<String>,
+    /// Profile for both services [default: from the AWS configuration]
+    #[arg(long, value_name = "NAME", env = "RESPOOL_PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    profile: Option<String>,
+    #[arg(
+        help = "Endpoint of both services, as in http://127.0.0.1:4566",
+        long,
+        value_name = "URL",
+        env = "RESPOOL_ENDPOINT_URL"
+    )]
+    endpoint_url: Option<Endpoint>,
+
+    /// Region of the archive
+    #[arg(long, value_name = "REGION", env = "RESPOOL_S3_REGION", value_parser = parse_region)]
+    s3_region: Option<String>,
+    /// Profile for the archive
+    #[arg(long, value_name = "NAME", env = "RESPOOL_S3_PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    s3_profile: Option<String>,
+    /// Endpoint of the archive
+    #[arg(long, value_name = "URL", env = "RESPOOL_S3_ENDPOINT_URL")]
+    s3_endpoint_url: Option<Endpoint>,
+    /// Where a request names the bucket [default: auto, the path if there is an endpoint, else the host]
+    #[arg(long, value_name = "HOW", env = "RESPOOL_S3_ADDRESSING")]
+    #[arg(value_parser = PossibleValuesParser::new(Addressing::WORDS).try_map(|word| word.parse::<Addressing>()))]
+    s3_addressing: Option<Addressing>,
+    /// Read a public bucket without credentials: requests to S3 are not signed
+    #[arg(long, env = "RESPOOL_ANONYMOUS", value_parser = FalseyValueParser::new())]
+    anonymous: bool,
+
+    /// Region of the stream
+    #[arg(long, value_name = "REGION", env = "RESPOOL_KINESIS_REGION", value_parser = parse_region)]
+    kinesis_region: Option<String>,
+    /// Profile for the stream
+    #[arg(long, value_name = "NAME", env = "RESPOOL_KINESIS_PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    kinesis_profile: Option<String>,
+    /// Endpoint of the stream
+    #[arg(long, value_name = "URL", env = "RESPOOL_KINESIS_ENDPOINT_URL")]
+    kinesis_endpoint_url: Option<Endpoint>,
+
+    /// Allow http:// to other machines: records and signatures can be read on the way
+    #[arg(long, env = "RESPOOL_ALLOW_INSECURE_ENDPOINT", value_parser = FalseyValueParser::new())]
+    allow_insecure_endpoint: bool,
+}
+
+impl TuningArgs {
+    /// What was given, and nothing else.
+    pub(super) fn changes(self, environment: &Environment) -> Result<TuningChanges, Error> {
+        let caps = self.max_rate.into_iter().map(Ok).reduce(|a, b| a?.and(b?));
+        let max_rate = caps.transpose().map_err(|error| Error::usage(format!("--max-rate: {error}")))?;
+        let cache_mode = match (self.cache.offline, self.cache.no_cache) {
+            (true, true) => {
+                return Err(Error::usage(
+                    "--offline reads from the cache and --no-cache keeps none: give one of them",
+                ));
+            }
+            (true, false) => Some(CacheMode::Offline),
+            (false, true) => Some(CacheMode::Discard),
+            (false, false) => None,
+        };
+        let aws = self.aws;
+        aws.refuse_exposed(environment)?;
+        let general = AwsAccess { region: aws.region, profile: aws.profile, endpoint_url: aws.endpoint_url };
+        let s3 =
+            AwsAccess { region: aws.s3_region, profile: aws.s3_profile, endpoint_url: aws.s3_endpoint_url };
+        let kinesis = AwsAccess {
+            region: aws.kinesis_region,
+            profile: aws.kinesis_profile,
+            endpoint_url: aws.kinesis_endpoint_url,
+        };
+        Ok(TuningChanges {
+            share: self.share,
+            max_rate,
+            cache_dir: self.cache.cache_dir.map(|dir| directory("--cache-dir", &dir)).transpose()?,
+            cache_size: self.cache.cache_size,
+            cache_mode,
+            s3: s3.or(general.clone()),
+            s3_anonymous: aws.anonymous.then_some(true),
+            s3_addressing: aws.s3_addressing,
+            kinesis: kinesis.or(general),
+        })
+    }
+
+    /// What was given, on top of the defaults.
+    pub(super) fn resolve(self, environment: &Environment) -> Result<Tuning, Error> {
+        let changes = self.changes(environment)?;
+        let cache_dir = match &changes.cache_dir {
+            Some(dir) => dir.clone(),
+            None => environment.cache_dir()?,
+        };
+        let mut tuning = changes.apply(Tuning::new(cache_dir));
+        if tuning.s3.endpoint_url.is_none() {
+            tuning.s3.endpoint_url = environment.endpoint_s3()?;
+        }
+        if tuning.kinesis.endpoint_url.is_none() {
+            tuning.kinesis.endpoint_url = environment.endpoint_kinesis()?;
+        }
+        Ok(tuning)
+    }
+
+    /// The stream's region, if it was given for the stream alone.
+    pub(super) fn kinesis_region(&self) -> Option<&str> {
+        self.aws.kinesis_region.as_deref()
+    }
+}
+
+impl AwsArgs {
+    fn refuse_exposed(&self, environment: &Environment) -> Result<(), Error> {
+        if self.allow_insecure_endpoint {
+            return Ok(());
+        }
+        let given = [&self.endpoint_url, &self.s3_endpoint_url, &self.kinesis_endpoint_url];
+        let found = [environment.endpoint_s3()?, environment.endpoint_kinesis()?];
+        match given.into_iter().chain(&found).flatten().find(|endpoint| endpoint.is_exposed()) {
+            None => Ok(()),
+            Some(endpoint) => Err(Error::usage(format!(
+                "{endpoint} sends records over the network in clear: use https, or give --allow-insecure-endpoint"
+            ))),
+        }
+    }
+}
+
+/// An absolute path, so that a resume from elsewhere means the same directory.
+pub(super) fn directory(flag: &str, dir: &Path) -> Result<PathBuf, Error> {
+    if dir.as_os_str().is_empty() {
+        return Err(Error::usage(format!("{flag} is empty: give a directory")));
+    }
+    std::path::absolute(dir).map_err(|error| {
+        Error::usage(format!("{flag}: {} has no absolute path", dir.display())).with_source(error)
+    })
+}
+
+fn parse_region(text: &str) -> Result<String, &'static str> {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (2..=63).contains(&text.len()) && text.bytes().all(word) && !text.starts_with('-') {
+        return Ok(text.into());
+    }
+    Err("a region looks like eu-west-1")
+}

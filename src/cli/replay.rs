@@ -1,0 +1,185 @@
+//! `respool replay`: an archive into a stream.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+
+use super::environment::Environment;
+use super::options::{StateArgs, TuningArgs, directory};
+use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
+use crate::config::{
+    ArchiveAddress, CacheMode, Framing, KeyFallback, Order, OutputConfig, ReplayConfig, RunSettings,
+    SLACK_DEFAULT, Target, Tuning, parse_duration,
+};
+use crate::error::Error;
+
+/// What was typed after `respool replay`.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    #[arg(help = "Where the events lie: s3://BUCKET/PREFIX or a local directory", env = "RESPOOL_ARCHIVE")]
+    archive: ArchiveAddress,
+    #[command(flatten)]
+    what: WhatArgs,
+    /// Where they go: a Kinesis stream's name or ARN; sim:SHARDS (an embedded stream with Kinesis' limits);
+    /// null: (all the work but the wire)
+    #[arg(long, value_name = "TARGET", env = "RESPOOL_INTO", help_heading = HEADING_INTO)]
+    into: Target,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    #[command(flatten)]
+    safety: SafetyArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_WHAT)]
+struct WhatArgs {
+    /// Start of the window: 2026-11-02, 2026-11-02T06:00:00Z, or ago as in 3d or 6h; UTC unless said
+    /// otherwise [default: the archive's beginning]
+    #[arg(long, value_name = "TIME", env = "RESPOOL_FROM", value_parser = NonEmptyStringValueParser::new())]
+    from: Option<String>,
+    /// End of the window, not included [default: the archive's end]
+    #[arg(long, value_name = "TIME", env = "RESPOOL_UNTIL", value_parser = NonEmptyStringValueParser::new())]
+    until: Option<String>,
+    /// An object is named after its oldest record: read objects from this much before the window too
+    /// [default: 1h]
+    #[arg(long, value_name = "DURATION", env = "RESPOOL_SLACK", value_parser = parse_duration)]
+    #[arg(allow_hyphen_values = true)]
+    slack: Option<Duration>,
+    /// Stop after this many records: for a first try
+    #[arg(long, value_name = "RECORDS", env = "RESPOOL_LIMIT", allow_negative_numbers = true)]
+    #[arg(value_parser = parse_limit)]
+    limit: Option<u64>,
+    /// How an object is cut into records: at line feeds, as JSON values one after the other, or whichever
+    /// fits the object
+    #[arg(long, value_name = "HOW", env = "RESPOOL_FRAMING", default_value = "auto")]
+    #[arg(value_parser = PossibleValuesParser::new(Framing::WORDS).try_map(|word| word.parse::<Framing>()))]
+    framing: Framing,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_ORDER)]
+struct KeyArgs {
+    /// Where a record's key is found, since archives have lost it: a JSON pointer (/user/id), hash (of the
+    /// record's bytes) or random (spread evenly, no order). Without it the first record is shown, with the
+    /// pointers that would work
+    #[arg(long, value_name = "KEY", env = "RESPOOL_PARTITION_KEY", value_parser = parse_key)]
+    partition_key: Option<String>,
+    /// Give a record without the key one of these instead of setting it aside in quarantine
+    #[arg(long, value_name = "KEY", env = "RESPOOL_KEY_FALLBACK")]
+    #[arg(value_parser = PossibleValuesParser::new(KeyFallback::WORDS).try_map(|word| word.parse::<KeyFallback>()))]
+    key_fallback: Option<KeyFallback>,
+    /// Keep the records of each key in archive order, or nothing
+    #[arg(long, value_name = "ORDER", env = "RESPOOL_ORDER", default_value = "key")]
+    #[arg(value_parser = PossibleValuesParser::new(Order::WORDS).try_map(|word| word.parse::<Order>()))]
+    order: Order,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_OUTPUT)]
+struct SafetyArgs {
+    /// Say what would be sent, where, and how long it takes; send nothing
+    #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]
+    dry_run: bool,
+    /// Do not ask before the first record goes to Kinesis
+    #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
+    yes: bool,
+    /// Start anew although an unfinished run of the same window into the same stream could be resumed
+    #[arg(long, env = "RESPOOL_NEW", value_parser = FalseyValueParser::new())]
+    new: bool,
+}
+
+impl ReplayArgs {
+    pub(super) fn resolve(
+        self,
+        environment: &Environment,
+        output: OutputConfig,
+    ) -> Result<ReplayConfig, Error> {
+        let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
+        let mut tuning = self.tuning.resolve(environment)?;
+        follow_arn(&self.into, region_of_stream.as_deref(), &mut tuning)?;
+        let archive = match self.archive {
+            ArchiveAddress::Directory { path } => resolve_directory(&path, tuning.cache.mode)?,
+            s3 @ ArchiveAddress::S3 { .. } => s3,
+        };
+        let KeyArgs { partition_key, key_fallback, order } = self.keys;
+        if key_fallback.is_some() && partition_key.as_deref().is_some_and(|key| !key.starts_with('/')) {
+            return Err(Error::usage(
+                "--key-fallback is for records without the field that --partition-key points to; random and hash \
+                 never miss",
+            ));
+        }
+        Ok(ReplayConfig {
+            settings: RunSettings {
+                archive,
+                target: self.into,
+                from: self.what.from,
+                until: self.what.until,
+                slack: self.what.slack.unwrap_or(SLACK_DEFAULT),
+                limit: self.what.limit,
+                framing: self.what.framing,
+                partition_key,
+                key_fallback,
+                order,
+                seed: environment.seed,
+            },
+            tuning,
+            state_dir: self.state.resolve(environment)?,
+            dry_run: self.safety.dry_run,
+            new_run: self.safety.new,
+            yes: self.safety.yes,
+            output,
+        })
+    }
+}
+
+/// An ARN says where its stream lives. `--region` alone may mean the archive, `--kinesis-region` may not.
+fn follow_arn(target: &Target, region_of_stream: Option<&str>, tuning: &mut Tuning) -> Result<(), Error> {
+    let Target::Kinesis { stream } = target else { return Ok(()) };
+    let Some(region) = stream.region() else { return Ok(()) };
+    if let Some(other) = region_of_stream.filter(|&other| other != region) {
+        return Err(Error::usage(format!(
+            "the stream's ARN lies in {region}, --kinesis-region says {other}"
+        )));
+    }
+    tuning.kinesis.region = Some(region.into());
+    Ok(())
+}
+
+fn resolve_directory(path: &Path, mode: CacheMode) -> Result<ArchiveAddress, Error> {
+    if mode == CacheMode::Offline {
+        return Ok(ArchiveAddress::Directory { path: directory("ARCHIVE", path)? });
+    }
+    let shown = path.display().to_string().escape_debug().to_string();
+    match path.canonicalize() {
+        Ok(path) if path.is_dir() => Ok(ArchiveAddress::Directory { path }),
+        Ok(_) => Err(Error::usage(format!("{shown} is a file: give the directory that holds the archive"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::usage(format!(
+            "the directory {shown} does not exist (a bucket is written s3://BUCKET/PREFIX)"
+        ))),
+        Err(error) => {
+            Err(Error::usage(format!("the directory {shown} cannot be opened: {error}")).with_source(error))
+        }
+    }
+}
+
+fn parse_limit(text: &str) -> Result<u64, &'static str> {
+    const WRONG: &str = "a limit is a whole number of records, 1 or more";
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let fits = |&records: &u64| digits && records > 0 && i64::try_from(records).is_ok();
+    text.parse().ok().filter(fits).ok_or(WRONG)
+}
+
+fn parse_key(text: &str) -> Result<String, &'static str> {
+    match text {
+        "random" | "hash" => Ok(text.into()),
+        "/" => Err("'/' alone points to a field without a name: give one, as in /user/id"),
+        pointer if pointer.starts_with('/') => Ok(pointer.into()),
+        _ => Err("a key is a JSON pointer that begins with a slash, as in /user/id, or one of: hash, random"),
+    }
+}

@@ -1,0 +1,38 @@
+//! `respool resume`: goes on with an interrupted run.
+//!
+//! What defines a run cannot be given here; how fast and by which door can.
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::environment::Environment;
+use super::options::{StateArgs, TuningArgs};
+use crate::config::{OutputConfig, ResumeConfig};
+use crate::error::Error;
+
+/// What was typed after `respool resume`.
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    /// The run, as `respool runs` names it [default: the last unfinished one]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    run: Option<String>,
+    #[command(flatten)]
+    tuning: TuningArgs,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+impl ResumeArgs {
+    pub(super) fn resolve(
+        self,
+        environment: &Environment,
+        output: OutputConfig,
+    ) -> Result<ResumeConfig, Error> {
+        Ok(ResumeConfig {
+            run: self.run,
+            changes: self.tuning.changes(environment)?,
+            state_dir: self.state.resolve(environment)?,
+            output,
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! What `cli` must hold.
+
+use super::*;
+use crate::config::{CacheAction, CacheMode, Framing, KeyFallback, Order, RateCap, Share};
+
+fn environment() -> Environment {
+    Environment { home: Some("/home/ada".into()), seed: 7, ..Environment::default() }
+}
+
+fn run(line: &str) -> Result<Invocation, Stop> {
+    parse(std::iter::once("respool").chain(line.split_whitespace()), &environment())
+}
+
+fn replay(flags: &str) -> ReplayConfig {
+    match run(&format!("replay s3://events/live --into sim:4 --partition-key /id {flags}")) {
+        Ok(Invocation::Replay(config)) => *config,
+        other => panic!("{flags}: {other:?}"),
+    }
+}
+
+/// The message of a command line that must end with 2.
+fn refusal(line: &str) -> String {
+    match run(line) {
+        Err(stop) => {
+            assert_eq!(stop.exit_code(), ExitCode::Usage, "{line}");
+            stop.to_string()
+        }
+        Ok(_) => panic!("'{line}' was taken"),
+    }
+}
+
+#[test]
+fn the_command_is_consistent() {
+    command().debug_assert();
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let config = replay("");
+    assert_eq!(config.settings.order, Order::Key);
+    assert_eq!(config.settings.framing, Framing::Auto);
+    assert_eq!(config.settings.seed, 7);
+    assert_eq!(config.tuning.share, Share::DEFAULT);
+    assert_eq!(config.tuning.max_rate, RateCap::default());
+    assert_eq!(config.tuning.cache.mode, CacheMode::Keep);
+    assert_eq!(config.tuning.cache.dir.to_str(), Some("/home/ada/.cache/respool"));
+    assert_eq!(config.state_dir.to_str(), Some("/home/ada/.local/state/respool"));
+    assert!(!config.yes && !config.dry_run && !config.new_run && !config.output.json);
+}
+
+#[test]
+fn every_flag_arrives() {
+    let config = replay(
+        "--from 3d --until 2026-11-09 --slack 2h --limit 10 --framing json --key-fallback hash --order none \
+         --share 0.5 --max-rate 20MB/s --max-rate 5000rec/s --cache-size 20GiB --no-cache --anonymous \
+         --s3-addressing host --dry-run --json -vv --yes --new",
+    );
+    let settings = &config.settings;
+    assert_eq!((settings.from.as_deref(), settings.until.as_deref()), (Some("3d"), Some("2026-11-09")));
+    assert_eq!((settings.slack.as_secs(), settings.limit), (7_200, Some(10)));
+    assert_eq!((settings.framing, settings.order), (Framing::Json, Order::None));
+    assert_eq!(settings.key_fallback, Some(KeyFallback::Hash));
+    let both = RateCap { records_per_second: Some(5_000), bytes_per_second: Some(20_000_000) };
+    assert_eq!(config.tuning.max_rate, both);
+    assert_eq!(config.tuning.cache.size.map(|size| size.0), Some(20 << 30));
+    assert_eq!(config.tuning.cache.mode, CacheMode::Discard);
+    assert!(
+        config.tuning.s3_anonymous && config.dry_run && config.yes && config.new_run && config.output.json
+    );
+    assert_eq!(config.output.verbosity, 2);
+}
+
+#[test]
+fn what_is_meant_for_one_service_goes_before_what_is_meant_for_both() {
+    let tuning = replay(
+        "--region eu-west-1 --kinesis-region us-east-1 --profile a --s3-profile b \
+         --endpoint-url http://127.0.0.1:1 --s3-endpoint-url https://minio.example",
+    )
+    .tuning;
+    assert_eq!(tuning.s3.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(tuning.kinesis.region.as_deref(), Some("us-east-1"));
+    assert_eq!((tuning.s3.profile.as_deref(), tuning.kinesis.profile.as_deref()), (Some("b"), Some("a")));
+    assert_eq!(tuning.s3.endpoint_url.unwrap().as_str(), "https://minio.example");
+    assert_eq!(tuning.kinesis.endpoint_url.unwrap().as_str(), "http://127.0.0.1:1");
+}
+
+#[test]
+fn an_arn_knows_its_region() {
+    let line = "replay s3://events --into arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
+    let Ok(Invocation::Replay(config)) = run(&format!("{line} --region us-east-1")) else { panic!() };
+    assert_eq!(config.tuning.kinesis.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(config.tuning.s3.region.as_deref(), Some("us-east-1"));
+    let message = refusal(&format!("{line} --kinesis-region us-east-1"));
+    assert_eq!(message, "the stream's ARN lies in eu-west-1, --kinesis-region says us-east-1");
+}
+
+#[test]
+fn what_can_be_told_without_a_service_ends_with_2() {
+    let to = "replay s3://events/live --into sim:4 --partition-key /id";
+    for (flags, said) in [
+        ("--share 0", "above 0"),
+        ("--share -1", "above 0"),
+        ("--share 1.5", "at most 1"),
+        ("--share NaN", "above 0"),
+        ("--max-rate 0rec/s", "never end"),
+        ("--max-rate -5MB/s", "a rate is"),
+        ("--max-rate 1MB/s --max-rate 2MB/s", "twice"),
+        ("--cache-size 9223372036854775808B", "too large"),
+        ("--cache-size 0GB", "size of 0"),
+        ("--limit 0", "1 or more"),
+        ("--limit -3", "1 or more"),
+        ("--limit 9223372036854775808", "1 or more"),
+        ("--slack -1h", "a duration is"),
+        ("--offline --no-cache", "give one of them"),
+        ("--quiet -v", "give one of them"),
+        ("--region EU/west", "a region looks like"),
+        ("--endpoint-url http://10.0.0.1:4566", "in clear"),
+        ("--s3-endpoint-url http://user:pw@localhost", "an endpoint is"),
+        ("--order relaxed", "possible values: key, none"),
+        ("--framing csv", "possible values: auto"),
+        ("--share 0.5 --share 0.6", "cannot be used multiple times"),
+    ] {
+        let message = refusal(&format!("{to} {flags}"));
+        assert!(message.contains(said), "{flags}: {message}");
+    }
+}
+
+#[test]
+fn places_that_are_none_end_with_2() {
+    for (line, said) in [
+        ("replay s3://events --into file:x", "sim:SHARDS or null:"),
+        ("replay s3://events --into sim:0", "1 to 4096 shards"),
+        ("replay s3://events --into arn:aws:kinesis:x", "looks like arn:aws:kinesis"),
+        ("replay gs://events --into null:", "s3://BUCKET/PREFIX"),
+        ("replay Cargo.toml --into null:", "is a file"),
+        ("replay events/live --into null:", "a bucket is written s3://"),
+        ("replay s3://events", "--into"),
+        ("replay s3://events --into null: --partition-key user", "begins with a slash"),
+        ("replay s3://events --into null: --partition-key hash --key-fallback random", "never miss"),
+        ("resume --order none", "unexpected argument"),
+        ("simulate --shards 0", "not in 1..=4096"),
+        ("simulate --port 70000", "not in 0..=65535"),
+        ("cache prune", "--older-than"),
+        ("cache", "Usage"),
+        ("", "Usage"),
+    ] {
+        let message = refusal(line);
+        assert!(message.contains(said), "{line}: {message}");
+    }
+}
+
+#[test]
+fn http_to_another_machine_needs_a_word() {
+    let tuning = replay("--endpoint-url http://10.0.0.1 --allow-insecure-endpoint").tuning;
+    assert!(tuning.s3.endpoint_url.unwrap().is_exposed());
+
+    let aws = Environment { aws_endpoint_s3: Some("http://10.0.0.1".into()), ..environment() };
+    let args = ["respool", "replay", "s3://events", "--into", "null:"];
+    let stop = parse(args, &aws).unwrap_err();
+    assert!(stop.to_string().contains("in clear"), "{stop}");
+}
+
+#[test]
+fn a_key_may_be_chosen_later() {
+    let Ok(Invocation::Replay(config)) = run("replay s3://events --into null:") else { panic!() };
+    assert_eq!(config.settings.partition_key, None);
+}
+
+#[test]
+fn without_a_home_the_directories_must_be_given() {
+    let nowhere = Environment::default();
+    let line = ["respool", "replay", "s3://events", "--into", "null:"];
+    assert!(parse(line, &nowhere).unwrap_err().to_string().contains("--cache-dir"));
+    let flags = ["--cache-dir", "/c", "--state-dir", "/s"];
+    let Ok(Invocation::Replay(config)) = parse(line.iter().chain(&flags), &nowhere) else { panic!() };
+    assert_eq!((config.tuning.cache.dir.to_str(), config.state_dir.to_str()), (Some("/c"), Some("/s")));
+    let xdg = Environment { xdg_state_home: Some("/x/state".into()), ..environment() };
+    let Ok(Invocation::Runs(config)) = parse(["respool", "runs"], &xdg) else { panic!() };
+    assert_eq!(config.state_dir.to_str(), Some("/x/state/respool"));
+}
+
+#[test]
+fn the_other_commands_arrive() {
+    let Ok(Invocation::Resume(config)) = run("resume r1 --share 0.3 --profile live") else { panic!() };
+    assert_eq!((config.run.as_deref(), config.changes.share), (Some("r1"), Some(Share::new(0.3).unwrap())));
+    assert_eq!(config.changes.cache_mode, None);
+    let Ok(Invocation::Runs(config)) = run("runs show r1 --json") else { panic!() };
+    assert_eq!((config.show.as_deref(), config.output.json), (Some("r1"), true));
+    let Ok(Invocation::Cache(config)) = run("cache purge --cache-dir /c --yes") else { panic!() };
+    assert_eq!((config.action, config.dir.to_str()), (CacheAction::Purge { yes: true }, Some("/c")));
+    let Ok(Invocation::Cache(config)) = run("cache ls") else { panic!() };
+    assert_eq!(config.dir.to_str(), Some("/home/ada/.cache/respool"));
+    let Ok(Invocation::Simulate(config)) = run("simulate --shards 8 --port 4567 --unlimited") else {
+        panic!()
+    };
+    assert_eq!((config.shards, config.port, config.unlimited), (8, 4_567, true));
+}
+
+#[test]
+fn help_is_grouped_names_the_exit_codes_and_no_variables() {
+    let Err(stop) = run("replay --help") else { panic!() };
+    assert_eq!(stop.exit_code(), ExitCode::Done);
+    let help = stop.to_string();
+    let headings = [
+        HEADING_WHAT,
+        HEADING_INTO,
+        HEADING_ORDER,
+        HEADING_SPEED,
+        HEADING_CACHE,
+        HEADING_AWS,
+        HEADING_OUTPUT,
+        "Exit codes",
+    ];
+    for heading in headings {
+        assert_eq!(help.matches(&format!("\n{heading}:\n")).count(), 1, "{heading} in {help}");
+    }
+    assert!(!help.contains("[env:"), "{help}");
+}

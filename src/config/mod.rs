@@ -1,0 +1,384 @@
+//! What we will do: resolved, validated, plain data.
+//!
+//! `cli` turns what was typed into these types once, and nothing behind it asks the environment or
+//! checks a flag again. What defines a run ([`RunSettings`]) is kept apart from what may change when the
+//! run is resumed ([`Tuning`]): the first decides which records go where and in which order, the second
+//! only how fast, and by which door.
+//!
+//! Nothing here reads a file, a clock or the environment.
+
+mod amount;
+mod place;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
+pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, StreamAddress, Target};
+
+use crate::record::ByteCount;
+
+/// How far before the window's start an object may be named and still hold records of the window, where
+/// the user does not say: four times what Firehose gathers when all is well.
+pub const SLACK_DEFAULT: Duration = Duration::from_hours(1);
+
+/// The most that `--cache-size` grows to by itself. The other bound is half of the free disk.
+pub const CACHE_BYTES_DEFAULT: ByteCount = ByteCount(50_000_000_000);
+
+/// Declares a choice that has one lower-case word per variant, on the command line and in files alike.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+ }
+
+        impl $name {
+            /// Every word, in the order in which help lists them.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word for it.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ChoiceError;
+
+            fn from_str(text: &str) -> Result<Self, ChoiceError> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(ChoiceError { words: Self::WORDS }),
+                }
+            }
+        }
+    };
+}
+
+/// The text is none of the words that a choice has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of: {}", words.join(", "))]
+pub struct ChoiceError {
+    words: &'static [&'static str],
+}
+
+choice! {
+    /// What is kept in order.
+    Order {
+        /// Records of one key arrive in archive order.
+        Key = "key",
+        /// Nothing: any record may pass any other.
+        None = "none",
+    }
+}
+
+choice! {
+    /// How an object's bytes are cut into records.
+    Framing {
+        /// Found out per object.
+        Auto = "auto",
+        /// A record is what lies between line feeds.
+        Newline = "newline",
+        /// A record is a JSON value; nothing, or white space, lies between.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// What becomes of a record in which the partition key is not found, instead of quarantine.
+    KeyFallback {
+        /// A key drawn from the run's seed and the record's ordinal.
+        Random = "random",
+        /// The hash of the record's bytes.
+        Hash = "hash",
+    }
+}
+
+choice! {
+    /// How a bucket is named in a request to S3.
+    Addressing {
+        /// In the path where the endpoint is one's own, in the host name at AWS.
+        Auto = "auto",
+        /// `https://host/bucket/key`.
+        Path = "path",
+        /// `https://bucket.host/key`.
+        Host = "host",
+    }
+}
+
+/// What defines a run. It is written to the run's directory, and a resume that would change any of it
+/// is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSettings {
+    /// Where the events lie.
+    pub archive: ArchiveAddress,
+    /// Where they go.
+    pub target: Target,
+    /// The window's start as typed; the archive's beginning if absent.
+    pub from: Option<String>,
+    /// The window's end as typed, not included; the archive's end if absent.
+    pub until: Option<String>,
+    /// How much earlier than the window an object may be named and still be replayed.
+    pub slack: Duration,
+    /// Stop after this many records.
+    pub limit: Option<u64>,
+    /// How objects are cut into records.
+    pub framing: Framing,
+    /// Where a record's key is found, as typed: a JSON pointer, `random` or `hash`. Absent where the
+    /// user has not chosen yet: then the first record is shown, and nothing is sent.
+    pub partition_key: Option<String>,
+    /// What a record without the key gets, if not quarantine.
+    pub key_fallback: Option<KeyFallback>,
+    /// What is kept in order.
+    pub order: Order,
+    /// From what random keys are drawn, so that a resume draws the same.
+    pub seed: u64,
+}
+
+/// What may change when a run is resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
+    /// How much of each shard's limits the run takes.
+    pub share: Share,
+    /// Bounds of the whole run.
+    pub max_rate: RateCap,
+    /// Where and how much is cached.
+    pub cache: CacheConfig,
+    /// How S3 is reached.
+    pub s3: AwsAccess,
+    /// Whether requests to S3 go out unsigned.
+    pub s3_anonymous: bool,
+    /// How buckets are named in requests.
+    pub s3_addressing: Addressing,
+    /// How Kinesis is reached.
+    pub kinesis: AwsAccess,
+}
+
+impl Tuning {
+    /// The defaults, with a cache in `cache_dir`.
+    #[must_use]
+    pub fn new(cache_dir: PathBuf) -> Self {
+        Self {
+            share: Share::DEFAULT,
+            max_rate: RateCap::default(),
+            cache: CacheConfig { dir: cache_dir, size: None, mode: CacheMode::Keep },
+            s3: AwsAccess::default(),
+            s3_anonymous: false,
+            s3_addressing: Addressing::Auto,
+            kinesis: AwsAccess::default(),
+        }
+    }
+}
+
+/// The segment cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Its bound; without it [`CACHE_BYTES_DEFAULT`] or half of the free disk, whichever is less.
+    pub size: Option<ByteCount>,
+    /// What it is used for.
+    pub mode: CacheMode,
+}
+
+/// What the cache is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheMode {
+    /// Segments are kept for the next run.
+    Keep,
+    /// Segments are deleted as soon as they are settled (`--no-cache`).
+    Discard,
+    /// Only what is cached is read; the archive is not asked for anything (`--offline`).
+    Offline,
+}
+
+/// How a service of AWS is reached. What is absent is left to the SDK's own chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsAccess {
+    /// The region.
+    pub region: Option<String>,
+    /// The profile in the user's AWS configuration.
+    pub profile: Option<String>,
+    /// The endpoint, where it is not AWS' own.
+    pub endpoint_url: Option<Endpoint>,
+}
+
+/// The flags of a resume: what is `None` stays as the run has it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TuningChanges {
+    /// See [`Tuning::share`].
+    pub share: Option<Share>,
+    /// See [`Tuning::max_rate`]; replaces both bounds.
+    pub max_rate: Option<RateCap>,
+    /// See [`CacheConfig::dir`].
+    pub cache_dir: Option<PathBuf>,
+    /// See [`CacheConfig::size`].
+    pub cache_size: Option<ByteCount>,
+    /// See [`CacheConfig::mode`].
+    pub cache_mode: Option<CacheMode>,
+    /// See [`Tuning::s3`]; each part by itself.
+    pub s3: AwsAccess,
+    /// See [`Tuning::s3_anonymous`].
+    pub s3_anonymous: Option<bool>,
+    /// See [`Tuning::s3_addressing`].
+    pub s3_addressing: Option<Addressing>,
+    /// See [`Tuning::kinesis`]; each part by itself.
+    pub kinesis: AwsAccess,
+}
+
+impl TuningChanges {
+    /// `base` with these changes made.
+    #[must_use]
+    pub fn apply(self, base: Tuning) -> Tuning {
+        Tuning {
+            share: self.share.unwrap_or(base.share),
+            max_rate: self.max_rate.unwrap_or(base.max_rate),
+            cache: CacheConfig {
+                dir: self.cache_dir.unwrap_or(base.cache.dir),
+                size: self.cache_size.or(base.cache.size),
+                mode: self.cache_mode.unwrap_or(base.cache.mode),
+            },
+            s3: self.s3.or(base.s3),
+            s3_anonymous: self.s3_anonymous.unwrap_or(base.s3_anonymous),
+            s3_addressing: self.s3_addressing.unwrap_or(base.s3_addressing),
+            kinesis: self.kinesis.or(base.kinesis),
+        }
+    }
+}
+
+impl AwsAccess {
+    /// Each part from here, or else from `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            region: self.region.or(other.region),
+            profile: self.profile.or(other.profile),
+            endpoint_url: self.endpoint_url.or(other.endpoint_url),
+        }
+    }
+}
+
+/// How the user wants to be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each from its own flag or terminal")]
+pub struct OutputConfig {
+    /// The result as one JSON object on stdout.
+    pub json: bool,
+    /// Nothing but the result and errors.
+    pub quiet: bool,
+    /// 0, or the number of `-v`.
+    pub verbosity: u8,
+    /// Whether colours are wanted.
+    pub color: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether stderr is a terminal, so that a bar may be drawn there.
+    pub progress_bar: bool,
+    /// Whether stdin is a terminal, so that a question can be asked there.
+    pub can_ask: bool,
+}
+
+/// `respool replay`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplayConfig {
+    /// What defines the run.
+    pub settings: RunSettings,
+    /// How it is carried out.
+    pub tuning: Tuning,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// Say what would be done, and stop.
+    pub dry_run: bool,
+    /// Start although an unfinished run does the same.
+    pub new_run: bool,
+    /// Do not ask before the first record.
+    pub yes: bool,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool resume`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResumeConfig {
+    /// Which run; the last unfinished one if absent.
+    pub run: Option<String>,
+    /// What to do otherwise than before.
+    pub changes: TuningChanges,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool runs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunsConfig {
+    /// One run in full; a list of all if absent.
+    pub show: Option<String>,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool cache`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheCommandConfig {
+    /// What to do with it.
+    pub action: CacheAction,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// What to do with the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheAction {
+    /// Say what lies in it.
+    Ls,
+    /// Read all of it and check every block.
+    Verify,
+    /// Delete the oldest segments that no run needs.
+    Prune {
+        /// Only those unused for this long.
+        older_than: Option<Duration>,
+        /// Only until no more than this is left.
+        to_size: Option<ByteCount>,
+    },
+    /// Delete everything.
+    Purge {
+        /// Do not ask.
+        yes: bool,
+    },
+}
+
+/// `respool simulate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SimulateConfig {
+    /// Shards of the stream `demo`.
+    pub shards: u32,
+    /// The loopback port; 0 for any free one.
+    pub port: u16,
+    /// No limits are enforced.
+    pub unlimited: bool,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}

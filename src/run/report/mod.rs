@@ -1,0 +1,268 @@
+//! What a run did: for a script as one JSON object, for a person as a page to be read with relief.
+//!
+//! The JSON fields are an interface, documented in `docs/report.md` (a test compares): fields are added,
+//! never renamed, and every one is always there; what was not measured is `null`. Nothing here counts
+//! anything. The shell fills a [`Report`] from the engine's counters and the closing sum.
+
+mod page;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub(in crate::run) use page::{duration, number, per_second};
+
+/// A run's result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The run's name, as `respool runs` lists it.
+    pub run: String,
+    /// How it ended.
+    pub state: RunState,
+    /// The process' exit code.
+    pub exit_code: u8,
+    /// Why it is not done, in a sentence; `null` if it is.
+    pub message: Option<String>,
+    /// From start to end of this process, in seconds; an earlier attempt is not included.
+    pub seconds: f64,
+    /// The archive, as the user named it.
+    pub archive: String,
+    /// The target, as the user named it.
+    pub target: String,
+    /// What was asked for.
+    pub window: WindowReport,
+    /// Objects of the manifest.
+    pub objects: ObjectCounts,
+    /// Objects that were read because of `--slack` though their name lies outside the window.
+    pub objects_outside_window: u64,
+    /// Records of the decoded objects.
+    pub records: RecordCounts,
+    /// Data and partition keys of the delivered records, in bytes.
+    pub bytes_delivered: u64,
+    /// Records that may stand in the stream more than once, because an answer was lost.
+    pub possible_duplicates: u64,
+    /// Records of a key whose sequence numbers do not rise, as far as they came back.
+    pub order_violations: u64,
+    /// Entries that the service throttled, as a part of all entries sent: 0 to 1.
+    pub throttled_share: f64,
+    /// Requests for objects made to S3 (GET and HEAD).
+    pub s3_object_requests: u64,
+    /// Per shard, the part of its configured rate that was used while it had work.
+    pub utilisation: Spread,
+    /// From a PutRecords request to its answer.
+    pub put_latency_ms: Latency,
+    /// What the cache spared.
+    pub cache: CacheReport,
+    /// What was set aside.
+    pub quarantine: QuarantineReport,
+    /// What limited the run for most of its time; `null` if nothing was measured.
+    pub brake: Option<Brake>,
+    /// Every shard that took records.
+    pub shards: Vec<ShardReport>,
+    /// The command to type next, if something is left to do.
+    pub next_command: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Every record is delivered, quarantined or filtered.
+    Done,
+    /// It stopped before that, and can be resumed.
+    Incomplete,
+    /// It was refused before anything was sent, or stopped by the service for good.
+    Refused,
+}
+
+/// What limits a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Brake {
+    /// The archive does not give objects fast enough.
+    Fetch,
+    /// The CPU does not decode fast enough.
+    Decode,
+    /// The shards' limits, at the share that was asked for: the best that can be.
+    Shards,
+    /// Few keys have most of the records, and each key goes one by one.
+    Order,
+    /// `--max-rate`.
+    MaxRate,
+    /// The service throttles below its limits or answers slowly.
+    Service,
+}
+
+/// The window as instants in RFC 3339; `null` where it is open.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowReport {
+    /// Its start.
+    pub from: Option<String>,
+    /// Its end, not included.
+    pub until: Option<String>,
+}
+
+/// Objects of the manifest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectCounts {
+    /// All of them.
+    pub total: u64,
+    /// Decoded completely, now or in an earlier run whose segments were cached.
+    pub decoded: u64,
+    /// Set aside as a whole; nothing of them was sent.
+    pub quarantined: u64,
+    /// Left out by their name, such as folder markers and `_SUCCESS`; not part of `total`.
+    pub skipped: u64,
+}
+
+/// Records of the decoded objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordCounts {
+    /// Acknowledged by the stream, all attempts of this run together.
+    pub delivered: u64,
+    /// Set aside, each with its reason.
+    pub quarantined: u64,
+    /// Left out because the user's flags say so, such as `--limit`.
+    pub filtered: u64,
+}
+
+/// Smallest, median and largest; all `null` if nothing was measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The smallest.
+    pub min: Option<f64>,
+    /// The one in the middle.
+    pub median: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+}
+
+impl Spread {
+    /// Of these values; those that are not finite are left out.
+    #[must_use]
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let median = match (sorted.get(middle.wrapping_sub(1)), sorted.get(middle)) {
+            (Some(low), Some(high)) if sorted.len().is_multiple_of(2) => Some(f64::midpoint(*low, *high)),
+            (_, high) => high.copied(),
+        };
+        Self { min: sorted.first().copied(), median, max: sorted.last().copied() }
+    }
+}
+
+/// Milliseconds; all `null` if no request was answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Half of the answers came sooner.
+    pub p50: Option<f64>,
+    /// 99 of 100 answers came sooner.
+    pub p99: Option<f64>,
+    /// The last one.
+    pub max: Option<f64>,
+}
+
+/// What the cache spared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheReport {
+    /// Objects that were there.
+    pub hits: u64,
+    /// Objects that were fetched and decoded.
+    pub fetched: u64,
+    /// What the run's segments take on disk, in bytes.
+    pub bytes: u64,
+}
+
+/// What was set aside.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineReport {
+    /// Objects and records by reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// The list, one JSON object a line; `null` if it is empty.
+    pub path: Option<String>,
+}
+
+/// One shard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShardReport {
+    /// Its name.
+    pub shard: String,
+    /// Records it acknowledged.
+    pub records: u64,
+    /// Their bytes, data and partition keys.
+    pub bytes: u64,
+    /// The part of its configured rate that was used while it had work; `null` if it never had any.
+    pub utilisation: Option<f64>,
+    /// Entries it throttled.
+    pub throttled: u64,
+}
+
+impl Report {
+    /// An empty report of a run that has just begun; the shell fills it.
+    #[must_use]
+    pub fn new(run: impl Into<String>, archive: impl Into<String>, target: impl Into<String>) -> Self {
+        Self {
+            run: run.into(),
+            state: RunState::Incomplete,
+            exit_code: crate::error::ExitCode::Incomplete as u8,
+            message: None,
+            seconds: 0.0,
+            archive: archive.into(),
+            target: target.into(),
+            window: WindowReport::default(),
+            objects: ObjectCounts::default(),
+            objects_outside_window: 0,
+            records: RecordCounts::default(),
+            bytes_delivered: 0,
+            possible_duplicates: 0,
+            order_violations: 0,
+            throttled_share: 0.0,
+            s3_object_requests: 0,
+            utilisation: Spread::default(),
+            put_latency_ms: Latency::default(),
+            cache: CacheReport::default(),
+            quarantine: QuarantineReport::default(),
+            brake: None,
+            shards: Vec::new(),
+            next_command: None,
+        }
+    }
+
+    /// One line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Every field is a number, a text or a map of texts: there is nothing that could fail.
+        serde_json::to_string(self).unwrap_or_else(|error| format!(r#"{{"error":"{error}"}}"#))
+    }
+
+    /// The page for a person, at most about `width` columns wide; ends with a line feed.
+    #[must_use]
+    pub fn render(&self, width: usize, color: bool) -> String {
+        page::render(self, width, color)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(100, false))
+    }
+}
+
+impl Brake {
+    /// What limits, as the end of a sentence that begins with "limited by".
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetching from the archive",
+            Self::Decode => "decoding (CPU)",
+            Self::Shards => "the shards' limits",
+            Self::Order => "order: few keys have most of the records",
+            Self::MaxRate => "--max-rate",
+            Self::Service => "the service: throttling or slow answers",
+        }
+    }
+}

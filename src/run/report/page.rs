@@ -1,0 +1,254 @@
+//! The report as a page: one line per fact, aligned, the next command last.
+//!
+//! A line stands only where it says something: nothing in quarantine is said in the headline, not by a
+//! row of zeros. Numbers have thousands separators and units, and a part of a whole is a percentage.
+
+use std::fmt::Write as _;
+
+use super::{Report, RunState, ShardReport};
+use crate::record::ByteCount;
+
+/// Shards that are listed one by one; more are a line of three numbers.
+const SHARDS_LISTED_MAX: usize = 16;
+
+/// Columns of a label.
+const LABEL: usize = 13;
+
+const BOLD_GREEN: &str = "\x1b[1;32m";
+const BOLD_YELLOW: &str = "\x1b[1;33m";
+const BOLD_RED: &str = "\x1b[1;31m";
+const DIM: &str = "\x1b[2m";
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
+pub(super) fn render(report: &Report, width: usize, color: bool) -> String {
+    let mut page = Page { text: String::new(), color };
+    page.headline(report);
+    page.what(report);
+    page.counts(report);
+    page.speed(report);
+    page.shards(&report.shards, width);
+    page.quarantine(report);
+    if let Some(command) = &report.next_command {
+        let command = page.paint(BOLD, command);
+        page.line(&format!("\nNext:\n  {command}"));
+    }
+    page.text
+}
+
+struct Page {
+    text: String,
+    color: bool,
+}
+
+impl Page {
+    fn paint(&self, style: &str, text: &str) -> String {
+        if self.color { format!("{style}{text}{PLAIN}") } else { text.to_owned() }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn row(&mut self, label: &str, value: &str) {
+        let label = self.paint(DIM, &format!("{label:<LABEL$}"));
+        self.line(&format!("  {label}{value}"));
+    }
+
+    fn headline(&mut self, report: &Report) {
+        let aside = report.objects.quarantined + report.records.quarantined;
+        let message = report.message.as_deref().unwrap_or("it was stopped");
+        let (style, text) = match report.state {
+            RunState::Done if report.exit_code == 1 => (
+                BOLD_RED,
+                format!("Done, but {} records arrived out of order.", number(report.order_violations)),
+            ),
+            RunState::Done if aside > 0 => {
+                (BOLD_YELLOW, "Done, but not everything could be sent: see quarantine.".into())
+            }
+            RunState::Done => (BOLD_GREEN, "Done: every record is delivered.".into()),
+            RunState::Incomplete => {
+                (BOLD_YELLOW, format!("Not done: {message}. Nothing is lost; the run can go on."))
+            }
+            RunState::Refused => (BOLD_RED, format!("Refused: {message}.")),
+        };
+        let text = self.paint(style, &text);
+        self.line(&format!("{text}\n"));
+    }
+
+    fn what(&mut self, report: &Report) {
+        self.row("run", &report.run);
+        self.row("from", &report.archive);
+        self.row("into", &report.target);
+        let window = match (&report.window.from, &report.window.until) {
+            (None, None) => return,
+            (Some(from), None) => format!("since {from}"),
+            (None, Some(until)) => format!("until {until}"),
+            (Some(from), Some(until)) => format!("{from} to {until}"),
+        };
+        self.row("window", &window);
+    }
+
+    fn counts(&mut self, report: &Report) {
+        let objects = &report.objects;
+        let mut text = format!("{} of {} decoded", number(objects.decoded), number(objects.total));
+        let mut more = |count: u64, what: &str| {
+            if count > 0 {
+                let _ = write!(text, ", {} {what}", number(count));
+            }
+        };
+        more(objects.quarantined, "in quarantine");
+        more(objects.skipped, "skipped by name");
+        more(report.objects_outside_window, "from before the window (--slack)");
+        self.row("objects", &text);
+
+        let records = &report.records;
+        let mut text = format!("{} delivered", number(records.delivered));
+        let mut more = |count: u64, what: &str| {
+            if count > 0 {
+                let _ = write!(text, ", {} {what}", number(count));
+            }
+        };
+        more(records.quarantined, "in quarantine");
+        more(records.filtered, "left out as asked");
+        let _ = write!(text, "; {}", ByteCount(report.bytes_delivered));
+        self.row("records", &text);
+
+        let duplicates = match report.possible_duplicates {
+            0 => "none".into(),
+            count => format!("{} possible, because an answer was lost", number(count)),
+        };
+        self.row("duplicates", &duplicates);
+        if report.order_violations > 0 {
+            self.row("order", &format!("{} violations, by sequence number", number(report.order_violations)));
+        }
+        let cache = &report.cache;
+        if cache.hits + cache.fetched > 0 {
+            let (hits, fetched) = (number(cache.hits), number(cache.fetched));
+            let size = ByteCount(cache.bytes);
+            self.row("cache", &format!("{hits} objects were there, {fetched} fetched; {size} on disk"));
+        }
+        self.row("S3", &format!("{} requests for objects", number(report.s3_object_requests)));
+    }
+
+    fn speed(&mut self, report: &Report) {
+        let mut text = duration(report.seconds);
+        if report.seconds > 0.0 && report.records.delivered > 0 {
+            let records = per_second(report.records.delivered, report.seconds);
+            let bytes = per_second(report.bytes_delivered, report.seconds);
+            let _ = write!(text, "; {} records/s, {}/s", number(records), ByteCount(bytes));
+        }
+        self.row("took", &text);
+        if let Some(brake) = report.brake {
+            self.row("limited by", brake.words());
+        }
+        let latency = &report.put_latency_ms;
+        if let (Some(p50), Some(p99), Some(max)) = (latency.p50, latency.p99, latency.max) {
+            self.row("PutRecords", &format!("{p50:.0} ms median, {p99:.0} ms p99, {max:.0} ms max"));
+        }
+        self.row("throttled", &format!("{} of the entries sent", percent(report.throttled_share)));
+        let used = &report.utilisation;
+        if let (Some(min), Some(median), Some(max)) = (used.min, used.median, used.max) {
+            let (min, median, max) = (percent(min), percent(median), percent(max));
+            self.row("shards used", &format!("{median} of the configured rate (least {min}, most {max})"));
+        }
+    }
+
+    fn shards(&mut self, shards: &[ShardReport], width: usize) {
+        if shards.is_empty() || shards.len() > SHARDS_LISTED_MAX {
+            return;
+        }
+        let cells: Vec<[String; 5]> = shards
+            .iter()
+            .map(|shard| {
+                let used = shard.utilisation.map_or_else(|| "idle".into(), percent);
+                let throttled = match shard.throttled {
+                    0 => String::new(),
+                    count => format!("{} throttled", number(count)),
+                };
+                let records = format!("{} records", number(shard.records));
+                [shard.shard.clone(), records, ByteCount(shard.bytes).to_string(), used, throttled]
+            })
+            .collect();
+        let widest = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let columns = [widest(0), widest(1), widest(2), widest(3)];
+        let room = width.saturating_sub(columns.iter().sum::<usize>() + 2 + 4 * 3 + widest(4)).min(20);
+        self.line("");
+        for (row, shard) in cells.iter().zip(shards) {
+            let [name, records, bytes, used, throttled] = row;
+            let [c0, c1, c2, c3] = columns;
+            let bar = bar(shard.utilisation.unwrap_or(0.0), room);
+            let line =
+                format!("  {name:<c0$}   {records:>c1$}   {bytes:>c2$}   {used:>c3$}   {bar}   {throttled}");
+            self.line(line.trim_end());
+        }
+    }
+
+    fn quarantine(&mut self, report: &Report) {
+        let quarantine = &report.quarantine;
+        if quarantine.reasons.is_empty() && quarantine.path.is_none() {
+            return;
+        }
+        self.line("\nQuarantine:");
+        let counts: Vec<String> = quarantine.reasons.values().map(|&count| number(count)).collect();
+        let widest = counts.iter().map(String::len).max().unwrap_or(0);
+        for (reason, count) in quarantine.reasons.keys().zip(&counts) {
+            self.line(&format!("  {count:>widest$}  {reason}"));
+        }
+        if let Some(path) = &quarantine.path {
+            self.line(&format!("  listed in {path}"));
+        }
+    }
+}
+
+/// `12,345,678`.
+pub(in crate::run) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `98.1 %`; a trace is `<0.1 %`, so that only nothing looks like nothing.
+fn percent(part: f64) -> String {
+    match part * 100.0 {
+        0.0 => "0 %".into(),
+        percent if percent < 0.1 => "<0.1 %".into(),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
+/// `0.4 s`, `2 min 05 s`, `3 h 07 min`, `2 d 04 h`.
+pub(in crate::run) fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{:.1} s", seconds.max(0.0));
+    }
+    let whole = whole(seconds);
+    match whole {
+        0..3_600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{} h {:02} min", whole / 3_600, whole % 3_600 / 60),
+        _ => format!("{} d {:02} h", whole / 86_400, whole % 86_400 / 3_600),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for a person, of four digits")]
+pub(in crate::run) fn per_second(count: u64, seconds: f64) -> u64 {
+    whole(count as f64 / seconds)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, NaN becomes 0")]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
+}
+
+fn bar(part: f64, columns: usize) -> String {
+    let columns = u32::try_from(columns).unwrap_or(0);
+    let filled = whole(part.clamp(0.0, 1.0) * f64::from(columns));
+    "█".repeat(usize::try_from(filled).unwrap_or(0))
+}
