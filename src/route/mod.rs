@@ -47,7 +47,7 @@ pub struct SetAside {
 }
 
 /// Why a record is not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SetAsideReason {
     /// It has no partition key.
@@ -59,6 +59,13 @@ pub enum SetAsideReason {
         /// What the stream takes.
         max: ByteCount,
     },
+    /// The stream refused it.
+    Rejected {
+        /// The service's words.
+        reason: String,
+        /// Whether an earlier attempt may have stored it all the same.
+        possibly_delivered: bool,
+    },
 }
 
 impl SetAsideReason {
@@ -68,6 +75,7 @@ impl SetAsideReason {
         match self {
             Self::KeyFault(fault) => fault.as_str(),
             Self::TooLarge { .. } => "too_large",
+            Self::Rejected { .. } => "rejected",
         }
     }
 }

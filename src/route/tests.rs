@@ -168,7 +168,7 @@ fn a_chunk_puts_each_record_on_one_of_two_lists() {
         chunk.set_aside,
         [
             SetAside { ordinal: at(1), reason: SetAsideReason::KeyFault(KeyFault::Missing) },
-            SetAside { ordinal: at(3), reason: too_large },
+            SetAside { ordinal: at(3), reason: too_large.clone() },
         ]
     );
     assert_eq!(chunk.end, at(4));
