@@ -1,0 +1,206 @@
+//! Where checkpoints survive: a log of frames that says of itself where it ends.
+//!
+//! A file opens with a magic and is then a sequence of frames: length, CRC32C, a checkpoint as JSON. A
+//! frame counts only if it is whole, so a write that was torn or lost costs the frames behind the last
+//! whole one, and nothing is ever appended behind a tear: each process, and each process whose file has
+//! grown large, begins a new file with its newest checkpoint. The file before stays until the new one is
+//! durable. What is read back is the checkpoint with the highest sequence in any file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::write::checkpoint::Checkpoint;
+
+const MAGIC: &[u8; 8] = b"rspckpt1";
+const FRAME_HEADER: usize = 8;
+/// A checkpoint is some kilobytes; no length above this is believed.
+const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// A log above this is begun anew.
+const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// The log of one run, open for writing.
+#[derive(Debug)]
+pub struct CheckpointLog {
+    directory: PathBuf,
+    number: u64,
+    file: Option<File>,
+    length: u64,
+}
+
+impl CheckpointLog {
+    /// Takes over the log in `directory`: what follows goes into a file of its own.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        let newest = log_files(directory)?.last().map_or(0, |&(number, _)| number);
+        Ok(Self { directory: directory.to_owned(), number: newest, file: None, length: 0 })
+    }
+
+    /// Appends `checkpoint`; it is durable when this returns.
+    pub fn append(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
+        let frame = encode(checkpoint)?;
+        match &mut self.file {
+            Some(file) if self.length < LOG_BYTES_MAX => {
+                file.write_all(&frame)?;
+                file.sync_data()?;
+                self.length += frame.len() as u64;
+                Ok(())
+            }
+            _ => self.begin(&frame),
+        }
+    }
+
+    fn begin(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.number += 1;
+        let path = self.directory.join(format!("checkpoint-{:08}.log", self.number));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(MAGIC)?;
+        file.write_all(frame)?;
+        file.sync_all()?;
+        File::open(&self.directory)?.sync_all()?;
+        self.length = (MAGIC.len() + frame.len()) as u64;
+        self.file = Some(file);
+        for (number, path) in log_files(&self.directory)? {
+            if number + 1 < self.number {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The newest checkpoint that is whole; `None` if there never was one.
+pub fn newest(directory: &Path) -> io::Result<Option<Checkpoint>> {
+    let mut newest: Option<Checkpoint> = None;
+    for (_, path) in log_files(directory)? {
+        let last = last_frame(&fs::read(path)?);
+        if last.as_ref().map(|c| c.sequence) >= newest.as_ref().map(|c| c.sequence) {
+            newest = last.or(newest);
+        }
+    }
+    Ok(newest)
+}
+
+fn log_files(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("checkpoint-")?.strip_suffix(".log")?.parse().ok());
+        if let Some(number) = number {
+            files.push((number, entry.path()));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn encode(checkpoint: &Checkpoint) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; FRAME_HEADER];
+    serde_json::to_writer(&mut frame, checkpoint)?;
+    let payload = frame.split_off(FRAME_HEADER);
+    let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
+    frame.clear();
+    frame.extend_from_slice(&length.to_le_bytes());
+    frame.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
+    frame.extend_from_slice(&payload);
+    Ok(frame)
+}
+
+/// The last frame of the unbroken sequence from the file's start.
+fn last_frame(bytes: &[u8]) -> Option<Checkpoint> {
+    let mut rest = bytes.strip_prefix(MAGIC)?;
+    let mut last = None;
+    while let Some((payload, behind)) = split_frame(rest) {
+        let Ok(checkpoint) = serde_json::from_slice(payload) else { break };
+        last = Some(checkpoint);
+        rest = behind;
+    }
+    last
+}
+
+fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    if length > FRAME_BYTES_MAX {
+        return None;
+    }
+    let (payload, behind) = rest.split_at_checked(length)?;
+    (crc32c::crc32c(payload) == u32::from_le_bytes(*crc)).then_some((payload, behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::HashKeyRange;
+
+    fn checkpoint(sequence: u64) -> Checkpoint {
+        Checkpoint { sequence, ..Checkpoint::start([HashKeyRange::ALL]) }
+    }
+
+    fn log_with(count: u64) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = CheckpointLog::open(directory.path()).unwrap();
+        for sequence in 1..=count {
+            log.append(&checkpoint(sequence)).unwrap();
+        }
+        let path = directory.path().join("checkpoint-00000001.log");
+        (directory, path)
+    }
+
+    fn newest_sequence(directory: &Path) -> Option<u64> {
+        newest(directory).unwrap().map(|checkpoint| checkpoint.sequence)
+    }
+
+    #[test]
+    fn cut_at_any_length_the_last_whole_frame_counts() {
+        let (directory, path) = log_with(3);
+        let whole = fs::read(&path).unwrap();
+        let frame = encode(&checkpoint(1)).unwrap().len();
+        for length in 0..=whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            let expected = length.saturating_sub(MAGIC.len()) / frame;
+            let expected = (expected > 0).then_some(expected as u64);
+            assert_eq!(newest_sequence(directory.path()), expected, "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn any_flipped_byte_costs_only_the_frames_behind_it() {
+        let (directory, path) = log_with(3);
+        let whole = fs::read(&path).unwrap();
+        let frame = encode(&checkpoint(1)).unwrap().len();
+        for at in 0..whole.len() {
+            let mut broken = whole.clone();
+            broken[at] ^= 0x40;
+            fs::write(&path, &broken).unwrap();
+            let before = at.saturating_sub(MAGIC.len()) / frame;
+            let expected = (at >= MAGIC.len() && before > 0).then_some(before as u64);
+            assert_eq!(newest_sequence(directory.path()), expected, "flipped at {at}");
+        }
+    }
+
+    #[test]
+    fn a_new_process_never_appends_to_an_old_file() {
+        let (directory, path) = log_with(2);
+        let torn = [&fs::read(&path).unwrap()[..], b"torn"].concat();
+        fs::write(&path, &torn).unwrap();
+        let mut log = CheckpointLog::open(directory.path()).unwrap();
+        log.append(&checkpoint(3)).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), torn);
+        assert_eq!(newest_sequence(directory.path()), Some(3));
+        let mut log = CheckpointLog::open(directory.path()).unwrap();
+        log.append(&checkpoint(4)).unwrap();
+        assert!(!path.exists(), "the file before the last is gone");
+        assert_eq!(newest_sequence(directory.path()), Some(4));
+    }
+
+    #[test]
+    fn a_directory_without_a_log_has_no_checkpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(newest_sequence(directory.path()), None);
+    }
+}

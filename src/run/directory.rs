@@ -1,0 +1,279 @@
+//! A run's directory: everything that a resume needs, and the lock that makes one process its owner.
+//!
+//! ```text
+//! runs/20261122-231500-7f3a/
+//!   run.json          what defines the run, and the stream it writes to
+//!   manifest.jsonl    the frozen list of objects
+//!   checkpoint-*.log  progress
+//!   quarantine.jsonl  what was set aside
+//!   ledger.jsonl      what became of each object
+//!   report.json       the last report
+//!   lock              locked, and holding the process id, while a process owns the run
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::archive::manifest::Manifest;
+use crate::config::{RunSettings, Tuning};
+use crate::error::Error;
+
+const RUN_FILE: &str = "run.json";
+const MANIFEST_FILE: &str = "manifest.jsonl";
+const REPORT_FILE: &str = "report.json";
+const LOCK_FILE: &str = "lock";
+/// No file of settings or reports that we wrote is larger.
+const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What defines a run; written once, compared by a resume.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunFile {
+    /// The layout of this file.
+    pub version: u32,
+    /// When the run began.
+    pub started: Timestamp,
+    /// What the user asked for.
+    pub settings: RunSettings,
+    /// How it was to be done; a resume may change it.
+    pub tuning: Tuning,
+    /// The stream, so that one that was deleted and made anew is recognised.
+    pub stream: StreamIdentity,
+    /// How bytes became records.
+    pub decoder_version: u32,
+    /// The manifest's SHA-256.
+    pub manifest_digest: String,
+}
+
+/// Which stream a run writes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamIdentity {
+    /// Its name.
+    pub name: String,
+    /// Its full name, where it has one.
+    pub arn: Option<String>,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+/// The version of [`RunFile`] that this build writes and reads.
+pub const RUN_FILE_VERSION: u32 = 1;
+
+/// A run's directory, owned by this process.
+#[derive(Debug)]
+pub struct RunDirectory {
+    id: String,
+    path: PathBuf,
+    // Held for its lock.
+    _lock: File,
+}
+
+/// The directory of runs below the state directory.
+pub fn runs_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("runs")
+}
+
+impl RunDirectory {
+    /// Makes the directory of a new run that starts at `now`, and owns it.
+    pub fn create(state_dir: &Path, now: Timestamp) -> Result<Self, Error> {
+        let runs = runs_dir(state_dir);
+        DirBuilder::new().recursive(true).mode(0o700).create(&runs).map_err(|error| {
+            Error::refused(format!("cannot make the state directory {}", runs.display())).with_source(error)
+        })?;
+        let stamp = now.strftime("%Y%m%d-%H%M%S");
+        for attempt in 0..1_000_u32 {
+            let id = if attempt == 0 { stamp.to_string() } else { format!("{stamp}-{attempt}") };
+            let path = runs.join(&id);
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Self::own(id, path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io_error("cannot make", &path, error)),
+            }
+        }
+        Err(Error::refused(format!("too many runs were started at {stamp}")))
+    }
+
+    /// Owns the directory of an existing run.
+    pub fn open(state_dir: &Path, id: &str) -> Result<Self, Error> {
+        let path = runs_dir(state_dir).join(id);
+        if !is_run_id(id) || !path.join(RUN_FILE).is_file() {
+            return Err(Error::refused(format!("there is no run {id}; `respool runs` lists them")));
+        }
+        Self::own(id.to_owned(), path)
+    }
+
+    fn own(id: String, path: PathBuf) -> Result<Self, Error> {
+        let lock_path = path.join(LOCK_FILE);
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(|error| io_error("cannot open", &lock_path, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = lock.take(32).read_to_string(&mut holder);
+                return Err(Error::refused(format!("run {id} is owned by process {}", holder.trim())));
+            }
+            Err(TryLockError::Error(error)) => return Err(io_error("cannot lock", &lock_path, error)),
+        }
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(|error| io_error("cannot write", &lock_path, error))?;
+        Ok(Self { id, path, _lock: lock })
+    }
+
+    /// The run's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where its files lie.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what defines the run: from here on it can be resumed.
+    pub fn define(&self, file: &RunFile, manifest: &Manifest) -> Result<(), Error> {
+        let path = self.path.join(MANIFEST_FILE);
+        manifest.write(&path).map_err(|error| {
+            Error::incomplete(format!("cannot write {}", path.display())).with_source(error)
+        })?;
+        write_json(&self.path.join(RUN_FILE), file)
+    }
+
+    /// The frozen list of objects.
+    pub fn manifest(&self) -> Result<Manifest, Error> {
+        let path = self.path.join(MANIFEST_FILE);
+        Manifest::read(&path)
+            .map_err(|error| Error::refused(format!("cannot read {}", path.display())).with_source(error))
+    }
+
+    /// Leaves the report behind.
+    pub fn write_report(&self, report: &impl Serialize) -> Result<(), Error> {
+        write_json(&self.path.join(REPORT_FILE), report)
+    }
+
+    /// Removes a run that was never defined.
+    pub fn discard(self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// What a look at a run's directory shows, without owning it.
+#[derive(Debug)]
+pub struct RunGlance {
+    /// The run's name.
+    pub id: String,
+    /// Where its files lie.
+    pub path: PathBuf,
+    /// What defines it.
+    pub file: RunFile,
+    /// The process that owns it now.
+    pub owner: Option<String>,
+    /// The last report, as JSON.
+    pub report: Option<serde_json::Value>,
+}
+
+impl RunGlance {
+    /// Whether something is left to do: no report says `done`.
+    pub fn is_unfinished(&self) -> bool {
+        let state = self.report.as_ref().and_then(|report| report.get("state")).and_then(|state| state.as_str());
+        state != Some("done")
+    }
+}
+
+/// All runs below `state_dir`, oldest first. Directories that are no runs are passed over.
+pub fn glance_at_all(state_dir: &Path) -> Result<Vec<RunGlance>, Error> {
+    let runs = runs_dir(state_dir);
+    let entries = match fs::read_dir(&runs) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("cannot read", &runs, error)),
+    };
+    let mut ids: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|id| is_run_id(id)).collect();
+    ids.sort_unstable();
+    Ok(ids.into_iter().filter_map(|id| glance(state_dir, id).ok().flatten()).collect())
+}
+
+fn glance(state_dir: &Path, id: String) -> Result<Option<RunGlance>, Error> {
+    let path = runs_dir(state_dir).join(&id);
+    let Some(file) = read_json(&path.join(RUN_FILE))? else { return Ok(None) };
+    let report = read_json(&path.join(REPORT_FILE)).unwrap_or_default();
+    let owner = owner(&path.join(LOCK_FILE));
+    Ok(Some(RunGlance { id, path, file, owner, report }))
+}
+
+/// Reads what defines the run `id`.
+pub fn read_run_file(directory: &RunDirectory) -> Result<RunFile, Error> {
+    let path = directory.path().join(RUN_FILE);
+    let file: Option<RunFile> = read_json(&path)?;
+    let file = file.ok_or_else(|| Error::refused(format!("{} does not exist", path.display())))?;
+    if file.version != RUN_FILE_VERSION {
+        return Err(Error::refused(format!(
+            "run {} has layout {}, this respool reads {RUN_FILE_VERSION}",
+            directory.id(),
+            file.version
+        )));
+    }
+    Ok(file)
+}
+
+fn owner(lock_path: &Path) -> Option<String> {
+    let lock = File::open(lock_path).ok()?;
+    match lock.try_lock_shared() {
+        Ok(()) => None,
+        Err(_) => {
+            let mut holder = String::new();
+            lock.take(32).read_to_string(&mut holder).ok()?;
+            Some(holder.trim().to_owned())
+        }
+    }
+}
+
+/// Letters, digits and dashes: never a path.
+fn is_run_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+    let write = || -> io::Result<()> {
+        let temporary = path.with_extension("tmp");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        serde_json::to_writer_pretty(&mut file, value)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    };
+    write().map_err(|error| Error::incomplete(format!("cannot write {}", path.display())).with_source(error))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("cannot read", path, error)),
+    };
+    let mut text = Vec::new();
+    file.take(JSON_BYTES_MAX).read_to_end(&mut text).map_err(|error| io_error("cannot read", path, error))?;
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|error| Error::refused(format!("{} is damaged", path.display())).with_source(error))
+}
+
+fn io_error(what: &str, path: &Path, error: io::Error) -> Error {
+    Error::refused(format!("{what} {}", path.display())).with_source(error)
+}

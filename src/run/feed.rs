@@ -1,0 +1,226 @@
+//! From the cache to the engine: the objects in the manifest's order, cut into chunks, routed.
+//!
+//! Objects are spooled far ahead and many at a time; chunks are routed a few ahead and in parallel, on a
+//! pool of their own, because that is where pages of a segment are first touched. What comes out is one
+//! sequence in archive order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::journal::QuarantineLine;
+use super::segments::Segments;
+use super::spool::{Spool, Spooled, blocking};
+use crate::error::{Error, ExitCode};
+use crate::record::Ordinal;
+use crate::route::key::KeyExtractor;
+use crate::route::{RoutedChunk, route_chunk};
+use crate::write::checkpoint::Checkpoint;
+
+/// Objects that are spooled ahead of the one that is routed.
+const OBJECTS_AHEAD: usize = 1_024;
+/// Records of one chunk.
+const CHUNK_RECORDS: u32 = 4_096;
+/// Chunks that are routed ahead of the one that is handed over.
+const CHUNKS_AHEAD: usize = 8;
+
+/// What the feed hands over, in archive order.
+#[derive(Debug)]
+pub enum Fed {
+    /// Records; the end of the chunk may be the end of its object.
+    Chunk(RoutedChunk),
+    /// An earlier process settled this object.
+    SettledBefore(u32),
+    /// This object is set aside whole.
+    Quarantined(QuarantineLine),
+    /// There is nothing more; this many objects were left out because of `--limit`.
+    End {
+        /// Objects that were not looked at.
+        beyond_limit: u64,
+    },
+}
+
+/// How records are routed.
+pub struct Feed {
+    /// Brings objects into the cache.
+    pub spool: Arc<Spool>,
+    /// Where they lie then.
+    pub segments: Arc<Segments>,
+    /// Finds a record's key.
+    pub extractor: Arc<KeyExtractor>,
+    /// The stream's limit for a record, in bytes.
+    pub record_bytes_max: usize,
+    /// Records of the run, at most.
+    pub limit: Option<u64>,
+    /// Where routing happens.
+    pub pool: Arc<rayon::ThreadPool>,
+}
+
+impl Feed {
+    /// Feeds `sink` from object `first` on, passing over what `done` has settled. Ends early, without
+    /// an error, when nobody listens any more.
+    pub async fn run(self, first: u32, done: Checkpoint, sink: mpsc::Sender<Fed>) -> Result<(), Error> {
+        let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
+        let mut remaining = self.limit;
+        let mut ahead = Ahead::new(first..total, &done);
+        for number in first..total {
+            if remaining == Some(0) {
+                let beyond_limit = u64::from(total - number);
+                let _ = sink.send(Fed::End { beyond_limit }).await;
+                return Ok(());
+            }
+            if done.is_settled(number) {
+                // With a limit the run ends in the object in which it ended before.
+                if sink.send(Fed::SettledBefore(number)).await.is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+            ahead.fill(&self.spool);
+            let fed = match ahead.next(number, &self.spool).await? {
+                Spooled::Quarantined { reason, detail } => {
+                    let key = self.spool.manifest().objects[number as usize].key.clone();
+                    let line = QuarantineLine { object: number, record: None, key, reason, detail };
+                    sink.send(Fed::Quarantined(line)).await.is_ok()
+                }
+                Spooled::Segment { records, .. } => self.object(number, records, &mut remaining, &sink).await?,
+            };
+            if !fed {
+                return Ok(());
+            }
+        }
+        let _ = sink.send(Fed::End { beyond_limit: 0 }).await;
+        Ok(())
+    }
+
+    /// Routes one object. `false` if nobody listens any more.
+    async fn object(
+        &self,
+        number: u32,
+        records: u32,
+        remaining: &mut Option<u64>,
+        sink: &mpsc::Sender<Fed>,
+    ) -> Result<bool, Error> {
+        let wanted = remaining.map_or(records, |left| records.min(u32::try_from(left).unwrap_or(u32::MAX)));
+        if let Some(left) = remaining {
+            *left -= u64::from(wanted);
+        }
+        let mut routing: VecDeque<oneshot::Receiver<Result<RoutedChunk, Error>>> = VecDeque::new();
+        let mut next = 0;
+        let mut ended = false;
+        while !(ended && routing.is_empty()) {
+            while !ended && routing.len() < CHUNKS_AHEAD {
+                let end = wanted.min(next + CHUNK_RECORDS);
+                routing.push_back(self.route(number, next, end));
+                next = end;
+                ended = end == wanted;
+            }
+            let Some(chunk) = routing.pop_front() else { break };
+            let mut chunk = chunk.await.unwrap_or_else(|_| Err(panicked(number)))?;
+            if ended && routing.is_empty() {
+                chunk.end = Ordinal::new(number + 1, 0);
+                chunk.filtered = records - wanted;
+            }
+            if sink.send(Fed::Chunk(chunk)).await.is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn route(&self, number: u32, first: u32, end: u32) -> oneshot::Receiver<Result<RoutedChunk, Error>> {
+        let (sender, receiver) = oneshot::channel();
+        let (segments, extractor, spool) = (self.segments.clone(), self.extractor.clone(), self.spool.clone());
+        let record_bytes_max = self.record_bytes_max;
+        self.pool.spawn(move || {
+            let routed = || {
+                let segment = segments.get(number)?;
+                let read = |record| segment.record(record).map_err(|error| damaged(&spool, number, error));
+                let records = (first..end).map(read).collect::<Result<Vec<_>, _>>()?;
+                let first = Ordinal::new(number, first);
+                Ok(route_chunk(&extractor, record_bytes_max, first, records.into_iter()))
+            };
+            let _ = sender.send(routed());
+        });
+        receiver
+    }
+}
+
+/// Objects on their way into the cache, in order.
+struct Ahead<'a> {
+    numbers: std::ops::Range<u32>,
+    done: &'a Checkpoint,
+    tasks: VecDeque<(u32, JoinHandle<Result<Spooled, Error>>)>,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(numbers: std::ops::Range<u32>, done: &'a Checkpoint) -> Self {
+        Self { numbers, done, tasks: VecDeque::new() }
+    }
+
+    fn fill(&mut self, spool: &Arc<Spool>) {
+        while self.tasks.len() < OBJECTS_AHEAD {
+            let Some(number) = self.numbers.next() else { return };
+            if !self.done.is_settled(number) {
+                let spool = spool.clone();
+                self.tasks.push_back((number, tokio::spawn(async move { spool.object(number).await })));
+            }
+        }
+    }
+
+    async fn next(&mut self, number: u32, spool: &Arc<Spool>) -> Result<Spooled, Error> {
+        match self.tasks.pop_front() {
+            Some((spooled, task)) if spooled == number => task.await.unwrap_or_else(|_| Err(panicked(number))),
+            // The tasks stand in the order of the loop that asks for them.
+            _ => spool.object(number).await,
+        }
+    }
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        for (_, task) in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn panicked(number: u32) -> Error {
+    Error::new(ExitCode::Internal, format!("a thread of respool failed on object {number}"))
+}
+
+/// The segment is damaged: it goes, so that a resume fetches the object again.
+fn damaged(spool: &Spool, number: u32, error: crate::cache::SegmentError) -> Error {
+    spool.discard(number);
+    let sentence =
+        format!("the segment of object {number} is damaged on disk; resume to fetch the object again");
+    Error::incomplete(sentence).with_source(error)
+}
+
+/// A sample of the archive: the first object that has a record.
+pub async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Result<Option<Sample>, Error> {
+    let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
+    for number in 0..total {
+        if let Spooled::Segment { records: 1.., .. } = spool.object(number).await? {
+            let segments = segments.clone();
+            let first = move || -> Result<Vec<u8>, Error> {
+                let segment = segments.get(number)?;
+                let record = segment.record(0).map_err(|error| {
+                    Error::incomplete("the first segment is damaged").with_source(error)
+                })?;
+                Ok(record.to_vec())
+            };
+            return Ok(Some(Sample { record: blocking(first).await?? }));
+        }
+    }
+    Ok(None)
+}
+
+/// A look into an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The bytes of its first record.
+    pub record: Vec<u8>,
+}

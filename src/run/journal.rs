@@ -1,0 +1,242 @@
+//! The thread that makes progress durable.
+//!
+//! It takes what the engine wants written in the engine's order: quarantine entries and object ledgers
+//! first, then the checkpoint that counts them. A checkpoint is reported as durable only when all of that
+//! is. The thread blocks on the disk so that nothing else has to; one checkpoint is under way at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint_log::CheckpointLog;
+use crate::record::Ordinal;
+use crate::write::checkpoint::{Checkpoint, ObjectLedger};
+
+/// Writes may wait here while the disk is busy; the engine sends one checkpoint at a time, so few do.
+const QUEUE: usize = 1_024;
+
+/// The list of what was set aside, one JSON object per line.
+pub const QUARANTINE_FILE: &str = "quarantine.jsonl";
+/// What became of each object, one JSON object per line.
+pub const LEDGER_FILE: &str = "ledger.jsonl";
+
+/// A line of the quarantine: a record, or a whole object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineLine {
+    /// The object's number in the manifest.
+    pub object: u32,
+    /// The record's number in the object; absent for a whole object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<u32>,
+    /// The object's key.
+    pub key: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in the words of whoever said no.
+    pub detail: String,
+}
+
+/// A line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerLine {
+    /// The object's number in the manifest.
+    pub object: u32,
+    /// What became of its records.
+    #[serde(flatten)]
+    pub ledger: ObjectLedger,
+}
+
+/// What the thread is asked to write.
+#[derive(Debug)]
+pub enum Entry {
+    /// Set aside.
+    Quarantine(Vec<QuarantineLine>),
+    /// Settled.
+    Ledger(LedgerLine),
+    /// Durable, with everything before it.
+    Checkpoint(Box<Checkpoint>),
+}
+
+/// The way to the thread.
+#[derive(Debug)]
+pub struct Journal {
+    entries: Sender<Entry>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Journal {
+    /// Opens the files in `directory` and starts the thread. `durable` is called there with each
+    /// checkpoint's sequence, or with the failure after which nothing is written any more.
+    pub fn start(
+        directory: &Path,
+        durable: impl Fn(io::Result<u64>) + Send + 'static,
+    ) -> io::Result<Self> {
+        let mut files = Files {
+            log: CheckpointLog::open(directory)?,
+            quarantine: open_for_append(&directory.join(QUARANTINE_FILE))?,
+            ledger: open_for_append(&directory.join(LEDGER_FILE))?,
+            unsynced: (false, false),
+        };
+        let (entries, queue): (Sender<Entry>, Receiver<Entry>) = bounded(QUEUE);
+        let work = move || {
+            for entry in queue {
+                match files.write(entry) {
+                    Ok(None) => {}
+                    Ok(Some(sequence)) => durable(Ok(sequence)),
+                    Err(error) => return durable(Err(error)),
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("journal".into()).spawn(work)?;
+        Ok(Self { entries, thread })
+    }
+
+    /// Hands over `entry`. After a failure of the disk it is dropped: the failure was reported, and no
+    /// progress is claimed any more.
+    pub fn write(&self, entry: Entry) {
+        let _ = self.entries.send(entry);
+    }
+
+    /// Waits until everything is written.
+    pub fn close(self) {
+        drop(self.entries);
+        let _ = self.thread.join();
+    }
+}
+
+struct Files {
+    log: CheckpointLog,
+    quarantine: File,
+    ledger: File,
+    unsynced: (bool, bool),
+}
+
+impl Files {
+    fn write(&mut self, entry: Entry) -> io::Result<Option<u64>> {
+        match entry {
+            Entry::Quarantine(lines) => {
+                write_lines(&mut self.quarantine, &lines)?;
+                self.unsynced.0 = true;
+            }
+            Entry::Ledger(line) => {
+                write_lines(&mut self.ledger, &[line])?;
+                self.unsynced.1 = true;
+            }
+            Entry::Checkpoint(checkpoint) => {
+                if std::mem::take(&mut self.unsynced.0) {
+                    self.quarantine.sync_data()?;
+                }
+                if std::mem::take(&mut self.unsynced.1) {
+                    self.ledger.sync_data()?;
+                }
+                self.log.append(&checkpoint)?;
+                return Ok(Some(checkpoint.sequence));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What the quarantine holds, each record and object once: a crash may have written an entry twice.
+pub fn quarantine_lines(directory: &Path) -> io::Result<impl Iterator<Item = QuarantineLine>> {
+    let mut seen = BTreeSet::new();
+    let lines = read_lines::<QuarantineLine>(&directory.join(QUARANTINE_FILE))?;
+    Ok(lines.filter(move |line| match line.record {
+        Some(record) => seen.insert(Ordinal::new(line.object, record)),
+        None => seen.insert(Ordinal::new(line.object, u32::MAX)),
+    }))
+}
+
+/// How often each reason occurs in the quarantine: of whole objects, and of records.
+pub fn quarantine_reasons(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
+    let mut reasons = BTreeMap::new();
+    for line in quarantine_lines(directory)? {
+        *reasons.entry(line.reason).or_default() += 1;
+    }
+    Ok(reasons)
+}
+
+fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<impl Iterator<Item = T>> {
+    let file: Box<dyn io::Read> = match File::open(path) {
+        Ok(file) => Box::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
+        Err(error) => return Err(error),
+    };
+    // A line torn by a crash was not durable, so no checkpoint counts it.
+    let lines = BufReader::new(file).lines().map_while(Result::ok);
+    Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()))
+}
+
+fn write_lines(file: &mut File, lines: &[impl Serialize]) -> io::Result<()> {
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+    }
+    file.write_all(&text)
+}
+
+/// Opens for appending; a line that a crash has torn is ended first.
+fn open_for_append(path: &Path) -> io::Result<File> {
+    let torn = fs::read(path).is_ok_and(|bytes| bytes.last().is_some_and(|&last| last != b'\n'));
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    if torn {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::HashKeyRange;
+
+    fn line(record: u32) -> QuarantineLine {
+        QuarantineLine {
+            object: 1,
+            record: Some(record),
+            key: "a\nb.gz".into(),
+            reason: "missing".into(),
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_reported_after_what_it_counts_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (sender, durable) = crossbeam_channel::unbounded();
+        let path = directory.path().to_owned();
+        let report = move |sequence: io::Result<u64>| {
+            let lines = quarantine_lines(&path).unwrap().count();
+            sender.send((sequence.unwrap(), lines)).unwrap();
+        };
+        let journal = Journal::start(directory.path(), report).unwrap();
+        journal.write(Entry::Quarantine(vec![line(1), line(2)]));
+        journal.write(Entry::Checkpoint(Box::new(Checkpoint {
+            sequence: 5,
+            ..Checkpoint::start([HashKeyRange::ALL])
+        })));
+        journal.close();
+        assert_eq!(durable.iter().collect::<Vec<_>>(), [(5, 2)]);
+    }
+
+    #[test]
+    fn entries_written_twice_count_once_and_a_torn_line_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(QUARANTINE_FILE);
+        let mut file = open_for_append(&path).unwrap();
+        write_lines(&mut file, &[line(1), line(2), line(1)]).unwrap();
+        file.write_all(b"{\"object\":").unwrap();
+        let mut again = open_for_append(&path).unwrap();
+        write_lines(&mut again, &[line(3)]).unwrap();
+        let reasons = quarantine_reasons(directory.path()).unwrap();
+        assert_eq!(reasons, BTreeMap::from([("missing".to_owned(), 3)]));
+    }
+}

@@ -1,0 +1,330 @@
+//! The shell around the engine: carries out its commands, tells it what happens.
+//!
+//! One task owns the engine. Requests are encoded on the route pool, because that is where a page may
+//! have to come from disk, and sent by a task each; their outcomes come back as events. Input is taken
+//! only while the engine has room. The journal's thread makes progress durable. Whoever wants the run to
+//! stop says so once, and the engine brings it to an end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::feed::Fed;
+use super::journal::{Entry as JournalEntry, Journal, LedgerLine, QuarantineLine};
+use super::segments::Segments;
+use super::spool::Spool;
+use crate::error::Error;
+use crate::record::{Ordinal, Payload};
+use crate::route::key::KeyExtractor;
+use crate::route::{Routed, SetAside, SetAsideReason};
+use crate::stream::{CallError, CallErrorClass, Entry, Outcome, Stream};
+use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason};
+
+/// How often the user is told.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// The longest latency that is told apart from longer ones.
+const LATENCY_MAX: Duration = Duration::from_secs(600);
+
+/// What the tasks around the engine tell it.
+enum Told {
+    Departed(RequestId),
+    Answered { request: RequestId, latency: Duration, result: Result<Vec<Outcome>, CallError> },
+    CannotEncode(Error),
+    Durable(std::io::Result<u64>),
+    FeedFailed(Error),
+}
+
+/// What was measured beside the engine.
+#[derive(Debug)]
+pub struct ShellStats {
+    /// From a request's departure to its answer, in microseconds.
+    pub put_latency: Histogram<u64>,
+    /// Objects that were left out because of `--limit`.
+    pub objects_beyond_limit: u64,
+}
+
+/// How a run ended.
+pub struct Ended {
+    /// What the engine said.
+    pub end: End,
+    /// What it counted.
+    pub engine: EngineStats,
+    /// What was measured around it.
+    pub shell: ShellStats,
+    /// What brought it to an end, if that was an error of ours.
+    pub error: Option<Error>,
+}
+
+/// The parts that a run is made of.
+pub struct Shell {
+    /// Where records go.
+    pub stream: Arc<dyn Stream>,
+    /// Where they lie.
+    pub segments: Arc<Segments>,
+    /// Where they come from.
+    pub spool: Arc<Spool>,
+    /// Finds their keys again.
+    pub extractor: Arc<KeyExtractor>,
+    /// Where requests are encoded.
+    pub pool: Arc<rayon::ThreadPool>,
+    /// The run's directory.
+    pub directory: std::path::PathBuf,
+}
+
+impl Shell {
+    /// Runs `engine` to its end. `feed` writes into `input`; `stop` ends the run early; `progress` is
+    /// called a few times a second.
+    pub async fn run(
+        self,
+        mut engine: Engine,
+        mut input: mpsc::Receiver<Fed>,
+        feed: tokio::task::JoinHandle<Result<(), Error>>,
+        mut stop: mpsc::Receiver<StopReason>,
+        mut progress: impl FnMut(&EngineStats, Duration),
+    ) -> Result<Ended, Error> {
+        let (tell, mut told) = mpsc::channel(4_096);
+        let journal = self.journal(tell.clone())?;
+        let feed_watch = watch(feed, tell.clone());
+        let (start, mut commands) = (Instant::now(), Vec::new());
+        let mut state = State { end: None, error: None, stats: ShellStats::new()?, journal, tell, input_open: true };
+        let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        while state.end.is_none() {
+            let wake = engine.next_wake().map(|wake| start + wake);
+            let has_room = engine.room() > 0 && state.input_open;
+            let event = tokio::select! {
+                biased;
+                Some(told) = told.recv() => state.told(told),
+                Some(reason) = stop.recv() => Some(Event::Stop(reason)),
+                () = sleep_until(wake.unwrap_or(start)), if wake.is_some() => Some(Event::Tick),
+                fed = input.recv(), if has_room => self.fed(fed, &mut state),
+                _ = ticks.tick() => {
+                    let now = start.elapsed();
+                    progress(&engine.stats(now), now);
+                    None
+                }
+            };
+            let Some(event) = event else { continue };
+            engine.handle(start.elapsed(), event, &mut commands);
+            for command in commands.drain(..) {
+                self.carry_out(command, &mut state);
+            }
+        }
+        drop(input);
+        feed_watch.abort();
+        let journal = state.journal;
+        super::spool::blocking(move || journal.close()).await?;
+        let now = start.elapsed();
+        let end = state.end.unwrap_or(End::Stopped(StopReason::Interrupted));
+        Ok(Ended { end, engine: engine.stats(now), shell: state.stats, error: state.error })
+    }
+
+    fn journal(&self, tell: mpsc::Sender<Told>) -> Result<Journal, Error> {
+        let durable = move |sequence| {
+            // The shell listens as long as a checkpoint is under way.
+            let _ = tell.blocking_send(Told::Durable(sequence));
+        };
+        Journal::start(&self.directory, durable).map_err(|error| {
+            Error::incomplete(format!("cannot write into {}", self.directory.display())).with_source(error)
+        })
+    }
+
+    fn fed(&self, fed: Option<Fed>, state: &mut State) -> Option<Event> {
+        match fed {
+            Some(Fed::Chunk(chunk)) => Some(Event::Input(chunk)),
+            Some(Fed::SettledBefore(object)) => Some(Event::ObjectSettledBefore(object)),
+            Some(Fed::Quarantined(line)) => {
+                let object = line.object;
+                state.journal.write(JournalEntry::Quarantine(vec![line]));
+                Some(Event::ObjectQuarantined(object))
+            }
+            Some(Fed::End { beyond_limit }) => {
+                state.input_open = false;
+                state.stats.objects_beyond_limit = beyond_limit;
+                Some(Event::InputEnded)
+            }
+            None => {
+                // The feed has failed; its error comes another way.
+                state.input_open = false;
+                None
+            }
+        }
+    }
+
+    fn carry_out(&self, command: Command, state: &mut State) {
+        match command {
+            Command::Put { request, records } => self.put(request, records, state.tell.clone()),
+            Command::SetAside(set_aside) => {
+                let lines = set_aside.into_iter().map(|aside| self.quarantine_line(aside)).collect();
+                state.journal.write(JournalEntry::Quarantine(lines));
+            }
+            Command::ObjectSettled(object, ledger) => {
+                state.journal.write(JournalEntry::Ledger(LedgerLine { object, ledger }));
+                self.spool.settled(object);
+            }
+            Command::Checkpoint(checkpoint) => state.journal.write(JournalEntry::Checkpoint(checkpoint)),
+            Command::Ended(end) => state.end = Some(end),
+        }
+    }
+
+    fn put(&self, request: RequestId, records: Vec<Routed>, tell: mpsc::Sender<Told>) {
+        let (segments, extractor) = (self.segments.clone(), self.extractor.clone());
+        let (sender, encoded) = oneshot::channel();
+        self.pool.spawn(move || {
+            let _ = sender.send(encode(&segments, &extractor, &records));
+        });
+        let stream = self.stream.clone();
+        tokio::spawn(async move {
+            let entries = match encoded.await {
+                Ok(Ok(entries)) => entries,
+                Ok(Err(error)) => return tell.send(Told::CannotEncode(error)).await,
+                Err(_) => {
+                    let error = Error::new(crate::error::ExitCode::Internal, "the encoder failed");
+                    return tell.send(Told::CannotEncode(error)).await;
+                }
+            };
+            tell.send(Told::Departed(request)).await?;
+            let start = Instant::now();
+            let result = stream.put(entries).await;
+            tell.send(Told::Answered { request, latency: start.elapsed(), result }).await
+        });
+    }
+
+    fn quarantine_line(&self, aside: SetAside) -> QuarantineLine {
+        let object = aside.ordinal.object();
+        let detail = match &aside.reason {
+            SetAsideReason::KeyFault(_) => "the record has no partition key".to_owned(),
+            SetAsideReason::TooLarge { found, max } => {
+                format!("{} B with its key, the stream takes {} B", found.0, max.0)
+            }
+            SetAsideReason::Rejected { reason, possibly_delivered: false } => reason.clone(),
+            SetAsideReason::Rejected { reason, possibly_delivered: true } => {
+                format!("{reason} (an earlier attempt may have delivered it)")
+            }
+        };
+        let key = self.spool.manifest().object(object).map(|entry| entry.key.clone()).unwrap_or_default();
+        QuarantineLine {
+            object,
+            record: Some(aside.ordinal.record()),
+            key,
+            reason: aside.reason.to_string(),
+            detail,
+        }
+    }
+}
+
+struct State {
+    end: Option<End>,
+    error: Option<Error>,
+    stats: ShellStats,
+    journal: Journal,
+    tell: mpsc::Sender<Told>,
+    input_open: bool,
+}
+
+impl State {
+    fn told(&mut self, told: Told) -> Option<Event> {
+        match told {
+            Told::Departed(request) => Some(Event::Departed(request)),
+            Told::Answered { request, latency, result } => {
+                let micros = u64::try_from(latency.min(LATENCY_MAX).as_micros()).unwrap_or(u64::MAX);
+                self.stats.put_latency.saturating_record(micros);
+                if let Err(error) = &result {
+                    tracing::warn!("PutRecords failed: {}: {}", class_name(error.class), error.message);
+                }
+                Some(Event::Answered(request, result))
+            }
+            Told::Durable(Ok(sequence)) => Some(Event::CheckpointDurable(sequence)),
+            Told::Durable(Err(error)) => {
+                let sentence = "cannot write the checkpoint; what was sent since the last one is sent again by a resume";
+                let message = format!("{sentence}: {error}");
+                self.error.get_or_insert(Error::incomplete(sentence).with_source(error));
+                Some(Event::CheckpointFailed(message))
+            }
+            Told::CannotEncode(error) | Told::FeedFailed(error) => {
+                let reason = StopReason::Failed(error.to_string());
+                self.error.get_or_insert(error);
+                Some(Event::Stop(reason))
+            }
+        }
+    }
+}
+
+impl ShellStats {
+    fn new() -> Result<Self, Error> {
+        let latency_max = u64::try_from(LATENCY_MAX.as_micros()).unwrap_or(u64::MAX);
+        let put_latency = Histogram::new_with_bounds(1, latency_max, 3).map_err(|error| {
+            Error::new(crate::error::ExitCode::Internal, "cannot make the histogram").with_source(error)
+        })?;
+        Ok(Self { put_latency, objects_beyond_limit: 0 })
+    }
+}
+
+/// Passes the feed's failure on.
+fn watch(
+    feed: tokio::task::JoinHandle<Result<(), Error>>,
+    tell: mpsc::Sender<Told>,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let feed = AbortOnDrop(feed);
+        let error = match feed.wait().await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => Error::new(crate::error::ExitCode::Internal, "the feed failed"),
+        };
+        let _ = tell.send(Told::FeedFailed(error)).await;
+    })
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<Result<(), Error>>);
+
+impl AbortOnDrop {
+    async fn wait(mut self) -> Result<Result<(), Error>, tokio::task::JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The bytes and keys of `records`, found again in their segments.
+fn encode(segments: &Segments, extractor: &KeyExtractor, records: &[Routed]) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::with_capacity(records.len());
+    for records in records.chunk_by(|left, right| left.ordinal.object() == right.ordinal.object()) {
+        let [first, ..] = records else { continue };
+        let segment = segments.get(first.ordinal.object())?;
+        for record in records {
+            let data = segment.record(record.ordinal.record()).map_err(|error| {
+                unreadable(record.ordinal, "its segment is damaged on disk").with_source(error)
+            })?;
+            let key = extractor.key(data, record.ordinal).map_err(|error| {
+                unreadable(record.ordinal, "its partition key is gone").with_source(error)
+            })?;
+            let data = Payload(bytes::Bytes::copy_from_slice(data));
+            entries.push(Entry { data, key, explicit_hash_key: None });
+        }
+    }
+    Ok(entries)
+}
+
+fn unreadable(ordinal: Ordinal, why: &str) -> Error {
+    Error::incomplete(format!("record {ordinal} cannot be read again: {why}; resume to fetch it anew"))
+}
+
+fn class_name(class: CallErrorClass) -> &'static str {
+    match class {
+        CallErrorClass::Throttled => "throttled",
+        CallErrorClass::Credentials => "credentials",
+        CallErrorClass::Unreachable => "unreachable",
+        CallErrorClass::Unknown(_) => "outcome unknown",
+        CallErrorClass::Invalid => "invalid",
+        CallErrorClass::NotFound => "not found",
+        CallErrorClass::Denied => "denied",
+    }
+}
