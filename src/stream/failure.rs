@@ -119,15 +119,16 @@ fn class_of_status(status: u16) -> CallErrorClass {
     }
 }
 
-/// A sentence from outside, fit for a terminal and of bounded length.
+/// A sentence from outside as one line fit for a terminal, of bounded length.
 pub(super) fn printable(text: &str) -> String {
     const CHARS_MAX: usize = 400;
-    let mut printable: String =
-        text.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(CHARS_MAX).is_some() {
-        printable.push('…');
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
     }
-    printable
 }
 
 #[cfg(test)]

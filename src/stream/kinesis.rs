@@ -33,6 +33,7 @@ use aws_sdk_kinesis::types::{
     PutRecordsRequestEntry, PutRecordsResultEntry, RecordDistributionStrategy, Shard, ShardFilter,
     ShardFilterType, StreamDescriptionSummary, StreamMode,
 };
+use aws_smithy_http_client::{Builder as HttpClientBuilder, tls};
 use hyper_util::client::legacy::Error as HttpError;
 
 use super::endpoint::is_loopback;
@@ -45,53 +46,25 @@ use super::{
 use crate::limits::{LIST_SHARDS_PAGE_MAX, RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::record::{HashKeyRange, SequenceNumber, ShardId};
 
+mod config;
 #[cfg(test)]
 mod tests;
 
+pub use self::config::KinesisConfig;
+
+/// How long an unused connection is kept. The service hangs up on idle ones without a word (aws-sdk-rust
+/// issue 1106), and a request that meets a dead connection has an unknown outcome.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Pages of ListShards before we call it a loop; a stream has at most 20,000 shards by default.
 const LIST_SHARDS_PAGES_MAX: usize = 1_000;
-
-/// How to reach a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KinesisConfig {
-    /// Which one.
-    pub stream: StreamName,
-    /// Where it lives; else as an ARN says; else as the environment or the profile says.
-    pub region: Option<String>,
-    /// Whose credentials to use; they win over those in the environment.
-    pub profile: Option<String>,
-    /// Where to call, if not AWS.
-    pub endpoint_url: Option<String>,
-    /// For a connection to be made.
-    pub connect_timeout: Duration,
-    /// For one PutRecords, from signing to the end of the answer.
-    pub put_timeout: Duration,
-    /// For one try of any other call.
-    pub describe_timeout: Duration,
-}
-
-impl KinesisConfig {
-    /// The stream as the environment reaches it. 3.1 s is the SDK's own time to connect. 10 s are enough
-    /// for a request of 10 MiB at 10 Mbit/s, and few enough to notice a connection that died in silence.
-    #[must_use]
-    pub fn new(stream: StreamName) -> Self {
-        Self {
-            stream,
-            region: None,
-            profile: None,
-            endpoint_url: None,
-            connect_timeout: Duration::from_millis(3_100),
-            put_timeout: Duration::from_secs(10),
-            describe_timeout: Duration::from_secs(10),
-        }
-    }
-}
 
 /// A stream behind the Kinesis API.
 #[derive(Debug, Clone)]
 pub struct KinesisStream {
     stream: StreamName,
     region: String,
+    profile: Option<String>,
     harmless: bool,
     put_client: Client,
     describe_client: Client,
@@ -140,8 +113,14 @@ impl KinesisStream {
                 .disable_read_timeout()
                 .build()
         };
+        let http = HttpClientBuilder::new()
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+            .build_https();
         let builder = |attempt| {
-            let mut builder = aws_sdk_kinesis::config::Builder::from(sdk).timeout_config(timeouts(attempt));
+            let mut builder = aws_sdk_kinesis::config::Builder::from(sdk)
+                .http_client(http.clone())
+                .timeout_config(timeouts(attempt));
             if let Some(url) = &config.endpoint_url {
                 builder = builder.endpoint_url(url);
             }
@@ -156,6 +135,7 @@ impl KinesisStream {
             harmless: config.endpoint_url.as_deref().is_some_and(is_loopback),
             stream: config.stream,
             region,
+            profile: config.profile,
             put_client: Client::from_conf(put.build()),
             describe_client: Client::from_conf(describe.build()),
         }
@@ -185,7 +165,7 @@ impl KinesisStream {
             .interceptor(sent.clone())
             .send()
             .await
-            .map_err(|error| call_error(&error, &sent))?;
+            .map_err(|error| self.call_error(&error, &sent))?;
         let summary = answer
             .stream_description_summary
             .ok_or_else(|| bad_answer("DescribeStreamSummary was answered without a description"))?;
@@ -233,7 +213,7 @@ impl KinesisStream {
                 .interceptor(sent.clone())
                 .send()
                 .await
-                .map_err(|error| call_error(&error, &sent))?;
+                .map_err(|error| self.call_error(&error, &sent))?;
             for shard in answer.shards() {
                 shards.extend(open_shard(shard)?);
             }
@@ -278,8 +258,18 @@ impl KinesisStream {
             .interceptor(sent.clone())
             .send()
             .await
-            .map_err(|error| call_error(&error, &sent))?;
+            .map_err(|error| self.call_error(&error, &sent))?;
         outcomes(count, answer.records())
+    }
+}
+
+impl KinesisStream {
+    fn call_error<E>(&self, error: &SdkError<E, HttpResponse>, sent: &SentMark) -> CallError
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
+        let failure = failure_of(error, sent);
+        CallError { class: failure.class(), message: message_of(error, failure, self.profile.as_deref()) }
     }
 }
 
@@ -334,7 +324,7 @@ fn open_shard(shard: &Shard) -> Result<Option<ShardDescription>, CallError> {
     if shard.sequence_number_range().and_then(|range| range.ending_sequence_number()).is_some_and(ended) {
         return Ok(None);
     }
-    let id = |text: &str| ShardId(printable(text).into());
+    let id = |text: &str| ShardId(text.into());
     let range = shard.hash_key_range().and_then(|range| {
         let first = range.starting_hash_key().parse().ok()?;
         let last = range.ending_hash_key().parse().ok()?;
@@ -380,14 +370,6 @@ fn bad_answer(message: &str) -> CallError {
     CallError { class: CallErrorClass::Unknown(UnknownCause::BadAnswer), message: message.to_owned() }
 }
 
-fn call_error<E>(error: &SdkError<E, HttpResponse>, sent: &SentMark) -> CallError
-where
-    E: ProvideErrorMetadata + StdError + 'static,
-{
-    let failure = failure_of(error, sent);
-    CallError { class: failure.class(), message: message_of(error, failure) }
-}
-
 fn failure_of<'a, E>(error: &'a SdkError<E, HttpResponse>, sent: &SentMark) -> Failure<'a>
 where
     E: ProvideErrorMetadata + StdError + 'static,
@@ -416,18 +398,23 @@ where
     }
 }
 
-fn message_of<E>(error: &SdkError<E, HttpResponse>, failure: Failure<'_>) -> String
+fn message_of<E>(error: &SdkError<E, HttpResponse>, failure: Failure<'_>, profile: Option<&str>) -> String
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
     let cause = || causes(error).last().map(|cause| printable(&cause.to_string())).unwrap_or_default();
     match failure {
         Failure::NotBuilt => format!("the request to Kinesis could not be built: {}", cause()),
-        Failure::NotSigned => format!(
-            "no AWS credentials found: {}; set up a profile and name it with --profile, or set AWS_ACCESS_KEY_ID \
-             and AWS_SECRET_ACCESS_KEY",
-            cause()
-        ),
+        Failure::NotSigned => match profile {
+            Some(profile) => {
+                format!("no AWS credentials found in the profile {:?}: {}", printable(profile), cause())
+            }
+            None => format!(
+                "no AWS credentials found: name a profile with --profile, or set AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY ({})",
+                cause()
+            ),
+        },
         Failure::NotConnected => format!("Kinesis cannot be reached: {}", cause()),
         Failure::TimedOut => "Kinesis did not answer in time".to_owned(),
         Failure::Disconnected => format!("the connection to Kinesis broke: {}", cause()),

@@ -1,3 +1,5 @@
+//! The client against a server of canned replies on a loopback port: what is asked, what an answer means.
+
 use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -175,9 +177,16 @@ async fn what_never_left_is_not_unknown() {
     drop(listener);
     let refused = stream("orders", &nobody).put(vec![entry("a", None)]).await.unwrap_err();
     assert_eq!(refused.class, CallErrorClass::Unreachable, "{refused}");
-    let unsigned = stream_of("orders", &nobody, None).put(vec![entry("a", None)]).await.unwrap_err();
+    let mut anonymous = stream_of("orders", &nobody, None);
+    let unsigned = anonymous.put(vec![entry("a", None)]).await.unwrap_err();
     assert_eq!(unsigned.class, CallErrorClass::Credentials, "{unsigned}");
     assert!(unsigned.message.starts_with("no AWS credentials found: "), "{unsigned}");
+    anonymous.profile = Some("other".to_owned());
+    let unsigned = anonymous.describe().await.unwrap_err();
+    assert!(
+        unsigned.message.starts_with("no AWS credentials found in the profile \"other\": "),
+        "{unsigned}"
+    );
 }
 
 #[tokio::test]
