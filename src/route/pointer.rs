@@ -1,8 +1,9 @@
 //! JSON pointers (RFC 6901), and finding what they point at without building a tree.
 //!
 //! A record is searched lazily: what stands before the value is skipped and checked, what stands after
-//! it is never looked at. So damage behind the key goes unnoticed here, and of two fields of the same
-//! name the first one counts. A part such as `0` is an index where it meets an array, and a name where
+//! it is never looked at. So damage behind the key goes unnoticed here, as does rubbish between the
+//! opening brace of an object on the path and its first name (sonic-rs skips it). Of two fields of the
+//! same name the first one counts. A part such as `0` is an index where it meets an array, and a name where
 //! it meets an object.
 //!
 //! Skipping recurses once per level of nesting, so a record that nests deeper than [`DEPTH_MAX`] is

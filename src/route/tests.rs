@@ -1,3 +1,5 @@
+//! Keys, candidates and chunks; the oracle for keys is `serde_json` with its own pointers.
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
@@ -76,6 +78,14 @@ fn what_surrounds_a_record_does_not_matter() {
 fn the_first_of_two_fields_counts() {
     assert_eq!(key("/k", r#"{"k":1,"k":2}"#), Ok("1".into()));
     assert_eq!(key("/k/a", r#"{"k":{"b":1},"k":{"a":2}}"#), Err(KeyFault::Missing));
+}
+
+#[test]
+fn damage_counts_on_the_way_to_the_key_only() {
+    assert_eq!(key("/k", r#"{"a":[1,,2],"k":1}"#), Err(KeyFault::InvalidJson));
+    assert_eq!(key("/k", r#"{"a":1 "k":1}"#), Err(KeyFault::InvalidJson));
+    assert_eq!(key("/k", r#"{"k":1,"a":[1,,2}"#), Ok("1".into()));
+    assert_eq!(key("/k", r#"{,"k":1}"#), Ok("1".into()));
 }
 
 #[test]
