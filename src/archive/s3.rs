@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -181,7 +182,9 @@ async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, ArchiveError> 
     let what = format!("s3://{}", config.bucket);
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = &config.profile {
-        loader = loader.profile_name(profile);
+        // A profile that was asked for by name goes before keys that happen to stand in the environment.
+        let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+        loader = loader.profile_name(profile).credentials_provider(credentials);
     }
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
