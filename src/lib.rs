@@ -18,3 +18,5 @@ pub mod record;
 
 pub mod archive;
 pub mod stream;
+
+pub mod sim;
