@@ -22,6 +22,7 @@ pub mod stream;
 pub mod write;
 
 pub mod run;
+pub mod sim;
 
 pub mod cli;
 pub mod config;

@@ -1,0 +1,199 @@
+//! The target `sim:SHARDS`: a stream in this very process.
+//!
+//! The same model that stands behind `respool simulate`, asked directly: no sockets and no encoding, but
+//! the real limits, on tokio's clock (which tests can pause). A call takes a configurable time, half of it
+//! before the records are stored and half after, as on a network.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use crate::limits::{BATCH_ENTRIES_MAX, REQUEST_BYTES_MAX};
+use crate::record::ShardId;
+use crate::stream::{
+    BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
+};
+
+use super::SimTime;
+use super::limit::BurstRule;
+use super::model::{Capacity, NewStream, PutResult, Retention, Service, ServiceConfig, StreamState};
+use super::service_error::ServiceError;
+use super::shard::{Shard, ShardStats, StoredRecord};
+
+/// The name of the only stream.
+const NAME: &str = "sim";
+
+/// How an embedded stream behaves.
+#[derive(Debug, Clone)]
+pub struct EmbeddedConfig {
+    /// Shards to begin with.
+    pub shards: NonZeroU32,
+    /// How shards measure their limits.
+    pub burst_rule: BurstRule,
+    /// What can be read back.
+    pub retention: Retention,
+    /// How long a call takes.
+    pub latency: Duration,
+}
+
+impl EmbeddedConfig {
+    /// Real limits, a call takes 5 ms, nothing is kept of the records but their counts.
+    pub const fn with_shards(shards: NonZeroU32) -> Self {
+        Self {
+            shards,
+            burst_rule: BurstRule::SECOND,
+            retention: Retention::Nothing,
+            latency: Duration::from_millis(5),
+        }
+    }
+}
+
+/// A stream in this process. Clones share it.
+#[derive(Debug, Clone)]
+pub struct EmbeddedStream {
+    service: Arc<Mutex<Service>>,
+    start: Instant,
+    latency: Duration,
+}
+
+impl EmbeddedStream {
+    /// Makes the stream; `started` is the instant it says it was created.
+    ///
+    /// Must be called within a tokio runtime if its clock is paused, else anywhere.
+    pub fn new(config: &EmbeddedConfig, started: Timestamp) -> Result<Self, ServiceError> {
+        let mut service = Service::new(ServiceConfig {
+            started,
+            burst_rule: config.burst_rule,
+            retention: config.retention,
+            transition: Duration::ZERO,
+        });
+        service.create_stream(SimTime::START, NAME, NewStream::with_shards(config.shards.get()))?;
+        Ok(Self { service: Arc::new(Mutex::new(service)), start: Instant::now(), latency: config.latency })
+    }
+
+    /// Asks or changes the model itself, for instance to reshard in mid-run; the stream's name is `sim`.
+    pub fn with_service<T>(&self, action: impl FnOnce(&mut Service, SimTime) -> T) -> T {
+        let now = self.now();
+        action(&mut self.lock(), now)
+    }
+
+    /// Everything that is kept, per shard in its order. Closed shards are included.
+    pub fn records(&self) -> Vec<(ShardId, Vec<StoredRecord>)> {
+        self.of_shards(|shard| shard.records().cloned().collect())
+    }
+
+    /// What happened to each shard so far. Closed shards are included.
+    pub fn stats(&self) -> Vec<(ShardId, ShardStats)> {
+        self.of_shards(|shard| shard.stats)
+    }
+
+    fn of_shards<T>(&self, part: impl Fn(&Shard) -> T) -> Vec<(ShardId, T)> {
+        let pick = |stream: &StreamState| {
+            stream.shards.iter().map(|shard| (shard.id.clone(), part(shard))).collect()
+        };
+        self.with_service(|service, now| service.stream(now, NAME).map(pick)).unwrap_or_default()
+    }
+
+    fn now(&self) -> SimTime {
+        SimTime::after(self.start.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Service> {
+        // The model's own asserts are the only panics under this lock; what they leave is still whole.
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_now(&self, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
+        let size: usize = entries.iter().map(Entry::cost).sum();
+        if entries.is_empty() || entries.len() > BATCH_ENTRIES_MAX || size > REQUEST_BYTES_MAX {
+            let message = format!("a call of {} entries and {size} B", entries.len());
+            return Err(CallError { class: CallErrorClass::Invalid, message });
+        }
+        let results =
+            self.with_service(|service, now| service.put(now, NAME, entries)).map_err(call_error)?;
+        Ok(results.into_iter().map(outcome).collect())
+    }
+}
+
+fn outcome(result: PutResult) -> Outcome {
+    match result {
+        PutResult::Stored { shard, sequence } => Outcome::Acked { shard, sequence_number: sequence.into() },
+        PutResult::Throttled { .. } => Outcome::Throttled,
+    }
+}
+
+fn call_error(error: ServiceError) -> CallError {
+    let class = match error.code {
+        "ResourceNotFoundException" => CallErrorClass::NotFound,
+        "ProvisionedThroughputExceededException" | "LimitExceededException" => CallErrorClass::Throttled,
+        _ => CallErrorClass::Invalid,
+    };
+    CallError { class, message: error.to_string() }
+}
+
+/// A stream's state as the edge trait tells it.
+fn description(stream: &StreamState, created_ms: i64) -> StreamDescription {
+    StreamDescription {
+        name: stream.name.clone(),
+        arn: None,
+        account: None,
+        region: None,
+        status: stream.status().as_str().to_owned(),
+        created_ms,
+        retention_hours: stream.retention_hours,
+        record_bytes_max: stream.record_bytes_max,
+        open_shards: u32::try_from(stream.open_shards().len()).unwrap_or(u32::MAX),
+        ignores_keys: false,
+        on_demand: stream.capacity == Capacity::OnDemand,
+        harmless: true,
+    }
+}
+
+fn shard_description(stream: &StreamState, shard: &Shard) -> ShardDescription {
+    let id_of = |number: u32| stream.shard(number).id.clone();
+    ShardDescription {
+        id: shard.id.clone(),
+        range: shard.range,
+        parent: shard.parent.map(id_of),
+        adjacent_parent: shard.adjacent_parent.map(id_of),
+        open: shard.is_open(),
+    }
+}
+
+impl Stream for EmbeddedStream {
+    fn describe(&self) -> BoxFuture<'_, Result<StreamDescription, CallError>> {
+        Box::pin(async {
+            sleep(self.latency).await;
+            self.with_service(|service, now| {
+                let created_ms =
+                    service.stream(now, NAME).map(|stream| stream.created).map_err(call_error)?;
+                let created_ms = service.epoch_ms(created_ms);
+                let stream = service.stream(now, NAME).map_err(call_error)?;
+                Ok(description(stream, created_ms))
+            })
+        })
+    }
+
+    fn list_open_shards(&self) -> BoxFuture<'_, Result<Vec<ShardDescription>, CallError>> {
+        Box::pin(async {
+            sleep(self.latency).await;
+            self.with_service(|service, now| {
+                let stream = service.stream(now, NAME).map_err(call_error)?;
+                Ok(stream.open_shards().map(|shard| shard_description(stream, shard)).collect())
+            })
+        })
+    }
+
+    fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
+        Box::pin(async {
+            let way = self.latency / 2;
+            sleep(way).await;
+            let outcomes = self.put_now(entries);
+            sleep(self.latency - way).await;
+            outcomes
+        })
+    }
+}
