@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 
+use super::report::Brake;
 use super::segments::Segments;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
@@ -183,6 +184,22 @@ impl Spool {
             }
         }
         self.freed.notify_waiters();
+    }
+
+    /// What the input waits for.
+    pub fn brake(&self) -> Brake {
+        let fetching = self.stats.fetching.load(Ordering::Relaxed);
+        if fetching > self.stats.decoding.load(Ordering::Relaxed) { Brake::Fetch } else { Brake::Decode }
+    }
+
+    /// A damaged segment goes, so that its object is fetched again.
+    pub fn discard(&self, number: u32) {
+        self.stats.damaged.fetch_add(1, Ordering::Relaxed);
+        if let Some(id) = self.segments.remove(number)
+            && let Err(error) = self.cache.remove(&id)
+        {
+            tracing::warn!("cannot remove a damaged segment: {error}");
+        }
     }
 
     /// All records of the run, as far as they are counted, and a guess for the rest.

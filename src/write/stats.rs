@@ -27,6 +27,19 @@ pub enum Brake {
     Checkpoint,
 }
 
+impl Brake {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Input,
+        Self::Shard,
+        Self::RunRate,
+        Self::Order,
+        Self::RoundTrip,
+        Self::Failure,
+        Self::Checkpoint,
+    ];
+}
+
 /// How long a lane waited for what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LaneTimes {

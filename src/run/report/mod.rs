@@ -94,6 +94,8 @@ pub enum Brake {
     MaxRate,
     /// The service throttles below its limits or answers slowly.
     Service,
+    /// The disk that holds the checkpoints.
+    Disk,
 }
 
 /// The window as instants in RFC 3339; `null` where it is open.
@@ -263,6 +265,7 @@ impl Brake {
             Self::Order => "order: few keys have most of the records",
             Self::MaxRate => "--max-rate",
             Self::Service => "the service: throttling or slow answers",
+            Self::Disk => "the disk: making progress durable",
         }
     }
 }

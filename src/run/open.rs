@@ -1,0 +1,213 @@
+//! Opens what a run stands on: the archive, the stream, the cache, the window.
+//!
+//! Every failure here comes before anything is sent, and is one sentence.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::archive::local::LocalArchive;
+use crate::archive::s3::{S3Archive, S3Config};
+use crate::archive::window::TimeBound;
+use crate::archive::{Archive, ArchiveError, ObjectWindow};
+use crate::cache::Cache;
+use crate::config::{
+    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, RunSettings, Target, Tuning,
+};
+use crate::decode::{DecodeConfig, FramingChoice};
+use crate::error::Error;
+use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
+use crate::record::ByteCount;
+use crate::route::key::{KeyConfig, KeyExtractor, KeyFallback, KeyRule};
+use crate::route::shard_map::ShardMap;
+use crate::sim::embedded::{EmbeddedConfig, EmbeddedStream};
+use crate::stream::kinesis::{KinesisConfig, KinesisStream};
+use crate::stream::null::NullStream;
+use crate::stream::{CallError, CallErrorClass, Stream, StreamDescription};
+use crate::write::rate::ShardRate;
+use crate::{config, write};
+
+/// A rate that is no bound: what `null:` takes.
+const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
+/// Records that may wait or be in flight: one hot shard stops the others only when this many wait for it.
+const WINDOW_RECORDS: usize = 1 << 20;
+
+/// The window that the user asked for, at `now`.
+pub fn window(settings: &RunSettings, now: Timestamp) -> Result<ObjectWindow, Error> {
+    let bound = |flag: &str, text: &Option<String>| {
+        let parse = |text: &String| {
+            let bound: TimeBound = text.parse().map_err(|error| Error::usage(format!("{flag}: {error}")))?;
+            Ok::<_, Error>(bound.resolve(now))
+        };
+        text.as_ref().map(parse).transpose()
+    };
+    let slack = SignedDuration::try_from(settings.slack)
+        .map_err(|error| Error::usage("--slack is longer than any calendar").with_source(error))?;
+    let (from, until) = (bound("--from", &settings.from)?, bound("--until", &settings.until)?);
+    ObjectWindow::new(from, until, slack).map_err(|error| Error::usage(error.to_string()))
+}
+
+/// What finds a record's key; `None` where the user has not chosen.
+pub fn key_extractor(settings: &RunSettings) -> Result<Option<KeyExtractor>, Error> {
+    let Some(text) = &settings.partition_key else { return Ok(None) };
+    let rule: KeyRule =
+        text.parse().map_err(|error| Error::usage(format!("--partition-key: {error}")))?;
+    let fallback = settings.key_fallback.map(|fallback| match fallback {
+        config::KeyFallback::Random => KeyFallback::Random,
+        config::KeyFallback::Hash => KeyFallback::Hash,
+    });
+    Ok(Some(KeyExtractor::new(KeyConfig { rule, fallback, seed: settings.seed })))
+}
+
+/// How bytes become records.
+pub fn decode_config(settings: &RunSettings) -> DecodeConfig {
+    let framing = match settings.framing {
+        config::Framing::Auto => FramingChoice::Auto,
+        config::Framing::Newline => FramingChoice::Newline,
+        config::Framing::Json => FramingChoice::ConcatenatedJson,
+    };
+    DecodeConfig { framing, ..DecodeConfig::default() }
+}
+
+/// The cache, and how much it may hold.
+pub fn cache(config: &CacheConfig) -> Result<(Arc<Cache>, ByteCount), Error> {
+    let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::refused(format!("{what} {}", config.dir.display())).with_source(error)
+    };
+    let cache = Cache::open(&config.dir).map_err(|error| failed("cannot use the cache in", error.into()))?;
+    let limit = match config.size {
+        Some(size) => size,
+        None => {
+            let free = free_bytes(&config.dir).map_err(|error| failed("cannot measure", error.into()))?;
+            // What the cache holds already counts as free: it is there to be used again.
+            ByteCount(((free + cache.usage().bytes.0) / 2).min(CACHE_BYTES_DEFAULT.0))
+        }
+    };
+    Ok((Arc::new(cache), limit))
+}
+
+fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let status = rustix::fs::statvfs(path)?;
+    Ok(status.f_bavail * status.f_frsize)
+}
+
+/// The archive.
+pub async fn archive(settings: &RunSettings, tuning: &Tuning) -> Result<Arc<dyn Archive>, Error> {
+    match &settings.archive {
+        ArchiveAddress::Directory { path } => {
+            let archive = LocalArchive::open(path).map_err(archive_error)?;
+            Ok(Arc::new(archive))
+        }
+        ArchiveAddress::S3 { bucket, prefix } => {
+            let config = S3Config {
+                region: tuning.s3.region.clone(),
+                profile: tuning.s3.profile.clone(),
+                endpoint_url: tuning.s3.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+                path_style: match tuning.s3_addressing {
+                    Addressing::Auto => None,
+                    Addressing::Path => Some(true),
+                    Addressing::VirtualHost => Some(false),
+                },
+                anonymous: tuning.s3_anonymous,
+                ..S3Config::new(bucket, prefix, &tuning.cache.dir)
+            };
+            Ok(Arc::new(S3Archive::connect(config).await.map_err(archive_error)?))
+        }
+    }
+}
+
+/// What a failure of the archive means for the command.
+pub fn archive_error(error: ArchiveError) -> Error {
+    let sentence = error.to_string();
+    match error {
+        ArchiveError::Unavailable { .. } | ArchiveError::Io(_) => Error::incomplete(sentence).with_source(error),
+        _ => Error::refused(sentence),
+    }
+}
+
+/// The stream, what it is, and its open shards.
+pub struct OpenStream {
+    /// The way to it.
+    pub stream: Arc<dyn Stream>,
+    /// What it is.
+    pub description: StreamDescription,
+    /// Its open shards.
+    pub map: ShardMap,
+}
+
+/// Opens the target and looks at it.
+pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<OpenStream, Error> {
+    let stream: Arc<dyn Stream> = match target {
+        Target::Null => Arc::new(NullStream::default()),
+        Target::Sim { shards } => {
+            let shards = NonZeroU32::new(*shards).ok_or_else(|| Error::usage("sim:SHARDS needs a shard"))?;
+            let config = EmbeddedConfig::with_shards(shards);
+            let stream = EmbeddedStream::new(&config, now)
+                .map_err(|error| Error::refused("cannot make the embedded stream").with_source(error))?;
+            Arc::new(stream)
+        }
+        Target::Kinesis { stream } => {
+            let name = stream.arn.as_ref().unwrap_or(&stream.name);
+            let name = name.parse().map_err(|error| Error::usage(format!("--into: {error}")))?;
+            let access = &tuning.kinesis;
+            let config = KinesisConfig {
+                region: access.region.clone(),
+                profile: access.profile.clone(),
+                endpoint_url: access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+                ..KinesisConfig::new(name)
+            };
+            Arc::new(KinesisStream::connect(config).await.map_err(|error| stream_error(target, &error))?)
+        }
+    };
+    let description = stream.describe().await.map_err(|error| stream_error(target, &error))?;
+    if !matches!(description.status.as_str(), "ACTIVE" | "UPDATING") {
+        let status = &description.status;
+        return Err(Error::refused(format!("the stream {target} is {status}: it must be ACTIVE or UPDATING")));
+    }
+    let shards = stream.list_open_shards().await.map_err(|error| stream_error(target, &error))?;
+    let map = ShardMap::new(shards)
+        .map_err(|error| Error::refused(format!("the shards of {target} do not add up")).with_source(error))?;
+    Ok(OpenStream { stream, description, map })
+}
+
+/// What a failed call before the first record means for the command.
+fn stream_error(target: &Target, error: &CallError) -> Error {
+    match error.class {
+        CallErrorClass::NotFound => {
+            Error::refused(format!("the stream {target} does not exist: {}", error.message))
+        }
+        CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {
+            Error::refused(format!("the stream {target}: {}", error.message))
+        }
+        CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
+            Error::incomplete(format!("the stream {target} cannot be reached: {}", error.message))
+        }
+    }
+}
+
+/// How the engine is to write.
+pub fn engine_config(settings: &RunSettings, tuning: &Tuning) -> write::EngineConfig {
+    let share = tuning.share.get();
+    let shard_rate = match settings.target {
+        Target::Null => UNBOUNDED,
+        Target::Sim { .. } | Target::Kinesis { .. } => ShardRate {
+            records: share * f64::from(SHARD_RECORDS_PER_SECOND),
+            bytes: share * f64::from(SHARD_BYTES_PER_SECOND),
+        },
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
+    let rate = |cap: Option<u64>, unbounded| cap.map_or(unbounded, |cap| cap as f64);
+    let run_rate = ShardRate {
+        records: rate(tuning.max_rate.records_per_second, UNBOUNDED.records),
+        bytes: rate(tuning.max_rate.bytes_per_second, UNBOUNDED.bytes),
+    };
+    write::EngineConfig {
+        order: settings.order,
+        shard_rate,
+        run_rate,
+        window_records: WINDOW_RECORDS,
+        seed: settings.seed,
+    }
+}

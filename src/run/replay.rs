@@ -1,0 +1,308 @@
+//! `respool replay` and `respool resume`: from the wish to a session.
+//!
+//! Everything that can go wrong without a record being sent goes wrong here, in this order: the command
+//! line, the cache, the archive, the stream, the user's own second thoughts.
+
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::checkpoint_log;
+use super::directory::{self, RUN_FILE_VERSION, RunDirectory, RunFile, RunGlance, StreamIdentity};
+use super::feed::{self, Sample};
+use super::forecast::Forecast;
+use super::open::{self, OpenStream};
+use super::report::Report;
+use super::segments::Segments;
+use super::session::Session;
+use super::spool::{Spool, SpoolConfig};
+use crate::archive::manifest::Manifest;
+use crate::cache::Cache;
+use crate::config::{
+    CacheMode, Order, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning, TuningChanges,
+};
+use crate::decode::DECODER_VERSION;
+use crate::error::Error;
+use crate::record::{ByteCount, HashKeyRange};
+use crate::route::candidates::candidates;
+use crate::write::checkpoint::Checkpoint;
+
+/// What came of a replay.
+pub enum Replayed {
+    /// It ran; the report says how far.
+    Report(Box<Report>),
+    /// `--dry-run`: what it would have been.
+    Forecast(Forecast),
+}
+
+/// Starts a run.
+pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
+    let ReplayConfig { settings, tuning, .. } = config;
+    let window = open::window(settings, now)?;
+    let extractor = open::key_extractor(settings)?;
+    let target = open::stream(&settings.target, tuning, now).await?;
+    check_order(settings, &target)?;
+    if !config.new_run && !config.dry_run {
+        refuse_to_start_twice(config)?;
+    }
+    let (cache, limit) = open::cache(&tuning.cache)?;
+    let offline = tuning.cache.mode == CacheMode::Offline;
+    let archive = if offline { None } else { Some(open::archive(settings, tuning).await?) };
+    let manifest = match &archive {
+        Some(archive) => {
+            let listing = archive.list(&window).await.map_err(open::archive_error)?;
+            Manifest::freeze(archive.location().clone(), window, listing)
+                .map_err(|error| Error::refused(error.to_string()))?
+        }
+        None => earlier_manifest(config)?,
+    };
+    check_not_empty(settings, &manifest)?;
+    let (manifest, segments) = (Arc::new(manifest), Arc::new(Segments::new(cache.clone())));
+    let spool = spool(settings, tuning, cache, limit, archive, manifest.clone(), &segments)?;
+    let Some(extractor) = extractor else {
+        return Err(ask_for_a_key(feed::first_record(&spool, &segments).await?));
+    };
+    if config.dry_run || !target.description.harmless {
+        feed::first_record(&spool, &segments).await?;
+        let forecast = Forecast::new(settings, tuning, &target, &spool);
+        if config.dry_run {
+            return Ok(Replayed::Forecast(forecast));
+        }
+        if !confirm(config, &forecast)? {
+            return Err(Error::refused("nothing was sent"));
+        }
+    }
+    let directory = RunDirectory::create(&config.state_dir, now)?;
+    let file = RunFile {
+        version: RUN_FILE_VERSION,
+        started: now,
+        settings: settings.clone(),
+        tuning: tuning.clone(),
+        stream: identity(&target),
+        decoder_version: DECODER_VERSION,
+        manifest_digest: manifest.digest(),
+    };
+    directory.define(&file, &manifest)?;
+    tracing::info!("run {}: {} objects into {}", directory.id(), manifest.objects.len(), settings.target);
+    let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
+    let output = &config.output;
+    let session =
+        Session { directory: &directory, file: &file, checkpoint, target, spool, segments, extractor, output };
+    Ok(Replayed::Report(Box::new(session.run().await?)))
+}
+
+/// Goes on with a run.
+pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Error> {
+    let id = match &config.run {
+        Some(id) => id.clone(),
+        None => last_unfinished(config)?,
+    };
+    let directory = RunDirectory::open(&config.state_dir, &id)?;
+    let mut file = directory::read_run_file(&directory)?;
+    apply(&config.changes, &mut file.tuning);
+    let (settings, tuning) = (&file.settings, &file.tuning);
+    let manifest = directory.manifest()?;
+    check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
+    check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
+    let target = open::stream(&settings.target, tuning, now).await?;
+    check_same_stream(&file, &target)?;
+    let checkpoint = checkpoint_log::newest(directory.path())
+        .map_err(|error| Error::refused("cannot read the run's checkpoints").with_source(error))?
+        .unwrap_or_else(|| Checkpoint::start([HashKeyRange::ALL]));
+    let (cache, limit) = open::cache(&tuning.cache)?;
+    let offline = tuning.cache.mode == CacheMode::Offline;
+    let archive = if offline { None } else { Some(open::archive(settings, tuning).await?) };
+    let (manifest, segments) = (Arc::new(manifest), Arc::new(Segments::new(cache.clone())));
+    let spool = spool(settings, tuning, cache, limit, archive, manifest, &segments)?;
+    let extractor = open::key_extractor(settings)?
+        .ok_or_else(|| Error::refused(format!("run {id} has no partition key: its run.json was edited")))?;
+    if !config.output.quiet {
+        super::console::say(&format!(
+            "resuming run {id}: {} records were delivered before",
+            checkpoint.totals.delivered
+        ));
+    }
+    let output = &config.output;
+    let session =
+        Session { directory: &directory, file: &file, checkpoint, target, spool, segments, extractor, output };
+    session.run().await
+}
+
+fn spool(
+    settings: &RunSettings,
+    tuning: &Tuning,
+    cache: Arc<Cache>,
+    limit: ByteCount,
+    archive: Option<Arc<dyn crate::archive::Archive>>,
+    manifest: Arc<Manifest>,
+    segments: &Arc<Segments>,
+) -> Result<Arc<Spool>, Error> {
+    let config = SpoolConfig {
+        decode: open::decode_config(settings),
+        keep: tuning.cache.mode != CacheMode::PassThrough,
+        offline: tuning.cache.mode == CacheMode::Offline,
+        limit,
+    };
+    Ok(Arc::new(Spool::new(config, archive, cache, manifest, segments.clone())?))
+}
+
+/// A stream that spreads records itself keeps no key's order; the user has to know.
+fn check_order(settings: &RunSettings, target: &OpenStream) -> Result<(), Error> {
+    if target.description.ignores_keys && settings.order == Order::Key {
+        return Err(Error::refused(format!(
+            "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
+             say --order none if that will do",
+            settings.target
+        )));
+    }
+    Ok(())
+}
+
+fn check_not_empty(settings: &RunSettings, manifest: &Manifest) -> Result<(), Error> {
+    if !manifest.objects.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no events \
+         by their name)",
+        settings.archive, manifest.outside, manifest.skipped
+    )))
+}
+
+/// Two runs of the same window into the same stream would send everything twice.
+fn refuse_to_start_twice(config: &ReplayConfig) -> Result<(), Error> {
+    let Target::Kinesis { .. } = config.settings.target else { return Ok(()) };
+    let same = |run: &RunGlance| {
+        let (one, other) = (&run.file.settings, &config.settings);
+        one.archive == other.archive
+            && one.target == other.target
+            && one.from == other.from
+            && one.until == other.until
+    };
+    let runs = directory::glance_at_all(&config.state_dir)?;
+    match runs.iter().rev().find(|run| run.is_unfinished() && same(run)) {
+        Some(run) => Err(Error::refused(format!(
+            "run {id} of this window into {target} is not finished: go on with `respool resume {id}`, or start anew \
+             with --new",
+            id = run.id,
+            target = config.settings.target,
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Without the archive, the list of the last run that asked for the same.
+fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
+    let wanted = &config.settings;
+    let same = |run: &RunGlance| {
+        let found = &run.file.settings;
+        found.archive == wanted.archive
+            && found.from == wanted.from
+            && found.until == wanted.until
+            && found.slack == wanted.slack
+    };
+    let runs = directory::glance_at_all(&config.state_dir)?;
+    let run = runs.iter().rev().find(|run| same(run)).ok_or_else(|| {
+        Error::refused("--offline needs the manifest of an earlier run over the same archive and window; there is none")
+    })?;
+    directory::read_manifest(&run.path)
+}
+
+fn ask_for_a_key(sample: Option<Sample>) -> Error {
+    let Some(Sample { record }) = sample else {
+        return Error::usage("--partition-key is missing, and the archive has no record to look at");
+    };
+    let shown: String = String::from_utf8_lossy(&record).chars().take(2_000).collect();
+    let mut sentence = format!(
+        "--partition-key is missing: an archive does not keep the keys, so you have to choose.\n\n\
+         The first record is\n  {}\n\nThese would work:\n",
+        shown.escape_debug().to_string().replace("\\\"", "\"")
+    );
+    for candidate in candidates(&record) {
+        sentence.push_str(&format!("  --partition-key {}\n", candidate.pointer));
+    }
+    sentence.push_str(
+        "  --partition-key random   (spread evenly, no order)\n  --partition-key hash     (of the record's bytes)",
+    );
+    Error::usage(sentence)
+}
+
+fn identity(target: &OpenStream) -> StreamIdentity {
+    let description = &target.description;
+    StreamIdentity {
+        name: description.name.clone(),
+        arn: description.arn.clone(),
+        created_ms: description.created_ms,
+    }
+}
+
+/// A stream that was deleted and made anew has lost what was delivered. An embedded one ends with its
+/// process, as everybody knows who uses one.
+fn check_same_stream(file: &RunFile, target: &OpenStream) -> Result<(), Error> {
+    let Target::Kinesis { .. } = file.settings.target else { return Ok(()) };
+    let (expected, found) = (&file.stream, identity(target));
+    check_unchanged("stream", &expected.name, &found.name)?;
+    let time = |ms| Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string());
+    check_unchanged("stream's creation time", &time(expected.created_ms), &time(found.created_ms))
+}
+
+fn check_unchanged(what: &str, expected: &str, found: &str) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the run cannot be resumed: its {what} has changed from {expected} to {found}; start a new run"
+    )))
+}
+
+fn last_unfinished(config: &ResumeConfig) -> Result<String, Error> {
+    let runs = directory::glance_at_all(&config.state_dir)?;
+    runs.iter()
+        .rev()
+        .find(|run| run.is_unfinished())
+        .map(|run| run.id.clone())
+        .ok_or_else(|| Error::refused("there is no unfinished run"))
+}
+
+fn apply(changes: &TuningChanges, tuning: &mut Tuning) {
+    let set = |slot: &mut Option<_>, value: &Option<_>| {
+        if value.is_some() {
+            slot.clone_from(value);
+        }
+    };
+    for (access, change) in [(&mut tuning.s3, &changes.s3), (&mut tuning.kinesis, &changes.kinesis)] {
+        set(&mut access.region, &change.region);
+        set(&mut access.profile, &change.profile);
+        if change.endpoint_url.is_some() {
+            access.endpoint_url.clone_from(&change.endpoint_url);
+        }
+    }
+    tuning.share = changes.share.unwrap_or(tuning.share);
+    tuning.max_rate = changes.max_rate.unwrap_or(tuning.max_rate);
+    tuning.s3_anonymous = changes.s3_anonymous.unwrap_or(tuning.s3_anonymous);
+    tuning.s3_addressing = changes.s3_addressing.unwrap_or(tuning.s3_addressing);
+    tuning.cache.mode = changes.cache_mode.unwrap_or(tuning.cache.mode);
+    tuning.cache.size = changes.cache_size.or(tuning.cache.size);
+    if let Some(dir) = &changes.cache_dir {
+        tuning.cache.dir.clone_from(dir);
+    }
+}
+
+/// A write cannot be taken back: the user sees what it will be, and says yes.
+fn confirm(config: &ReplayConfig, forecast: &Forecast) -> Result<bool, Error> {
+    if !config.output.quiet || !config.yes {
+        super::console::say(&forecast.render());
+    }
+    if config.yes {
+        return Ok(true);
+    }
+    if !config.output.can_ask {
+        return Err(Error::refused("records cannot be taken back once they are sent: say --yes to send them"));
+    }
+    super::console::ask("Send them? [y/N] ")
+}
+
+/// How long a forecast lets the user wait for a sample.
+pub const SAMPLE_PATIENCE: Duration = Duration::from_secs(60);

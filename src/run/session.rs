@@ -1,0 +1,162 @@
+//! One process' work on a run, from the checkpoint it finds to the report it leaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::directory::{RunDirectory, RunFile};
+use super::feed::{Fed, Feed};
+use super::open::{self, OpenStream};
+use super::progress::{Progress, ProgressSnapshot};
+use super::report::{Brake as Limits, Report};
+use super::segments::Segments;
+use super::shell::{Ended, Shell};
+use super::spool::Spool;
+use super::summary;
+use crate::config::OutputConfig;
+use crate::error::Error;
+use crate::route::key::KeyExtractor;
+use crate::write::checkpoint::Checkpoint;
+use crate::write::{Brake, Engine, EngineStats, LaneTimes, StopReason};
+
+/// Chunks that wait for the engine: routed, not yet taken.
+const INPUT_QUEUE: usize = 4;
+
+/// What a session works with.
+pub struct Session<'a> {
+    /// The run's directory, owned.
+    pub directory: &'a RunDirectory,
+    /// What defines the run.
+    pub file: &'a RunFile,
+    /// Where it stood.
+    pub checkpoint: Checkpoint,
+    /// Where it writes to.
+    pub target: OpenStream,
+    /// Brings objects into the cache.
+    pub spool: Arc<Spool>,
+    /// Where they lie.
+    pub segments: Arc<Segments>,
+    /// Finds keys.
+    pub extractor: KeyExtractor,
+    /// How the user is spoken to.
+    pub output: &'a OutputConfig,
+}
+
+impl Session<'_> {
+    /// Works until everything is settled or something stops it, and leaves a report.
+    pub async fn run(self) -> Result<Report, Error> {
+        let started = tokio::time::Instant::now();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .thread_name(|index| format!("route-{index}"))
+            .build()
+            .map_err(|error| Error::incomplete("cannot start the routing threads").with_source(error))?;
+        let (pool, extractor) = (Arc::new(pool), Arc::new(self.extractor));
+        let config = open::engine_config(&self.file.settings, &self.file.tuning);
+        let engine = Engine::new(config, self.target.map, &self.checkpoint, Duration::ZERO);
+        let feed = Feed {
+            spool: self.spool.clone(),
+            segments: self.segments.clone(),
+            extractor: extractor.clone(),
+            record_bytes_max: self.target.description.record_bytes_max,
+            limit: self.file.settings.limit,
+            pool: pool.clone(),
+        };
+        let (sink, input): (mpsc::Sender<Fed>, _) = mpsc::channel(INPUT_QUEUE);
+        let feed = tokio::spawn(feed.run(engine.restart_object(), self.checkpoint, sink));
+        let shell = Shell {
+            stream: self.target.stream,
+            segments: self.segments.clone(),
+            spool: self.spool.clone(),
+            extractor,
+            pool,
+            directory: self.directory.path().to_owned(),
+        };
+        let mut display = Progress::new(self.output);
+        let mut brakes = BrakeMeter::default();
+        let show = |stats: &EngineStats, elapsed: Duration| {
+            display.update(&snapshot(stats, &self.spool, &mut brakes, elapsed));
+        };
+        let ended = shell.run(engine, input, feed, stop_signals()?, show).await;
+        display.finish();
+        let ended: Ended = ended?;
+        let report = summary::report(self.directory, self.file, &self.spool, &ended, started.elapsed())?;
+        self.directory.write_report(&report)?;
+        Ok(report)
+    }
+}
+
+/// The first signal ends the run in order, the second at once: what is durable then is still safe.
+fn stop_signals() -> Result<mpsc::Receiver<StopReason>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let cannot = |error| Error::incomplete("cannot listen for signals").with_source(error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let (tell, stop) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut signals = 0;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                () = tell.closed() => return,
+            }
+            signals += 1;
+            if signals == 1 {
+                tracing::info!("stopping: what is in flight is finished; once more to stop at once");
+                let _ = tell.send(StopReason::Interrupted).await;
+            } else {
+                std::process::exit(i32::from(crate::error::ExitCode::Incomplete as u8));
+            }
+        }
+    });
+    Ok(stop)
+}
+
+fn snapshot(
+    stats: &EngineStats,
+    spool: &Spool,
+    brakes: &mut BrakeMeter,
+    elapsed: Duration,
+) -> ProgressSnapshot {
+    let totals = stats.totals;
+    ProgressSnapshot {
+        elapsed,
+        records_done: totals.delivered + totals.quarantined + totals.filtered,
+        records_total: spool.records_estimate(),
+        bytes_done: totals.delivered_bytes,
+        objects_done: totals.objects_settled + totals.objects_quarantined,
+        objects_total: spool.manifest().objects.len() as u64,
+        brake: brakes.update(&stats.times).map(|brake| limits(brake, spool)),
+    }
+}
+
+/// What the lanes waited for most since the last look.
+#[derive(Default)]
+struct BrakeMeter {
+    before: LaneTimes,
+}
+
+impl BrakeMeter {
+    fn update(&mut self, times: &LaneTimes) -> Option<Brake> {
+        let before = std::mem::replace(&mut self.before, times.clone());
+        Brake::ALL
+            .into_iter()
+            .map(|brake| (times.waited_for(brake).saturating_sub(before.waited_for(brake)), brake))
+            .filter(|(time, _)| !time.is_zero())
+            .max()
+            .map(|(_, brake)| brake)
+    }
+}
+
+/// The engine's word for a brake in the user's terms: input is either being fetched or being decoded.
+pub fn limits(brake: Brake, spool: &Spool) -> Limits {
+    match brake {
+        Brake::Input => spool.brake(),
+        Brake::Shard => Limits::Shards,
+        Brake::RunRate => Limits::MaxRate,
+        Brake::Order => Limits::Order,
+        Brake::RoundTrip | Brake::Failure => Limits::Service,
+        Brake::Checkpoint => Limits::Disk,
+    }
+}
