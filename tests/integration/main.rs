@@ -1,0 +1,3 @@
+//! The tests of the whole, one module per subject, in one binary.
+
+mod tidy;
