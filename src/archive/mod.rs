@@ -4,16 +4,30 @@
 //! business. The list of one run is frozen in a [`manifest`], and what is fetched is pinned to it: an
 //! object that has changed since is an error, not a surprise.
 
+pub mod address;
+mod download;
+mod fault;
+pub mod layout;
+pub mod local;
+pub mod manifest;
+pub mod s3;
+mod walk;
 pub mod window;
 
 use std::fs::File;
 use std::future::Future;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::pin::Pin;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use address::{AddressError, ArchiveAddress};
+pub use local::LocalArchive;
+pub use manifest::{Manifest, ManifestError};
+pub use s3::{S3Archive, S3Config};
+pub use window::{ObjectWindow, TimeBound, WindowError};
 
 use crate::record::ByteCount;
 
@@ -48,14 +62,15 @@ pub struct ObjectEntry {
     pub key: String,
     /// Its size as stored.
     pub size: ByteCount,
-    /// S3's ETag, opaque. A local file has its time of modification in nanoseconds instead.
+    /// S3's `ETag`, opaque. A local file has its time of modification in nanoseconds and its size instead.
     pub etag: String,
     /// S3's version, where the bucket has versions and the listing tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// When it was written.
     pub modified: Timestamp,
-    /// The time in its name: for Firehose, about the arrival of its oldest record.
+    /// The time in its name: for Firehose, about the arrival of its oldest record. Where the name tells
+    /// only the hour or the day, its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
 }
@@ -95,7 +110,36 @@ impl ObjectBody {
     /// # Errors
     /// Those of the file.
     pub fn reader(self) -> io::Result<Box<dyn Read + Send>> {
-        todo!()
+        match self.bytes {
+            BodyBytes::Memory(pieces) => {
+                Ok(Box::new(Pieces { left: pieces.into_iter(), current: Bytes::new() }))
+            }
+            BodyBytes::File(mut file) => {
+                file.rewind()?;
+                Ok(Box::new(file))
+            }
+        }
+    }
+}
+
+/// Reads pieces one behind the other and lets go of each as soon as it is read.
+struct Pieces {
+    left: std::vec::IntoIter<Bytes>,
+    current: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.left.next() {
+                Some(piece) => self.current = piece,
+                None => return Ok(0),
+            }
+        }
+        let mut slice: &[u8] = &self.current;
+        let count = slice.read(into)?;
+        self.current.advance(count);
+        Ok(count)
     }
 }
 
@@ -108,6 +152,12 @@ pub enum ArchiveError {
         /// The bucket or the directory.
         what: String,
     },
+    /// A directory was meant, and something else is there.
+    #[error("{what} is not a directory")]
+    NotADirectory {
+        /// Its path.
+        what: String,
+    },
     /// Credentials are missing or refused, or the bucket lies elsewhere: nothing here will work.
     #[error("{what}: {message}")]
     Refused {
@@ -117,7 +167,7 @@ pub enum ArchiveError {
         message: String,
     },
     /// This one object cannot be had, now and later: it goes to quarantine with this reason.
-    #[error("{reason}")]
+    #[error("{reason}: {message}")]
     Defect {
         /// One of the quarantine's reasons: `changed`, `deleted`, `archived`, `denied`, `checksum`.
         reason: DefectReason,
@@ -171,11 +221,40 @@ pub trait Archive: Send + Sync {
     fn location(&self) -> &ArchiveLocation;
 
     /// Lists what lies inside `window`.
-    fn list<'a>(&'a self, window: &'a window::ObjectWindow) -> BoxFuture<'a, Result<Listing, ArchiveError>>;
+    fn list<'a>(&'a self, window: &'a ObjectWindow) -> BoxFuture<'a, Result<Listing, ArchiveError>>;
 
     /// Fetches one object whole, pinned to what was listed. Retries inside; gives up with a reason.
     fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>>;
 
     /// Requests for objects (GET and HEAD) made so far; a directory makes none.
     fn object_requests(&self) -> u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek as _, SeekFrom, Write as _};
+
+    use super::*;
+
+    fn read(bytes: BodyBytes) -> Vec<u8> {
+        let mut all = Vec::new();
+        let body = ObjectBody { content_encoding: None, bytes };
+        body.reader().unwrap().read_to_end(&mut all).unwrap();
+        all
+    }
+
+    #[test]
+    fn pieces_are_read_one_behind_the_other() {
+        let pieces = ["", "ab", "", "c", ""].map(|piece| Bytes::from_static(piece.as_bytes()));
+        assert_eq!(read(BodyBytes::Memory(pieces.to_vec())), b"abc");
+        assert_eq!(read(BodyBytes::Memory(Vec::new())), b"");
+    }
+
+    #[test]
+    fn a_file_is_read_from_its_start() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"abc").unwrap();
+        file.seek(SeekFrom::Start(2)).unwrap();
+        assert_eq!(read(BodyBytes::File(file)), b"abc");
+    }
 }

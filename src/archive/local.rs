@@ -1,0 +1,189 @@
+//! An archive in a local directory: a copy of a bucket, or what some other tool wrote.
+//!
+//! A file's key is its path below the directory. Links to files are read; links to directories are not
+//! followed, so that a walk ends and stays inside. What was listed is pinned by size and time of
+//! modification, as a bucket pins by `ETag`.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::layout::{holds_no_events, key_time};
+use super::{
+    Archive, ArchiveError, ArchiveLocation, BodyBytes, BoxFuture, DefectReason, Listing, ObjectBody,
+    ObjectEntry, ObjectWindow,
+};
+use crate::record::ByteCount;
+
+/// A directory and everything below it.
+#[derive(Debug, Clone)]
+pub struct LocalArchive {
+    root: PathBuf,
+    location: ArchiveLocation,
+}
+
+impl LocalArchive {
+    /// Opens the archive in `directory`. Blocks for a moment.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoSuchArchive`], [`ArchiveError::NotADirectory`], or [`ArchiveError::Refused`] for a path
+    /// that may not be read or is not UTF-8.
+    pub fn open(directory: &Path) -> Result<Self, ArchiveError> {
+        let root = directory.canonicalize().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ArchiveError::NoSuchArchive { what: show(directory) },
+            io::ErrorKind::NotADirectory => ArchiveError::NotADirectory { what: show(directory) },
+            _ => refused(directory, &error.to_string()),
+        })?;
+        if !root.is_dir() {
+            return Err(ArchiveError::NotADirectory { what: show(directory) });
+        }
+        let Some(path) = root.to_str() else { return Err(refused(&root, "the path is not UTF-8")) };
+        let location = ArchiveLocation::Directory { path: path.to_owned() };
+        Ok(Self { root, location })
+    }
+}
+
+fn show(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}
+
+fn refused(path: &Path, message: &str) -> ArchiveError {
+    ArchiveError::Refused { what: show(path), message: message.to_owned() }
+}
+
+fn list(root: &Path, window: &ObjectWindow) -> Result<Listing, ArchiveError> {
+    let mut listing = Listing::default();
+    let mut waiting = vec![(root.to_path_buf(), String::new())];
+    while let Some((dir, prefix)) = waiting.pop() {
+        let failed = |error: io::Error| refused(&dir, &error.to_string());
+        for child in fs::read_dir(&dir).map_err(failed)? {
+            let child = child.map_err(failed)?;
+            let path = child.path();
+            let Ok(name) = child.file_name().into_string() else {
+                return Err(refused(&path, "the name is not UTF-8"));
+            };
+            let kind = child.file_type().map_err(failed)?;
+            if name.starts_with('.') {
+                listing.skipped += 1;
+            } else if kind.is_dir() {
+                waiting.push((path, format!("{prefix}{name}/")));
+            } else {
+                sort_in(&path, format!("{prefix}{name}"), window, &mut listing)?;
+            }
+        }
+    }
+    Ok(listing)
+}
+
+fn sort_in(
+    path: &Path,
+    key: String,
+    window: &ObjectWindow,
+    listing: &mut Listing,
+) -> Result<(), ArchiveError> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) => {
+            tracing::warn!(path = show(path), "left out: a link to a directory, or no file at all");
+            listing.skipped += 1;
+            return Ok(());
+        }
+        // A link to nothing, or a file that was deleted just now.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            tracing::warn!(path = show(path), "left out: nothing is there");
+            listing.skipped += 1;
+            return Ok(());
+        }
+        Err(error) => return Err(refused(path, &error.to_string())),
+    };
+    if holds_no_events(&key, metadata.len()) {
+        listing.skipped += 1;
+        return Ok(());
+    }
+    let named = key_time(&key);
+    let modified = modified(&metadata).map_err(|error| refused(path, &error.to_string()))?;
+    if window.selects(named, modified) {
+        listing.objects.push(ObjectEntry {
+            key,
+            size: ByteCount(metadata.len()),
+            etag: etag(modified, metadata.len()),
+            version: None,
+            modified,
+            time: named.map(|named| named.start),
+        });
+    } else {
+        listing.outside += 1;
+    }
+    Ok(())
+}
+
+fn modified(metadata: &Metadata) -> io::Result<Timestamp> {
+    Timestamp::try_from(metadata.modified()?).map_err(io::Error::other)
+}
+
+fn etag(modified: Timestamp, size: u64) -> String {
+    format!("{}-{size}", modified.as_nanosecond())
+}
+
+fn open(root: &Path, object: &ObjectEntry) -> Result<File, ArchiveError> {
+    let defect = |reason, message: &str| ArchiveError::Defect { reason, message: message.to_owned() };
+    let relative = Path::new(&object.key);
+    // A manifest is read from disk: its keys must not lead out of the archive.
+    if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(defect(DefectReason::Denied, "the path leads out of the archive"));
+    }
+    let path = root.join(relative);
+    let trouble = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            defect(DefectReason::Deleted, &error.to_string())
+        }
+        io::ErrorKind::PermissionDenied => defect(DefectReason::Denied, &error.to_string()),
+        _ => ArchiveError::Io(error),
+    };
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    if !fs::metadata(&path).map_err(trouble)?.is_file() {
+        return Err(defect(DefectReason::Changed, "it is no longer a file"));
+    }
+    let file = File::open(&path).map_err(trouble)?;
+    let metadata = file.metadata().map_err(trouble)?;
+    let found = etag(modified(&metadata).map_err(trouble)?, metadata.len());
+    if found != object.etag || metadata.len() != object.size.0 {
+        let message = format!("listed with {}, found {found}", object.etag.escape_debug());
+        return Err(defect(DefectReason::Changed, &message));
+    }
+    Ok(file)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, ArchiveError> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+impl Archive for LocalArchive {
+    fn location(&self) -> &ArchiveLocation {
+        &self.location
+    }
+
+    fn list<'a>(&'a self, window: &'a ObjectWindow) -> BoxFuture<'a, Result<Listing, ArchiveError>> {
+        let (root, window) = (self.root.clone(), *window);
+        Box::pin(blocking(move || list(&root, &window)))
+    }
+
+    fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>> {
+        let (root, object) = (self.root.clone(), object.clone());
+        Box::pin(async move {
+            let file = blocking(move || open(&root, &object)).await?;
+            Ok(ObjectBody { content_encoding: None, bytes: BodyBytes::File(file) })
+        })
+    }
+
+    fn object_requests(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests;

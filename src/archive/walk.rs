@@ -1,0 +1,183 @@
+//! Which parts of a bucket to list for a window, found by looking.
+//!
+//! A bucket lists one prefix page by page, 1,000 keys each; only several prefixes can be listed at once,
+//! and years of an archive need not be listed for one day. So the walk asks for the directories below a
+//! prefix, keeps those that can lie in the window, and goes on below them: years, months, days, hours.
+//! What is no directory of the calendar is looked into a few levels deep, and else listed whole. A key
+//! that lies beside the directories comes with the page that shows them. Every key is thus either seen,
+//! or below a directory whose date lies outside the window; no layout has to be assumed.
+//!
+//! Pure: it decides from what was found; `s3` carries it out.
+
+use jiff::SignedDuration;
+
+use super::layout::{CalendarLevel, calendar_dir};
+use super::window::ObjectWindow;
+
+/// One prefix to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Walk {
+    pub(super) prefix: String,
+    pub(super) depth: Depth,
+}
+
+/// How a prefix is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// One level, with the directories below; so many levels outside the calendar led here.
+    Level(u8),
+    /// Everything below.
+    Whole,
+}
+
+/// Levels of directories outside the calendar that are looked into: `tenant/stream/2026/…` is found.
+const FOREIGN_LEVELS_MAX: u8 = 3;
+
+/// Directories outside the calendar on one level, above which their parent is listed whole. Firehose may
+/// put a random string in front: then a directory holds one object.
+pub(super) const FOREIGN_DIRS_MAX: usize = 200;
+
+/// A window of so many days is listed by the hour; a longer one by the day, except for its edges.
+const LISTED_BY_HOUR_MAX: SignedDuration = SignedDuration::from_hours(45 * 24);
+
+impl Walk {
+    /// Where a walk begins.
+    pub(super) fn root(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), depth: Depth::Level(0) }
+    }
+
+    /// What to list next, after `dirs` were found one level below this prefix. `None`: there are too many
+    /// directories to look into; this prefix is to be listed whole, and what was found is void.
+    pub(super) fn next(&self, dirs: &[String], window: &ObjectWindow) -> Option<Vec<Self>> {
+        let Depth::Level(foreign) = self.depth else { return Some(Vec::new()) };
+        let (calendar, others): (Vec<_>, Vec<_>) = dirs.iter().partition(|dir| calendar_dir(dir).is_some());
+        if others.len() > FOREIGN_DIRS_MAX {
+            return None;
+        }
+        let below = if foreign < FOREIGN_LEVELS_MAX { Depth::Level(foreign + 1) } else { Depth::Whole };
+        let others = others.into_iter().map(|dir| Self { prefix: dir.clone(), depth: below });
+        let calendar = calendar.into_iter().filter_map(|dir| {
+            let depth = self.calendar_depth(dir, window)?;
+            Some(Self { prefix: dir.clone(), depth })
+        });
+        Some(calendar.chain(others).collect())
+    }
+
+    /// How to list a directory of the calendar; `None` if it lies outside the window.
+    fn calendar_depth(&self, dir: &str, window: &ObjectWindow) -> Option<Depth> {
+        let found = calendar_dir(dir)?;
+        // A year alone decides nothing: other numbers look like one.
+        if found.level > CalendarLevel::Year && !window.overlaps(found.time) {
+            return None;
+        }
+        let by_hour = window.length().is_some_and(|length| length <= LISTED_BY_HOUR_MAX);
+        Some(match found.level {
+            CalendarLevel::Year | CalendarLevel::Month => self.depth,
+            CalendarLevel::Day if by_hour || !window.covers(found.time) => self.depth,
+            CalendarLevel::Day | CalendarLevel::Hour => Depth::Whole,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::archive::layout::key_time;
+
+    fn window(from: &str, until: &str) -> ObjectWindow {
+        let bound = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
+        ObjectWindow::new(bound(from), bound(until), SignedDuration::from_mins(15)).unwrap()
+    }
+
+    /// Walks `keys` as a bucket would answer; the keys it comes by, and the number of listings.
+    fn walk(keys: &[String], prefix: &str, window: &ObjectWindow) -> (BTreeSet<String>, usize) {
+        let (mut queue, mut seen, mut listings) = (vec![Walk::root(prefix)], BTreeSet::new(), 0);
+        while let Some(step) = queue.pop() {
+            listings += 1;
+            let below = keys.iter().filter(|key| key.starts_with(&step.prefix));
+            let dir_of = |key: &String| {
+                let slash = key[step.prefix.len()..].find('/')?;
+                Some(key[..=step.prefix.len() + slash].to_owned())
+            };
+            if step.depth == Depth::Whole {
+                seen.extend(below.cloned());
+                continue;
+            }
+            let dirs: BTreeSet<String> = below.clone().filter_map(dir_of).collect();
+            match step.next(&dirs.into_iter().collect::<Vec<_>>(), window) {
+                Some(next) => {
+                    seen.extend(below.filter(|key| dir_of(key).is_none()).cloned());
+                    queue.extend(next);
+                }
+                None => queue.push(Walk { depth: Depth::Whole, ..step }),
+            }
+        }
+        (seen, listings)
+    }
+
+    fn archive() -> Vec<String> {
+        let mut keys = Vec::new();
+        for (year, month) in [(2025, 12), (2026, 1), (2026, 2)] {
+            for day in 1..=28 {
+                for hour in 0..24 {
+                    for root in ["", "orders/", "legacy", "tenant/a/b/"] {
+                        keys.push(format!(
+                            "{root}{year}/{month:02}/{day:02}/{hour:02}/s-1-{year}-{month:02}-{day:02}-{hour:02}-30-00-u"
+                        ));
+                    }
+                }
+                keys.push(format!("daily/{year}/{month:02}/{day:02}/part-0"));
+            }
+        }
+        keys.extend(
+            ["2026/odd", "2026/01/odd", "2026/01/05/odd", "account2019/deep/x", "x", "a/b/c/d/e/f"]
+                .map(Into::into),
+        );
+        keys
+    }
+
+    #[test]
+    fn a_walk_finds_what_listing_everything_finds() {
+        let keys = archive();
+        for (from, until) in [
+            ("2026-01-05T06:00:00Z", "2026-01-05T09:00:00Z"),
+            ("2025-12-28T00:00:00Z", "2026-01-02T00:00:00Z"),
+            ("2026-01-05T00:00:00Z", ""),
+            ("", "2025-12-03T00:00:00Z"),
+            ("2025-12-03T12:00:00Z", "2026-02-27T12:00:00Z"),
+            ("", ""),
+        ] {
+            let window = window(from, until);
+            for prefix in ["", "orders/", "orders", "legacy", "leg", "2026/", "2026/01/0", "tenant/", "none"]
+            {
+                let (seen, _) = walk(&keys, prefix, &window);
+                // A name without a time counts as written inside the window.
+                let selects = |key: &&String| key_time(key).is_none_or(|time| window.overlaps(time));
+                let found: Vec<_> = seen.iter().filter(selects).collect();
+                let mut expected: Vec<_> =
+                    keys.iter().filter(|key| key.starts_with(prefix)).filter(selects).collect();
+                expected.sort();
+                assert_eq!(found, expected, "{from}..{until} below {prefix:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_window_costs_few_listings_and_a_long_one_goes_by_the_day() {
+        let keys = archive();
+        let (_, listings) = walk(&keys, "orders/", &window("2026-01-05T06:00:00Z", "2026-01-05T09:00:00Z"));
+        // The root, two years, one month, one day, and the hours 5 (slack) to 8.
+        assert_eq!(listings, 1 + 2 + 1 + 1 + 4);
+        let (_, listings) = walk(&keys, "orders/", &window("2025-12-01T00:15:00Z", "2026-02-28T12:00:00Z"));
+        assert!(listings < 1 + 2 + 3 + 84 + 24 + 24, "{listings}");
+    }
+
+    #[test]
+    fn too_many_foreign_directories_are_listed_in_one_go() {
+        let keys: Vec<String> = (0..=FOREIGN_DIRS_MAX).map(|n| format!("r{n:011x}/x")).collect();
+        let (seen, listings) = walk(&keys, "", &ObjectWindow::ALL);
+        assert_eq!((seen.len(), listings), (keys.len(), 2));
+    }
+}
