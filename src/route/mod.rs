@@ -1,0 +1,134 @@
+//! From a record to its place: key, then hash, then shard.
+//!
+//! [`route_chunk`] does the CPU's share for a run of records of one object, on a thread that may be slow.
+//! What comes out is small: a record that can be sent is a [`Routed`] of 32 bytes, in the order of
+//! ordinals, and the bytes stay in their segment. What cannot be sent is set aside with its reason.
+//! Every ordinal of the chunk is in exactly one of the two lists.
+//!
+//! Nothing here knows of shards' rates, lanes or requests.
+
+pub mod candidates;
+pub mod key;
+pub mod pointer;
+pub mod shard_map;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use self::key::{KeyExtractor, KeyFault};
+use crate::record::{ByteCount, HashKey, Ordinal, PartitionKey};
+
+/// A record on its way. The key itself is not kept: it follows from the record again when it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routed {
+    /// Where the record stands in the run.
+    pub ordinal: Ordinal,
+    /// Where its key places it.
+    pub hash: HashKey,
+    /// What it costs of a shard's byte limit: data and key, in bytes.
+    pub cost: u32,
+}
+
+// Millions of these wait in queues.
+const _: () = assert!(size_of::<Routed>() <= 40);
+
+/// A record that is not sent, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetAside {
+    /// Where the record stands in the run.
+    pub ordinal: Ordinal,
+    /// Why it is not sent.
+    pub reason: SetAsideReason,
+}
+
+/// Why a record is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetAsideReason {
+    /// It has no partition key.
+    KeyFault(KeyFault),
+    /// The stream takes no record of this size.
+    TooLarge {
+        /// What it has: its data, and its key if the data alone would fit.
+        found: ByteCount,
+        /// What the stream takes.
+        max: ByteCount,
+    },
+}
+
+impl SetAsideReason {
+    /// The name of this reason in reports.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::KeyFault(fault) => fault.as_str(),
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+}
+
+impl fmt::Display for SetAsideReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The records of a chunk, told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutedChunk {
+    /// Those to be sent, in the order of their ordinals.
+    pub records: Vec<Routed>,
+    /// The others, in the order of their ordinals.
+    pub set_aside: Vec<SetAside>,
+    /// The ordinal behind the chunk's last record.
+    pub end: Ordinal,
+}
+
+/// Routes `records`, which stand one behind the other in one object, the first of them at `first`. A
+/// record that with its key has more than `record_bytes_max` bytes is set aside.
+pub fn route_chunk<'a>(
+    extractor: &KeyExtractor,
+    record_bytes_max: usize,
+    first: Ordinal,
+    records: impl Iterator<Item = &'a [u8]>,
+) -> RoutedChunk {
+    let mut chunk =
+        RoutedChunk { records: Vec::with_capacity(records.size_hint().0), set_aside: Vec::new(), end: first };
+    for record in records {
+        let ordinal = chunk.end;
+        match route(extractor, record_bytes_max, ordinal, record) {
+            Ok(routed) => chunk.records.push(routed),
+            Err(reason) => chunk.set_aside.push(SetAside { ordinal, reason }),
+        }
+        chunk.end = ordinal.next();
+    }
+    chunk
+}
+
+fn route(
+    extractor: &KeyExtractor,
+    record_bytes_max: usize,
+    ordinal: Ordinal,
+    record: &[u8],
+) -> Result<Routed, SetAsideReason> {
+    let too_large = |found: usize| SetAsideReason::TooLarge {
+        found: ByteCount(found as u64),
+        max: ByteCount(record_bytes_max as u64),
+    };
+    if record.len() > record_bytes_max {
+        return Err(too_large(record.len()));
+    }
+    let key: PartitionKey = extractor.key(record, ordinal).map_err(SetAsideReason::KeyFault)?;
+    let found = record.len() + key.as_str().len();
+    match u32::try_from(found) {
+        Ok(cost) if found <= record_bytes_max => {
+            Ok(Routed { ordinal, hash: HashKey::of(key.as_str()), cost })
+        }
+        _ => Err(too_large(found)),
+    }
+}

@@ -1,0 +1,191 @@
+//! What the failure of a whole call means for its entries.
+//!
+//! The one question is whether they may have been stored. What never left is safe to send again; what
+//! left without a clear no is unknown. A service error is judged by its code, and only a code that
+//! nobody knows by its HTTP status.
+
+use super::{CallErrorClass, UnknownCause};
+
+/// How far a call came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure<'a> {
+    /// The request could not be built.
+    NotBuilt,
+    /// It could not be signed or addressed: nothing left this machine.
+    NotSigned,
+    /// No connection was made.
+    NotConnected,
+    /// It may have left, and no answer came in time.
+    TimedOut,
+    /// The connection broke.
+    Disconnected,
+    /// An answer came that cannot be read.
+    Unreadable {
+        /// Its HTTP status.
+        status: u16,
+    },
+    /// The service said no.
+    Refused {
+        /// Its error code.
+        code: Option<&'a str>,
+        /// Its HTTP status.
+        status: u16,
+    },
+}
+
+impl Failure<'_> {
+    /// What to do about it.
+    pub(super) fn class(self) -> CallErrorClass {
+        match self {
+            Self::NotBuilt => CallErrorClass::Invalid,
+            Self::NotSigned => CallErrorClass::Credentials,
+            Self::NotConnected => CallErrorClass::Unreachable,
+            Self::TimedOut => CallErrorClass::Unknown(UnknownCause::Timeout),
+            Self::Disconnected => CallErrorClass::Unknown(UnknownCause::Connection),
+            Self::Refused { code: Some(code), status } => {
+                class_of_code(code).unwrap_or_else(|| class_of_status(status))
+            }
+            Self::Unreadable { status } | Self::Refused { code: None, status } => class_of_status(status),
+        }
+    }
+}
+
+/// Source: Kinesis API reference, PutRecords and Common Errors, read 2026-11-22. Kinesis reports a clock
+/// that is off as `InvalidSignatureException`, so that one is not final.
+fn class_of_code(code: &str) -> Option<CallErrorClass> {
+    Some(match code {
+        "ProvisionedThroughputExceededException"
+        | "LimitExceededException"
+        | "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "SlowDown"
+        | "TooManyRequestsException"
+        | "KMSThrottlingException" => CallErrorClass::Throttled,
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed"
+        | "RequestInTheFuture"
+        | "InvalidSignatureException" => CallErrorClass::Credentials,
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "UnauthorizedOperation"
+        | "NotAuthorized"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "InvalidAccessKeyId"
+        | "InvalidClientTokenId"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "OptInRequired"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException"
+        | "KMSAccessDeniedException"
+        | "KMSDisabledException"
+        | "KMSInvalidStateException"
+        | "KMSNotFoundException"
+        | "KMSOptInRequired" => CallErrorClass::Denied,
+        "ResourceNotFoundException" => CallErrorClass::NotFound,
+        "InvalidArgumentException"
+        | "ValidationException"
+        | "ValidationError"
+        | "SerializationException"
+        | "ExpiredNextTokenException"
+        | "UnknownOperationException"
+        | "DryRunOperationException" => CallErrorClass::Invalid,
+        "InternalFailure"
+        | "InternalFailureException"
+        | "InternalServerError"
+        | "InternalServerException"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => CallErrorClass::Unknown(UnknownCause::ServerError),
+        _ => return None,
+    })
+}
+
+fn class_of_status(status: u16) -> CallErrorClass {
+    match status {
+        401 | 403 => CallErrorClass::Denied,
+        // A gateway gave up waiting for the rest of the request, or for the service.
+        408 => CallErrorClass::Unknown(UnknownCause::Timeout),
+        429 => CallErrorClass::Throttled,
+        400..500 => CallErrorClass::Invalid,
+        500..600 => CallErrorClass::Unknown(UnknownCause::ServerError),
+        _ => CallErrorClass::Unknown(UnknownCause::BadAnswer),
+    }
+}
+
+/// A sentence from outside as one line fit for a terminal, of bounded length.
+pub(super) fn printable(text: &str) -> String {
+    const CHARS_MAX: usize = 400;
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_class() {
+        use CallErrorClass::{Credentials, Denied, Invalid, NotFound, Throttled, Unknown, Unreachable};
+        let code = |code, status| Failure::Refused { code: Some(code), status };
+        let none = |status| Failure::Refused { code: None, status };
+        for (failure, class) in [
+            (Failure::NotBuilt, Invalid),
+            (Failure::NotSigned, Credentials),
+            (Failure::NotConnected, Unreachable),
+            (Failure::TimedOut, Unknown(UnknownCause::Timeout)),
+            (Failure::Disconnected, Unknown(UnknownCause::Connection)),
+            (Failure::Unreadable { status: 200 }, Unknown(UnknownCause::BadAnswer)),
+            (Failure::Unreadable { status: 413 }, Invalid),
+            (Failure::Unreadable { status: 502 }, Unknown(UnknownCause::ServerError)),
+            (code("ProvisionedThroughputExceededException", 400), Throttled),
+            (code("ThrottlingException", 400), Throttled),
+            (code("KMSThrottlingException", 400), Throttled),
+            (code("LimitExceededException", 400), Throttled),
+            (code("ExpiredTokenException", 403), Credentials),
+            (code("RequestExpired", 400), Credentials),
+            (code("InvalidSignatureException", 403), Credentials),
+            (code("UnrecognizedClientException", 403), Denied),
+            (code("AccessDeniedException", 400), Denied),
+            (code("KMSDisabledException", 400), Denied),
+            (code("KMSInvalidStateException", 400), Denied),
+            (code("KMSAccessDeniedException", 400), Denied),
+            (code("KMSNotFoundException", 400), Denied),
+            (code("KMSOptInRequired", 400), Denied),
+            (code("ResourceNotFoundException", 400), NotFound),
+            (code("ValidationException", 400), Invalid),
+            (code("InvalidArgumentException", 400), Invalid),
+            (code("SerializationException", 400), Invalid),
+            (code("InternalFailure", 500), Unknown(UnknownCause::ServerError)),
+            (code("InternalFailureException", 400), Unknown(UnknownCause::ServerError)),
+            (code("ServiceUnavailable", 503), Unknown(UnknownCause::ServerError)),
+            (code("NeverHeardOf", 400), Invalid),
+            (code("NeverHeardOf", 500), Unknown(UnknownCause::ServerError)),
+            (code("NeverHeardOf", 200), Unknown(UnknownCause::BadAnswer)),
+            (none(403), Denied),
+            (none(408), Unknown(UnknownCause::Timeout)),
+            (none(413), Invalid),
+            (none(429), Throttled),
+            (none(503), Unknown(UnknownCause::ServerError)),
+        ] {
+            assert_eq!(failure.class(), class, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_from_outside_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\nb"), "a [2J b");
+        assert_eq!(printable(&"x".repeat(401)), "x".repeat(400) + "…");
+    }
+}

@@ -1,0 +1,441 @@
+//! Kinesis Data Streams, or a server that speaks its protocol. The only file that names the SDK for it.
+//!
+//! Two clients share one set of credentials. The one for PutRecords tries nothing twice: what is sent
+//! again, and when, is the engine's decision, and a repetition in here would reorder records behind its
+//! back. The other one, which only asks questions, retries as the SDK does by default.
+//!
+//! Whether a failed call may have stored something depends on how far it came. So each call carries a
+//! mark that is set when the signed request is handed to the connection: without the mark, nothing left.
+//! Of an answer only the entries count, never `FailedRecordCount`.
+//!
+//! Messages carry the service's code, words and request id. The SDK's own error values hold whole
+//! requests and are never printed.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::timeout::TimeoutConfig;
+use aws_sdk_kinesis::config::{
+    ConfigBag, Intercept, RuntimeComponents, StalledStreamProtectionConfig, http::HttpResponse,
+};
+use aws_sdk_kinesis::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::operation::RequestId;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{
+    PutRecordsRequestEntry, PutRecordsResultEntry, RecordDistributionStrategy, Shard, ShardFilter,
+    ShardFilterType, StreamDescriptionSummary, StreamMode,
+};
+use aws_smithy_http_client::{Builder as HttpClientBuilder, tls};
+use hyper_util::client::legacy::Error as HttpError;
+
+use super::endpoint::is_loopback;
+use super::failure::{Failure, printable};
+use super::name::StreamName;
+use super::{
+    BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
+    UnknownCause,
+};
+use crate::limits::{LIST_SHARDS_PAGE_MAX, RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
+use crate::record::{HashKeyRange, SequenceNumber, ShardId};
+
+mod config;
+#[cfg(test)]
+mod tests;
+
+pub use self::config::KinesisConfig;
+
+/// How long an unused connection is kept. The service hangs up on idle ones without a word (aws-sdk-rust
+/// issue 1106), and a request that meets a dead connection has an unknown outcome.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pages of ListShards before we call it a loop; a stream has at most 20,000 shards by default.
+const LIST_SHARDS_PAGES_MAX: usize = 1_000;
+
+/// A stream behind the Kinesis API.
+#[derive(Debug, Clone)]
+pub struct KinesisStream {
+    stream: StreamName,
+    region: String,
+    profile: Option<String>,
+    harmless: bool,
+    put_client: Client,
+    describe_client: Client,
+}
+
+impl KinesisStream {
+    /// Finds out region and credentials' source. No call is made to the stream: the first one,
+    /// [`describe`](Stream::describe), tells whether all this is right.
+    ///
+    /// # Errors
+    /// Class [`Invalid`](CallErrorClass::Invalid) if no region is known, or two different ones.
+    pub async fn connect(config: KinesisConfig) -> Result<Self, CallError> {
+        let invalid = |message: String| CallError { class: CallErrorClass::Invalid, message };
+        if let (Some(given), Some(of_arn)) = (config.region.as_deref(), config.stream.region())
+            && given != of_arn
+        {
+            return Err(invalid(format!("the stream is in {of_arn}, but {given} is given as its region")));
+        }
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(region) = config.region.as_deref().or(config.stream.region()) {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        if let Some(profile) = &config.profile {
+            loader = loader.profile_name(profile);
+        }
+        let mut sdk = loader.load().await;
+        let Some(region) = sdk.region().cloned() else {
+            return Err(invalid("no AWS region found: give --region, or set AWS_REGION".to_owned()));
+        };
+        if let Some(profile) = &config.profile {
+            // The SDK's default chain asks the environment first. Whoever names a profile means that one.
+            let provider_config = ProviderConfig::default().with_region(Some(region.clone()));
+            let provider =
+                ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&provider_config);
+            let provider = aws_sdk_kinesis::config::SharedCredentialsProvider::new(provider.build());
+            sdk = sdk.into_builder().credentials_provider(provider).build();
+        }
+        Ok(Self::new(config, &sdk, region.to_string()))
+    }
+
+    fn new(config: KinesisConfig, sdk: &SdkConfig, region: String) -> Self {
+        let timeouts = |attempt: Duration| {
+            TimeoutConfig::builder()
+                .connect_timeout(config.connect_timeout)
+                .operation_attempt_timeout(attempt)
+                .disable_read_timeout()
+                .build()
+        };
+        let http = HttpClientBuilder::new()
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+            .build_https();
+        let builder = |attempt| {
+            let mut builder = aws_sdk_kinesis::config::Builder::from(sdk)
+                .http_client(http.clone())
+                .timeout_config(timeouts(attempt));
+            if let Some(url) = &config.endpoint_url {
+                builder = builder.endpoint_url(url);
+            }
+            builder
+        };
+        // An answer that takes its time is no stalled download; the attempt's time-out covers it.
+        let put = builder(config.put_timeout)
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        let describe = builder(config.describe_timeout).retry_config(RetryConfig::standard());
+        Self {
+            harmless: config.endpoint_url.as_deref().is_some_and(is_loopback),
+            stream: config.stream,
+            region,
+            profile: config.profile,
+            put_client: Client::from_conf(put.build()),
+            describe_client: Client::from_conf(describe.build()),
+        }
+    }
+
+    /// The stream's name for a call, or `None` if the call goes by ARN. Servers by others often know
+    /// names only, and on a loopback address there is no second account.
+    fn name_for_call(&self) -> Option<String> {
+        self.arn_for_call().is_none().then(|| self.stream.name().to_owned())
+    }
+
+    fn arn_for_call(&self) -> Option<String> {
+        match &self.stream {
+            StreamName::Arn(arn) if !self.harmless => Some(arn.as_str().to_owned()),
+            _ => None,
+        }
+    }
+
+    async fn describe_summary(&self) -> Result<StreamDescription, CallError> {
+        let sent = SentMark::default();
+        let answer = self
+            .describe_client
+            .describe_stream_summary()
+            .set_stream_name(self.name_for_call())
+            .set_stream_arn(self.arn_for_call())
+            .customize()
+            .interceptor(sent.clone())
+            .send()
+            .await
+            .map_err(|error| self.call_error(&error, &sent))?;
+        let summary = answer
+            .stream_description_summary
+            .ok_or_else(|| bad_answer("DescribeStreamSummary was answered without a description"))?;
+        Ok(self.description(&summary))
+    }
+
+    fn description(&self, summary: &StreamDescriptionSummary) -> StreamDescription {
+        let arn = Some(summary.stream_arn().to_owned()).filter(|arn| !arn.is_empty());
+        let told = arn.as_deref().and_then(|arn| arn.parse::<StreamName>().ok());
+        let account = told.as_ref().unwrap_or(&self.stream).account().map(str::to_owned);
+        let on_demand =
+            summary.stream_mode_details().is_some_and(|mode| *mode.stream_mode() == StreamMode::OnDemand);
+        StreamDescription {
+            name: self.stream.name().to_owned(),
+            arn,
+            account,
+            region: Some(self.region.clone()),
+            status: printable(summary.stream_status().as_str()),
+            created_ms: summary.stream_creation_timestamp().to_millis().unwrap_or_default(),
+            retention_hours: u32::try_from(summary.retention_period_hours()).unwrap_or_default(),
+            record_bytes_max: record_bytes_max(summary.max_record_size_in_kib()),
+            open_shards: u32::try_from(summary.open_shard_count()).unwrap_or_default(),
+            ignores_keys: summary.record_distribution_strategy() == Some(&RecordDistributionStrategy::Auto),
+            on_demand,
+            harmless: self.harmless,
+        }
+    }
+
+    async fn list_all_open_shards(&self) -> Result<Vec<ShardDescription>, CallError> {
+        let open_now = ShardFilter::builder().r#type(ShardFilterType::AtLatest).build();
+        let open_now = open_now.map_err(|_| bad_answer("the SDK refuses our shard filter"))?;
+        let first_page = self
+            .describe_client
+            .list_shards()
+            .set_stream_name(self.name_for_call())
+            .set_stream_arn(self.arn_for_call())
+            .shard_filter(open_now);
+        let mut page = first_page;
+        let mut shards = Vec::new();
+        for _ in 0..LIST_SHARDS_PAGES_MAX {
+            let sent = SentMark::default();
+            let answer = page
+                .max_results(i32::try_from(LIST_SHARDS_PAGE_MAX).unwrap_or(i32::MAX))
+                .customize()
+                .interceptor(sent.clone())
+                .send()
+                .await
+                .map_err(|error| self.call_error(&error, &sent))?;
+            for shard in answer.shards() {
+                shards.extend(open_shard(shard)?);
+            }
+            match answer.next_token {
+                // The token stands for stream and filter; the API refuses them beside it.
+                Some(token) if !token.is_empty() => {
+                    page = self.describe_client.list_shards().next_token(token);
+                }
+                _ => {
+                    shards.sort_by_key(|shard: &ShardDescription| shard.range);
+                    return Ok(shards);
+                }
+            }
+        }
+        Err(bad_answer("ListShards does not come to an end"))
+    }
+
+    async fn put_records(&self, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
+        let count = entries.len();
+        let records = entries
+            .into_iter()
+            .map(|entry| {
+                PutRecordsRequestEntry::builder()
+                    .data(Blob::new(Vec::from(entry.data.0)))
+                    .partition_key(entry.key.as_str())
+                    .set_explicit_hash_key(entry.explicit_hash_key.map(|hash| hash.to_string()))
+                    .build()
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| CallError {
+                class: CallErrorClass::Invalid,
+                message: "an entry lacks its data".to_owned(),
+            })?;
+        let sent = SentMark::default();
+        let answer = self
+            .put_client
+            .put_records()
+            .set_stream_name(self.name_for_call())
+            .set_stream_arn(self.arn_for_call())
+            .set_records(Some(records))
+            .customize()
+            .interceptor(sent.clone())
+            .send()
+            .await
+            .map_err(|error| self.call_error(&error, &sent))?;
+        outcomes(count, answer.records())
+    }
+}
+
+impl KinesisStream {
+    fn call_error<E>(&self, error: &SdkError<E, HttpResponse>, sent: &SentMark) -> CallError
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
+        let failure = failure_of(error, sent);
+        CallError { class: failure.class(), message: message_of(error, failure, self.profile.as_deref()) }
+    }
+}
+
+impl Stream for KinesisStream {
+    fn describe(&self) -> BoxFuture<'_, Result<StreamDescription, CallError>> {
+        Box::pin(self.describe_summary())
+    }
+
+    fn list_open_shards(&self) -> BoxFuture<'_, Result<Vec<ShardDescription>, CallError>> {
+        Box::pin(self.list_all_open_shards())
+    }
+
+    fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
+        Box::pin(self.put_records(entries))
+    }
+}
+
+/// Whether a request was handed to a connection.
+#[derive(Debug, Clone, Default)]
+struct SentMark(Arc<AtomicBool>);
+
+impl SentMark {
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Intercept for SentMark {
+    fn name(&self) -> &'static str {
+        "SentMark"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _runtime_components: &RuntimeComponents,
+        _cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+fn record_bytes_max(kib: Option<i32>) -> usize {
+    let bytes = kib.and_then(|kib| usize::try_from(kib).ok()).map(|kib| kib.saturating_mul(1024));
+    bytes.filter(|bytes| *bytes > 0).unwrap_or(RECORD_BYTES_DEFAULT).min(RECORD_BYTES_MAX)
+}
+
+/// The shard, unless it is closed: some servers know no filter.
+fn open_shard(shard: &Shard) -> Result<Option<ShardDescription>, CallError> {
+    let ended = |ending: &str| !ending.is_empty();
+    if shard.sequence_number_range().and_then(|range| range.ending_sequence_number()).is_some_and(ended) {
+        return Ok(None);
+    }
+    let id = |text: &str| ShardId(text.into());
+    let range = shard.hash_key_range().and_then(|range| {
+        let first = range.starting_hash_key().parse().ok()?;
+        let last = range.ending_hash_key().parse().ok()?;
+        Some(HashKeyRange { first, last })
+    });
+    Ok(Some(ShardDescription {
+        id: id(shard.shard_id()),
+        range: range.ok_or_else(|| bad_answer("ListShards names a shard without its range"))?,
+        parent: shard.parent_shard_id().map(id),
+        adjacent_parent: shard.adjacent_parent_shard_id().map(id),
+        open: true,
+    }))
+}
+
+fn outcomes(sent: usize, answered: &[PutRecordsResultEntry]) -> Result<Vec<Outcome>, CallError> {
+    if answered.len() != sent {
+        let message = format!("PutRecords with {sent} entries was answered with {}", answered.len());
+        return Err(bad_answer(&message));
+    }
+    Ok(answered.iter().map(outcome).collect())
+}
+
+fn outcome(entry: &PutRecordsResultEntry) -> Outcome {
+    let unknown = |cause| Outcome::Unknown { cause };
+    match entry.error_code().filter(|code| !code.is_empty()) {
+        Some("ProvisionedThroughputExceededException") => Outcome::Throttled,
+        Some("InternalFailure") => unknown(UnknownCause::InternalFailure),
+        Some(_) => unknown(UnknownCause::BadAnswer),
+        None => {
+            let number = entry.sequence_number().and_then(SequenceNumber::new);
+            let shard = entry.shard_id().filter(|shard| !shard.is_empty());
+            match (number, shard) {
+                (Some(sequence_number), Some(shard)) => {
+                    Outcome::Acked { shard: ShardId(shard.into()), sequence_number }
+                }
+                _ => unknown(UnknownCause::BadAnswer),
+            }
+        }
+    }
+}
+
+fn bad_answer(message: &str) -> CallError {
+    CallError { class: CallErrorClass::Unknown(UnknownCause::BadAnswer), message: message.to_owned() }
+}
+
+fn failure_of<'a, E>(error: &'a SdkError<E, HttpResponse>, sent: &SentMark) -> Failure<'a>
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    match error {
+        SdkError::ConstructionFailure(_) => Failure::NotBuilt,
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) if !sent.is_set() => Failure::NotSigned,
+        SdkError::TimeoutError(_) => Failure::TimedOut,
+        SdkError::DispatchFailure(dispatch) => {
+            let not_connected = causes(error)
+                .any(|cause| cause.downcast_ref::<HttpError>().is_some_and(HttpError::is_connect));
+            if not_connected {
+                Failure::NotConnected
+            } else if dispatch.is_timeout() {
+                Failure::TimedOut
+            } else {
+                Failure::Disconnected
+            }
+        }
+        SdkError::ResponseError(response) => Failure::Unreadable { status: response.raw().status().as_u16() },
+        SdkError::ServiceError(service) => {
+            Failure::Refused { code: service.err().code(), status: service.raw().status().as_u16() }
+        }
+        // The SDK may learn new ways to fail.
+        _ => Failure::Disconnected,
+    }
+}
+
+fn message_of<E>(error: &SdkError<E, HttpResponse>, failure: Failure<'_>, profile: Option<&str>) -> String
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    let cause = || causes(error).last().map(|cause| printable(&cause.to_string())).unwrap_or_default();
+    match failure {
+        Failure::NotBuilt => format!("the request to Kinesis could not be built: {}", cause()),
+        Failure::NotSigned => match profile {
+            Some(profile) => {
+                format!("no AWS credentials found in the profile {:?}: {}", printable(profile), cause())
+            }
+            None => format!(
+                "no AWS credentials found: name a profile with --profile, or set AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY ({})",
+                cause()
+            ),
+        },
+        Failure::NotConnected => format!("Kinesis cannot be reached: {}", cause()),
+        Failure::TimedOut => "Kinesis did not answer in time".to_owned(),
+        Failure::Disconnected => format!("the connection to Kinesis broke: {}", cause()),
+        Failure::Unreadable { status } => {
+            format!("Kinesis gave an answer that cannot be read (HTTP {status})")
+        }
+        Failure::Refused { code, status } => {
+            let code = code.map_or_else(|| format!("HTTP {status}"), printable);
+            let words = error.as_service_error().and_then(ProvideErrorMetadata::message).map(printable);
+            let request = error.request_id().map(printable);
+            [
+                code,
+                words.map(|words| format!(": {words}")).unwrap_or_default(),
+                request.map(|id| format!(" (request {id})")).unwrap_or_default(),
+            ]
+            .concat()
+        }
+    }
+}
+
+/// An error and what caused it, the innermost cause last.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
