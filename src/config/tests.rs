@@ -172,12 +172,15 @@ fn settings_survive_their_file() {
     let settings = RunSettings {
         archive: "s3://events/live".parse().unwrap(),
         target: "sim:4".parse().unwrap(),
-        from: Some("2013-01-01".into()),
-        until: None,
-        slack: SLACK_DEFAULT,
+        window: ObjectWindow::new(
+            Some(jiff::Timestamp::UNIX_EPOCH),
+            None,
+            jiff::SignedDuration::from_hours(1),
+        )
+        .unwrap(),
         limit: Some(5),
         framing: Framing::Auto,
-        partition_key: Some("/tailnum".into()),
+        partition_key: Some("/tailnum".parse().unwrap()),
         key_fallback: Some(KeyFallback::Hash),
         order: Order::Key,
         seed: u64::MAX,

@@ -29,7 +29,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sim", &["stream"]),
     // Plain data of the user's side; the stages' own words for what a user may choose are theirs.
     ("config", &["archive", "decode", "cache", "route", "write", "stream"]),
-    ("cli", &["config"]),
+    ("cli", &["config", "archive", "route"]),
 ];
 
 /// A name of the outside world, and the files (or folders, ending in `/`) that may use it.
@@ -48,7 +48,16 @@ const FENCES: &[(&str, &[&str])] = &[
 ];
 
 /// Who may ask what time it is.
-const CLOCKS: &[&str] = &["run/", "stream/", "sim/embedded.rs", "sim/server.rs", "archive/s3.rs"];
+const CLOCKS: &[&str] = &[
+    "run/",
+    "stream/",
+    "sim/embedded.rs",
+    "sim/server.rs",
+    "archive/s3.rs",
+    "archive/download.rs",
+    // `--from 3d` is counted from now.
+    "cli/environment.rs",
+];
 
 #[test]
 fn every_line_is_where_it_belongs() {
@@ -145,7 +154,7 @@ fn check(path: &str, text: &str) -> Vec<String> {
     if !is_test && text.lines().count() > LINES_MAX {
         breaches.push(format!("has more than {LINES_MAX} lines"));
     }
-    if !text.starts_with("//!") {
+    if !is_test && !text.starts_with("//!") {
         breaches.push("does not begin with //!, saying what it is".into());
     }
     if is_test {
