@@ -143,7 +143,7 @@ fn places_that_are_none_end_with_2() {
     for (line, said) in [
         ("replay s3://events --into file:x", "sim:SHARDS or null:"),
         ("replay s3://events --into sim:0", "1 to 4096 shards"),
-        ("replay s3://events --into arn:aws:kinesis:x", "looks like arn:aws:kinesis"),
+        ("replay s3://events --into arn:aws:kinesis:x", "arn:aws:kinesis:REGION"),
         ("replay gs://events --into null:", "s3://BUCKET/PREFIX"),
         ("replay Cargo.toml --into null:", "is a file"),
         ("replay events/live --into null:", "a bucket is written s3://"),

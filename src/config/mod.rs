@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
-pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, StreamAddress, Target};
+pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 
 use crate::archive::window::ObjectWindow;
 use crate::record::ByteCount;
