@@ -363,6 +363,9 @@ fn fault_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> ServiceFault {
             fault.message = failure.as_connector_error().map(|error| chain(error)).unwrap_or_default();
         }
         SdkError::ResponseError(_) => "the answer cannot be read".clone_into(&mut fault.message),
+        SdkError::ServiceError(error) if error.raw().status().is_success() => {
+            "the answer cannot be read".clone_into(&mut fault.message);
+        }
         _ => {}
     }
     fault
