@@ -336,6 +336,12 @@ impl Download<'_> {
     }
 }
 
+/// Reads `bytes 5-9/10`: the first byte's place, and the whole's size unless it is `*`.
+pub(super) fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
+}
+
 /// How long to wait after `failed` attempts: between half and all of a time that doubles up to its cap.
 fn backoff(failed: u32) -> Duration {
     let full = BACKOFF_FIRST.saturating_mul(1 << failed.saturating_sub(1).min(16)).min(BACKOFF_MAX);

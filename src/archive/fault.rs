@@ -146,14 +146,15 @@ const REFUSALS: [&str; 18] = [
 
 impl fmt::Display for ServiceFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.code, self.status) {
-            (Some(code), _) => write!(f, "{}", code.escape_debug())?,
-            (None, Some(status)) => write!(f, "HTTP status {status}")?,
-            (None, None) => f.write_str("no answer")?,
-        }
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message.escape_debug())?;
-        }
+        let kind = match (&self.code, self.status) {
+            (Some(code), _) => code.escape_debug().to_string(),
+            (None, Some(status)) => format!("HTTP status {status}"),
+            (None, None) => String::new(),
+        };
+        let message = self.message.escape_debug().to_string();
+        let parts = [kind, message].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        f.write_str(if parts.is_empty() { "no answer" } else { "" })?;
+        f.write_str(&parts.join(": "))?;
         match &self.request_id {
             Some(id) => write!(f, " (request {})", id.escape_debug()),
             None => Ok(()),

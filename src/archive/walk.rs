@@ -54,7 +54,9 @@ impl Walk {
         if others.len() > FOREIGN_DIRS_MAX {
             return None;
         }
-        let below = if foreign < FOREIGN_LEVELS_MAX { Depth::Level(foreign + 1) } else { Depth::Whole };
+        let in_calendar = self.level() > Some(CalendarLevel::Year);
+        let deep = in_calendar || foreign >= FOREIGN_LEVELS_MAX;
+        let below = if deep { Depth::Whole } else { Depth::Level(foreign + 1) };
         let others = others.into_iter().map(|dir| Self { prefix: dir.clone(), depth: below });
         let calendar = calendar.into_iter().filter_map(|dir| {
             let depth = self.calendar_depth(dir, window)?;
@@ -63,9 +65,17 @@ impl Walk {
         Some(calendar.chain(others).collect())
     }
 
+    fn level(&self) -> Option<CalendarLevel> {
+        calendar_dir(&self.prefix).map(|dir| dir.level)
+    }
+
     /// How to list a directory of the calendar; `None` if it lies outside the window.
     fn calendar_depth(&self, dir: &str, window: &ObjectWindow) -> Option<Depth> {
         let found = calendar_dir(dir)?;
+        // The first calendar on the way is the one that counts, as it is for the time of a key.
+        if self.level().is_some_and(|level| level > CalendarLevel::Year && found.level <= level) {
+            return Some(Depth::Whole);
+        }
         // A year alone decides nothing: other numbers look like one.
         if found.level > CalendarLevel::Year && !window.overlaps(found.time) {
             return None;
@@ -162,6 +172,36 @@ mod tests {
                 assert_eq!(found, expected, "{from}..{until} below {prefix:?}");
             }
         }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_layout_makes_a_walk_lose_a_key(keys in odd_archive(), long in proptest::bool::ANY) {
+            let keys: Vec<String> = keys.into_iter().collect();
+            let window = window("2026-07-10T06:00:00Z", if long { "" } else { "2026-07-12T06:00:00Z" });
+            let (seen, _) = walk(&keys, "", &window);
+            for key in &keys {
+                let selected = key_time(key).is_none_or(|time| window.overlaps(time));
+                proptest::prop_assert!(!selected || seen.contains(key), "{}", key);
+            }
+        }
+    }
+
+    /// Keys whose directories may be, or only look like, a calendar's, in any order.
+    fn odd_archive() -> impl proptest::strategy::Strategy<Value = BTreeSet<String>> {
+        let part = proptest::sample::select(vec![
+            "2026", "2025", "x2026", "07", "08", "11", "31", "a", "", "2026071",
+        ]);
+        let name = proptest::sample::select(vec![
+            "x",
+            "s-1-2026-07-11-07-31-00-u",
+            "s-1-2025-07-11-07-31-00-u",
+            "07",
+        ]);
+        let key = (proptest::collection::vec(part, 0..8), name);
+        let key =
+            proptest::strategy::Strategy::prop_map(key, |(dirs, name)| [dirs, vec![name]].concat().join("/"));
+        proptest::collection::btree_set(key, 0..40)
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use crate::config::Endpoint;
 use crate::error::Error;
 
@@ -37,6 +39,8 @@ pub struct Environment {
     pub no_color: bool,
     /// `COLUMNS`.
     pub columns: Option<usize>,
+    /// What `3d` ago is counted from.
+    pub now: Timestamp,
     /// Drawn anew in each process: from it come random keys.
     pub seed: u64,
 }
@@ -61,6 +65,7 @@ impl Environment {
             stderr_is_terminal: std::io::stderr().is_terminal(),
             no_color: variable("NO_COLOR").is_some() || text("TERM").as_deref() == Some("dumb"),
             columns: text("COLUMNS").and_then(|columns| columns.parse().ok()),
+            now: Timestamp::now(),
             seed: random_seed(),
         }
     }

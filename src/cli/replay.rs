@@ -4,16 +4,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
+use jiff::SignedDuration;
 
 use super::environment::Environment;
 use super::options::{StateArgs, TuningArgs, directory};
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
+use crate::archive::window::{ObjectWindow, TimeBound};
 use crate::config::{
-    ArchiveAddress, CacheMode, Framing, KeyFallback, Order, OutputConfig, ReplayConfig, RunSettings,
-    SLACK_DEFAULT, Target, Tuning, parse_duration,
+    ArchiveAddress, CacheMode, Framing, Order, OutputConfig, ReplayConfig, RunSettings, SLACK_DEFAULT,
+    Target, Tuning, parse_duration,
 };
 use crate::error::Error;
+use crate::route::key::{KeyFallback, KeyRule};
 
 /// What was typed after `respool replay`.
 #[derive(Debug, Args)]
@@ -41,11 +44,11 @@ pub(super) struct ReplayArgs {
 struct WhatArgs {
     /// Start of the window: 2026-11-02, 2026-11-02T06:00:00Z, or ago as in 3d or 6h; UTC unless said
     /// otherwise [default: the archive's beginning]
-    #[arg(long, value_name = "TIME", env = "RESPOOL_FROM", value_parser = NonEmptyStringValueParser::new())]
-    from: Option<String>,
+    #[arg(long, value_name = "TIME", env = "RESPOOL_FROM", allow_hyphen_values = true)]
+    from: Option<TimeBound>,
     /// End of the window, not included [default: the archive's end]
-    #[arg(long, value_name = "TIME", env = "RESPOOL_UNTIL", value_parser = NonEmptyStringValueParser::new())]
-    until: Option<String>,
+    #[arg(long, value_name = "TIME", env = "RESPOOL_UNTIL", allow_hyphen_values = true)]
+    until: Option<TimeBound>,
     /// An object is named after its oldest record: read objects from this much before the window too
     /// [default: 1h]
     #[arg(long, value_name = "DURATION", env = "RESPOOL_SLACK", value_parser = parse_duration)]
@@ -68,11 +71,11 @@ struct KeyArgs {
     /// Where a record's key is found, since archives have lost it: a JSON pointer (/user/id), hash (of the
     /// record's bytes) or random (spread evenly, no order). Without it the first record is shown, with the
     /// pointers that would work
-    #[arg(long, value_name = "KEY", env = "RESPOOL_PARTITION_KEY", value_parser = parse_key)]
-    partition_key: Option<String>,
+    #[arg(long, value_name = "KEY", env = "RESPOOL_PARTITION_KEY")]
+    partition_key: Option<KeyRule>,
     /// Give a record without the key one of these instead of setting it aside in quarantine
     #[arg(long, value_name = "KEY", env = "RESPOOL_KEY_FALLBACK")]
-    #[arg(value_parser = PossibleValuesParser::new(KeyFallback::WORDS).try_map(|word| word.parse::<KeyFallback>()))]
+    #[arg(value_parser = PossibleValuesParser::new(["random", "hash"]).try_map(|word| word.parse::<KeyFallback>()))]
     key_fallback: Option<KeyFallback>,
     /// Keep the records of each key in archive order, or nothing
     #[arg(long, value_name = "ORDER", env = "RESPOOL_ORDER", default_value = "key")]
@@ -107,8 +110,9 @@ impl ReplayArgs {
             ArchiveAddress::Directory { path } => resolve_directory(&path, tuning.cache.mode)?,
             s3 @ ArchiveAddress::S3 { .. } => s3,
         };
+        let window = window(&self.what, environment)?;
         let KeyArgs { partition_key, key_fallback, order } = self.keys;
-        if key_fallback.is_some() && partition_key.as_deref().is_some_and(|key| !key.starts_with('/')) {
+        if key_fallback.is_some() && matches!(partition_key, Some(KeyRule::Random | KeyRule::Hash)) {
             return Err(Error::usage(
                 "--key-fallback is for records without the field that --partition-key points to; random and hash \
                  never miss",
@@ -118,9 +122,7 @@ impl ReplayArgs {
             settings: RunSettings {
                 archive,
                 target: self.into,
-                from: self.what.from,
-                until: self.what.until,
-                slack: self.what.slack.unwrap_or(SLACK_DEFAULT),
+                window,
                 limit: self.what.limit,
                 framing: self.what.framing,
                 partition_key,
@@ -151,6 +153,14 @@ fn follow_arn(target: &Target, region_of_stream: Option<&str>, tuning: &mut Tuni
     Ok(())
 }
 
+fn window(what: &WhatArgs, environment: &Environment) -> Result<ObjectWindow, Error> {
+    let instant = |bound: TimeBound| bound.resolve(environment.now);
+    let slack = SignedDuration::try_from(what.slack.unwrap_or(SLACK_DEFAULT))
+        .map_err(|error| Error::usage("--slack is too long").with_source(error))?;
+    ObjectWindow::new(what.from.map(instant), what.until.map(instant), slack)
+        .map_err(|error| Error::usage(error.to_string()))
+}
+
 fn resolve_directory(path: &Path, mode: CacheMode) -> Result<ArchiveAddress, Error> {
     if mode == CacheMode::Offline {
         return Ok(ArchiveAddress::Directory { path: directory("ARCHIVE", path)? });
@@ -173,13 +183,4 @@ fn parse_limit(text: &str) -> Result<u64, &'static str> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let fits = |&records: &u64| digits && records > 0 && i64::try_from(records).is_ok();
     text.parse().ok().filter(fits).ok_or(WRONG)
-}
-
-fn parse_key(text: &str) -> Result<String, &'static str> {
-    match text {
-        "random" | "hash" => Ok(text.into()),
-        "/" => Err("'/' alone points to a field without a name: give one, as in /user/id"),
-        pointer if pointer.starts_with('/') => Ok(pointer.into()),
-        _ => Err("a key is a JSON pointer that begins with a slash, as in /user/id, or one of: hash, random"),
-    }
 }

@@ -1,10 +1,16 @@
 //! What `cli` must hold.
 
 use super::*;
-use crate::config::{CacheAction, CacheMode, Framing, KeyFallback, Order, RateCap, Share};
+use crate::config::{CacheAction, CacheMode, Framing, Order, RateCap, Share};
+use crate::route::key::KeyFallback;
 
 fn environment() -> Environment {
-    Environment { home: Some("/home/ada".into()), seed: 7, ..Environment::default() }
+    Environment {
+        home: Some("/home/ada".into()),
+        seed: 7,
+        now: "2026-11-09T12:00:00Z".parse().unwrap(),
+        ..Environment::default()
+    }
 }
 
 fn run(line: &str) -> Result<Invocation, Stop> {
@@ -56,8 +62,10 @@ fn every_flag_arrives() {
          --s3-addressing host --dry-run --json -vv --yes --new",
     );
     let settings = &config.settings;
-    assert_eq!((settings.from.as_deref(), settings.until.as_deref()), (Some("3d"), Some("2026-11-09")));
-    assert_eq!((settings.slack.as_secs(), settings.limit), (7_200, Some(10)));
+    let window = &settings.window;
+    assert_eq!(window.from().unwrap().to_string(), "2026-11-06T12:00:00Z");
+    assert_eq!(window.until().unwrap().to_string(), "2026-11-09T00:00:00Z");
+    assert_eq!((window.slack().as_secs(), settings.limit), (7_200, Some(10)));
     assert_eq!((settings.framing, settings.order), (Framing::Json, Order::None));
     assert_eq!(settings.key_fallback, Some(KeyFallback::Hash));
     let both = RateCap { records_per_second: Some(5_000), bytes_per_second: Some(20_000_000) };
@@ -107,6 +115,11 @@ fn what_can_be_told_without_a_service_ends_with_2() {
         ("--max-rate 1MB/s --max-rate 2MB/s", "twice"),
         ("--cache-size 9223372036854775808B", "too large"),
         ("--cache-size 0GB", "size of 0"),
+        ("--from 2026-11-09 --until 2026-11-02", "reversed"),
+        ("--from 1d --until 3d", "reversed"),
+        ("--from 1d --until 1d", "empty"),
+        ("--from yesterday", "is no time"),
+        ("--from -3d", "is no time"),
         ("--limit 0", "1 or more"),
         ("--limit -3", "1 or more"),
         ("--limit 9223372036854775808", "1 or more"),
@@ -130,12 +143,12 @@ fn places_that_are_none_end_with_2() {
     for (line, said) in [
         ("replay s3://events --into file:x", "sim:SHARDS or null:"),
         ("replay s3://events --into sim:0", "1 to 4096 shards"),
-        ("replay s3://events --into arn:aws:kinesis:x", "looks like arn:aws:kinesis"),
+        ("replay s3://events --into arn:aws:kinesis:x", "arn:aws:kinesis:REGION"),
         ("replay gs://events --into null:", "s3://BUCKET/PREFIX"),
         ("replay Cargo.toml --into null:", "is a file"),
         ("replay events/live --into null:", "a bucket is written s3://"),
         ("replay s3://events", "--into"),
-        ("replay s3://events --into null: --partition-key user", "begins with a slash"),
+        ("replay s3://events --into null: --partition-key user", "give a JSON pointer"),
         ("replay s3://events --into null: --partition-key hash --key-fallback random", "never miss"),
         ("resume --order none", "unexpected argument"),
         ("simulate --shards 0", "not in 1..=4096"),

@@ -19,9 +19,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
-pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, StreamAddress, Target};
+pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 
+use crate::archive::window::ObjectWindow;
 use crate::record::ByteCount;
+use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
 
 /// How far before the window's start an object may be named and still hold records of the window, where
 /// the user does not say: four times what Firehose gathers when all is well.
@@ -97,16 +99,6 @@ choice! {
 }
 
 choice! {
-    /// What becomes of a record in which the partition key is not found, instead of quarantine.
-    KeyFallback {
-        /// A key drawn from the run's seed and the record's ordinal.
-        Random = "random",
-        /// The hash of the record's bytes.
-        Hash = "hash",
-    }
-}
-
-choice! {
     /// How a bucket is named in a request to S3.
     Addressing {
         /// In the path where the endpoint is one's own, in the host name at AWS.
@@ -127,25 +119,30 @@ pub struct RunSettings {
     pub archive: ArchiveAddress,
     /// Where they go.
     pub target: Target,
-    /// The window's start as typed; the archive's beginning if absent.
-    pub from: Option<String>,
-    /// The window's end as typed, not included; the archive's end if absent.
-    pub until: Option<String>,
-    /// How much earlier than the window an object may be named and still be replayed.
-    pub slack: Duration,
+    /// Which objects; `3d` ago has become an instant.
+    pub window: ObjectWindow,
     /// Stop after this many records.
     pub limit: Option<u64>,
     /// How objects are cut into records.
     pub framing: Framing,
-    /// Where a record's key is found, as typed: a JSON pointer, `random` or `hash`. Absent where the
-    /// user has not chosen yet: then the first record is shown, and nothing is sent.
-    pub partition_key: Option<String>,
+    /// Where a record's key is found. Absent where the user has not chosen yet: then the first record is
+    /// shown, and nothing is sent.
+    pub partition_key: Option<KeyRule>,
     /// What a record without the key gets, if not quarantine.
     pub key_fallback: Option<KeyFallback>,
     /// What is kept in order.
     pub order: Order,
     /// From what random keys are drawn, so that a resume draws the same.
     pub seed: u64,
+}
+
+impl RunSettings {
+    /// All that a record's key depends on; `None` as long as the user has not chosen.
+    #[must_use]
+    pub fn key_config(&self) -> Option<KeyConfig> {
+        let rule = self.partition_key.clone()?;
+        Some(KeyConfig { rule, fallback: self.key_fallback, seed: self.seed })
+    }
 }
 
 /// What may change when a run is resumed.

@@ -11,11 +11,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stream::name::{StreamName, StreamNameError};
+
 /// Shards of an embedded stream, at most. Ours: each costs memory, and no laptop fills more.
 pub const SIM_SHARDS_MAX: u32 = 4_096;
-
-/// Characters of a stream's name. Source: Kinesis API reference, `CreateStream`, read 2026-11-22.
-const STREAM_NAME_CHARS_MAX: usize = 128;
 
 /// Why a text names no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,12 +43,9 @@ pub enum PlaceError {
     /// An embedded stream without shards, or with too many.
     #[error("an embedded stream has 1 to {SIM_SHARDS_MAX} shards, as in sim:4")]
     SimShards,
-    /// Not a stream's name.
-    #[error("a stream's name has 1 to 128 letters, digits, dots, hyphens and underscores")]
-    StreamName,
-    /// `arn:` and something that is no stream's.
-    #[error("a stream's ARN looks like arn:aws:kinesis:eu-west-1:123456789012:stream/orders")]
-    StreamArn,
+    /// Neither a stream's name nor its ARN.
+    #[error(transparent)]
+    Stream(#[from] StreamNameError),
     /// Not a URL with a host.
     #[error("an endpoint is http://HOST[:PORT] or https://HOST[:PORT], without user, path or query")]
     Endpoint,
@@ -114,7 +110,7 @@ pub enum Target {
     /// A Kinesis stream.
     Kinesis {
         /// Which one.
-        stream: StreamAddress,
+        stream: StreamName,
     },
     /// An embedded stream that enforces the real limits.
     Sim {
@@ -130,7 +126,7 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
         if text.starts_with("arn:") {
-            return Ok(Self::Kinesis { stream: StreamAddress::from_arn(text)? });
+            return Ok(Self::Kinesis { stream: text.parse()? });
         }
         match text.split_once(':') {
             Some(("sim", shards)) => {
@@ -140,10 +136,7 @@ impl FromStr for Target {
             }
             Some(("null", "")) => Ok(Self::Null),
             Some(_) => Err(PlaceError::TargetForm),
-            None => {
-                check_stream_name(text)?;
-                Ok(Self::Kinesis { stream: StreamAddress { name: text.into(), arn: None } })
-            }
+            None => Ok(Self::Kinesis { stream: text.parse()? }),
         }
     }
 }
@@ -151,45 +144,10 @@ impl FromStr for Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kinesis { stream } => f.write_str(stream.arn.as_deref().unwrap_or(&stream.name)),
+            Self::Kinesis { stream } => fmt::Display::fmt(stream, f),
             Self::Sim { shards } => write!(f, "sim:{shards}"),
             Self::Null => f.write_str("null:"),
         }
-    }
-}
-
-/// A Kinesis stream by name or ARN.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StreamAddress {
-    /// Its name, also where the ARN was given.
-    pub name: String,
-    /// Its ARN, if that was given.
-    pub arn: Option<String>,
-}
-
-impl StreamAddress {
-    fn from_arn(arn: &str) -> Result<Self, PlaceError> {
-        let mut parts = arn.splitn(6, ':');
-        let mut part = || parts.next().ok_or(PlaceError::StreamArn);
-        let (_arn, partition, service, region, account) = (part()?, part()?, part()?, part()?, part()?);
-        let name = part()?.strip_prefix("stream/").ok_or(PlaceError::StreamArn)?;
-        let word =
-            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let account_is_one = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-        if !partition.starts_with("aws") || !word(partition) || service != "kinesis" || !word(region) {
-            return Err(PlaceError::StreamArn);
-        }
-        if !account_is_one || check_stream_name(name).is_err() {
-            return Err(PlaceError::StreamArn);
-        }
-        Ok(Self { name: name.into(), arn: Some(arn.into()) })
-    }
-
-    /// The region that the ARN names.
-    #[must_use]
-    pub fn region(&self) -> Option<&str> {
-        self.arn.as_deref().and_then(|arn| arn.split(':').nth(3))
     }
 }
 
@@ -284,11 +242,6 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
         Some((host, port)) => Some((host, Some(port))),
         None => Some((authority, None)),
     }
-}
-
-fn check_stream_name(name: &str) -> Result<(), PlaceError> {
-    let fits = (1..=STREAM_NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(is_name_byte);
-    if fits { Ok(()) } else { Err(PlaceError::StreamName) }
 }
 
 fn is_name_byte(byte: u8) -> bool {

@@ -218,3 +218,12 @@ fn waiting_doubles_up_to_its_cap_and_is_never_the_same() {
     assert!(backoff(30) >= BACKOFF_MAX / 2 && backoff(1) <= BACKOFF_FIRST);
     assert!((0..20).any(|_| backoff(5) != backoff(5)));
 }
+
+#[test]
+fn a_content_range_tells_start_and_size() {
+    assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
+    assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
+    for bad in ["", "bytes */10", "5-9/10", "bytes 5/10", "bytes x-9/10"] {
+        assert_eq!(content_range(bad), None, "{bad}");
+    }
+}
