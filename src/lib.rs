@@ -17,4 +17,5 @@ pub mod limits;
 pub mod record;
 
 pub mod archive;
+pub mod decode;
 pub mod stream;
