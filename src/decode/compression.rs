@@ -1,0 +1,142 @@
+//! How an object is compressed, told by its first bytes.
+//!
+//! Names and Content-Encoding lie: a gateway may have decompressed a body and left its label, a writer's
+//! own extension replaces `.gz`. So magic numbers decide; what they name but we cannot read is refused by
+//! name. Without any magic number an object is plain, unless its label names a format without one and the
+//! bytes are no text either.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::input::Input;
+use super::output::Output;
+use super::{DecodeDefect, DecodeError, FramingChoice, gzip, zstd};
+
+/// How an object's bytes are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// gzip, one member or many.
+    Gzip,
+    /// zstd, one frame or many.
+    Zstd,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "plain",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// Formats that are recognised in order to be refused by name. None of these beginnings is text.
+const UNREADABLE: [(&[u8], &str); 13] = [
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
+    (b"\x82SNAPPY\0", "Snappy as Firehose writes it (xerial)"),
+    (b"\xff\x06\0\0sNaPpY", "framed Snappy"),
+    (b"PAR1\x15", "Parquet"),
+    (b"ORC\x08", "ORC"),
+    (b"ORC\x0a", "ORC"),
+    (b"Obj\x01", "Avro"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x04\x22\x4d\x18", "LZ4"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+];
+
+/// bzip2's magic has a digit in its middle, followed by the digits of pi.
+fn is_bzip2(head: &[u8]) -> bool {
+    matches!(head, [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..])
+}
+
+/// Bytes of the head that are judged. Also what has to be text where the framing is to be found out.
+pub(super) const HEAD_BYTES: usize = 4096;
+
+/// What the head looks like, if it is a format that is not read.
+pub(super) fn unreadable(head: &[u8]) -> Option<&'static str> {
+    if is_bzip2(head) {
+        return Some("bzip2");
+    }
+    UNREADABLE.iter().find(|(magic, _)| head.starts_with(magic)).map(|&(_, name)| name)
+}
+
+/// Whether `head`, possibly cut in the middle of a character, is text.
+pub(super) fn is_text(head: &[u8]) -> bool {
+    let valid = std::str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true);
+    valid && memchr::memchr(0, head).is_none()
+}
+
+pub(super) fn detect(
+    input: &mut Input<'_>,
+    content_encoding: Option<&str>,
+    framing: FramingChoice,
+) -> Result<Compression, DecodeError> {
+    let head = input.peek(HEAD_BYTES)?;
+    let unknown = |message: String| Err(DecodeError::defect(DecodeDefect::UnknownFormat, 0, message));
+    if head.is_empty() {
+        return Err(DecodeError::defect(DecodeDefect::Empty, 0, "the object has no bytes"));
+    }
+    if head.starts_with(&gzip::MAGIC) {
+        return Ok(Compression::Gzip);
+    }
+    if zstd::is_frame(head) {
+        return Ok(Compression::Zstd);
+    }
+    if let Some(name) = unreadable(head) {
+        return unknown(format!("it looks like {name}, which is not read"));
+    }
+    if is_text(head) && head != &gzip::MAGIC[..1] {
+        return Ok(Compression::None);
+    }
+    if gzip::MAGIC.starts_with(head) || zstd::MAGIC.starts_with(head) {
+        return Err(DecodeError::defect(DecodeDefect::Truncated, 0, "it ends inside its first four bytes"));
+    }
+    if let Some(label) = content_encoding.and_then(foreign_label) {
+        return unknown(format!("its Content-Encoding is {label}, which is not read"));
+    }
+    if framing == FramingChoice::Auto {
+        return unknown("neither text nor a compression that is known".to_owned());
+    }
+    Ok(Compression::None)
+}
+
+/// The first encoding in the label that says more than "plain" or names what its bytes are not.
+fn foreign_label(content_encoding: &str) -> Option<String> {
+    let ours = ["identity", "aws-chunked", "utf-8", "gzip", "x-gzip", "zstd", "binary"];
+    let mut labels = content_encoding.split(',').map(|label| label.trim().to_ascii_lowercase());
+    let label = labels.find(|label| !label.is_empty() && !ours.contains(&label.as_str()))?;
+    Some(label.chars().take(40).flat_map(char::escape_default).collect())
+}
+
+/// Passes a plain object through.
+pub(super) fn copy(input: &mut Input<'_>, output: &mut Output<'_>) -> Result<(), DecodeError> {
+    loop {
+        let taken = input.offset();
+        let piece = input.ready()?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let len = piece.len();
+        output.push(piece, taken + len as u64)?;
+        input.take(len);
+    }
+}
+
+/// What a decompressed head looks like, if it is compressed again or otherwise not to be read.
+pub(super) fn nested(head: &[u8]) -> Option<&'static str> {
+    if head.starts_with(&gzip::MAGIC) {
+        return Some("gzip inside of another compression");
+    }
+    if zstd::is_frame(head) {
+        return Some("zstd inside of another compression");
+    }
+    unreadable(head)
+}

@@ -1,0 +1,224 @@
+//! Bytes to records: what an archive's object holds, decompressed and cut into records.
+//!
+//! ```text
+//!  body ──► input ──► gzip | zstd | plain ──► 256 KiB pieces ──┬──► out, byte for byte
+//!                                                              └──► framing ──► Spans
+//! ```
+//!
+//! One pass: each decompressed piece goes to `out` as it is and past the framer, which notes where
+//! records lie. All or nothing: an object that breaks any rule yields a [`DecodeError::Defect`] and
+//! what was written to `out` must be thrown away. A record's own content is not judged here: a line
+//! that is not JSON, or a record too large for the stream, is a record still, and is set aside by
+//! name when it is routed.
+//!
+//! Nothing here holds more than a few buffers and the spans in memory, whatever the object does.
+
+mod compression;
+mod framing;
+mod gzip;
+mod input;
+mod json;
+mod newline;
+mod output;
+mod spans;
+#[cfg(test)]
+mod tests;
+mod zstd;
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use compression::Compression;
+pub use spans::{Span, Spans};
+
+use input::Input;
+use output::Output;
+
+/// Part of each segment's identity: goes up whenever the same object would decode to something else.
+pub const DECODER_VERSION: u32 = 1;
+
+/// Input and output move in pieces of this size: 8 KiB would cost a quarter of the speed.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// How an object is cut into records, as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FramingChoice {
+    /// Each object shows how it is framed; one that does not is a defect.
+    #[default]
+    Auto,
+    /// A record is what lies between line feeds, whatever it is.
+    Newline,
+    /// A record is one JSON object or array, with nothing but white space between.
+    ConcatenatedJson,
+}
+
+/// The text names no framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a framing is one of auto, newline, json")]
+pub struct FramingParseError;
+
+impl FromStr for FramingChoice {
+    type Err = FramingParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "newline" => Ok(Self::Newline),
+            "json" => Ok(Self::ConcatenatedJson),
+            _ => Err(FramingParseError),
+        }
+    }
+}
+
+impl fmt::Display for FramingChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Newline => "newline",
+            Self::ConcatenatedJson => "json",
+        })
+    }
+}
+
+/// How an object was cut into records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Framing {
+    /// At line feeds.
+    Newline,
+    /// At the ends of JSON values.
+    ConcatenatedJson,
+}
+
+/// How to decode. Part of each segment's identity, so it holds nothing that does not change records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecodeConfig {
+    /// How records are told apart.
+    pub framing: FramingChoice,
+    /// The most one object may decompress to. Above it the object is taken for a bomb.
+    pub output_bytes_max: u64,
+    /// The most bytes one stored byte may become, once there are 64 MiB of them.
+    pub ratio_max: u64,
+}
+
+impl Default for DecodeConfig {
+    fn default() -> Self {
+        Self { framing: FramingChoice::Auto, output_bytes_max: 20 << 30, ratio_max: 200 }
+    }
+}
+
+/// What an object turned out to hold.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Where each record lies in the bytes that went to `out`.
+    pub spans: Spans,
+    /// How the object was compressed.
+    pub compression: Compression,
+    /// How it was cut into records.
+    pub framing: Framing,
+    /// Bytes that went to `out`.
+    pub bytes: u64,
+}
+
+/// What is wrong with an object; the words of the quarantine list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecodeDefect {
+    /// Its own checksums or structure do not hold.
+    Corrupt,
+    /// It ends too early.
+    Truncated,
+    /// Something follows its end.
+    TrailingData,
+    /// It has no bytes at all.
+    Empty,
+    /// It is compressed or encoded in a way that is not read.
+    UnknownFormat,
+    /// It decompresses to more than it may.
+    TooLarge,
+    /// It is not framed as was asked for, or in any way that is known.
+    BadFraming,
+    /// It is framed in two ways at once.
+    MixedFraming,
+}
+
+impl fmt::Display for DecodeDefect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Corrupt => "corrupt",
+            Self::Truncated => "truncated",
+            Self::TrailingData => "trailing_data",
+            Self::Empty => "empty",
+            Self::UnknownFormat => "unknown_format",
+            Self::TooLarge => "too_large",
+            Self::BadFraming => "bad_framing",
+            Self::MixedFraming => "mixed_framing",
+        })
+    }
+}
+
+/// Why an object was not decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The object itself is at fault: it goes to quarantine.
+    #[error("{reason} at byte {offset}: {message}")]
+    Defect {
+        /// What is wrong.
+        reason: DecodeDefect,
+        /// Where: in the object as stored, for `bad_framing` and `mixed_framing` in the decoded bytes.
+        offset: u64,
+        /// A sentence without the object's content.
+        message: String,
+    },
+    /// The object's bytes could not be read.
+    #[error("cannot read the object's bytes")]
+    Input(#[source] io::Error),
+    /// `out` does not take the decoded bytes; a full disk shows here.
+    #[error("cannot write the decoded bytes")]
+    Output(#[source] io::Error),
+}
+
+impl DecodeError {
+    fn defect(reason: DecodeDefect, offset: u64, message: impl Into<String>) -> Self {
+        Self::Defect { reason, offset, message: message.into() }
+    }
+}
+
+/// Decodes one object: `body` is read to its end, the decoded bytes go to `out` unchanged.
+///
+/// The compression is told by the first bytes; `content_encoding` only helps to name what is not known.
+///
+/// ```
+/// use respool::decode::{DecodeConfig, decode};
+///
+/// let mut out = Vec::new();
+/// let decoded = decode(&mut &b"{\"n\":1}{\"n\":2}"[..], None, &DecodeConfig::default(), &mut out)?;
+/// assert_eq!(decoded.spans.len(), 2);
+/// # Ok::<(), respool::decode::DecodeError>(())
+/// ```
+///
+/// # Errors
+/// [`DecodeError::Defect`] if the object is at fault, the others if reading or writing is. In either
+/// case `out` holds part of the object, to be thrown away.
+pub fn decode(
+    body: &mut dyn Read,
+    content_encoding: Option<&str>,
+    config: &DecodeConfig,
+    out: &mut dyn Write,
+) -> Result<Decoded, DecodeError> {
+    let mut input = Input::new(body);
+    let mut output = Output::new(out, config);
+    let compression = compression::detect(&mut input, content_encoding, config.framing)?;
+    match compression {
+        Compression::Gzip => gzip::decode(&mut input, &mut output)?,
+        Compression::Zstd => zstd::decode(&mut input, &mut output)?,
+        Compression::None => compression::copy(&mut input, &mut output)?,
+    }
+    let (spans, framing, bytes) = output.finish()?;
+    Ok(Decoded { spans, compression, framing, bytes })
+}
