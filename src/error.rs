@@ -26,6 +26,14 @@ pub enum ExitCode {
     Internal = 70,
 }
 
+impl ExitCode {
+    /// The code of this number, as a report holds it; an unknown one is a defect.
+    pub fn from_number(number: u8) -> Self {
+        let all = [Self::Done, Self::Differs, Self::Usage, Self::Quarantine, Self::Incomplete, Self::Refused];
+        all.into_iter().find(|code| *code as u8 == number).unwrap_or(Self::Internal)
+    }
+}
+
 /// A command's failure: its kind, a sentence for the user, and the cause.
 #[derive(Debug)]
 pub struct Error {

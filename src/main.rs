@@ -1,15 +1,114 @@
 //! The command: parse, dispatch, say what went wrong, exit.
 
+use std::io::Write as _;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
-use respool::cli::{Environment, Stop, parse};
-use respool::error::Error;
+use jiff::Timestamp;
+use respool::cli::{Environment, Invocation, logging, parse};
+use respool::config::{OutputConfig, ReplayConfig, SimulateConfig};
+use respool::error::{Error, ExitCode as Code};
+use respool::run::replay::{Replayed, replay, resume};
+use respool::run::report::Report;
+use respool::run::{cache_command, console, listing, summary};
+use respool::sim;
 
 fn main() -> ExitCode {
-    let stop = match parse(std::env::args_os(), &Environment::read()) {
-        Err(stop) => stop,
-        Ok(_) => Stop::Usage(Error::usage("this command is not wired yet")),
+    let invocation = match parse(std::env::args_os(), &Environment::read()) {
+        Ok(invocation) => invocation,
+        Err(stop) => {
+            stop.print();
+            return exit(stop.exit_code());
+        }
     };
-    stop.print();
-    ExitCode::from(stop.exit_code() as u8)
+    // A core dump would hold the users' records.
+    respool::run::forbid_core_dumps();
+    match execute(invocation) {
+        Ok(code) => exit(code),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", summary::chain(&error));
+            exit(error.exit_code())
+        }
+    }
+}
+
+fn exit(code: Code) -> ExitCode {
+    ExitCode::from(code as u8)
+}
+
+fn execute(invocation: Invocation) -> Result<Code, Error> {
+    match invocation {
+        Invocation::Replay(config) => {
+            logging::start(&config.output);
+            runtime()?.block_on(run_replay(&config))
+        }
+        Invocation::Resume(config) => {
+            logging::start(&config.output);
+            let report = runtime()?.block_on(resume(&config, now()))?;
+            show_report(&report, &config.output)
+        }
+        Invocation::Runs(config) => console::print(&listing::runs(&config)?).map(|()| Code::Done),
+        Invocation::Cache(config) => cache_command::run(&config, now()),
+        Invocation::Simulate(config) => {
+            logging::start(&config.output);
+            runtime()?.block_on(simulate(config))
+        }
+    }
+}
+
+async fn run_replay(config: &ReplayConfig) -> Result<Code, Error> {
+    match replay(config, now()).await? {
+        Replayed::Report(report) => show_report(&report, &config.output),
+        Replayed::Forecast(forecast) if config.output.json => {
+            console::print(&format!("{}\n", forecast.to_json())).map(|()| Code::Done)
+        }
+        Replayed::Forecast(forecast) => {
+            console::print(&format!("{}\nNothing was sent (--dry-run).\n", forecast.render()))
+                .map(|()| Code::Done)
+        }
+    }
+}
+
+fn show_report(report: &Report, output: &OutputConfig) -> Result<Code, Error> {
+    if output.json {
+        console::print(&format!("{}\n", report.to_json()))?;
+    } else {
+        console::print(&report.render(output.width, output.color))?;
+    }
+    Ok(Code::from_number(report.exit_code))
+}
+
+async fn simulate(config: SimulateConfig) -> Result<Code, Error> {
+    let cannot = |error: std::io::Error| {
+        Error::refused(format!("cannot listen on 127.0.0.1:{}", config.port)).with_source(error)
+    };
+    let shards = NonZeroU32::new(config.shards).ok_or_else(|| Error::usage("--shards must be 1 or more"))?;
+    let mut serve = sim::ServeConfig::with_shards(shards);
+    if config.unlimited {
+        serve.burst_rule = sim::BurstRule::Unlimited;
+    }
+    let shutdown = respool::run::session::first_signal()?;
+    let (address, server) = sim::simulate(serve, config.port, shutdown).await.map_err(cannot)?;
+    console::print(&format!("http://{address}\n"))?;
+    if !config.output.quiet {
+        console::say(&format!(
+            "A stream named demo with {} shard(s) is there. Clients need this endpoint, any region and any credentials. \
+             Ctrl-C ends it.",
+            config.shards
+        ));
+    }
+    server.await;
+    Ok(Code::Done)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::refused("cannot start the runtime's threads").with_source(error))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command's one look at the calendar")]
+fn now() -> Timestamp {
+    Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default()
 }

@@ -4,7 +4,6 @@
 //! business. The list of one run is frozen in a [`manifest`], and what is fetched is pinned to it: an
 //! object that has changed since is an error, not a surprise.
 
-pub mod address;
 mod download;
 mod fault;
 pub mod layout;
@@ -23,7 +22,6 @@ use bytes::{Buf as _, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use address::{AddressError, ArchiveAddress};
 pub use local::LocalArchive;
 pub use manifest::{Manifest, ManifestError};
 pub use s3::{S3Archive, S3Config};

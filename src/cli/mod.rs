@@ -16,6 +16,7 @@
 
 mod cache;
 mod environment;
+pub mod logging;
 mod options;
 mod replay;
 mod resume;

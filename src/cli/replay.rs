@@ -12,9 +12,10 @@ use super::options::{StateArgs, TuningArgs, directory};
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
 use crate::archive::window::{ObjectWindow, TimeBound};
 use crate::config::{
-    ArchiveAddress, CacheMode, Framing, Order, OutputConfig, ReplayConfig, RunSettings, SLACK_DEFAULT,
-    Target, Tuning, parse_duration,
+    ArchiveAddress, CacheMode, Order, OutputConfig, ReplayConfig, RunSettings, SLACK_DEFAULT, Target, Tuning,
+    parse_duration,
 };
+use crate::decode::FramingChoice;
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -61,8 +62,8 @@ struct WhatArgs {
     /// How an object is cut into records: at line feeds, as JSON values one after the other, or whichever
     /// fits the object
     #[arg(long, value_name = "HOW", env = "RESPOOL_FRAMING", default_value = "auto")]
-    #[arg(value_parser = PossibleValuesParser::new(Framing::WORDS).try_map(|word| word.parse::<Framing>()))]
-    framing: Framing,
+    #[arg(value_parser = PossibleValuesParser::new(["auto", "newline", "json"]).try_map(|word| word.parse::<FramingChoice>()))]
+    framing: FramingChoice,
 }
 
 #[derive(Debug, Args)]

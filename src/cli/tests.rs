@@ -1,7 +1,8 @@
 //! What `cli` must hold.
 
 use super::*;
-use crate::config::{CacheAction, CacheMode, Framing, Order, RateCap, Share};
+use crate::config::{CacheAction, CacheMode, Order, RateCap, Share};
+use crate::decode::FramingChoice;
 use crate::route::key::KeyFallback;
 
 fn environment() -> Environment {
@@ -44,7 +45,7 @@ fn the_command_is_consistent() {
 fn defaults_are_the_documented_ones() {
     let config = replay("");
     assert_eq!(config.settings.order, Order::Key);
-    assert_eq!(config.settings.framing, Framing::Auto);
+    assert_eq!(config.settings.framing, FramingChoice::Auto);
     assert_eq!(config.settings.seed, 7);
     assert_eq!(config.tuning.share, Share::DEFAULT);
     assert_eq!(config.tuning.max_rate, RateCap::default());
@@ -66,7 +67,7 @@ fn every_flag_arrives() {
     assert_eq!(window.from().unwrap().to_string(), "2026-11-06T12:00:00Z");
     assert_eq!(window.until().unwrap().to_string(), "2026-11-09T00:00:00Z");
     assert_eq!((window.slack().as_secs(), settings.limit), (7_200, Some(10)));
-    assert_eq!((settings.framing, settings.order), (Framing::Json, Order::None));
+    assert_eq!((settings.framing, settings.order), (FramingChoice::ConcatenatedJson, Order::None));
     assert_eq!(settings.key_fallback, Some(KeyFallback::Hash));
     let both = RateCap { records_per_second: Some(5_000), bytes_per_second: Some(20_000_000) };
     assert_eq!(config.tuning.max_rate, both);

@@ -22,12 +22,13 @@ pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 
 use crate::archive::window::ObjectWindow;
+use crate::decode::FramingChoice;
 use crate::record::ByteCount;
 use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
 
 /// How far before the window's start an object may be named and still hold records of the window, where
-/// the user does not say: four times what Firehose gathers when all is well.
-pub const SLACK_DEFAULT: Duration = Duration::from_hours(1);
+/// the user does not say: as long as Firehose gathers at most when all is well.
+pub const SLACK_DEFAULT: Duration = crate::limits::FIREHOSE_BUFFER_MAX;
 
 /// The most that `--cache-size` grows to by itself. The other bound is half of the free disk.
 pub const CACHE_BYTES_DEFAULT: ByteCount = ByteCount(50_000_000_000);
@@ -87,18 +88,6 @@ choice! {
 }
 
 choice! {
-    /// How an object's bytes are cut into records.
-    Framing {
-        /// Found out per object.
-        Auto = "auto",
-        /// A record is what lies between line feeds.
-        Newline = "newline",
-        /// A record is a JSON value; nothing, or white space, lies between.
-        Json = "json",
-    }
-}
-
-choice! {
     /// How a bucket is named in a request to S3.
     Addressing {
         /// In the path where the endpoint is one's own, in the host name at AWS.
@@ -124,7 +113,7 @@ pub struct RunSettings {
     /// Stop after this many records.
     pub limit: Option<u64>,
     /// How objects are cut into records.
-    pub framing: Framing,
+    pub framing: FramingChoice,
     /// Where a record's key is found. Absent where the user has not chosen yet: then the first record is
     /// shown, and nothing is sent.
     pub partition_key: Option<KeyRule>,

@@ -155,9 +155,7 @@ impl RunDirectory {
 
     /// The frozen list of objects.
     pub fn manifest(&self) -> Result<Manifest, Error> {
-        let path = self.path.join(MANIFEST_FILE);
-        Manifest::read(&path)
-            .map_err(|error| Error::refused(format!("cannot read {}", path.display())).with_source(error))
+        read_manifest(&self.path)
     }
 
     /// Leaves the report behind.
@@ -189,7 +187,8 @@ pub struct RunGlance {
 impl RunGlance {
     /// Whether something is left to do: no report says `done`.
     pub fn is_unfinished(&self) -> bool {
-        let state = self.report.as_ref().and_then(|report| report.get("state")).and_then(|state| state.as_str());
+        let state =
+            self.report.as_ref().and_then(|report| report.get("state")).and_then(|state| state.as_str());
         state != Some("done")
     }
 }
@@ -202,8 +201,10 @@ pub fn glance_at_all(state_dir: &Path) -> Result<Vec<RunGlance>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(io_error("cannot read", &runs, error)),
     };
-    let mut ids: Vec<String> =
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|id| is_run_id(id)).collect();
+    let mut ids: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|id| is_run_id(id))
+        .collect();
     ids.sort_unstable();
     Ok(ids.into_iter().filter_map(|id| glance(state_dir, id).ok().flatten()).collect())
 }
@@ -216,7 +217,14 @@ fn glance(state_dir: &Path, id: String) -> Result<Option<RunGlance>, Error> {
     Ok(Some(RunGlance { id, path, file, owner, report }))
 }
 
-/// Reads what defines the run `id`.
+/// The frozen list of objects of the run in `directory`.
+pub fn read_manifest(directory: &Path) -> Result<Manifest, Error> {
+    let path = directory.join(MANIFEST_FILE);
+    Manifest::read(&path)
+        .map_err(|error| Error::refused(format!("cannot read {}", path.display())).with_source(error))
+}
+
+/// Reads what defines the run.
 pub fn read_run_file(directory: &RunDirectory) -> Result<RunFile, Error> {
     let path = directory.path().join(RUN_FILE);
     let file: Option<RunFile> = read_json(&path)?;
@@ -251,7 +259,8 @@ fn is_run_id(id: &str) -> bool {
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
     let write = || -> io::Result<()> {
         let temporary = path.with_extension("tmp");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         serde_json::to_writer_pretty(&mut file, value)?;
         file.write_all(b"\n")?;
         file.sync_all()?;

@@ -85,7 +85,9 @@ impl Feed {
                     let line = QuarantineLine { object: number, record: None, key, reason, detail };
                     sink.send(Fed::Quarantined(line)).await.is_ok()
                 }
-                Spooled::Segment { records, .. } => self.object(number, records, &mut remaining, &sink).await?,
+                Spooled::Segment { records, .. } => {
+                    self.object(number, records, &mut remaining, &sink).await?
+                }
             };
             if !fed {
                 return Ok(());
@@ -132,7 +134,8 @@ impl Feed {
 
     fn route(&self, number: u32, first: u32, end: u32) -> oneshot::Receiver<Result<RoutedChunk, Error>> {
         let (sender, receiver) = oneshot::channel();
-        let (segments, extractor, spool) = (self.segments.clone(), self.extractor.clone(), self.spool.clone());
+        let (segments, extractor, spool) =
+            (self.segments.clone(), self.extractor.clone(), self.spool.clone());
         let record_bytes_max = self.record_bytes_max;
         self.pool.spawn(move || {
             let routed = || {
@@ -172,7 +175,9 @@ impl<'a> Ahead<'a> {
 
     async fn next(&mut self, number: u32, spool: &Arc<Spool>) -> Result<Spooled, Error> {
         match self.tasks.pop_front() {
-            Some((spooled, task)) if spooled == number => task.await.unwrap_or_else(|_| Err(panicked(number))),
+            Some((spooled, task)) if spooled == number => {
+                task.await.unwrap_or_else(|_| Err(panicked(number)))
+            }
             // The tasks stand in the order of the loop that asks for them.
             _ => spool.object(number).await,
         }
@@ -207,9 +212,9 @@ pub async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Resul
             let segments = segments.clone();
             let first = move || -> Result<Vec<u8>, Error> {
                 let segment = segments.get(number)?;
-                let record = segment.record(0).map_err(|error| {
-                    Error::incomplete("the first segment is damaged").with_source(error)
-                })?;
+                let record = segment
+                    .record(0)
+                    .map_err(|error| Error::incomplete("the first segment is damaged").with_source(error))?;
                 Ok(record.to_vec())
             };
             return Ok(Some(Sample { record: blocking(first).await?? }));

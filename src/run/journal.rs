@@ -74,10 +74,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the files in `directory` and starts the thread. `durable` is called there with each
     /// checkpoint's sequence, or with the failure after which nothing is written any more.
-    pub fn start(
-        directory: &Path,
-        durable: impl Fn(io::Result<u64>) + Send + 'static,
-    ) -> io::Result<Self> {
+    pub fn start(directory: &Path, durable: impl Fn(io::Result<u64>) + Send + 'static) -> io::Result<Self> {
         let mut files = Files {
             log: CheckpointLog::open(directory)?,
             quarantine: open_for_append(&directory.join(QUARANTINE_FILE))?,

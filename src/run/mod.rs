@@ -1,4 +1,36 @@
-//! The shell: what a run tells its user while it works, and when it is over.
+//! The shell: joins the stages with bounded queues, starts them, brings them to an end.
+//!
+//! ```text
+//!  replay ─► open ─► Session ┬─ Spool   archive ► decode ► cache        (tokio + the decode pool)
+//!                            ├─ Feed    cache ► route ► Fed             (tokio + the route pool)
+//!                            ├─ Shell   Fed ► Engine ► PutRecords       (one task owns the engine)
+//!                            └─ Journal checkpoints, quarantine, ledger (one thread)
+//! ```
+//!
+//! Decisions are made in `write`; here data is moved and time passes. Every queue is bounded, and every
+//! wait ends when the session does.
 
+pub mod cache_command;
+pub mod checkpoint_log;
+pub mod console;
+pub mod directory;
+pub mod feed;
+pub mod forecast;
+pub mod journal;
+pub mod listing;
+pub mod open;
 pub mod progress;
+pub mod replay;
 pub mod report;
+pub mod segments;
+pub mod session;
+pub mod shell;
+pub mod spool;
+pub mod summary;
+
+/// No core dump of this process is written: it would hold the users' records.
+pub fn forbid_core_dumps() {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    // Where that is not allowed, a dump is the operator's own wish.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}

@@ -6,69 +6,35 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::archive::local::LocalArchive;
 use crate::archive::s3::{S3Archive, S3Config};
-use crate::archive::window::TimeBound;
-use crate::archive::{Archive, ArchiveError, ObjectWindow};
+use crate::archive::{Archive, ArchiveError};
 use crate::cache::Cache;
 use crate::config::{
     Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, RunSettings, Target, Tuning,
 };
-use crate::decode::{DecodeConfig, FramingChoice};
+use crate::decode::DecodeConfig;
 use crate::error::Error;
 use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
 use crate::record::ByteCount;
-use crate::route::key::{KeyConfig, KeyExtractor, KeyFallback, KeyRule};
 use crate::route::shard_map::ShardMap;
 use crate::sim::embedded::{EmbeddedConfig, EmbeddedStream};
 use crate::stream::kinesis::{KinesisConfig, KinesisStream};
 use crate::stream::null::NullStream;
 use crate::stream::{CallError, CallErrorClass, Stream, StreamDescription};
+use crate::write;
 use crate::write::rate::ShardRate;
-use crate::{config, write};
 
 /// A rate that is no bound: what `null:` takes.
 const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
 /// Records that may wait or be in flight: one hot shard stops the others only when this many wait for it.
 const WINDOW_RECORDS: usize = 1 << 20;
 
-/// The window that the user asked for, at `now`.
-pub fn window(settings: &RunSettings, now: Timestamp) -> Result<ObjectWindow, Error> {
-    let bound = |flag: &str, text: &Option<String>| {
-        let parse = |text: &String| {
-            let bound: TimeBound = text.parse().map_err(|error| Error::usage(format!("{flag}: {error}")))?;
-            Ok::<_, Error>(bound.resolve(now))
-        };
-        text.as_ref().map(parse).transpose()
-    };
-    let slack = SignedDuration::try_from(settings.slack)
-        .map_err(|error| Error::usage("--slack is longer than any calendar").with_source(error))?;
-    let (from, until) = (bound("--from", &settings.from)?, bound("--until", &settings.until)?);
-    ObjectWindow::new(from, until, slack).map_err(|error| Error::usage(error.to_string()))
-}
-
-/// What finds a record's key; `None` where the user has not chosen.
-pub fn key_extractor(settings: &RunSettings) -> Result<Option<KeyExtractor>, Error> {
-    let Some(text) = &settings.partition_key else { return Ok(None) };
-    let rule: KeyRule =
-        text.parse().map_err(|error| Error::usage(format!("--partition-key: {error}")))?;
-    let fallback = settings.key_fallback.map(|fallback| match fallback {
-        config::KeyFallback::Random => KeyFallback::Random,
-        config::KeyFallback::Hash => KeyFallback::Hash,
-    });
-    Ok(Some(KeyExtractor::new(KeyConfig { rule, fallback, seed: settings.seed })))
-}
-
 /// How bytes become records.
 pub fn decode_config(settings: &RunSettings) -> DecodeConfig {
-    let framing = match settings.framing {
-        config::Framing::Auto => FramingChoice::Auto,
-        config::Framing::Newline => FramingChoice::Newline,
-        config::Framing::Json => FramingChoice::ConcatenatedJson,
-    };
-    DecodeConfig { framing, ..DecodeConfig::default() }
+    DecodeConfig { framing: settings.framing, ..DecodeConfig::default() }
 }
 
 /// The cache, and how much it may hold.
@@ -108,7 +74,7 @@ pub async fn archive(settings: &RunSettings, tuning: &Tuning) -> Result<Arc<dyn 
                 path_style: match tuning.s3_addressing {
                     Addressing::Auto => None,
                     Addressing::Path => Some(true),
-                    Addressing::VirtualHost => Some(false),
+                    Addressing::Host => Some(false),
                 },
                 anonymous: tuning.s3_anonymous,
                 ..S3Config::new(bucket, prefix, &tuning.cache.dir)
@@ -122,7 +88,9 @@ pub async fn archive(settings: &RunSettings, tuning: &Tuning) -> Result<Arc<dyn 
 pub fn archive_error(error: ArchiveError) -> Error {
     let sentence = error.to_string();
     match error {
-        ArchiveError::Unavailable { .. } | ArchiveError::Io(_) => Error::incomplete(sentence).with_source(error),
+        ArchiveError::Unavailable { .. } | ArchiveError::Io(_) => {
+            Error::incomplete(sentence).with_source(error)
+        }
         _ => Error::refused(sentence),
     }
 }
@@ -149,14 +117,12 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
             Arc::new(stream)
         }
         Target::Kinesis { stream } => {
-            let name = stream.arn.as_ref().unwrap_or(&stream.name);
-            let name = name.parse().map_err(|error| Error::usage(format!("--into: {error}")))?;
             let access = &tuning.kinesis;
             let config = KinesisConfig {
                 region: access.region.clone(),
                 profile: access.profile.clone(),
                 endpoint_url: access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
-                ..KinesisConfig::new(name)
+                ..KinesisConfig::new(stream.clone())
             };
             Arc::new(KinesisStream::connect(config).await.map_err(|error| stream_error(target, &error))?)
         }
@@ -164,11 +130,14 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
     let description = stream.describe().await.map_err(|error| stream_error(target, &error))?;
     if !matches!(description.status.as_str(), "ACTIVE" | "UPDATING") {
         let status = &description.status;
-        return Err(Error::refused(format!("the stream {target} is {status}: it must be ACTIVE or UPDATING")));
+        return Err(Error::refused(format!(
+            "the stream {target} is {status}: it must be ACTIVE or UPDATING"
+        )));
     }
     let shards = stream.list_open_shards().await.map_err(|error| stream_error(target, &error))?;
-    let map = ShardMap::new(shards)
-        .map_err(|error| Error::refused(format!("the shards of {target} do not add up")).with_source(error))?;
+    let map = ShardMap::new(shards).map_err(|error| {
+        Error::refused(format!("the shards of {target} do not add up")).with_source(error)
+    })?;
     Ok(OpenStream { stream, description, map })
 }
 

@@ -3,9 +3,8 @@
 //! Everything that can go wrong without a record being sent goes wrong here, in this order: the command
 //! line, the cache, the archive, the stream, the user's own second thoughts.
 
-use std::io::{BufRead, Write};
+use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -18,15 +17,15 @@ use super::report::Report;
 use super::segments::Segments;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
+use crate::archive::ObjectWindow;
 use crate::archive::manifest::Manifest;
 use crate::cache::Cache;
-use crate::config::{
-    CacheMode, Order, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning, TuningChanges,
-};
+use crate::config::{CacheMode, Order, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
 use crate::decode::DECODER_VERSION;
 use crate::error::Error;
 use crate::record::{ByteCount, HashKeyRange};
 use crate::route::candidates::candidates;
+use crate::route::key::KeyExtractor;
 use crate::write::checkpoint::Checkpoint;
 
 /// What came of a replay.
@@ -40,8 +39,7 @@ pub enum Replayed {
 /// Starts a run.
 pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
     let ReplayConfig { settings, tuning, .. } = config;
-    let window = open::window(settings, now)?;
-    let extractor = open::key_extractor(settings)?;
+    let extractor = settings.key_config().map(KeyExtractor::new);
     let target = open::stream(&settings.target, tuning, now).await?;
     check_order(settings, &target)?;
     if !config.new_run && !config.dry_run {
@@ -52,8 +50,8 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     let archive = if offline { None } else { Some(open::archive(settings, tuning).await?) };
     let manifest = match &archive {
         Some(archive) => {
-            let listing = archive.list(&window).await.map_err(open::archive_error)?;
-            Manifest::freeze(archive.location().clone(), window, listing)
+            let listing = archive.list(&settings.window).await.map_err(open::archive_error)?;
+            Manifest::freeze(archive.location().clone(), settings.window, listing)
                 .map_err(|error| Error::refused(error.to_string()))?
         }
         None => earlier_manifest(config)?,
@@ -88,8 +86,16 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     tracing::info!("run {}: {} objects into {}", directory.id(), manifest.objects.len(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
     let output = &config.output;
-    let session =
-        Session { directory: &directory, file: &file, checkpoint, target, spool, segments, extractor, output };
+    let session = Session {
+        directory: &directory,
+        file: &file,
+        checkpoint,
+        target,
+        spool,
+        segments,
+        extractor,
+        output,
+    };
     Ok(Replayed::Report(Box::new(session.run().await?)))
 }
 
@@ -101,7 +107,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     };
     let directory = RunDirectory::open(&config.state_dir, &id)?;
     let mut file = directory::read_run_file(&directory)?;
-    apply(&config.changes, &mut file.tuning);
+    file.tuning = config.changes.clone().apply(file.tuning);
     let (settings, tuning) = (&file.settings, &file.tuning);
     let manifest = directory.manifest()?;
     check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
@@ -116,7 +122,9 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     let archive = if offline { None } else { Some(open::archive(settings, tuning).await?) };
     let (manifest, segments) = (Arc::new(manifest), Arc::new(Segments::new(cache.clone())));
     let spool = spool(settings, tuning, cache, limit, archive, manifest, &segments)?;
-    let extractor = open::key_extractor(settings)?
+    let extractor = settings
+        .key_config()
+        .map(KeyExtractor::new)
         .ok_or_else(|| Error::refused(format!("run {id} has no partition key: its run.json was edited")))?;
     if !config.output.quiet {
         super::console::say(&format!(
@@ -125,8 +133,16 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         ));
     }
     let output = &config.output;
-    let session =
-        Session { directory: &directory, file: &file, checkpoint, target, spool, segments, extractor, output };
+    let session = Session {
+        directory: &directory,
+        file: &file,
+        checkpoint,
+        target,
+        spool,
+        segments,
+        extractor,
+        output,
+    };
     session.run().await
 }
 
@@ -141,7 +157,7 @@ fn spool(
 ) -> Result<Arc<Spool>, Error> {
     let config = SpoolConfig {
         decode: open::decode_config(settings),
-        keep: tuning.cache.mode != CacheMode::PassThrough,
+        keep: tuning.cache.mode != CacheMode::Discard,
         offline: tuning.cache.mode == CacheMode::Offline,
         limit,
     };
@@ -176,21 +192,29 @@ fn refuse_to_start_twice(config: &ReplayConfig) -> Result<(), Error> {
     let Target::Kinesis { .. } = config.settings.target else { return Ok(()) };
     let same = |run: &RunGlance| {
         let (one, other) = (&run.file.settings, &config.settings);
-        one.archive == other.archive
-            && one.target == other.target
-            && one.from == other.from
-            && one.until == other.until
+        one.archive == other.archive && one.target == other.target && overlap(&one.window, &other.window)
     };
     let runs = directory::glance_at_all(&config.state_dir)?;
     match runs.iter().rev().find(|run| run.is_unfinished() && same(run)) {
         Some(run) => Err(Error::refused(format!(
-            "run {id} of this window into {target} is not finished: go on with `respool resume {id}`, or start anew \
-             with --new",
+            "run {id} of {window} into {target} is not finished: go on with `respool resume {id}`, or start anew with \
+             --new",
             id = run.id,
+            window = run.file.settings.window,
             target = config.settings.target,
         ))),
         None => Ok(()),
     }
+}
+
+/// Whether some time lies in both windows.
+fn overlap(one: &ObjectWindow, other: &ObjectWindow) -> bool {
+    let begins_before_the_end = |left: &ObjectWindow, right: &ObjectWindow| match (left.from(), right.until())
+    {
+        (Some(from), Some(until)) => from < until,
+        _ => true,
+    };
+    begins_before_the_end(one, other) && begins_before_the_end(other, one)
 }
 
 /// Without the archive, the list of the last run that asked for the same.
@@ -198,14 +222,13 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
     let wanted = &config.settings;
     let same = |run: &RunGlance| {
         let found = &run.file.settings;
-        found.archive == wanted.archive
-            && found.from == wanted.from
-            && found.until == wanted.until
-            && found.slack == wanted.slack
+        found.archive == wanted.archive && found.window == wanted.window
     };
     let runs = directory::glance_at_all(&config.state_dir)?;
     let run = runs.iter().rev().find(|run| same(run)).ok_or_else(|| {
-        Error::refused("--offline needs the manifest of an earlier run over the same archive and window; there is none")
+        Error::refused(
+            "--offline needs the manifest of an earlier run over the same archive and window; there is none",
+        )
     })?;
     directory::read_manifest(&run.path)
 }
@@ -221,7 +244,7 @@ fn ask_for_a_key(sample: Option<Sample>) -> Error {
         shown.escape_debug().to_string().replace("\\\"", "\"")
     );
     for candidate in candidates(&record) {
-        sentence.push_str(&format!("  --partition-key {}\n", candidate.pointer));
+        let _ = writeln!(sentence, "  --partition-key {}", candidate.pointer);
     }
     sentence.push_str(
         "  --partition-key random   (spread evenly, no order)\n  --partition-key hash     (of the record's bytes)",
@@ -266,30 +289,6 @@ fn last_unfinished(config: &ResumeConfig) -> Result<String, Error> {
         .ok_or_else(|| Error::refused("there is no unfinished run"))
 }
 
-fn apply(changes: &TuningChanges, tuning: &mut Tuning) {
-    let set = |slot: &mut Option<_>, value: &Option<_>| {
-        if value.is_some() {
-            slot.clone_from(value);
-        }
-    };
-    for (access, change) in [(&mut tuning.s3, &changes.s3), (&mut tuning.kinesis, &changes.kinesis)] {
-        set(&mut access.region, &change.region);
-        set(&mut access.profile, &change.profile);
-        if change.endpoint_url.is_some() {
-            access.endpoint_url.clone_from(&change.endpoint_url);
-        }
-    }
-    tuning.share = changes.share.unwrap_or(tuning.share);
-    tuning.max_rate = changes.max_rate.unwrap_or(tuning.max_rate);
-    tuning.s3_anonymous = changes.s3_anonymous.unwrap_or(tuning.s3_anonymous);
-    tuning.s3_addressing = changes.s3_addressing.unwrap_or(tuning.s3_addressing);
-    tuning.cache.mode = changes.cache_mode.unwrap_or(tuning.cache.mode);
-    tuning.cache.size = changes.cache_size.or(tuning.cache.size);
-    if let Some(dir) = &changes.cache_dir {
-        tuning.cache.dir.clone_from(dir);
-    }
-}
-
 /// A write cannot be taken back: the user sees what it will be, and says yes.
 fn confirm(config: &ReplayConfig, forecast: &Forecast) -> Result<bool, Error> {
     if !config.output.quiet || !config.yes {
@@ -299,10 +298,9 @@ fn confirm(config: &ReplayConfig, forecast: &Forecast) -> Result<bool, Error> {
         return Ok(true);
     }
     if !config.output.can_ask {
-        return Err(Error::refused("records cannot be taken back once they are sent: say --yes to send them"));
+        return Err(Error::refused(
+            "records cannot be taken back once they are sent: say --yes to send them",
+        ));
     }
     super::console::ask("Send them? [y/N] ")
 }
-
-/// How long a forecast lets the user wait for a sample.
-pub const SAMPLE_PATIENCE: Duration = Duration::from_secs(60);

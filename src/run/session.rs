@@ -86,6 +86,14 @@ impl Session<'_> {
     }
 }
 
+/// Comes when the process is told to end, by SIGINT or SIGTERM.
+pub fn first_signal() -> Result<impl Future<Output = ()> + Send, Error> {
+    let mut stop = stop_signals()?;
+    Ok(async move {
+        let _ = stop.recv().await;
+    })
+}
+
 /// The first signal ends the run in order, the second at once: what is durable then is still safe.
 fn stop_signals() -> Result<mpsc::Receiver<StopReason>, Error> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -89,7 +89,8 @@ impl Shell {
         let journal = self.journal(tell.clone())?;
         let feed_watch = watch(feed, tell.clone());
         let (start, mut commands) = (Instant::now(), Vec::new());
-        let mut state = State { end: None, error: None, stats: ShellStats::new()?, journal, tell, input_open: true };
+        let mut state =
+            State { end: None, error: None, stats: ShellStats::new()?, journal, tell, input_open: true };
         let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while state.end.is_none() {
@@ -239,7 +240,8 @@ impl State {
             }
             Told::Durable(Ok(sequence)) => Some(Event::CheckpointDurable(sequence)),
             Told::Durable(Err(error)) => {
-                let sentence = "cannot write the checkpoint; what was sent since the last one is sent again by a resume";
+                let sentence =
+                    "cannot write the checkpoint; what was sent since the last one is sent again by a resume";
                 let message = format!("{sentence}: {error}");
                 self.error.get_or_insert(Error::incomplete(sentence).with_source(error));
                 Some(Event::CheckpointFailed(message))

@@ -359,7 +359,9 @@ impl Spool {
                 return Err(Error::incomplete(format!("cannot fetch {key}")).with_source(error));
             }
             SpoolError::Decode(error) => {
-                return Err(Error::incomplete(format!("cannot decode {key} into the cache")).with_source(error));
+                return Err(
+                    Error::incomplete(format!("cannot decode {key} into the cache")).with_source(error)
+                );
             }
             SpoolError::Cache(error) => return Err(cache_error(&entry.key, error)),
             SpoolError::Panicked(_) => {
@@ -400,7 +402,10 @@ impl Spool {
         } else {
             (expected <= limit || lowest).then_some(Placement::Passing)
         };
-        if placement == Some(Placement::Passing) && self.config.keep && !std::mem::replace(&mut space.announced, true) {
+        if placement == Some(Placement::Passing)
+            && self.config.keep
+            && !std::mem::replace(&mut space.announced, true)
+        {
             tracing::warn!(
                 "the cache is full ({}): the rest of this run passes through it and is fetched anew next time",
                 self.config.limit
@@ -414,7 +419,9 @@ impl Spool {
 
     /// Makes `bytes` of room from segments that this run does not need.
     fn evict(&self, bytes: u64) -> bool {
-        self.cache.make_room(ByteCount(bytes), &|id| self.segments.contains(id)).is_ok_and(|freed| freed.0 >= bytes)
+        self.cache
+            .make_room(ByteCount(bytes), &|id| self.segments.contains(id))
+            .is_ok_and(|freed| freed.0 >= bytes)
     }
 
     fn unreserve(&self, number: u32, reservation: &Reservation) {
@@ -444,9 +451,9 @@ impl Spool {
     fn expected_bytes(&self, entry: &ObjectEntry) -> u64 {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (stored, decoded) = (load(&self.stats.bytes_stored), load(&self.stats.bytes_decoded));
-        let compressed = Path::new(&entry.key)
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("gz") || extension.eq_ignore_ascii_case("zst"));
+        let compressed = Path::new(&entry.key).extension().is_some_and(|extension| {
+            extension.eq_ignore_ascii_case("gz") || extension.eq_ignore_ascii_case("zst")
+        });
         match (stored, compressed) {
             (0, false) => entry.size.0,
             (0, true) => entry.size.0.saturating_mul(GROWTH_GUESS),
@@ -500,7 +507,9 @@ impl Drop for Counted<'_> {
 
 fn cache_error(key: &str, error: CacheError) -> Error {
     let sentence = match &error {
-        CacheError::NoSpace { .. } => format!("the disk is full: no room in the cache for {}", key.escape_debug()),
+        CacheError::NoSpace { .. } => {
+            format!("the disk is full: no room in the cache for {}", key.escape_debug())
+        }
         _ => format!("the cache failed on {}", key.escape_debug()),
     };
     Error::incomplete(sentence).with_source(error)

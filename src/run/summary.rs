@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::directory::{RunDirectory, RunFile};
 use super::journal::{QUARANTINE_FILE, quarantine_reasons};
 use super::report::{
-    CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState, ShardReport, Spread,
-    WindowReport,
+    CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState, ShardReport,
+    Spread, WindowReport,
 };
 use super::session::limits;
 use super::shell::Ended;
@@ -122,7 +122,8 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
             (RunState::Incomplete, ExitCode::Incomplete, Some(message.clone()))
         }
         End::Done => {
-            let objects = totals.objects_settled + totals.objects_quarantined + ended.shell.objects_beyond_limit;
+            let objects =
+                totals.objects_settled + totals.objects_quarantined + ended.shell.objects_beyond_limit;
             let expected = spool.manifest().objects.len() as u64;
             if objects != expected {
                 let sentence = format!(

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, Totals};
 use super::dispatch::{BURST_MAX, Progress};
-use super::lane::{Doubt, Lane, Order, Pending};
+use super::lane::{Doubt, Lane, Pending};
 use super::objects::{Objects, Settled};
 use super::rate::{Load, RateControl, ShardRate};
 use super::stats::{EngineStats, LaneTimes, ShardStats};
+use crate::config::Order;
 use crate::record::{HashKey, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
 use crate::route::{Routed, RoutedChunk, SetAside, SetAsideReason};

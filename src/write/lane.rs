@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::checkpoint::LanePosition;
 use super::rate::Load;
+use crate::config::Order;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::Routed;
@@ -23,16 +24,6 @@ pub const HELD_MAX: usize = 4_096;
 
 #[expect(clippy::cast_precision_loss, reason = "10 MiB fit into an f64")]
 const BATCH_BYTES: f64 = BATCH_BYTES_MAX as f64;
-
-/// Which records may pass which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// A record leaves only after the acknowledgement of its key's previous record.
-    Key,
-    /// Any record may pass any other.
-    None,
-}
 
 /// Why a record that is about to be sent may be in the stream already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

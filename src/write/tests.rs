@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use super::checkpoint::Checkpoint;
-use super::lane::Order;
 use super::rate::ShardRate;
 use super::{Command, End, Engine, EngineConfig, EngineStats, Event, RequestId, StopReason};
+use crate::config::Order;
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
 use crate::route::{Routed, RoutedChunk};

@@ -1,0 +1,29 @@
+//! What goes to the log: ours by `-v`, the libraries' only when something is wrong there.
+//!
+//! Libraries below us print requests at their lower levels, and requests hold the users' records. So no
+//! flag turns them up.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::OutputConfig;
+
+/// Starts to write the log to stderr.
+pub fn start(output: &OutputConfig) {
+    let level = match (output.quiet, output.verbosity) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::new(format!("error,respool={level}"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output.color && std::io::stderr().is_terminal())
+        .with_target(false);
+    // A second start in one process keeps the first.
+    let _ = log.try_init();
+}

@@ -1,0 +1,143 @@
+//! What a replay would be, before the first record: where from, where to, how much, how long.
+//!
+//! The objects' sizes are known from the listing; how many records they hold is known of those that are
+//! spooled already, at least of one, and guessed for the rest.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::open::{self, OpenStream};
+use super::report::{duration, number};
+use super::spool::Spool;
+use crate::config::{RunSettings, Tuning};
+use crate::record::ByteCount;
+
+/// The forecast of a replay. Estimates are `null` where nothing could be decoded yet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Forecast {
+    /// The archive, as the user named it.
+    pub archive: String,
+    /// The window of time.
+    pub window: String,
+    /// Objects that are selected.
+    pub objects: u64,
+    /// Their size as stored, in bytes.
+    pub bytes_stored: u64,
+    /// Objects that lie before the window and are selected for the slack alone.
+    pub objects_outside_window: u64,
+    /// The target, as the user named it.
+    pub target: String,
+    /// The account that owns the stream.
+    pub account: Option<String>,
+    /// Where the stream lives.
+    pub region: Option<String>,
+    /// Its open shards.
+    pub shards: u32,
+    /// How long it keeps records.
+    pub retention_hours: u32,
+    /// Records, estimated.
+    pub records: Option<u64>,
+    /// Decoded bytes, estimated.
+    pub bytes: Option<u64>,
+    /// How long it takes if every shard gets its share, estimated.
+    pub seconds: Option<f64>,
+    /// What the user should know before saying yes.
+    pub warnings: Vec<String>,
+}
+
+impl Forecast {
+    /// Looks at what is known.
+    #[expect(clippy::cast_precision_loss, reason = "estimates")]
+    pub fn new(settings: &RunSettings, tuning: &Tuning, target: &OpenStream, spool: &Spool) -> Self {
+        let (manifest, description) = (spool.manifest(), &target.description);
+        let records = spool.records_estimate().map(|records| records.min(settings.limit.unwrap_or(u64::MAX)));
+        let bytes = records.and_then(|records| {
+            let known = spool.stats.records.load(Ordering::Relaxed);
+            let bytes = spool.stats.bytes_decoded.load(Ordering::Relaxed);
+            (known > 0).then(|| {
+                u64::try_from(u128::from(bytes) * u128::from(records) / u128::from(known)).unwrap_or(u64::MAX)
+            })
+        });
+        let config = open::engine_config(settings, tuning);
+        let shards = target.map.shards().len() as f64;
+        let rate = |shard: f64, run: f64| (shard * shards).min(run);
+        let seconds = records.zip(bytes).map(|(records, bytes)| {
+            let by_records = records as f64 / rate(config.shard_rate.records, config.run_rate.records);
+            let by_bytes = bytes as f64 / rate(config.shard_rate.bytes, config.run_rate.bytes);
+            by_records.max(by_bytes)
+        });
+        let mut warnings = Vec::new();
+        let retention = Duration::from_hours(u64::from(description.retention_hours));
+        if seconds.is_some_and(|seconds| seconds > retention.as_secs_f64() / 2.0) {
+            warnings.push(format!(
+                "the replay takes more than half of the stream's retention of {} h: what is not read in time is lost",
+                description.retention_hours
+            ));
+        }
+        if description.ignores_keys {
+            warnings.push("the stream distributes records itself: no key keeps its order".to_owned());
+        }
+        if description.on_demand {
+            warnings.push(
+                "the stream is on demand: it throttles at first, and grows while it is written to".to_owned(),
+            );
+        }
+        Self {
+            archive: settings.archive.to_string(),
+            window: settings.window.to_string(),
+            objects: manifest.objects.len() as u64,
+            bytes_stored: manifest.bytes().0,
+            objects_outside_window: manifest.before_window() as u64,
+            target: settings.target.to_string(),
+            account: description.account.clone(),
+            region: description.region.clone(),
+            shards: description.open_shards,
+            retention_hours: description.retention_hours,
+            records,
+            bytes,
+            seconds,
+            warnings,
+        }
+    }
+
+    /// One JSON object.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// For a person.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let mut row = |name: &str, value: String| {
+            let _ = writeln!(text, "  {name:<10} {value}");
+        };
+        row("from", format!("{}, {}", self.archive, self.window));
+        let slack = match self.objects_outside_window {
+            0 => String::new(),
+            count => format!("; {} of them before the window, for the slack", number(count)),
+        };
+        row("objects", format!("{} ({} stored{slack})", number(self.objects), ByteCount(self.bytes_stored)));
+        if let (Some(records), Some(bytes)) = (self.records, self.bytes) {
+            row("records", format!("about {} ({})", number(records), ByteCount(bytes)));
+        }
+        let mut place = self.target.clone();
+        if let Some(account) = &self.account {
+            let _ = write!(place, ", account {account}");
+        }
+        if let Some(region) = &self.region {
+            let _ = write!(place, ", {region}");
+        }
+        row("into", place);
+        row("shards", format!("{}, which keep records for {} h", self.shards, self.retention_hours));
+        if let Some(seconds) = self.seconds {
+            row("time", format!("about {}", duration(Duration::from_secs_f64(seconds.min(1e9)))));
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "  warning: {warning}");
+        }
+        text
+    }
+}

@@ -1,0 +1,137 @@
+//! `respool runs`: what was started, and how it stands.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::checkpoint_log;
+use super::directory::{self, RunGlance};
+use super::report::number;
+use crate::config::RunsConfig;
+use crate::error::Error;
+use crate::record::ByteCount;
+
+/// A run as the list shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunLine {
+    /// Its name.
+    pub run: String,
+    /// `running`, `done`, `incomplete`, `refused`, or `interrupted` if it left no word.
+    pub state: String,
+    /// When it began.
+    pub started: String,
+    /// Where from.
+    pub archive: String,
+    /// Where to.
+    pub target: String,
+    /// Objects that are settled.
+    pub objects_done: u64,
+    /// Records that were delivered.
+    pub records_delivered: u64,
+    /// Records that were set aside.
+    pub records_quarantined: u64,
+    /// Data and keys that were delivered, in bytes.
+    pub bytes_delivered: u64,
+    /// The mean rate of the last attempt that left a report.
+    pub records_per_second: Option<f64>,
+    /// The process that works on it now.
+    pub owner: Option<String>,
+}
+
+/// Lists the runs, or shows one.
+pub fn runs(config: &RunsConfig) -> Result<String, Error> {
+    let runs = directory::glance_at_all(&config.state_dir)?;
+    if let Some(id) = &config.show {
+        let run = runs.iter().find(|run| &run.id == id);
+        let run =
+            run.ok_or_else(|| Error::refused(format!("there is no run {id}; `respool runs` lists them")))?;
+        return show(run, config.output.json);
+    }
+    let lines = runs.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+    if config.output.json {
+        return Ok(json(&lines));
+    }
+    if lines.is_empty() {
+        return Ok("There are no runs yet.\n".to_owned());
+    }
+    let mut text =
+        format!("{:<20} {:<12} {:>14} {:>10}  {}\n", "run", "state", "records", "bytes", "from -> into");
+    for line in &lines {
+        let _ = writeln!(
+            text,
+            "{:<20} {:<12} {:>14} {:>10}  {} -> {}",
+            line.run,
+            line.state,
+            number(line.records_delivered),
+            ByteCount(line.bytes_delivered).to_string(),
+            line.archive,
+            line.target
+        );
+    }
+    Ok(text)
+}
+
+fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
+    let line = line(run)?;
+    if as_json {
+        return Ok(json(&serde_json::json!({ "run": line, "settings": run.file, "report": run.report })));
+    }
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    row("run", &line.run);
+    row("state", &line.state);
+    row("started", &line.started);
+    row("from", &format!("{}, {}", line.archive, run.file.settings.window));
+    row("into", &line.target);
+    row("objects", &number(line.objects_done));
+    row(
+        "delivered",
+        &format!("{} records, {}", number(line.records_delivered), ByteCount(line.bytes_delivered)),
+    );
+    row("quarantined", &format!("{} records", number(line.records_quarantined)));
+    if let Some(rate) = line.records_per_second {
+        row("rate", &format!("{rate:.0} records/s in the last attempt"));
+    }
+    row("files", &run.path.display().to_string());
+    Ok(text)
+}
+
+fn line(run: &RunGlance) -> Result<RunLine, Error> {
+    let checkpoint = checkpoint_log::newest(&run.path).map_err(|error| {
+        Error::refused(format!("cannot read the checkpoints of {}", run.id)).with_source(error)
+    })?;
+    let totals = checkpoint.map(|checkpoint| checkpoint.totals).unwrap_or_default();
+    let reported = |field: &str| run.report.as_ref()?.get(field).cloned();
+    let state = match (&run.owner, reported("state")) {
+        (Some(_), _) => "running".to_owned(),
+        (None, Some(state)) => state.as_str().unwrap_or_default().to_owned(),
+        (None, None) => "interrupted".to_owned(),
+    };
+    let records = reported("records").and_then(|records| records.get("delivered")?.as_f64());
+    let seconds = reported("seconds").and_then(|seconds| seconds.as_f64());
+    let rate = records
+        .zip(seconds)
+        .filter(|&(_, seconds)| seconds > 0.0)
+        .map(|(records, seconds)| records / seconds);
+    Ok(RunLine {
+        run: run.id.clone(),
+        state,
+        started: run.file.started.to_string(),
+        archive: run.file.settings.archive.to_string(),
+        target: run.file.settings.target.to_string(),
+        objects_done: totals.objects_settled + totals.objects_quarantined,
+        records_delivered: totals.delivered,
+        records_quarantined: totals.quarantined,
+        bytes_delivered: totals.delivered_bytes,
+        records_per_second: rate,
+        owner: run.owner.clone(),
+    })
+}
+
+fn json(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
