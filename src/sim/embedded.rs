@@ -5,11 +5,11 @@
 //! before the records are stored and half after, as on a network.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::limits::{BATCH_ENTRIES_MAX, REQUEST_BYTES_MAX};
 use crate::record::ShardId;
@@ -22,6 +22,7 @@ use super::limit::BurstRule;
 use super::model::{Capacity, NewStream, PutResult, Retention, Service, ServiceConfig, StreamState};
 use super::service_error::ServiceError;
 use super::shard::{Shard, ShardStats, StoredRecord};
+use super::world::World;
 
 /// The name of the only stream.
 const NAME: &str = "sim";
@@ -54,8 +55,7 @@ impl EmbeddedConfig {
 /// A stream in this process. Clones share it.
 #[derive(Debug, Clone)]
 pub struct EmbeddedStream {
-    service: Arc<Mutex<Service>>,
-    start: Instant,
+    world: Arc<World>,
     latency: Duration,
 }
 
@@ -71,13 +71,12 @@ impl EmbeddedStream {
             transition: Duration::ZERO,
         });
         service.create_stream(SimTime::START, NAME, NewStream::with_shards(config.shards.get()))?;
-        Ok(Self { service: Arc::new(Mutex::new(service)), start: Instant::now(), latency: config.latency })
+        Ok(Self { world: Arc::new(World::new(service)), latency: config.latency })
     }
 
     /// Asks or changes the model itself, for instance to reshard in mid-run; the stream's name is `sim`.
     pub fn with_service<T>(&self, action: impl FnOnce(&mut Service, SimTime) -> T) -> T {
-        let now = self.now();
-        action(&mut self.lock(), now)
+        self.world.act(action)
     }
 
     /// Everything that is kept, per shard in its order. Closed shards are included.
@@ -95,15 +94,6 @@ impl EmbeddedStream {
             stream.shards.iter().map(|shard| (shard.id.clone(), part(shard))).collect()
         };
         self.with_service(|service, now| service.stream(now, NAME).map(pick)).unwrap_or_default()
-    }
-
-    fn now(&self) -> SimTime {
-        SimTime::after(self.start.elapsed())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Service> {
-        // The model's own asserts are the only panics under this lock; what they leave is still whole.
-        self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put_now(&self, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {

@@ -268,7 +268,7 @@ impl StreamState {
         self.shard(self.open[place])
     }
 
-    pub(super) fn check_sizes(&self, entries: &[Entry]) -> Result<(), ServiceError> {
+    pub(in crate::sim) fn check_sizes(&self, entries: &[Entry]) -> Result<(), ServiceError> {
         let bytes_max = self.record_bytes_max;
         let findings: Vec<String> = entries
             .iter()
