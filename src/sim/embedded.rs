@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::limits::{BATCH_ENTRIES_MAX, REQUEST_BYTES_MAX};
 use crate::record::ShardId;
@@ -102,8 +102,9 @@ impl EmbeddedStream {
             let message = format!("a call of {} entries and {size} B", entries.len());
             return Err(CallError { class: CallErrorClass::Invalid, message });
         }
-        let results =
-            self.with_service(|service, now| service.put(now, NAME, entries)).map_err(call_error)?;
+        let results = self
+            .with_service(|service, now| service.put(now, NAME, entries))
+            .map_err(|error| call_error(&error))?;
         Ok(results.into_iter().map(outcome).collect())
     }
 }
@@ -115,7 +116,7 @@ fn outcome(result: PutResult) -> Outcome {
     }
 }
 
-fn call_error(error: ServiceError) -> CallError {
+fn call_error(error: &ServiceError) -> CallError {
     let class = match error.code {
         "ResourceNotFoundException" => CallErrorClass::NotFound,
         "ProvisionedThroughputExceededException" | "LimitExceededException" => CallErrorClass::Throttled,
@@ -158,10 +159,12 @@ impl Stream for EmbeddedStream {
         Box::pin(async {
             sleep(self.latency).await;
             self.with_service(|service, now| {
-                let created_ms =
-                    service.stream(now, NAME).map(|stream| stream.created).map_err(call_error)?;
+                let created_ms = service
+                    .stream(now, NAME)
+                    .map(|stream| stream.created)
+                    .map_err(|error| call_error(&error))?;
                 let created_ms = service.epoch_ms(created_ms);
-                let stream = service.stream(now, NAME).map_err(call_error)?;
+                let stream = service.stream(now, NAME).map_err(|error| call_error(&error))?;
                 Ok(description(stream, created_ms))
             })
         })
@@ -171,7 +174,7 @@ impl Stream for EmbeddedStream {
         Box::pin(async {
             sleep(self.latency).await;
             self.with_service(|service, now| {
-                let stream = service.stream(now, NAME).map_err(call_error)?;
+                let stream = service.stream(now, NAME).map_err(|error| call_error(&error))?;
                 Ok(stream.open_shards().map(|shard| shard_description(stream, shard)).collect())
             })
         })
@@ -179,11 +182,70 @@ impl Stream for EmbeddedStream {
 
     fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
         Box::pin(async {
-            let way = self.latency / 2;
-            sleep(way).await;
+            let began = Instant::now();
+            sleep(self.latency / 2).await;
             let outcomes = self.put_now(entries);
-            sleep(self.latency - way).await;
+            sleep_until(began + self.latency).await;
             outcomes
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::record::{HashKey, PartitionKey, Payload};
+
+    fn stream(retention: Retention) -> EmbeddedStream {
+        let two = NonZeroU32::new(2).unwrap();
+        let config = EmbeddedConfig { retention, ..EmbeddedConfig::with_shards(two) };
+        EmbeddedStream::new(&config, Timestamp::from_second(1_795_000_000).unwrap()).unwrap()
+    }
+
+    fn entries(count: usize) -> Vec<Entry> {
+        let key = PartitionKey::new("k").unwrap();
+        let entry =
+            Entry { data: Payload(Bytes::from_static(b"x")), key, explicit_hash_key: Some(HashKey(0)) };
+        vec![entry; count]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_takes_its_latency_and_a_second_call_meets_the_limit() {
+        let stream = stream(Retention::All);
+        let began = tokio::time::Instant::now();
+        for _ in 0..2 {
+            let outcomes = stream.put(entries(500)).await.unwrap();
+            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Acked { .. })));
+        }
+        assert_eq!(began.elapsed(), Duration::from_millis(10));
+        let outcomes = stream.put(entries(500)).await.unwrap();
+        let throttled = outcomes.iter().filter(|outcome| **outcome == Outcome::Throttled).count() as u64;
+        assert!(throttled > 480, "{throttled}");
+        let (_, first) = &stream.stats()[0];
+        assert_eq!((first.accepted, first.throttled), (1_500 - throttled, throttled));
+        assert_eq!(stream.records()[0].1.len() as u64, first.accepted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_says_what_it_is_and_what_it_cannot_take() {
+        let stream = stream(Retention::Nothing);
+        let description = stream.describe().await.unwrap();
+        assert!(description.harmless);
+        assert_eq!((description.open_shards, description.created_ms), (2, 1_795_000_000_000));
+        stream.with_service(|service, now| service.update_shard_count(now, NAME, 4)).unwrap();
+        let shards = stream.list_open_shards().await.unwrap();
+        assert_eq!(shards.len(), 4);
+        assert_eq!(
+            shards[0].parent.as_ref().map(ToString::to_string).as_deref(),
+            Some("shardId-000000000000")
+        );
+        let refused = stream.put(entries(501)).await.unwrap_err();
+        assert_eq!(refused.class, CallErrorClass::Invalid);
+        stream.put(entries(3)).await.unwrap();
+        assert!(stream.records().iter().all(|(_, records)| records.is_empty()));
+        stream.with_service(|service, now| service.delete_stream(now, NAME)).unwrap();
+        assert_eq!(stream.put(entries(1)).await.unwrap_err().class, CallErrorClass::NotFound);
     }
 }

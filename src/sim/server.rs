@@ -33,7 +33,7 @@ use super::{SimTime, protocol};
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const CONNECTIONS_MAX: usize = 1_024;
 const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
-const BODY_TIME_MAX: Duration = Duration::from_secs(60);
+const BODY_TIME_MAX: Duration = Duration::from_mins(1);
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 const TARGET_PREFIX: &str = "Kinesis_20131202.";
 const REGION_DEFAULT: &str = "us-east-1";

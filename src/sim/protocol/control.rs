@@ -20,11 +20,11 @@ fn named(input: &Input) -> Result<String, ServiceError> {
     check.done().map(|()| name)
 }
 
-pub(super) fn create_stream(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn create_stream(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
-    let name = check.required(input.stream_name, "streamName");
+    let name = check.required(input.stream_name.clone(), "streamName");
     check.name(&name);
-    let mode = input.stream_mode_details.and_then(|ModeInput { stream_mode }| stream_mode);
+    let mode = input.stream_mode_details.as_ref().and_then(|ModeInput { stream_mode }| stream_mode.clone());
     let mode = mode.unwrap_or_else(|| "PROVISIONED".to_owned());
     check.one_of(&mode, "streamModeDetails.streamMode", &["PROVISIONED", "ON_DEMAND"]);
     let on_demand = mode == "ON_DEMAND";
@@ -45,17 +45,18 @@ pub(super) fn create_stream(world: &World, input: Input, _: &str) -> Result<Valu
     };
     world.act(|service, now| {
         service.create_stream(now, &name, new)?;
-        *service.tags_mut(now, &name)? = input.tags.unwrap_or_default();
+        *service.tags_mut(now, &name)? = input.tags.clone().unwrap_or_default();
         Ok(Value::Null)
     })
 }
 
-pub(super) fn delete_stream(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
-    let name = named(&input)?;
+pub(super) fn delete_stream(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
+    let name = named(input)?;
     world.act(|service, now| service.delete_stream(now, &name)).map(|()| Value::Null)
 }
 
-pub(super) fn describe_limits(world: &World, _: Input, _: &str) -> Result<Value, ServiceError> {
+#[expect(clippy::unnecessary_wraps, reason = "one signature for all operations")]
+pub(super) fn describe_limits(world: &World, _: &Input, _: &str) -> Result<Value, ServiceError> {
     Ok(world.act(|service, now| {
         let on_demand = service.streams(now).filter(|stream| stream.capacity == Capacity::OnDemand).count();
         let (open, max) = service.shard_quota(now);
@@ -70,10 +71,10 @@ pub(super) fn describe_limits(world: &World, _: Input, _: &str) -> Result<Value,
 
 pub(super) fn describe_stream_summary(
     world: &World,
-    input: Input,
+    input: &Input,
     region: &str,
 ) -> Result<Value, ServiceError> {
-    let name = named(&input)?;
+    let name = named(input)?;
     world.act(|service, now| {
         let created = service.stream(now, &name)?.created;
         let created_ms = service.epoch_ms(created);
@@ -88,7 +89,7 @@ pub(super) fn describe_stream_summary(
     })
 }
 
-/// What DescribeStream and DescribeStreamSummary have in common.
+/// What `DescribeStream` and `DescribeStreamSummary` have in common.
 pub(super) fn description(stream: &StreamState, created_ms: i64, region: &str) -> Value {
     json!({
         "StreamName": stream.name,
@@ -102,12 +103,12 @@ pub(super) fn description(stream: &StreamState, created_ms: i64, region: &str) -
     })
 }
 
-pub(super) fn list_streams(world: &World, input: Input, region: &str) -> Result<Value, ServiceError> {
+pub(super) fn list_streams(world: &World, input: &Input, region: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let limit = input.limit.unwrap_or(100);
     check.range(limit, "limit", 1..=10_000);
     check.done()?;
-    let after = input.next_token.or(input.exclusive_start_stream_name).unwrap_or_default();
+    let after = input.next_token.clone().or(input.exclusive_start_stream_name.clone()).unwrap_or_default();
     let streams = world.act(|service, now| {
         let rows: Vec<_> = service
             .streams(now)
@@ -140,15 +141,15 @@ pub(super) fn list_streams(world: &World, input: Input, region: &str) -> Result<
     Ok(answer)
 }
 
-pub(super) fn increase_retention(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn increase_retention(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     set_retention(world, input, true)
 }
 
-pub(super) fn decrease_retention(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn decrease_retention(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     set_retention(world, input, false)
 }
 
-fn set_retention(world: &World, input: Input, raise: bool) -> Result<Value, ServiceError> {
+fn set_retention(world: &World, input: &Input, raise: bool) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
     let hours = check.required(input.retention_period_hours, "retentionPeriodHours");
@@ -158,7 +159,7 @@ fn set_retention(world: &World, input: Input, raise: bool) -> Result<Value, Serv
     world.act(|service, now| service.set_retention(now, &name, hours, raise)).map(|()| Value::Null)
 }
 
-pub(super) fn update_max_record_size(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn update_max_record_size(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
     let kib = check.required(input.max_record_size_kib, "maxRecordSizeInKiB");
@@ -168,10 +169,10 @@ pub(super) fn update_max_record_size(world: &World, input: Input, _: &str) -> Re
     world.act(|service, now| service.set_record_bytes_max(now, &name, bytes)).map(|()| Value::Null)
 }
 
-pub(super) fn add_tags(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn add_tags(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
-    let added = check.required(input.tags, "tags");
+    let added = check.required(input.tags.clone(), "tags");
     check.done()?;
     world.act(|service, now| {
         let tags = service.tags_mut(now, &name)?;
@@ -185,10 +186,10 @@ pub(super) fn add_tags(world: &World, input: Input, _: &str) -> Result<Value, Se
     })
 }
 
-pub(super) fn remove_tags(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn remove_tags(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
-    let keys = check.required(input.tag_keys, "tagKeys");
+    let keys = check.required(input.tag_keys.clone(), "tagKeys");
     check.done()?;
     world.act(|service, now| {
         service.tags_mut(now, &name)?.retain(|key, _| !keys.contains(key));
@@ -196,16 +197,16 @@ pub(super) fn remove_tags(world: &World, input: Input, _: &str) -> Result<Value,
     })
 }
 
-pub(super) fn list_tags(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn list_tags(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
     let limit = input.limit.unwrap_or(50);
     check.range(limit, "limit", 1..=50);
     check.done()?;
-    let after = input.exclusive_start_tag_key;
+    let after = input.exclusive_start_tag_key.as_ref();
     world.act(|service, now| {
         let tags = service.tags_mut(now, &name)?;
-        let mut rest = tags.iter().filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after));
+        let mut rest = tags.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
         let page: Vec<Value> = rest
             .by_ref()
             .take(usize::try_from(limit).unwrap_or(1))

@@ -8,6 +8,8 @@ mod check;
 mod control;
 mod records;
 mod shards;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Value, json};
 
@@ -31,20 +33,20 @@ pub fn handle(world: &World, request: Request<'_>) -> Result<Vec<u8>, ServiceErr
     match request.operation {
         "PutRecords" => return records::put_records(world, request.body),
         "PutRecord" => return records::put_record(world, request.body),
-        "GetRecords" => return records::get_records(world, parse(request.body)?),
+        "GetRecords" => return records::get_records(world, &parse(request.body)?),
         _ => {}
     }
     let Some(operation) = operation(request.operation) else {
         return Err(ServiceError::client("UnknownOperationException", "Unknown operation"));
     };
     let input: Input = parse(request.body)?;
-    match operation(world, input, request.region)? {
+    match operation(world, &input, request.region)? {
         Value::Null => Ok(Vec::new()),
         answer => Ok(answer.to_string().into_bytes()),
     }
 }
 
-type Operation = fn(&World, Input, &str) -> Result<Value, ServiceError>;
+type Operation = fn(&World, &Input, &str) -> Result<Value, ServiceError>;
 
 fn operation(name: &str) -> Option<Operation> {
     let operation: Operation = match name {

@@ -220,11 +220,11 @@ pub(super) fn put_record(world: &World, body: &[u8]) -> Result<Vec<u8>, ServiceE
     }
 }
 
-pub(super) fn get_shard_iterator(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn get_shard_iterator(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
-    let shard = check.required(input.shard_id, "shardId");
-    let kind = check.required(input.shard_iterator_type, "shardIteratorType");
+    let shard = check.required(input.shard_id.clone(), "shardId");
+    let kind = check.required(input.shard_iterator_type.clone(), "shardIteratorType");
     let kinds = ["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"];
     check.one_of(&kind, "shardIteratorType", &kinds);
     check.done()?;
@@ -281,9 +281,9 @@ struct RecordAnswer {
     partition_key: String,
 }
 
-pub(super) fn get_records(world: &World, input: Input) -> Result<Vec<u8>, ServiceError> {
+pub(super) fn get_records(world: &World, input: &Input) -> Result<Vec<u8>, ServiceError> {
     let mut check = Check::default();
-    let iterator = check.required(input.shard_iterator, "shardIterator");
+    let iterator = check.required(input.shard_iterator.clone(), "shardIterator");
     let limit = input.limit.unwrap_or(10_000);
     check.range(limit, "limit", 1..=10_000);
     check.done()?;

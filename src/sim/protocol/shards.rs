@@ -18,7 +18,7 @@ use super::records::hash_key;
 use super::{arn, epoch_millis};
 
 /// Life of a page token. Source: Kinesis API reference, ListShards, read 2026-11-22.
-const TOKEN_LIFE: Duration = Duration::from_secs(300);
+const TOKEN_LIFE: Duration = Duration::from_mins(5);
 const FILTERS: [&str; 6] =
     ["AFTER_SHARD_ID", "AT_TRIM_HORIZON", "FROM_TRIM_HORIZON", "AT_LATEST", "AT_TIMESTAMP", "FROM_TIMESTAMP"];
 
@@ -41,14 +41,14 @@ fn shard_answer(stream: &StreamState, shard: &Shard) -> Value {
     answer
 }
 
-pub(super) fn describe_stream(world: &World, input: Input, region: &str) -> Result<Value, ServiceError> {
+pub(super) fn describe_stream(world: &World, input: &Input, region: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
     let limit = input.limit.unwrap_or(100);
     check.range(limit, "limit", 1..=10_000);
     check.done()?;
     let limit = usize::try_from(limit).unwrap_or(1);
-    let after = input.exclusive_start_shard_id;
+    let after = input.exclusive_start_shard_id.as_deref();
     world.act(|service, now| {
         let created = service.stream(now, &name)?.created;
         let created_ms = service.epoch_ms(created);
@@ -57,7 +57,7 @@ pub(super) fn describe_stream(world: &World, input: Input, region: &str) -> Resu
         let listed: Vec<&Shard> = stream
             .shards
             .iter()
-            .filter(|shard| after.as_deref().is_none_or(|after| &*shard.id.0 > after))
+            .filter(|shard| after.is_none_or(|after| &*shard.id.0 > after))
             .filter(|shard| ended_after(shard, horizon))
             .collect();
         let page: Vec<Value> = listed.iter().take(limit).map(|shard| shard_answer(stream, shard)).collect();
@@ -165,13 +165,13 @@ fn filter(token: &Token, service: &Service, horizon: SimTime) -> Filter {
     }
 }
 
-pub(super) fn list_shards(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn list_shards(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let limit = input.max_results.unwrap_or(1_000);
     check.range(limit, "maxResults", 1..=10_000);
     check.done()?;
     let limit = usize::try_from(limit).unwrap_or(1).min(LIST_SHARDS_PAGE_MAX);
-    let mut token = listing(&input)?;
+    let mut token = listing(input)?;
     world.act(|service, now| {
         let now_ms = service.epoch_ms(now);
         let life_ms = i64::try_from(TOKEN_LIFE.as_millis()).unwrap_or(i64::MAX);
@@ -183,9 +183,9 @@ pub(super) fn list_shards(world: &World, input: Input, _: &str) -> Result<Value,
         let stream = service.stream(now, &token.name)?;
         let listed: Vec<&Shard> =
             stream.shards.iter().filter(|shard| *shard.id.0 > *token.after && filter.shows(shard)).collect();
-        let page = listed.iter().take(limit);
+        let page = listed.get(..limit.min(listed.len())).unwrap_or_default();
         let mut answer =
-            json!({ "Shards": page.clone().map(|shard| shard_answer(stream, shard)).collect::<Vec<_>>() });
+            json!({ "Shards": page.iter().map(|shard| shard_answer(stream, shard)).collect::<Vec<_>>() });
         if let (true, Some(last)) = (listed.len() > limit, page.last()) {
             token.after = last.id.to_string();
             token.issued_ms = now_ms;
@@ -195,32 +195,32 @@ pub(super) fn list_shards(world: &World, input: Input, _: &str) -> Result<Value,
     })
 }
 
-pub(super) fn split_shard(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn split_shard(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
-    let shard = check.required(input.shard_to_split, "shardToSplit");
-    let at = check.required(input.new_starting_hash_key, "newStartingHashKey");
+    let shard = check.required(input.shard_to_split.clone(), "shardToSplit");
+    let at = check.required(input.new_starting_hash_key.clone(), "newStartingHashKey");
     check.decimal(&at, || "newStartingHashKey".to_owned(), HASH_KEY_DIGITS_MAX);
     check.done()?;
     let at = hash_key(&at, "NewStartingHashKey")?;
     world.act(|service, now| service.split_shard(now, &name, &shard, at)).map(|()| Value::Null)
 }
 
-pub(super) fn merge_shards(world: &World, input: Input, _: &str) -> Result<Value, ServiceError> {
+pub(super) fn merge_shards(world: &World, input: &Input, _: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
-    let shard = check.required(input.shard_to_merge, "shardToMerge");
-    let adjacent = check.required(input.adjacent_shard_to_merge, "adjacentShardToMerge");
+    let shard = check.required(input.shard_to_merge.clone(), "shardToMerge");
+    let adjacent = check.required(input.adjacent_shard_to_merge.clone(), "adjacentShardToMerge");
     check.done()?;
     world.act(|service, now| service.merge_shards(now, &name, &shard, &adjacent)).map(|()| Value::Null)
 }
 
-pub(super) fn update_shard_count(world: &World, input: Input, region: &str) -> Result<Value, ServiceError> {
+pub(super) fn update_shard_count(world: &World, input: &Input, region: &str) -> Result<Value, ServiceError> {
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
     let target = check.required(input.target_shard_count, "targetShardCount");
     check.range(target, "targetShardCount", 1..=100_000);
-    let scaling = check.required(input.scaling_type, "scalingType");
+    let scaling = check.required(input.scaling_type.clone(), "scalingType");
     check.one_of(&scaling, "scalingType", &["UNIFORM_SCALING"]);
     check.done()?;
     let target = u32::try_from(target).unwrap_or(1);
