@@ -214,7 +214,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_takes_its_latency_and_a_second_call_meets_the_limit() {
         let stream = stream(Retention::All);
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         for _ in 0..2 {
             let outcomes = stream.put(entries(500)).await.unwrap();
             assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Acked { .. })));
