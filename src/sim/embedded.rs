@@ -5,11 +5,11 @@
 //! before the records are stored and half after, as on a network.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::limits::{BATCH_ENTRIES_MAX, REQUEST_BYTES_MAX};
 use crate::record::ShardId;
@@ -22,6 +22,7 @@ use super::limit::BurstRule;
 use super::model::{Capacity, NewStream, PutResult, Retention, Service, ServiceConfig, StreamState};
 use super::service_error::ServiceError;
 use super::shard::{Shard, ShardStats, StoredRecord};
+use super::world::World;
 
 /// The name of the only stream.
 const NAME: &str = "sim";
@@ -54,8 +55,7 @@ impl EmbeddedConfig {
 /// A stream in this process. Clones share it.
 #[derive(Debug, Clone)]
 pub struct EmbeddedStream {
-    service: Arc<Mutex<Service>>,
-    start: Instant,
+    world: Arc<World>,
     latency: Duration,
 }
 
@@ -71,13 +71,12 @@ impl EmbeddedStream {
             transition: Duration::ZERO,
         });
         service.create_stream(SimTime::START, NAME, NewStream::with_shards(config.shards.get()))?;
-        Ok(Self { service: Arc::new(Mutex::new(service)), start: Instant::now(), latency: config.latency })
+        Ok(Self { world: Arc::new(World::new(service)), latency: config.latency })
     }
 
     /// Asks or changes the model itself, for instance to reshard in mid-run; the stream's name is `sim`.
     pub fn with_service<T>(&self, action: impl FnOnce(&mut Service, SimTime) -> T) -> T {
-        let now = self.now();
-        action(&mut self.lock(), now)
+        self.world.act(action)
     }
 
     /// Everything that is kept, per shard in its order. Closed shards are included.
@@ -97,23 +96,15 @@ impl EmbeddedStream {
         self.with_service(|service, now| service.stream(now, NAME).map(pick)).unwrap_or_default()
     }
 
-    fn now(&self) -> SimTime {
-        SimTime::after(self.start.elapsed())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Service> {
-        // The model's own asserts are the only panics under this lock; what they leave is still whole.
-        self.service.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn put_now(&self, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
         let size: usize = entries.iter().map(Entry::cost).sum();
         if entries.is_empty() || entries.len() > BATCH_ENTRIES_MAX || size > REQUEST_BYTES_MAX {
             let message = format!("a call of {} entries and {size} B", entries.len());
             return Err(CallError { class: CallErrorClass::Invalid, message });
         }
-        let results =
-            self.with_service(|service, now| service.put(now, NAME, entries)).map_err(call_error)?;
+        let results = self
+            .with_service(|service, now| service.put(now, NAME, entries))
+            .map_err(|error| call_error(&error))?;
         Ok(results.into_iter().map(outcome).collect())
     }
 }
@@ -125,7 +116,7 @@ fn outcome(result: PutResult) -> Outcome {
     }
 }
 
-fn call_error(error: ServiceError) -> CallError {
+fn call_error(error: &ServiceError) -> CallError {
     let class = match error.code {
         "ResourceNotFoundException" => CallErrorClass::NotFound,
         "ProvisionedThroughputExceededException" | "LimitExceededException" => CallErrorClass::Throttled,
@@ -168,10 +159,12 @@ impl Stream for EmbeddedStream {
         Box::pin(async {
             sleep(self.latency).await;
             self.with_service(|service, now| {
-                let created_ms =
-                    service.stream(now, NAME).map(|stream| stream.created).map_err(call_error)?;
+                let created_ms = service
+                    .stream(now, NAME)
+                    .map(|stream| stream.created)
+                    .map_err(|error| call_error(&error))?;
                 let created_ms = service.epoch_ms(created_ms);
-                let stream = service.stream(now, NAME).map_err(call_error)?;
+                let stream = service.stream(now, NAME).map_err(|error| call_error(&error))?;
                 Ok(description(stream, created_ms))
             })
         })
@@ -181,7 +174,7 @@ impl Stream for EmbeddedStream {
         Box::pin(async {
             sleep(self.latency).await;
             self.with_service(|service, now| {
-                let stream = service.stream(now, NAME).map_err(call_error)?;
+                let stream = service.stream(now, NAME).map_err(|error| call_error(&error))?;
                 Ok(stream.open_shards().map(|shard| shard_description(stream, shard)).collect())
             })
         })
@@ -189,11 +182,70 @@ impl Stream for EmbeddedStream {
 
     fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
         Box::pin(async {
-            let way = self.latency / 2;
-            sleep(way).await;
+            let began = Instant::now();
+            sleep(self.latency / 2).await;
             let outcomes = self.put_now(entries);
-            sleep(self.latency - way).await;
+            sleep_until(began + self.latency).await;
             outcomes
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::record::{HashKey, PartitionKey, Payload};
+
+    fn stream(retention: Retention) -> EmbeddedStream {
+        let two = NonZeroU32::new(2).unwrap();
+        let config = EmbeddedConfig { retention, ..EmbeddedConfig::with_shards(two) };
+        EmbeddedStream::new(&config, Timestamp::from_second(1_795_000_000).unwrap()).unwrap()
+    }
+
+    fn entries(count: usize) -> Vec<Entry> {
+        let key = PartitionKey::new("k").unwrap();
+        let entry =
+            Entry { data: Payload(Bytes::from_static(b"x")), key, explicit_hash_key: Some(HashKey(0)) };
+        vec![entry; count]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_takes_its_latency_and_a_second_call_meets_the_limit() {
+        let stream = stream(Retention::All);
+        let began = Instant::now();
+        for _ in 0..2 {
+            let outcomes = stream.put(entries(500)).await.unwrap();
+            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Acked { .. })));
+        }
+        assert_eq!(began.elapsed(), Duration::from_millis(10));
+        let outcomes = stream.put(entries(500)).await.unwrap();
+        let throttled = outcomes.iter().filter(|outcome| **outcome == Outcome::Throttled).count() as u64;
+        assert!(throttled > 480, "{throttled}");
+        let (_, first) = &stream.stats()[0];
+        assert_eq!((first.accepted, first.throttled), (1_500 - throttled, throttled));
+        assert_eq!(stream.records()[0].1.len() as u64, first.accepted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_says_what_it_is_and_what_it_cannot_take() {
+        let stream = stream(Retention::Nothing);
+        let description = stream.describe().await.unwrap();
+        assert!(description.harmless);
+        assert_eq!((description.open_shards, description.created_ms), (2, 1_795_000_000_000));
+        stream.with_service(|service, now| service.update_shard_count(now, NAME, 4)).unwrap();
+        let shards = stream.list_open_shards().await.unwrap();
+        assert_eq!(shards.len(), 4);
+        assert_eq!(
+            shards[0].parent.as_ref().map(ToString::to_string).as_deref(),
+            Some("shardId-000000000000")
+        );
+        let refused = stream.put(entries(501)).await.unwrap_err();
+        assert_eq!(refused.class, CallErrorClass::Invalid);
+        stream.put(entries(3)).await.unwrap();
+        assert!(stream.records().iter().all(|(_, records)| records.is_empty()));
+        stream.with_service(|service, now| service.delete_stream(now, NAME)).unwrap();
+        assert_eq!(stream.put(entries(1)).await.unwrap_err().class, CallErrorClass::NotFound);
     }
 }

@@ -13,18 +13,19 @@
 pub mod embedded;
 pub mod limit;
 pub mod model;
-//pub mod protocol;
+pub mod protocol;
 pub mod sequence;
-//pub mod server;
+pub mod server;
 pub mod service_error;
 pub mod shard;
+pub mod world;
 
 use std::time::Duration;
 
 pub use embedded::{EmbeddedConfig, EmbeddedStream};
 pub use limit::BurstRule;
 pub use model::{Retention, Service, ServiceConfig};
-//pub use server::{ServeConfig, serve, simulate};
+pub use server::{ServeConfig, serve, simulate};
 pub use service_error::ServiceError;
 
 /// A moment in a simulated world, counted from its start.

@@ -166,7 +166,7 @@ impl StreamState {
 
     /// The moment before which records are gone.
     pub fn horizon(&self, now: SimTime) -> SimTime {
-        let kept_for = Duration::from_secs(u64::from(self.retention_hours) * 3_600);
+        let kept_for = Duration::from_hours(u64::from(self.retention_hours));
         SimTime::after(now.since_start().saturating_sub(kept_for))
     }
 
@@ -268,7 +268,7 @@ impl StreamState {
         self.shard(self.open[place])
     }
 
-    pub(super) fn check_sizes(&self, entries: &[Entry]) -> Result<(), ServiceError> {
+    pub(in crate::sim) fn check_sizes(&self, entries: &[Entry]) -> Result<(), ServiceError> {
         let bytes_max = self.record_bytes_max;
         let findings: Vec<String> = entries
             .iter()
