@@ -93,8 +93,10 @@ pub struct RoutedChunk {
     pub records: Vec<Routed>,
     /// The others, in the order of their ordinals.
     pub set_aside: Vec<SetAside>,
-    /// The ordinal behind the chunk's last record.
+    /// The ordinal behind the chunk's last record; at the end of an object, the next object's first.
     pub end: Ordinal,
+    /// Records behind the last one, in the same object, that the user's own flags left out.
+    pub filtered: u32,
 }
 
 /// Routes `records`, which stand one behind the other in one object, the first of them at `first`. A
@@ -105,8 +107,12 @@ pub fn route_chunk<'a>(
     first: Ordinal,
     records: impl Iterator<Item = &'a [u8]>,
 ) -> RoutedChunk {
-    let mut chunk =
-        RoutedChunk { records: Vec::with_capacity(records.size_hint().0), set_aside: Vec::new(), end: first };
+    let mut chunk = RoutedChunk {
+        records: Vec::with_capacity(records.size_hint().0),
+        set_aside: Vec::new(),
+        end: first,
+        filtered: 0,
+    };
     for record in records {
         let ordinal = chunk.end;
         match route(extractor, record_bytes_max, ordinal, record) {

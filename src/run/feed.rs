@@ -85,9 +85,7 @@ impl Feed {
                     let line = QuarantineLine { object: number, record: None, key, reason, detail };
                     sink.send(Fed::Quarantined(line)).await.is_ok()
                 }
-                Spooled::Segment { records, .. } => {
-                    self.object(number, records, &mut remaining, &sink).await?
-                }
+                Spooled::Segment { records } => self.object(number, records, &mut remaining, &sink).await?,
             };
             if !fed {
                 return Ok(());
@@ -198,7 +196,7 @@ fn panicked(number: u32) -> Error {
 
 /// The segment is damaged: it goes, so that a resume fetches the object again.
 fn damaged(spool: &Spool, number: u32, error: crate::cache::SegmentError) -> Error {
-    spool.discard(number);
+    spool.discard(number, &error);
     let sentence =
         format!("the segment of object {number} is damaged on disk; resume to fetch the object again");
     Error::incomplete(sentence).with_source(error)
@@ -208,7 +206,7 @@ fn damaged(spool: &Spool, number: u32, error: crate::cache::SegmentError) -> Err
 pub async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Result<Option<Sample>, Error> {
     let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
     for number in 0..total {
-        if let Spooled::Segment { records: 1.., .. } = spool.object(number).await? {
+        if let Spooled::Segment { records: 1.. } = spool.object(number).await? {
             let segments = segments.clone();
             let first = move || -> Result<Vec<u8>, Error> {
                 let segment = segments.get(number)?;

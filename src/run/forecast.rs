@@ -133,7 +133,7 @@ impl Forecast {
         row("into", place);
         row("shards", format!("{}, which keep records for {} h", self.shards, self.retention_hours));
         if let Some(seconds) = self.seconds {
-            row("time", format!("about {}", duration(Duration::from_secs_f64(seconds.min(1e9)))));
+            row("time", format!("about {}", duration(seconds)));
         }
         for warning in &self.warnings {
             let _ = writeln!(text, "  warning: {warning}");

@@ -142,7 +142,7 @@ impl Files {
 }
 
 /// What the quarantine holds, each record and object once: a crash may have written an entry twice.
-pub fn quarantine_lines(directory: &Path) -> io::Result<impl Iterator<Item = QuarantineLine>> {
+pub fn quarantine_lines(directory: &Path) -> io::Result<impl Iterator<Item = QuarantineLine> + use<>> {
     let mut seen = BTreeSet::new();
     let lines = read_lines::<QuarantineLine>(&directory.join(QUARANTINE_FILE))?;
     Ok(lines.filter(move |line| match line.record {
@@ -160,7 +160,7 @@ pub fn quarantine_reasons(directory: &Path) -> io::Result<BTreeMap<String, u64>>
     Ok(reasons)
 }
 
-fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<impl Iterator<Item = T>> {
+fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<impl Iterator<Item = T> + use<T>> {
     let file: Box<dyn io::Read> = match File::open(path) {
         Ok(file) => Box::new(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),

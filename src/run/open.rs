@@ -29,6 +29,8 @@ use crate::write::rate::ShardRate;
 
 /// A rate that is no bound: what `null:` takes.
 const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
+/// The part of the cache's limit that is for segments which only pass through: one over this.
+const PASSING_PART: u64 = 8;
 /// Records that may wait or be in flight: one hot shard stops the others only when this many wait for it.
 const WINDOW_RECORDS: usize = 1 << 20;
 
@@ -37,21 +39,25 @@ pub fn decode_config(settings: &RunSettings) -> DecodeConfig {
     DecodeConfig { framing: settings.framing, ..DecodeConfig::default() }
 }
 
-/// The cache, and how much it may hold.
+/// The cache, and how much may lie beside it of what only passes through.
 pub fn cache(config: &CacheConfig) -> Result<(Arc<Cache>, ByteCount), Error> {
-    let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::refused(format!("{what} {}", config.dir.display())).with_source(error)
+    let failed = |error| {
+        Error::refused(format!("cannot use the cache in {}", config.dir.display())).with_source(error)
     };
-    let cache = Cache::open(&config.dir).map_err(|error| failed("cannot use the cache in", error.into()))?;
-    let limit = match config.size {
-        Some(size) => size,
+    // Opened once to see what it holds already: that counts as free, since it is there to be used again.
+    let held = Cache::open(&config.dir, ByteCount(u64::MAX)).map_err(failed)?.usage().bytes.0;
+    let size = match config.size {
+        Some(size) => size.0,
         None => {
-            let free = free_bytes(&config.dir).map_err(|error| failed("cannot measure", error.into()))?;
-            // What the cache holds already counts as free: it is there to be used again.
-            ByteCount(((free + cache.usage().bytes.0) / 2).min(CACHE_BYTES_DEFAULT.0))
+            let free = free_bytes(&config.dir).map_err(|error| {
+                Error::refused(format!("cannot measure {}", config.dir.display())).with_source(error)
+            })?;
+            ((free + held) / 2).min(CACHE_BYTES_DEFAULT.0)
         }
     };
-    Ok((Arc::new(cache), limit))
+    let passing = size / PASSING_PART;
+    let cache = Cache::open(&config.dir, ByteCount(size - passing)).map_err(failed)?;
+    Ok((Arc::new(cache), ByteCount(passing)))
 }
 
 fn free_bytes(path: &Path) -> std::io::Result<u64> {

@@ -45,7 +45,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     if !config.new_run && !config.dry_run {
         refuse_to_start_twice(config)?;
     }
-    let (cache, limit) = open::cache(&tuning.cache)?;
+    let (cache, passing) = open::cache(&tuning.cache)?;
     let offline = tuning.cache.mode == CacheMode::Offline;
     let archive = if offline { None } else { Some(open::archive(settings, tuning).await?) };
     let manifest = match &archive {
@@ -58,7 +58,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     };
     check_not_empty(settings, &manifest)?;
     let (manifest, segments) = (Arc::new(manifest), Arc::new(Segments::new(cache.clone())));
-    let spool = spool(settings, tuning, cache, limit, archive, manifest.clone(), &segments)?;
+    let spool = spool(settings, tuning, cache, passing, archive, manifest.clone(), &segments)?;
     let Some(extractor) = extractor else {
         return Err(ask_for_a_key(feed::first_record(&spool, &segments).await?));
     };
@@ -117,11 +117,11 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     let checkpoint = checkpoint_log::newest(directory.path())
         .map_err(|error| Error::refused("cannot read the run's checkpoints").with_source(error))?
         .unwrap_or_else(|| Checkpoint::start([HashKeyRange::ALL]));
-    let (cache, limit) = open::cache(&tuning.cache)?;
+    let (cache, passing) = open::cache(&tuning.cache)?;
     let offline = tuning.cache.mode == CacheMode::Offline;
     let archive = if offline { None } else { Some(open::archive(settings, tuning).await?) };
     let (manifest, segments) = (Arc::new(manifest), Arc::new(Segments::new(cache.clone())));
-    let spool = spool(settings, tuning, cache, limit, archive, manifest, &segments)?;
+    let spool = spool(settings, tuning, cache, passing, archive, manifest, &segments)?;
     let extractor = settings
         .key_config()
         .map(KeyExtractor::new)
@@ -150,7 +150,7 @@ fn spool(
     settings: &RunSettings,
     tuning: &Tuning,
     cache: Arc<Cache>,
-    limit: ByteCount,
+    passing_bytes_max: ByteCount,
     archive: Option<Arc<dyn crate::archive::Archive>>,
     manifest: Arc<Manifest>,
     segments: &Arc<Segments>,
@@ -158,8 +158,7 @@ fn spool(
     let config = SpoolConfig {
         decode: open::decode_config(settings),
         keep: tuning.cache.mode != CacheMode::Discard,
-        offline: tuning.cache.mode == CacheMode::Offline,
-        limit,
+        passing_bytes_max,
     };
     Ok(Arc::new(Spool::new(config, archive, cache, manifest, segments.clone())?))
 }

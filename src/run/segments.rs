@@ -1,9 +1,10 @@
 //! The segments of this run: which object lies in which, and a bounded number of them mapped.
 //!
 //! Records that wait are ordinals. When they are sent, the route pool asks here for the segment, which is
-//! mapped again if it was long ago that it was used.
+//! mapped again if it was long ago that it was used. A segment that only passes through has no name in the
+//! cache, so it stays mapped until it is settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::{Cache, Segment, SegmentId};
@@ -22,6 +23,8 @@ pub struct Segments {
 #[derive(Debug, Default)]
 struct State {
     ids: BTreeMap<u32, SegmentId>,
+    pinned: BTreeSet<SegmentId>,
+    passing: BTreeMap<u32, Segment>,
     open: BTreeMap<u32, (u64, Segment)>,
     uses: u64,
 }
@@ -32,21 +35,27 @@ impl Segments {
         Self { cache, state: Mutex::new(State::default()) }
     }
 
-    /// The records of `object` lie in the segment `id`.
-    pub fn insert(&self, object: u32, id: SegmentId) {
-        self.lock().ids.insert(object, id);
+    /// The records of `object` lie in `segment`, which only passes through or can be looked up again.
+    pub fn insert(&self, object: u32, segment: Segment, passing: bool) {
+        let mut state = self.lock();
+        state.pinned.insert(*segment.id());
+        state.ids.insert(object, *segment.id());
+        if passing {
+            state.passing.insert(object, segment);
+        }
     }
 
-    /// The records of `object` are settled. Gives the segment's name, once.
+    /// The records of `object` are settled, or its segment is damaged. Gives the segment's name, once.
     pub fn remove(&self, object: u32) -> Option<SegmentId> {
         let mut state = self.lock();
         state.open.remove(&object);
+        state.passing.remove(&object);
         state.ids.remove(&object)
     }
 
-    /// Whether some record of this run still lies in the segment `id`.
+    /// Whether this run uses the segment `id`, or has: it is never evicted by the run itself.
     pub fn contains(&self, id: &SegmentId) -> bool {
-        self.lock().ids.values().any(|known| known == id)
+        self.lock().pinned.contains(id)
     }
 
     /// The segment that holds the records of `object`, mapped. Blocks on the disk.
@@ -57,6 +66,9 @@ impl Segments {
             let uses = state.uses;
             if let Some((used, segment)) = state.open.get_mut(&object) {
                 *used = uses;
+                return Ok(segment.clone());
+            }
+            if let Some(segment) = state.passing.get(&object) {
                 return Ok(segment.clone());
             }
             let known = state.ids.get(&object).copied();

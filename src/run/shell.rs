@@ -305,8 +305,8 @@ fn encode(segments: &Segments, extractor: &KeyExtractor, records: &[Routed]) -> 
             let data = segment.record(record.ordinal.record()).map_err(|error| {
                 unreadable(record.ordinal, "its segment is damaged on disk").with_source(error)
             })?;
-            let key = extractor.key(data, record.ordinal).map_err(|error| {
-                unreadable(record.ordinal, "its partition key is gone").with_source(error)
+            let key = extractor.key(data, record.ordinal).map_err(|fault| {
+                unreadable(record.ordinal, &format!("its partition key is gone ({fault})"))
             })?;
             let data = Payload(bytes::Bytes::copy_from_slice(data));
             entries.push(Entry { data, key, explicit_hash_key: None });

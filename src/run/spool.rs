@@ -5,11 +5,11 @@
 //! permanent defect of the object sets it aside whole; trouble with the archive ends the run, to be
 //! resumed.
 //!
-//! Objects that fit stay in the cache for the next run; the last eighth of its limit is for those that
-//! only pass through and are deleted once they are settled. The lowest object that is not yet published
-//! is always let in, so waiting for room always ends.
+//! Objects that fit stay in the cache for the next run. When it is full of what this run needs, the rest
+//! passes through: an eighth of the cache's limit is set aside for segments that are gone once they are
+//! settled. The lowest object that is not yet published is always let in, so waiting for room always ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,10 @@ use super::report::Brake;
 use super::segments::Segments;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
-use crate::cache::{Cache, CacheError, Placement, SegmentId, SegmentIdentity};
+use crate::cache::{
+    Cache, CacheError, Placement, Reservation, Segment, SegmentError, SegmentId, SegmentIdentity,
+    SegmentLabel,
+};
 use crate::decode::{self, DECODER_VERSION, DecodeConfig, DecodeDefect, DecodeError};
 use crate::error::Error;
 use crate::record::ByteCount;
@@ -29,16 +32,11 @@ use crate::record::ByteCount;
 const OBJECTS_AT_ONCE: usize = 16;
 /// Compressed events grow about this much; used until the first objects say better.
 const GROWTH_GUESS: u64 = 10;
-/// The part of the cache for segments that only pass through: one over this.
-const PASSING_PART: u64 = 8;
-
 /// Where an object's records are, or why they are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spooled {
     /// In this segment.
     Segment {
-        /// Its name.
-        id: SegmentId,
         /// Its records.
         records: u32,
     },
@@ -70,8 +68,6 @@ pub struct SpoolStats {
     pub fetching: AtomicU64,
     /// Decodes under way.
     pub decoding: AtomicU64,
-    /// Segments that were damaged and fetched again.
-    pub damaged: AtomicU64,
 }
 
 /// How objects are spooled.
@@ -81,10 +77,8 @@ pub struct SpoolConfig {
     pub decode: DecodeConfig,
     /// Whether segments stay for the next run.
     pub keep: bool,
-    /// Whether only the cache is read.
-    pub offline: bool,
-    /// The most that the cache may hold.
-    pub limit: ByteCount,
+    /// The most that segments may take that only pass through.
+    pub passing_bytes_max: ByteCount,
 }
 
 /// Brings objects into the cache.
@@ -106,16 +100,18 @@ pub struct Spool {
 struct Space {
     /// Objects that are in work.
     unpublished: BTreeSet<u32>,
-    /// Room that they are expected to take.
-    reserved: u64,
-    /// Segments that are deleted when they are settled, with their size.
-    passing: std::collections::BTreeMap<u32, u64>,
-    announced: bool,
+    /// Room for segments that only pass through, by object: expected, then taken.
+    passing: BTreeMap<u32, u64>,
+    /// The cache holds nothing but what this run needs, up to its limit.
+    full: bool,
 }
 
-struct Reservation {
-    bytes: u64,
-    placement: Placement,
+/// Leave to write a segment.
+enum Room {
+    /// In the cache; the room is reserved until the segment is there.
+    Kept(#[expect(dead_code, reason = "held until it is dropped")] Reservation),
+    /// Beside it.
+    Passing,
 }
 
 impl Spool {
@@ -161,7 +157,7 @@ impl Spool {
             return Err(Error::incomplete("the spool was closed"));
         };
         let entry = self.entry(number)?.clone();
-        let id = self.identify(&entry);
+        let id = self.with_identity(&entry, |identity| identity.id());
         if let Some(found) = self.look_up(number, id, &entry).await? {
             return Ok(found);
         }
@@ -176,13 +172,8 @@ impl Spool {
 
     /// Every record of object `number` is settled: a segment that only passed through goes.
     pub fn settled(&self, number: u32) {
-        let id = self.segments.remove(number);
-        let passed = self.space().passing.remove(&number).is_some();
-        if let (Some(id), true) = (id, passed) {
-            if let Err(error) = self.cache.remove(&id) {
-                tracing::warn!("cannot remove a segment that has passed through: {error}");
-            }
-        }
+        self.segments.remove(number);
+        self.space().passing.remove(&number);
         self.freed.notify_waiters();
     }
 
@@ -193,10 +184,9 @@ impl Spool {
     }
 
     /// A damaged segment goes, so that its object is fetched again.
-    pub fn discard(&self, number: u32) {
-        self.stats.damaged.fetch_add(1, Ordering::Relaxed);
+    pub fn discard(&self, number: u32, error: &SegmentError) {
         if let Some(id) = self.segments.remove(number)
-            && let Err(error) = self.cache.remove(&id)
+            && let Err(error) = self.cache.discard(&id, error)
         {
             tracing::warn!("cannot remove a damaged segment: {error}");
         }
@@ -218,35 +208,34 @@ impl Spool {
         })
     }
 
-    fn identify(&self, entry: &ObjectEntry) -> SegmentId {
-        let location = serde_json::to_string(&self.manifest.archive).unwrap_or_default();
-        let decode = serde_json::to_string(&self.config.decode).unwrap_or_default();
-        SegmentIdentity {
-            archive: &location,
+    /// What the records of `entry` depend on.
+    fn with_identity<T>(&self, entry: &ObjectEntry, use_it: impl FnOnce(SegmentIdentity<'_>) -> T) -> T {
+        // Plain data: there is nothing in it that JSON could not hold.
+        let archive = serde_json::to_string(&self.manifest.archive).unwrap_or_default();
+        let decoding = serde_json::to_string(&self.config.decode).unwrap_or_default();
+        use_it(SegmentIdentity {
+            archive: &archive,
             key: &entry.key,
             version: entry.version.as_deref(),
             etag: &entry.etag,
             size: entry.size,
-            decode: &decode,
+            decoding: &decoding,
             decoder_version: DECODER_VERSION,
-        }
-        .id()
+        })
     }
 
     async fn look_up(
-        self: &Arc<Self>,
+        &self,
         number: u32,
         id: SegmentId,
         entry: &ObjectEntry,
     ) -> Result<Option<Spooled>, Error> {
         let cache = self.cache.clone();
-        let found = blocking(move || cache.lookup(&id)).await?;
-        let found = found.map_err(|error| cache_error(&entry.key, error))?;
+        let found =
+            blocking(move || cache.lookup(&id)).await?.map_err(|error| cache_error(&entry.key, error))?;
         Ok(found.map(|segment| {
-            if self.config.keep {
-                self.stats.hits.fetch_add(1, Ordering::Relaxed);
-            }
-            self.published(number, id, entry, segment.records(), segment.data_bytes())
+            self.stats.hits.fetch_add(1, Ordering::Relaxed);
+            self.published(number, entry, segment, false)
         }))
     }
 
@@ -257,41 +246,45 @@ impl Spool {
         entry: &ObjectEntry,
         archive: &dyn Archive,
     ) -> Result<Spooled, Error> {
-        let mut attempts = 0;
+        let _unpublished = Unpublished::new(self, number);
+        let mut fetched_again = false;
         loop {
-            attempts += 1;
-            let reservation = self.reserve(number, entry).await;
-            let _under_way = Counted::new(&self.stats.fetching);
-            let body = archive.fetch(entry).await;
-            drop(_under_way);
-            let result = match body {
-                Ok(body) => self.decode(number, id, entry, body, reservation.placement).await,
+            let room = self.reserve(number, entry).await;
+            let passing = matches!(room, Room::Passing);
+            let result = match self.fetch_body(entry, archive).await {
+                Ok(body) => self.decode(number, id, entry, body, passing).await,
                 Err(error) => Err(SpoolError::Archive(error)),
             };
-            self.unreserve(number, &reservation);
+            drop(room);
             match result {
                 Ok(segment) => {
                     self.stats.fetched.fetch_add(1, Ordering::Relaxed);
-                    if reservation.placement == Placement::Passing {
-                        self.space().passing.insert(number, segment.1);
-                    }
-                    return Ok(self.published(number, id, entry, segment.0, segment.1));
+                    return Ok(self.published(number, entry, segment, passing));
                 }
                 // What arrived broken may have been broken on the way: once more.
                 Err(SpoolError::Decode(DecodeError::Defect { reason, .. }))
-                    if attempts == 1 && reason.may_be_transfer() =>
+                    if !fetched_again
+                        && matches!(reason, DecodeDefect::Corrupt | DecodeDefect::Truncated) =>
                 {
-                    tracing::warn!("{} arrived damaged, fetched again", entry.key.escape_debug());
+                    tracing::info!("{} is damaged ({reason}), fetched once more", entry.key.escape_debug());
+                    fetched_again = true;
                 }
+                Err(error) if error.is_disk_full() && self.wait_for_room(number).await => {}
                 Err(error) => {
-                    if error.is_disk_full() && self.wait_for_room(number).await {
-                        attempts -= 1;
-                        continue;
-                    }
+                    self.space().passing.remove(&number);
                     return self.set_aside(entry, error);
                 }
             }
         }
+    }
+
+    async fn fetch_body(
+        &self,
+        entry: &ObjectEntry,
+        archive: &dyn Archive,
+    ) -> Result<ObjectBody, ArchiveError> {
+        let _under_way = Counted::new(&self.stats.fetching);
+        archive.fetch(entry).await
     }
 
     async fn decode(
@@ -300,17 +293,17 @@ impl Spool {
         id: SegmentId,
         entry: &ObjectEntry,
         body: ObjectBody,
-        placement: Placement,
-    ) -> Result<(u32, u64), SpoolError> {
+        passing: bool,
+    ) -> Result<Segment, SpoolError> {
         let (sender, receiver) = oneshot::channel();
         let spool = self.clone();
-        let label = format!("{} {}", self.manifest.archive, entry.key);
+        let label = self.with_identity(entry, |identity| identity.label());
         self.pool.spawn(move || {
             let _under_way = Counted::new(&spool.stats.decoding);
+            let placement = if passing { Placement::Passing } else { Placement::Kept };
             let _ = sender.send(spool.decode_now(id, body, placement, &label));
         });
-        let decoded = receiver.await;
-        decoded.unwrap_or_else(|_| Err(SpoolError::Panicked(number)))
+        receiver.await.unwrap_or(Err(SpoolError::Panicked(number)))
     }
 
     /// On a thread of the decoder's pool: bytes in, segment out.
@@ -319,32 +312,25 @@ impl Spool {
         id: SegmentId,
         body: ObjectBody,
         placement: Placement,
-        label: &str,
-    ) -> Result<(u32, u64), SpoolError> {
-        let mut writer = self.cache.create(&id, placement, label)?;
+        label: &SegmentLabel,
+    ) -> Result<Segment, SpoolError> {
+        let mut writer = self.cache.create(&id, placement)?;
         let encoding = body.content_encoding.clone();
         let mut reader = body.reader().map_err(ArchiveError::Io)?;
         let decoded = decode::decode(&mut reader, encoding.as_deref(), &self.config.decode, &mut writer)?;
-        let segment = writer.publish(&decoded.spans)?;
-        Ok((segment.records(), segment.data_bytes()))
+        Ok(writer.publish(&decoded.spans, label)?)
     }
 
-    fn published(
-        &self,
-        number: u32,
-        id: SegmentId,
-        entry: &ObjectEntry,
-        records: u32,
-        bytes: u64,
-    ) -> Spooled {
+    fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, passing: bool) -> Spooled {
         self.stats.bytes_stored.fetch_add(entry.size.0, Ordering::Relaxed);
-        self.stats.bytes_decoded.fetch_add(bytes, Ordering::Relaxed);
-        self.stats.records.fetch_add(u64::from(records), Ordering::Relaxed);
-        if !self.config.keep {
-            self.space().passing.entry(number).or_insert(bytes);
+        self.stats.bytes_decoded.fetch_add(segment.data_bytes(), Ordering::Relaxed);
+        self.stats.records.fetch_add(u64::from(segment.records()), Ordering::Relaxed);
+        let records = segment.records();
+        if passing {
+            self.space().passing.insert(number, segment.file_bytes());
         }
-        self.segments.insert(number, id);
-        Spooled::Segment { id, records }
+        self.segments.insert(number, segment, passing);
+        Spooled::Segment { records }
     }
 
     /// A permanent defect of the object sets it aside; anything else ends the run.
@@ -374,78 +360,67 @@ impl Spool {
     }
 
     /// Waits until there is room for object `number`, or until it is the lowest one that waits.
-    async fn reserve(&self, number: u32, entry: &ObjectEntry) -> Reservation {
+    async fn reserve(&self, number: u32, entry: &ObjectEntry) -> Room {
         let bytes = self.expected_bytes(entry);
-        self.space().unpublished.insert(number);
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            if let Some(placement) = self.admit(number, bytes) {
-                return Reservation { bytes, placement };
+            if let Some(room) = self.admit(number, bytes) {
+                return room;
             }
             freed.await;
         }
     }
 
-    fn admit(&self, number: u32, bytes: u64) -> Option<Placement> {
-        let limit = self.config.limit.0;
-        let used = self.cache.usage().bytes.0;
+    fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
+        if self.config.keep && !self.space().full {
+            match self.make_room(bytes) {
+                Some(reservation) => return Some(Room::Kept(reservation)),
+                None => self.cache_is_full(),
+            }
+        }
         let mut space = self.space();
-        let expected = used + space.reserved + bytes;
-        let kept_limit = limit - limit / PASSING_PART;
+        let taken: u64 = space.passing.values().sum();
         let lowest = space.unpublished.first() == Some(&number);
-        let placement = if !self.config.keep {
-            (expected <= limit || lowest).then_some(Placement::Passing)
-        } else if expected <= kept_limit || self.evict(expected - kept_limit) {
-            Some(Placement::Kept)
-        } else {
-            (expected <= limit || lowest).then_some(Placement::Passing)
-        };
-        if placement == Some(Placement::Passing)
-            && self.config.keep
-            && !std::mem::replace(&mut space.announced, true)
-        {
+        if taken.saturating_add(bytes) > self.config.passing_bytes_max.0 && !lowest {
+            return None;
+        }
+        space.passing.insert(number, bytes);
+        Some(Room::Passing)
+    }
+
+    fn cache_is_full(&self) {
+        if !std::mem::replace(&mut self.space().full, true) {
             tracing::warn!(
-                "the cache is full ({}): the rest of this run passes through it and is fetched anew next time",
-                self.config.limit
+                "the cache holds {} of this run, its limit: the rest passes through and is fetched anew next time",
+                self.cache.limit()
             );
         }
-        if placement.is_some() {
-            space.reserved += bytes;
-        }
-        placement
     }
 
-    /// Makes `bytes` of room from segments that this run does not need.
-    fn evict(&self, bytes: u64) -> bool {
-        self.cache
-            .make_room(ByteCount(bytes), &|id| self.segments.contains(id))
-            .is_ok_and(|freed| freed.0 >= bytes)
+    fn make_room(&self, bytes: u64) -> Option<Reservation> {
+        let made = self.cache.make_room(ByteCount(bytes), &|id| self.segments.contains(id));
+        made.unwrap_or_else(|error| {
+            tracing::warn!("cannot make room in the cache: {error}");
+            None
+        })
     }
 
-    fn unreserve(&self, number: u32, reservation: &Reservation) {
-        let mut space = self.space();
-        space.reserved -= reservation.bytes;
-        space.unpublished.remove(&number);
-        drop(space);
-        self.freed.notify_waiters();
-    }
-
-    /// The disk is full. `true` once something was freed; `false` if nothing is there to be freed.
+    /// The disk is full. `true` once something was freed; `false` if there is nothing to be freed.
     async fn wait_for_room(&self, number: u32) -> bool {
-        if self.evict(1) {
-            return true;
-        }
         let freed = self.freed.notified();
-        let waits_for_someone = {
-            let space = self.space();
+        tokio::pin!(freed);
+        freed.as_mut().enable();
+        let worth_waiting = {
+            let mut space = self.space();
+            space.passing.remove(&number);
             !space.passing.is_empty() || space.unpublished.first().is_some_and(|&first| first < number)
         };
-        if waits_for_someone {
+        if worth_waiting {
             freed.await;
         }
-        waits_for_someone
+        worth_waiting
     }
 
     fn expected_bytes(&self, entry: &ObjectEntry) -> u64 {
@@ -482,10 +457,32 @@ enum SpoolError {
 impl SpoolError {
     fn is_disk_full(&self) -> bool {
         match self {
-            Self::Decode(DecodeError::Output(error)) => crate::cache::is_disk_full(error),
-            Self::Cache(error) => matches!(error, CacheError::NoSpace { .. }),
+            Self::Decode(DecodeError::Output(error)) => {
+                matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+            }
+            Self::Cache(error) => matches!(error, CacheError::NoSpace(_)),
             Self::Archive(_) | Self::Decode(_) | Self::Panicked(_) => false,
         }
+    }
+}
+
+/// An object in work, as long as it lives.
+struct Unpublished<'a> {
+    spool: &'a Spool,
+    number: u32,
+}
+
+impl<'a> Unpublished<'a> {
+    fn new(spool: &'a Spool, number: u32) -> Self {
+        spool.space().unpublished.insert(number);
+        Self { spool, number }
+    }
+}
+
+impl Drop for Unpublished<'_> {
+    fn drop(&mut self) {
+        self.spool.space().unpublished.remove(&self.number);
+        self.spool.freed.notify_waiters();
     }
 }
 

@@ -298,7 +298,11 @@ impl Engine {
         }
         set_aside.retain(|aside| aside.ordinal >= self.inherited_frontier);
         self.note_set_aside(set_aside, commands);
+        if chunk.filtered > 0 && chunk.end > self.inherited_frontier {
+            self.totals.filtered += u64::from(chunk.filtered);
+        }
         let (before, after) = (self.frontier.object(), chunk.end.object());
+        self.objects.filtered(before, chunk.filtered, chunk.end > self.inherited_frontier);
         self.frontier = self.frontier.max(chunk.end);
         for settled in self.objects.complete(before, after) {
             self.object_settled(settled, commands);

@@ -45,6 +45,16 @@ impl Objects {
         self.open.entry(object).or_default().routed += 1;
     }
 
+    /// `count` records of `object` were left out by the user's flags; `anew` if no earlier process has
+    /// counted them.
+    pub fn filtered(&mut self, object: u32, count: u32, anew: bool) {
+        if count > 0 {
+            let open = self.open.entry(object).or_default();
+            open.routed += count;
+            open.ledger.filtered += if anew { count } else { 0 };
+        }
+    }
+
     /// The objects from `first` to before `end` were routed to their ends; gives those that are settled.
     pub fn complete(&mut self, first: u32, end: u32) -> Vec<Settled> {
         let mut settled = Vec::new();

@@ -48,6 +48,7 @@ fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
             .collect(),
         set_aside: Vec::new(),
         end: Ordinal::new(object + 1, 0),
+        filtered: 0,
     };
     (0..objects).map(chunk).collect()
 }
