@@ -17,5 +17,6 @@ pub mod limits;
 pub mod record;
 
 pub mod archive;
+pub mod cache;
 pub mod decode;
 pub mod stream;
