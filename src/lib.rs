@@ -17,6 +17,7 @@ pub mod limits;
 pub mod record;
 
 pub mod archive;
+pub mod cache;
 pub mod decode;
 pub mod route;
 pub mod stream;

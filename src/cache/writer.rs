@@ -1,0 +1,197 @@
+//! A segment on its way: bytes in, checksums on the fly, published in one step or not at all.
+//!
+//! The file lies among the temporary ones, under a random name and an exclusive lock, until it is whole and
+//! synced; then it is renamed to its name. A crash leaves a temporary file whose lock can be had: the next
+//! [`Cache::open`](super::Cache::open) removes it. What is dropped unpublished removes its file itself.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use tempfile::NamedTempFile;
+
+use super::Ledger;
+use super::error::CacheError;
+use super::format::{self, BLOCK_BYTES, Counts, Footer, HEADER_BYTES, Header};
+use super::identity::{SegmentId, SegmentLabel};
+use super::segment::{Opened, Segment};
+use crate::decode::Spans;
+
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// How long a segment lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// In the cache, until it is evicted.
+    Kept,
+    /// As long as it is held: it never gets a name, and its room is free when the last clone is dropped.
+    Passing,
+}
+
+/// A segment that is being written. Takes the decoded object through [`Write`].
+#[derive(Debug)]
+pub struct SegmentWriter {
+    file: NamedTempFile,
+    target: Option<(PathBuf, Ledger)>,
+    id: SegmentId,
+    buffer: Vec<u8>,
+    data_bytes: u64,
+    block_crc: u32,
+    block_fill: usize,
+    block_crcs: Vec<u8>,
+}
+
+impl SegmentWriter {
+    /// Begins a file in `temporary`. A target is where it will lie, and who is told.
+    pub(super) fn new(
+        temporary: &Path,
+        id: SegmentId,
+        target: Option<(PathBuf, Ledger)>,
+    ) -> Result<Self, CacheError> {
+        let file = locked_file(temporary)?;
+        let mut buffer = Vec::with_capacity(WRITE_BYTES);
+        // Where the header will be. Until then the file is no segment.
+        buffer.resize(HEADER_BYTES, 0);
+        let (data_bytes, block_crc, block_fill, block_crcs) = (0, 0, 0, Vec::new());
+        Ok(Self { file, target, id, buffer, data_bytes, block_crc, block_fill, block_crcs })
+    }
+
+    /// Bytes of data taken so far.
+    pub fn data_bytes(&self) -> u64 {
+        self.data_bytes
+    }
+
+    /// Finishes the file and, if it is to be kept, puts it in its place.
+    ///
+    /// # Errors
+    /// [`CacheError::NoSpace`] and [`CacheError::Io`]; the file is gone then.
+    ///
+    /// # Panics
+    /// If `spans` reaches beyond the bytes that were written.
+    pub fn publish(mut self, spans: &Spans, label: &SegmentLabel) -> Result<Segment, CacheError> {
+        assert!(spans.end() <= self.data_bytes, "records lie beyond the data");
+        if self.block_fill > 0 {
+            self.end_block();
+        }
+        let counts = Counts::new(spans.len(), self.data_bytes);
+        let index_crc = self.write_index(spans, &counts)?;
+        let footer = Footer { counts, index_crc, checksum: crc32c::crc32c(&self.block_crcs) };
+        self.append(&footer.encode())?;
+        self.flush_buffer()?;
+        let modified = self.file.as_file().metadata()?.modified()?;
+        let created = modified.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        let header = Header { id: self.id, created, counts, label: label.clone() };
+        self.file.as_file().write_all_at(&header.encode(), 0)?;
+        self.settle()
+    }
+
+    fn settle(self) -> Result<Segment, CacheError> {
+        let file = match self.target {
+            // The map keeps an unlinked file alive, and a crash leaves nothing.
+            None => self.file.into_file(),
+            Some((path, ledger)) => {
+                self.file.as_file().sync_data()?;
+                let folder = path.parent().unwrap_or(&path);
+                make_private_folder(folder)?;
+                let file = self.file.persist(&path).map_err(|error| error.error)?;
+                File::open(folder)?.sync_all()?;
+                let metadata = file.metadata()?;
+                ledger.note(self.id, metadata.len(), metadata.modified()?);
+                file
+            }
+        };
+        match Segment::open(&file, &self.id)? {
+            Opened::Whole(segment) => Ok(segment),
+            Opened::Faulty(error) => Err(CacheError::Segment(error)),
+        }
+    }
+
+    fn write_index(&mut self, spans: &Spans, counts: &Counts) -> Result<u32, CacheError> {
+        let mut crc = 0;
+        let mut piece = Vec::with_capacity(WRITE_BYTES / 16);
+        for span in spans {
+            format::encode_entry(&mut piece, counts, span.offset, span.len);
+            if piece.len() >= WRITE_BYTES / 16 - 12 {
+                crc = crc32c::crc32c_append(crc, &piece);
+                self.append(&piece)?;
+                piece.clear();
+            }
+        }
+        piece.extend(&self.block_crcs);
+        self.append(&piece)?;
+        Ok(crc32c::crc32c_append(crc, &piece))
+    }
+
+    fn end_block(&mut self) {
+        self.block_crcs.extend(self.block_crc.to_le_bytes());
+        self.block_crc = 0;
+        self.block_fill = 0;
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= WRITE_BYTES { self.flush_buffer() } else { Ok(()) }
+    }
+
+    fn flush_buffer(&mut self) -> io::Result<()> {
+        self.file.as_file_mut().write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Write for SegmentWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Not more than fits, so that the buffer never grows beyond its size.
+        let room = (WRITE_BYTES - self.buffer.len()).min(BLOCK_BYTES - self.block_fill);
+        let piece = bytes.get(..room).unwrap_or(bytes);
+        self.append(piece)?;
+        self.block_crc = crc32c::crc32c_append(self.block_crc, piece);
+        self.block_fill += piece.len();
+        self.data_bytes += piece.len() as u64;
+        if self.block_fill == BLOCK_BYTES {
+            self.end_block();
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A new temporary file, locked. Between its making and its locking a cleaner may have taken it for an
+/// abandoned one: then it has no name any more, and another is made.
+fn locked_file(folder: &Path) -> Result<NamedTempFile, CacheError> {
+    loop {
+        let file = NamedTempFile::new_in(folder)?;
+        match file.as_file().try_lock() {
+            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+    }
+}
+
+/// Removes what crashed writers left behind. Those at work hold their locks.
+pub(super) fn remove_abandoned(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Ok(file) = super::directory::open_file(&path) else { continue };
+        if file.try_lock().is_ok() {
+            super::directory::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `folder` inside of one that exists, for its owner only.
+pub(super) fn make_private_folder(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
