@@ -26,6 +26,9 @@ pub fn report(
     let settings = &file.settings;
     let (stats, totals, manifest) = (&ended.engine, ended.engine.totals, spool.manifest());
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    for shard in &stats.shards {
+        tracing::debug!(shard = %shard.shard, times = ?shard.times, "what its lanes waited for");
+    }
     let reasons = quarantine_reasons(directory.path())
         .map_err(|error| Error::incomplete("cannot read the quarantine's list").with_source(error))?;
     let (state, code, message) = verdict(ended, spool);

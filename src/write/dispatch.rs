@@ -25,6 +25,11 @@ const GATHER_MIN: Duration = Duration::from_millis(25);
 const GATHER_PER_ROUND_TRIP: f64 = 0.3;
 /// … but never longer than this.
 const GATHER_MAX: Duration = Duration::from_millis(175);
+/// When this many records of a lane wait behind their keys, some key is hot: it gets on by one record per
+/// request, so the lane sends sooner and less at a time …
+const HELD_MANY: usize = 8;
+/// … after this long, or after the same part of a round trip.
+const GATHER_HELD_MIN: Duration = Duration::from_millis(5);
 /// A bucket holds this much more than what is gathered: so late may a timer be, and nothing is lost.
 const SLACK: Duration = Duration::from_millis(25);
 /// What a bucket holds as long as the round trip is not known.
@@ -174,9 +179,14 @@ impl Engine {
         if lane.paused_until > now {
             return Step::Wait { until: lane.paused_until, brake: Brake::Failure };
         }
-        let rate = &mut self.shards[lane.shard].rate;
+        let rate = &self.shards[lane.shard].rate;
         let capacity = rate.capacity();
-        let gathering = rate.burst() - SLACK;
+        let mut gathering = rate.burst() - SLACK;
+        if lane.held_records() >= HELD_MANY {
+            let round_trip = self.shards[lane.shard].round_trip;
+            gathering = gathering.min(round_trip.mul_f64(GATHER_PER_ROUND_TRIP).max(GATHER_HELD_MIN));
+        }
+        let rate = &mut self.shards[lane.shard].rate;
         let part = gathering.div_duration_f64(rate.burst());
         let goal = Load { records: capacity.records * part, bytes: capacity.bytes * part };
         let window = whole(capacity.records).min(BATCH_ENTRIES_MAX);
