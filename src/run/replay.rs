@@ -33,7 +33,7 @@ pub enum Replayed {
     /// It ran; the report says how far.
     Report(Box<Report>),
     /// `--dry-run`: what it would have been.
-    Forecast(Forecast),
+    Forecast(Box<Forecast>),
 }
 
 /// Starts a run.
@@ -66,7 +66,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         feed::first_record(&spool, &segments).await?;
         let forecast = Forecast::new(settings, tuning, &target, &spool);
         if config.dry_run {
-            return Ok(Replayed::Forecast(forecast));
+            return Ok(Replayed::Forecast(Box::new(forecast)));
         }
         if !confirm(config, &forecast)? {
             return Err(Error::refused("nothing was sent"));

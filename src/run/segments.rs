@@ -4,7 +4,7 @@
 //! mapped again if it was long ago that it was used. A segment that only passes through has no name in the
 //! cache, so it stays mapped until it is settled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::{Cache, Segment, SegmentId};
@@ -25,6 +25,7 @@ struct State {
     ids: BTreeMap<u32, SegmentId>,
     pinned: BTreeSet<SegmentId>,
     passing: BTreeMap<u32, Segment>,
+    settled: VecDeque<SegmentId>,
     open: BTreeMap<u32, (u64, Segment)>,
     uses: u64,
 }
@@ -45,12 +46,27 @@ impl Segments {
         }
     }
 
-    /// The records of `object` are settled, or its segment is damaged. Gives the segment's name, once.
+    /// The segment of `object` is damaged. Gives its name, once.
     pub fn remove(&self, object: u32) -> Option<SegmentId> {
         let mut state = self.lock();
         state.open.remove(&object);
         state.passing.remove(&object);
         state.ids.remove(&object)
+    }
+
+    /// The records of `object` are settled: its segment is not needed any more.
+    pub fn settle(&self, object: u32) {
+        let mut state = self.lock();
+        state.open.remove(&object);
+        let passing = state.passing.remove(&object).is_some();
+        if let (Some(id), false) = (state.ids.remove(&object), passing) {
+            state.settled.push_back(id);
+        }
+    }
+
+    /// The segment in the cache that was settled first and not given up yet.
+    pub fn pop_settled(&self) -> Option<SegmentId> {
+        self.lock().settled.pop_front()
     }
 
     /// Whether this run uses the segment `id`, or has: it is never evicted by the run itself.

@@ -33,7 +33,7 @@ const GATHER_HELD_MIN: Duration = Duration::from_millis(5);
 /// A bucket holds this much more than what is gathered: so late may a timer be, and nothing is lost.
 const SLACK: Duration = Duration::from_millis(25);
 /// What a bucket holds as long as the round trip is not known.
-pub const BURST_MAX: Duration = GATHER_MAX.saturating_add(SLACK);
+pub(super) const BURST_MAX: Duration = GATHER_MAX.saturating_add(SLACK);
 /// Requests of one lane in flight.
 const IN_FLIGHT_MAX: u32 = 4;
 /// Progress is made durable this often while there is any.
@@ -54,7 +54,8 @@ const BATCH_ENTRIES: f64 = BATCH_ENTRIES_MAX as f64;
 
 /// How far progress has been made durable.
 #[derive(Debug)]
-pub struct Progress {
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state machine in disguise")]
+pub(super) struct Progress {
     sequence: u64,
     changed: bool,
     wanted_at_once: bool,
@@ -67,7 +68,7 @@ pub struct Progress {
 
 impl Progress {
     /// The checkpoint `sequence` is durable.
-    pub fn new(sequence: u64) -> Self {
+    pub(super) fn new(sequence: u64) -> Self {
         Self {
             sequence,
             changed: false,
@@ -80,12 +81,12 @@ impl Progress {
     }
 
     /// Something has happened that the last checkpoint does not know.
-    pub fn changed(&mut self) {
+    pub(super) fn changed(&mut self) {
         self.changed = true;
     }
 
     fn is_late(&self, now: Duration) -> bool {
-        self.under_way.as_ref().is_some_and(|&(_, since)| now - since > CHECKPOINT_PATIENCE)
+        self.under_way.as_ref().is_some_and(|&(_, since)| now.saturating_sub(since) > CHECKPOINT_PATIENCE)
     }
 
     /// When the next checkpoint may start; `None` while one is under way or nothing has changed.
@@ -181,7 +182,7 @@ impl Engine {
         }
         let rate = &self.shards[lane.shard].rate;
         let capacity = rate.capacity();
-        let mut gathering = rate.burst() - SLACK;
+        let mut gathering = rate.burst().saturating_sub(SLACK);
         if lane.held_records() >= HELD_MANY {
             let round_trip = self.shards[lane.shard].round_trip;
             gathering = gathering.min(round_trip.mul_f64(GATHER_PER_ROUND_TRIP).max(GATHER_HELD_MIN));
@@ -190,16 +191,15 @@ impl Engine {
         let part = gathering.div_duration_f64(rate.burst());
         let goal = Load { records: capacity.records * part, bytes: capacity.bytes * part };
         let window = whole(capacity.records).min(BATCH_ENTRIES_MAX);
-        let (load, reached) = match lane.suspects.front() {
-            Some(suspects) => (suspects.iter().fold(Load::default(), add), true),
-            None => {
-                lane.look_ahead(window);
-                if lane.permit_ends_within(window) {
-                    self.progress.wanted_at_once = true;
-                    self.progress.changed = true;
-                }
-                gather(lane, goal)
+        let (load, reached) = if let Some(suspects) = lane.suspects.front() {
+            (suspects.iter().fold(Load::default(), add), true)
+        } else {
+            lane.look_ahead(window);
+            if lane.permit_ends_within(window) {
+                self.progress.wanted_at_once = true;
+                self.progress.changed = true;
             }
+            gather(lane, goal)
         };
         if load.records < 1.0 {
             let brake = if lane.lacks_permit() { Brake::Checkpoint } else { Brake::Order };

@@ -9,11 +9,13 @@
 //! front of it is the position.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::str::FromStr;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::checkpoint::LanePosition;
 use super::rate::Load;
-use crate::config::Order;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::Routed;
@@ -24,6 +26,33 @@ pub const HELD_MAX: usize = 4_096;
 
 #[expect(clippy::cast_precision_loss, reason = "10 MiB fit into an f64")]
 const BATCH_BYTES: f64 = BATCH_BYTES_MAX as f64;
+
+/// Which records may pass which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// A record leaves only after the acknowledgement of its key's previous record.
+    Key,
+    /// Any record may pass any other.
+    None,
+}
+
+/// The text names no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an order is one of key, none")]
+pub struct OrderParseError;
+
+impl FromStr for Order {
+    type Err = OrderParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "key" => Ok(Self::Key),
+            "none" => Ok(Self::None),
+            _ => Err(OrderParseError),
+        }
+    }
+}
 
 /// Why a record that is about to be sent may be in the stream already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
