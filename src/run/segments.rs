@@ -22,7 +22,7 @@ pub struct Segments {
 
 #[derive(Debug, Default)]
 struct State {
-    ids: BTreeMap<u32, SegmentId>,
+    known: BTreeMap<u32, (SegmentId, u32)>,
     pinned: BTreeSet<SegmentId>,
     passing: BTreeMap<u32, Segment>,
     settled: VecDeque<SegmentId>,
@@ -40,7 +40,7 @@ impl Segments {
     pub fn insert(&self, object: u32, segment: Segment, passing: bool) {
         let mut state = self.lock();
         state.pinned.insert(*segment.id());
-        state.ids.insert(object, *segment.id());
+        state.known.insert(object, (*segment.id(), segment.records()));
         if passing {
             state.passing.insert(object, segment);
         }
@@ -51,7 +51,12 @@ impl Segments {
         let mut state = self.lock();
         state.open.remove(&object);
         state.passing.remove(&object);
-        state.ids.remove(&object)
+        state.known.remove(&object).map(|(id, _)| id)
+    }
+
+    /// The records of `object`, if its segment is known and not settled.
+    pub fn records(&self, object: u32) -> Option<u32> {
+        self.lock().known.get(&object).map(|&(_, records)| records)
     }
 
     /// The records of `object` are settled: its segment is not needed any more.
@@ -59,7 +64,7 @@ impl Segments {
         let mut state = self.lock();
         state.open.remove(&object);
         let passing = state.passing.remove(&object).is_some();
-        if let (Some(id), false) = (state.ids.remove(&object), passing) {
+        if let (Some((id, _)), false) = (state.known.remove(&object), passing) {
             state.settled.push_back(id);
         }
     }
@@ -87,7 +92,7 @@ impl Segments {
             if let Some(segment) = state.passing.get(&object) {
                 return Ok(segment.clone());
             }
-            let known = state.ids.get(&object).copied();
+            let known = state.known.get(&object).map(|&(id, _)| id);
             known.ok_or_else(|| lost(object))?
         };
         let found = self.cache.lookup(&id).map_err(|error| {

@@ -132,6 +132,9 @@ impl Spool {
         let Ok(_permit) = self.at_once.acquire().await else {
             return Err(Error::incomplete("the spool was closed"));
         };
+        if let Some(records) = self.segments.records(number) {
+            return Ok(Spooled::Segment { records });
+        }
         let entry = self.entry(number)?.clone();
         let id = self.with_identity(&entry, |identity| identity.id());
         if let Some(found) = self.look_up(number, id, &entry).await? {
@@ -273,7 +276,7 @@ impl Spool {
     ) -> Result<Segment, SpoolError> {
         let (sender, receiver) = oneshot::channel();
         let spool = self.clone();
-        let label = self.with_identity(entry, |identity| identity.label());
+        let label = SegmentLabel { archive: self.manifest.archive.to_string(), key: entry.key.clone() };
         self.pool.spawn(move || {
             let _under_way = Counted::new(&spool.stats.decoding);
             let placement = if passing { Placement::Passing } else { Placement::Kept };
