@@ -153,8 +153,6 @@ pub struct Engine {
     pub(super) input_ended: bool,
     pub(super) stop: Option<(StopReason, Duration)>,
     pub(super) progress: Progress,
-    /// A stop did not wait for all answers.
-    pub(super) abandoned: bool,
     pub(super) away_since: Option<Duration>,
     pub(super) random: u64,
 }
@@ -199,7 +197,6 @@ impl Engine {
             input_ended: false,
             stop: None,
             progress: Progress::new(checkpoint.sequence),
-            abandoned: false,
             away_since: None,
             random: config.seed,
             config,
