@@ -14,10 +14,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore};
 
 use super::report::Brake;
 use super::segments::Segments;
+use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
 use crate::cache::{
@@ -79,6 +80,8 @@ pub struct SpoolConfig {
     pub keep: bool,
     /// The most that segments may take that only pass through.
     pub passing_bytes_max: ByteCount,
+    /// Where objects are decoded.
+    pub work: Work,
 }
 
 /// Brings objects into the cache.
@@ -88,7 +91,6 @@ pub struct Spool {
     cache: Arc<Cache>,
     manifest: Arc<Manifest>,
     segments: Arc<Segments>,
-    pool: rayon::ThreadPool,
     at_once: Semaphore,
     space: Mutex<Space>,
     freed: Notify,
@@ -122,23 +124,18 @@ impl Spool {
         cache: Arc<Cache>,
         manifest: Arc<Manifest>,
         segments: Arc<Segments>,
-    ) -> Result<Self, Error> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .thread_name(|index| format!("decode-{index}"))
-            .build()
-            .map_err(|error| Error::incomplete("cannot start the decoder's threads").with_source(error))?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             config,
             archive,
             cache,
             manifest,
             segments,
-            pool,
             at_once: Semaphore::new(OBJECTS_AT_ONCE),
             space: Mutex::default(),
             freed: Notify::new(),
             stats: SpoolStats::default(),
-        })
+        }
     }
 
     /// The frozen list.
@@ -295,15 +292,14 @@ impl Spool {
         body: ObjectBody,
         passing: bool,
     ) -> Result<Segment, SpoolError> {
-        let (sender, receiver) = oneshot::channel();
         let spool = self.clone();
         let label = self.with_identity(entry, |identity| identity.label());
-        self.pool.spawn(move || {
+        let decoded = self.config.work.run(move || {
             let _under_way = Counted::new(&spool.stats.decoding);
             let placement = if passing { Placement::Passing } else { Placement::Kept };
-            let _ = sender.send(spool.decode_now(id, body, placement, &label));
+            spool.decode_now(id, body, placement, &label)
         });
-        receiver.await.unwrap_or(Err(SpoolError::Panicked(number)))
+        decoded.await.unwrap_or(Err(SpoolError::Panicked(number)))
     }
 
     /// On a thread of the decoder's pool: bytes in, segment out.
