@@ -213,10 +213,8 @@ impl<'a> World<'a> {
     }
 
     async fn work(&mut self, stream: EmbeddedStream, stop: mpsc::Receiver<StopReason>) -> Report {
-        let observed =
-            Arc::new(Observed { stream, setup: self.setup, start: Instant::now(), seen: self.seen.clone() });
-        let description = observed.describe().await.unwrap();
-        let map = ShardMap::new(observed.list_open_shards().await.unwrap()).unwrap();
+        let description = stream.describe().await.unwrap();
+        let map = ShardMap::new(stream.list_open_shards().await.unwrap()).unwrap();
         let (directory, file, manifest) = self.directory(&description).await;
         let cache = Arc::new(Cache::open(&self.archive.cache(), ByteCount(1 << 40)).unwrap());
         let segments = Arc::new(Segments::new(cache.clone()));
@@ -229,6 +227,8 @@ impl<'a> World<'a> {
         let archive = Arc::new(LocalArchive::open(&self.archive.root()).unwrap());
         let spool = Spool::new(config, Some(archive), cache, Arc::new(manifest), segments.clone());
         let checkpoint = checkpoint_log::newest(directory.path()).unwrap();
+        let (start, seen) = (Instant::now(), self.seen.clone());
+        let observed = Arc::new(Observed { stream, setup: self.setup, start, seen });
         let session = Session {
             directory: &directory,
             file: &file,
