@@ -171,8 +171,19 @@ pub struct World<'a> {
 #[derive(Default)]
 pub struct Seen {
     calls: u64,
-    /// Per shard: records, bytes, and when the last of them was stored, from the attempt's start.
-    pub shards: BTreeMap<ShardId, (u64, u64, Duration)>,
+    /// Per shard what it had taken after each call.
+    pub shards: BTreeMap<ShardId, Vec<Taken>>,
+}
+
+/// What a shard has taken by some moment.
+#[derive(Clone, Copy, Default)]
+pub struct Taken {
+    /// The moment, counted from the attempt's start.
+    pub at: Duration,
+    /// Records.
+    pub records: u64,
+    /// Their data and keys, in bytes.
+    pub bytes: u64,
 }
 
 impl<'a> World<'a> {
@@ -363,8 +374,15 @@ impl Observed {
         let stored_at = self.start.elapsed().saturating_sub(self.setup.latency / 2);
         for (cost, outcome) in costs.iter().zip(outcomes) {
             if let Outcome::Acked { shard, .. } = outcome {
-                let (records, bytes, last) = seen.shards.entry(shard.clone()).or_default();
-                (*records, *bytes, *last) = (*records + 1, *bytes + *cost as u64, stored_at);
+                let log = seen.shards.entry(shard.clone()).or_default();
+                let last = log.last().copied().unwrap_or_default();
+                if last.at != stored_at {
+                    log.push(Taken { at: stored_at, ..last });
+                }
+                if let Some(taken) = log.last_mut() {
+                    taken.records += 1;
+                    taken.bytes += *cost as u64;
+                }
             }
         }
         seen.calls += 1;
