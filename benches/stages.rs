@@ -1,7 +1,8 @@
 //! Each stage by itself, on one core: how many bytes or records a second.
 //!
 //! `cargo bench --bench stages`. Compare ratios within one run, never figures of two machines.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+#![expect(unreachable_pub, reason = "the workloads are shared with the tests")]
 
 mod workloads;
 
@@ -92,9 +93,9 @@ fn engine(criterion: &mut Criterion) {
     let mut group = group(criterion, "engine");
     let chunks = workloads::route(&workloads::extractor(), &workloads::events(200_000, 200));
     group.throughput(Throughput::Elements(200_000));
-    for order in [Order::Key, Order::None] {
+    for (name, order) in [("order key", Order::Key), ("order none", Order::None)] {
         let run = |chunks| workloads::drive_engine(order, chunks);
-        group.bench_function(format!("order {order}"), |bencher| {
+        group.bench_function(name, |bencher| {
             bencher.iter_batched(|| chunks.clone(), run, BatchSize::LargeInput);
         });
     }

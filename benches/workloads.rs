@@ -3,6 +3,7 @@
 //! Inputs depend on nothing but their size.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -47,7 +48,7 @@ fn event(number: u64, bytes: usize) -> Vec<u8> {
             [(draw(turn) % 6) as usize];
         event.push_str(word);
         if turn % 3 == 0 {
-            event.push_str(&format!("{:x} ", draw(turn) >> 32));
+            let _ = write!(event, "{:x} ", draw(turn) >> 32);
         }
         turn += 1;
     }
@@ -169,7 +170,7 @@ pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
     let map = shard_map(SHARDS);
     let start = Checkpoint::start([HashKeyRange::ALL]);
     let shard = map.shards()[0].id.clone();
-    let mut engine = Engine::new(config, map, &start, Duration::ZERO);
+    let mut engine = Engine::new(config, &map, &start, Duration::ZERO);
     let (mut input, mut ended) = (VecDeque::from(chunks), false);
     let (mut now, mut number) = (Duration::ZERO, 0_u64);
     let (mut commands, mut answers) = (Vec::new(), VecDeque::new());

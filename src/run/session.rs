@@ -56,7 +56,7 @@ impl Session<'_> {
         let started = tokio::time::Instant::now();
         let extractor = Arc::new(self.extractor);
         let config = open::engine_config(&self.file.settings, &self.file.tuning);
-        let engine = Engine::new(config, self.target.map, &self.checkpoint, Duration::ZERO);
+        let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
         let feed = Feed {
             spool: self.spool.clone(),
             segments: self.segments.clone(),

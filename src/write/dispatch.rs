@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, LanePosition};
 use super::engine::{Command, End, Engine, Request, RequestId, StopReason};
 use super::lane::{Lane, Pending};
 use super::rate::Load;
@@ -34,7 +34,7 @@ const GATHER_HELD_MIN: Duration = Duration::from_millis(5);
 const SLACK: Duration = Duration::from_millis(25);
 /// What a bucket holds as long as the round trip is not known: little, because some shards may take no more
 /// than a tenth of a second's worth at once, and who is throttled at the start takes seconds to recover.
-pub const BURST_MIN: Duration = GATHER_MIN.saturating_add(SLACK);
+pub(super) const BURST_MIN: Duration = GATHER_MIN.saturating_add(SLACK);
 /// Requests of one lane in flight.
 const IN_FLIGHT_MAX: u32 = 4;
 /// Progress is made durable this often while there is any.
@@ -44,7 +44,7 @@ const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// A checkpoint that takes longer than this stops the sending.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
 /// The permit covers what a lane can send in this time.
-const PERMIT: Duration = Duration::from_millis(500);
+const PERMIT: Duration = Duration::from_millis(350);
 /// No permit covers more records than this, whatever the rate.
 const PERMIT_RECORDS_MAX: f64 = 65_536.0;
 /// Nor fewer, however slow.
@@ -55,7 +55,8 @@ const BATCH_ENTRIES: f64 = BATCH_ENTRIES_MAX as f64;
 
 /// How far progress has been made durable.
 #[derive(Debug)]
-pub struct Progress {
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state machine in disguise")]
+pub(super) struct Progress {
     sequence: u64,
     changed: bool,
     wanted_at_once: bool,
@@ -68,7 +69,7 @@ pub struct Progress {
 
 impl Progress {
     /// The checkpoint `sequence` is durable.
-    pub fn new(sequence: u64) -> Self {
+    pub(super) fn new(sequence: u64) -> Self {
         Self {
             sequence,
             changed: false,
@@ -81,12 +82,12 @@ impl Progress {
     }
 
     /// Something has happened that the last checkpoint does not know.
-    pub fn changed(&mut self) {
+    pub(super) fn changed(&mut self) {
         self.changed = true;
     }
 
     fn is_late(&self, now: Duration) -> bool {
-        self.under_way.as_ref().is_some_and(|&(_, since)| now - since > CHECKPOINT_PATIENCE)
+        self.under_way.as_ref().is_some_and(|&(_, since)| now.saturating_sub(since) > CHECKPOINT_PATIENCE)
     }
 
     /// When the next checkpoint may start; `None` while one is under way or nothing has changed.
@@ -182,7 +183,7 @@ impl Engine {
         }
         let rate = &self.shards[lane.shard].rate;
         let capacity = rate.capacity();
-        let mut gathering = rate.burst() - SLACK;
+        let mut gathering = rate.burst().saturating_sub(SLACK);
         if lane.held_records() >= HELD_MANY {
             let round_trip = self.shards[lane.shard].round_trip;
             gathering = gathering.min(round_trip.mul_f64(GATHER_PER_ROUND_TRIP).max(GATHER_HELD_MIN));
@@ -191,16 +192,15 @@ impl Engine {
         let part = gathering.div_duration_f64(rate.burst());
         let goal = Load { records: capacity.records * part, bytes: capacity.bytes * part };
         let window = whole(capacity.records).min(BATCH_ENTRIES_MAX);
-        let (load, reached) = match lane.suspects.front() {
-            Some(suspects) => (suspects.iter().fold(Load::default(), add), true),
-            None => {
-                lane.look_ahead(window);
-                if lane.permit_ends_within(window) {
-                    self.progress.wanted_at_once = true;
-                    self.progress.changed = true;
-                }
-                gather(lane, goal)
+        let (load, reached) = if let Some(suspects) = lane.suspects.front() {
+            (suspects.iter().fold(Load::default(), add), true)
+        } else {
+            lane.look_ahead(window);
+            if lane.permit_ends_within(window) {
+                self.progress.wanted_at_once = true;
+                self.progress.changed = true;
             }
+            gather(lane, goal)
         };
         if load.records < 1.0 {
             let brake = if lane.lacks_permit() { Brake::Checkpoint } else { Brake::Order };
@@ -270,9 +270,11 @@ impl Engine {
     fn checkpoint(&self) -> Checkpoint {
         let allowance = self.config.shard_rate.records * PERMIT.as_secs_f64();
         let allowance = whole(allowance.clamp(PERMIT_RECORDS_MIN, PERMIT_RECORDS_MAX));
+        let last = self.stop.is_some() && self.requests.is_empty() && !self.abandoned;
         let lane = |lane: &Lane| {
-            let may_send = self.stop.is_none() || lane.in_flight > 0;
-            lane.position(self.frontier, may_send.then_some(allowance))
+            let position = lane.position(self.frontier, allowance);
+            // Nothing more is sent, and every answer is known: only what is in doubt may be there already.
+            if last { LanePosition { permit: lane.doubtful_below(), ..position } } else { position }
         };
         let (settled_objects, open_objects) = self.objects.snapshot();
         Checkpoint {
@@ -309,6 +311,7 @@ impl Engine {
     /// After the patience of a stop, requests without an answer are left to the next process.
     fn abandon_if_stopped(&mut self, now: Duration) {
         if self.stop.as_ref().is_some_and(|&(_, patience)| now >= patience) {
+            self.abandoned |= !self.requests.is_empty();
             self.requests.clear();
         }
     }

@@ -3,7 +3,8 @@
 //! Tokio's clock is paused and jumps to whatever comes next, so minutes of a stream with real limits
 //! pass in moments, at the same speed on any machine. Work for the CPU is done on the spot: it takes no
 //! time in there.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(unreachable_pub, reason = "nothing outside reads a test")]
 
 #[path = "../../benches/workloads.rs"]
 mod workloads;
