@@ -29,6 +29,7 @@ pub mod shell;
 pub mod space;
 pub mod spool;
 pub mod summary;
+pub mod work;
 
 /// No core dump of this process is written: it would hold the users' records.
 pub fn forbid_core_dumps() {

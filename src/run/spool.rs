@@ -8,12 +8,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use super::estimate::Estimate;
 use super::report::Brake;
 use super::segments::Segments;
 use super::space::{Room, Space};
+use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
 use crate::cache::{
@@ -66,6 +67,8 @@ pub struct SpoolConfig {
     pub keep: bool,
     /// The most that segments may take that only pass through.
     pub passing_bytes_max: ByteCount,
+    /// Where objects are decoded.
+    pub work: Work,
 }
 
 /// Brings objects into the cache.
@@ -75,7 +78,6 @@ pub struct Spool {
     cache: Arc<Cache>,
     manifest: Arc<Manifest>,
     segments: Arc<Segments>,
-    pool: rayon::ThreadPool,
     at_once: Semaphore,
     space: Space,
     /// What was done.
@@ -92,25 +94,20 @@ impl Spool {
         cache: Arc<Cache>,
         manifest: Arc<Manifest>,
         segments: Arc<Segments>,
-    ) -> Result<Self, Error> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .thread_name(|index| format!("decode-{index}"))
-            .build()
-            .map_err(|error| Error::incomplete("cannot start the decoder's threads").with_source(error))?;
+    ) -> Self {
         let estimate = Estimate::new(&manifest);
         let space = Space::new(cache.clone(), segments.clone(), config.keep, config.passing_bytes_max);
-        Ok(Self {
+        Self {
             config,
             archive,
             cache,
             manifest,
             segments,
-            pool,
             at_once: Semaphore::new(OBJECTS_AT_ONCE),
             space,
             stats: SpoolStats::default(),
             estimate,
-        })
+        }
     }
 
     /// The frozen list.
@@ -260,15 +257,14 @@ impl Spool {
         body: ObjectBody,
         passing: bool,
     ) -> Result<Segment, SpoolError> {
-        let (sender, receiver) = oneshot::channel();
         let spool = self.clone();
         let label = SegmentLabel { archive: self.manifest.archive.to_string(), key: entry.key.clone() };
-        self.pool.spawn(move || {
+        let decoded = self.config.work.run(move || {
             let _under_way = Counted::new(&spool.stats.decoding);
             let placement = if passing { Placement::Passing } else { Placement::Kept };
-            let _ = sender.send(spool.decode_now(id, body, placement, &label));
+            spool.decode_now(id, body, placement, &label)
         });
-        receiver.await.unwrap_or(Err(SpoolError::Panicked(number)))
+        decoded.await.unwrap_or(Err(SpoolError::Panicked(number)))
     }
 
     /// On a thread of the decoder's pool: bytes in, segment out.

@@ -212,6 +212,8 @@ impl Engine {
 
     pub(super) fn stop_for(&mut self, reason: StopReason, now: Duration) {
         self.stop.get_or_insert((reason, now + STOP_PATIENCE));
+        // A last checkpoint takes back the permits that were not used, even if all was settled before.
+        self.progress.changed();
     }
 
     fn pause_after_throttle(&mut self, lane: usize, now: Duration) {
