@@ -32,9 +32,9 @@ const HELD_MANY: usize = 8;
 const GATHER_HELD_MIN: Duration = Duration::from_millis(5);
 /// A bucket holds this much more than what is gathered: so late may a timer be, and nothing is lost.
 const SLACK: Duration = Duration::from_millis(25);
-/// What a bucket holds as long as the round trip is not known: little, because some shards may take no more
-/// than a tenth of a second's worth at once, and who is throttled at the start takes seconds to recover.
-pub(super) const BURST_MIN: Duration = GATHER_MIN.saturating_add(SLACK);
+/// What a bucket holds as long as the round trip is not known: enough for long round trips, and less than the
+/// tenth of a second that the strictest shard takes at once.
+pub(super) const BURST_START: Duration = Duration::from_millis(95);
 /// Requests of one lane in flight.
 const IN_FLIGHT_MAX: u32 = 4;
 /// Progress is made durable this often while there is any.
