@@ -213,7 +213,7 @@ impl<'a> World<'a> {
             }
             let patience = match until {
                 Until::Killed(after) => after,
-                Until::Done | Until::Interrupted(_) => Duration::from_secs(3_600),
+                Until::Done | Until::Interrupted(_) => Duration::from_hours(1),
             };
             let report = timeout(patience, self.work(stream.clone(), stop)).await.ok();
             let killed = matches!(until, Until::Killed(_));
@@ -386,7 +386,7 @@ impl Observed {
             }
         }
         seen.calls += 1;
-        self.setup.lost_answers > 0 && seen.calls % self.setup.lost_answers == 0
+        self.setup.lost_answers > 0 && seen.calls.is_multiple_of(self.setup.lost_answers)
     }
 }
 
