@@ -62,6 +62,8 @@ pub struct Progress {
     last: Option<Duration>,
     /// The store has failed: no progress can be claimed any more.
     broken: bool,
+    /// The run was stopped, and the lanes' permits cover no more than what is in doubt.
+    permits_withdrawn: bool,
     ended: bool,
 }
 
@@ -75,6 +77,7 @@ impl Progress {
             under_way: None,
             last: None,
             broken: false,
+            permits_withdrawn: false,
             ended: false,
         }
     }
@@ -124,6 +127,7 @@ impl Engine {
             self.dispatch(lane, now, commands);
         }
         self.abandon_if_stopped(now);
+        self.withdraw_permits_if_stopped();
         self.checkpoint_if_due(now, commands);
         self.end_if_over(commands);
     }
@@ -269,6 +273,7 @@ impl Engine {
     fn checkpoint(&self) -> Checkpoint {
         let allowance = self.config.shard_rate.records * PERMIT.as_secs_f64();
         let allowance = whole(allowance.clamp(PERMIT_RECORDS_MIN, PERMIT_RECORDS_MAX));
+        let allowance = self.stop.is_none().then_some(allowance);
         let lane = |lane: &Lane| lane.position(self.frontier, allowance);
         let (settled_objects, open_objects) = self.objects.snapshot();
         Checkpoint {
@@ -285,8 +290,10 @@ impl Engine {
         let Some((checkpoint, _)) = self.progress.under_way.take_if(|(c, _)| c.sequence == sequence) else {
             return;
         };
-        for (lane, durable) in self.lanes.iter_mut().zip(&checkpoint.lanes) {
-            lane.grant(durable.permit);
+        if self.stop.is_none() {
+            for (lane, durable) in self.lanes.iter_mut().zip(&checkpoint.lanes) {
+                lane.grant(durable.permit);
+            }
         }
         for lane in 0..self.lanes.len() {
             if self.due[lane].is_none() && self.lanes[lane].has_work() {
@@ -306,6 +313,15 @@ impl Engine {
     fn abandon_if_stopped(&mut self, now: Duration) {
         if self.stop.as_ref().is_some_and(|&(_, patience)| now >= patience) {
             self.requests.clear();
+        }
+    }
+
+    /// Once nothing is in flight any more, the last checkpoint says so.
+    fn withdraw_permits_if_stopped(&mut self) {
+        if self.stop.is_some() && self.requests.is_empty() && !self.progress.permits_withdrawn {
+            self.lanes.iter_mut().for_each(Lane::withdraw_permit);
+            self.progress.permits_withdrawn = true;
+            self.progress.changed = true;
         }
     }
 

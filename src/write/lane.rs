@@ -193,8 +193,8 @@ impl Lane {
     }
 
     /// The progress to be made durable; `frontier` is where an idle lane stands. The permit covers the
-    /// next `allowance` records of the tail.
-    pub fn position(&self, frontier: Ordinal, allowance: usize) -> LanePosition {
+    /// next `allowance` records of the tail; without one nothing more is sent than what was permitted.
+    pub fn position(&self, frontier: Ordinal, allowance: Option<usize>) -> LanePosition {
         let first = self.looked_at.front().map(|&(ordinal, _)| ordinal);
         let waiting = first.or(self.tail.front().map(|record| record.ordinal));
         // A resume routes again from below the inherited position, so the frontier may lie below it.
@@ -202,13 +202,27 @@ impl Lane {
         // What an earlier process settled above its position stays settled until the position has passed it.
         let inherited = self.inherited.settled_above.iter().filter(|&&(_, last)| last >= position).copied();
         let settled_above = merge_intervals(inherited.collect(), self.settled_intervals());
-        let allowed = self.tail.get(allowance).map_or(frontier, |record| record.ordinal);
-        LanePosition { range: self.range, position, settled_above, permit: allowed.max(self.permit) }
+        let allowed = allowance.map(|count| self.tail.get(count).map_or(frontier, |record| record.ordinal));
+        let permit = allowed.map_or(self.permit, |allowed| allowed.max(self.permit));
+        LanePosition { range: self.range, position, settled_above, permit }
     }
 
     /// A checkpoint with this permit is durable.
     pub fn grant(&mut self, permit: Ordinal) {
         self.permit = self.permit.max(permit);
+    }
+
+    /// Nothing of this lane is sent any more: the permit shrinks to what may have been stored unseen, so
+    /// that the next process doubts nothing else. An answer that is still due keeps all of it.
+    pub fn withdraw_permit(&mut self) {
+        if self.in_flight > 0 {
+            return;
+        }
+        let waiting =
+            self.ready.values().chain(self.held.values().flatten()).chain(self.suspects.iter().flatten());
+        let doubted =
+            waiting.filter(|pending| pending.doubt.is_some()).map(|pending| pending.record.ordinal.next());
+        self.permit = doubted.max().unwrap_or(Ordinal::START).max(self.inherited.permit);
     }
 
     fn settled_intervals(&self) -> Vec<(Ordinal, Ordinal)> {
