@@ -20,10 +20,10 @@ pub const BATCH_BYTES_MAX: usize = REQUEST_BYTES_MAX - 64 * 1024;
 pub const RECORD_BYTES_DEFAULT: usize = 1024 * 1024;
 
 /// The most a stream can be configured to take as one record (`MaxRecordSizeInKiB` = 10240).
-/// Source: Kinesis API reference, UpdateMaxRecordSize, read 2026-11-22.
+/// Source: Kinesis API reference, `UpdateMaxRecordSize`, read 2026-11-22.
 pub const RECORD_BYTES_MAX: usize = 10 * 1024 * 1024;
 
-/// Characters of a partition key. Source: Kinesis API reference, PutRecordsRequestEntry, read 2026-11-22.
+/// Characters of a partition key. Source: Kinesis API reference, `PutRecordsRequestEntry`, read 2026-11-22.
 pub const PARTITION_KEY_CHARS_MAX: usize = 256;
 
 /// Digits of 2^128-1, the highest hash key. Source: arithmetic.
@@ -52,15 +52,15 @@ pub const READ_RECORDS_MAX: usize = 10_000;
 /// Bytes in one answer of GetRecords: 10 MiB. Source: Kinesis API reference, GetRecords, read 2026-11-22.
 pub const READ_BYTES_MAX: usize = 10 * 1024 * 1024;
 
-/// Life of a shard iterator. Source: Kinesis API reference, GetShardIterator, read 2026-11-22.
-pub const SHARD_ITERATOR_LIFE: Duration = Duration::from_secs(300);
+/// Life of a shard iterator. Source: Kinesis API reference, `GetShardIterator`, read 2026-11-22.
+pub const SHARD_ITERATOR_LIFE: Duration = Duration::from_mins(5);
 
-/// Keys on one page of ListObjectsV2. Source: S3 API reference, ListObjectsV2, read 2026-11-22.
+/// Keys on one page of `ListObjectsV2`. Source: S3 API reference, `ListObjectsV2`, read 2026-11-22.
 pub const LIST_OBJECTS_PAGE_MAX: i32 = 1_000;
 
 /// How long Firehose may gather records before it writes an object. Source: Firehose API reference,
-/// BufferingHints, read 2026-11-22. When it falls behind it may take longer: hence the default slack.
-pub const FIREHOSE_BUFFER_MAX: Duration = Duration::from_secs(900);
+/// `BufferingHints`, read 2026-11-22. When it falls behind it may take longer: hence the default slack.
+pub const FIREHOSE_BUFFER_MAX: Duration = Duration::from_mins(15);
 
 const _: () = assert!(BATCH_BYTES_MAX < REQUEST_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_DEFAULT <= RECORD_BYTES_MAX && RECORD_BYTES_MAX <= REQUEST_BYTES_MAX);

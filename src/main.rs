@@ -4,13 +4,12 @@ use std::io::Write as _;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
-use jiff::Timestamp;
 use respool::cli::{Environment, Invocation, logging, parse};
 use respool::config::{OutputConfig, ReplayConfig, SimulateConfig};
 use respool::error::{Error, ExitCode as Code};
 use respool::run::replay::{Replayed, replay, resume};
 use respool::run::report::Report;
-use respool::run::{cache_command, console, listing, summary};
+use respool::run::{cache_command, console, listing, now, summary};
 use respool::sim;
 
 fn main() -> ExitCode {
@@ -106,9 +105,4 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::refused("cannot start the runtime's threads").with_source(error))
-}
-
-#[expect(clippy::disallowed_methods, reason = "the command's one look at the calendar")]
-fn now() -> Timestamp {
-    Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default()
 }

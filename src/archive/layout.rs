@@ -341,7 +341,7 @@ mod tests {
         fn any_text_is_read_without_panic(text in "\\PC{0,60}", stamp in "[0-9/é-]{0,40}") {
             for text in [&text, &stamp, &format!("2026/07/01/05/{stamp}"), &format!("a-1-{stamp}/")] {
                 let _ = (key_time(text), calendar_dir(text), decode_key(text), holds_no_events(text, 0));
-                let _ = (text.parse::<crate::archive::TimeBound>(), crate::archive::ArchiveAddress::parse(text));
+                let _ = text.parse::<crate::archive::TimeBound>();
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod s3;
 mod walk;
 pub mod window;
 
+use std::fmt;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Seek as _};
@@ -50,6 +51,15 @@ pub enum ArchiveLocation {
         /// Its path.
         path: String,
     },
+}
+
+impl fmt::Display for ArchiveLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::S3 { bucket, prefix, .. } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::Directory { path } => f.write_str(path),
+        }
+    }
 }
 
 /// One object of the archive, as it was listed.
@@ -201,8 +211,8 @@ pub enum DefectReason {
     Checksum,
 }
 
-impl std::fmt::Display for DefectReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for DefectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Changed => "changed",
             Self::Deleted => "deleted",

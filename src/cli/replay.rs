@@ -12,10 +12,9 @@ use super::options::{StateArgs, TuningArgs, directory};
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
 use crate::archive::window::{ObjectWindow, TimeBound};
 use crate::config::{
-    ArchiveAddress, CacheMode, Order, OutputConfig, ReplayConfig, RunSettings, SLACK_DEFAULT, Target, Tuning,
-    parse_duration,
+    ArchiveAddress, CacheMode, FramingChoice, Order, OutputConfig, ReplayConfig, RunSettings, SLACK_DEFAULT,
+    Target, Tuning, parse_duration,
 };
-use crate::decode::FramingChoice;
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -51,7 +50,7 @@ struct WhatArgs {
     #[arg(long, value_name = "TIME", env = "RESPOOL_UNTIL", allow_hyphen_values = true)]
     until: Option<TimeBound>,
     /// An object is named after its oldest record: read objects from this much before the window too
-    /// [default: 1h]
+    /// [default: 15m]
     #[arg(long, value_name = "DURATION", env = "RESPOOL_SLACK", value_parser = parse_duration)]
     #[arg(allow_hyphen_values = true)]
     slack: Option<Duration>,
@@ -80,7 +79,7 @@ struct KeyArgs {
     key_fallback: Option<KeyFallback>,
     /// Keep the records of each key in archive order, or nothing
     #[arg(long, value_name = "ORDER", env = "RESPOOL_ORDER", default_value = "key")]
-    #[arg(value_parser = PossibleValuesParser::new(Order::WORDS).try_map(|word| word.parse::<Order>()))]
+    #[arg(value_parser = PossibleValuesParser::new(["key", "none"]).try_map(|word| word.parse::<Order>()))]
     order: Order,
 }
 

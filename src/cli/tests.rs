@@ -1,8 +1,7 @@
 //! What `cli` must hold.
 
 use super::*;
-use crate::config::{CacheAction, CacheMode, Order, RateCap, Share};
-use crate::decode::FramingChoice;
+use crate::config::{CacheAction, CacheMode, FramingChoice, Order, RateCap, Share};
 use crate::route::key::KeyFallback;
 
 fn environment() -> Environment {

@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::decode::FramingChoice;
+pub use crate::write::lane::Order;
 pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 
 use crate::archive::window::ObjectWindow;
-use crate::decode::FramingChoice;
 use crate::record::ByteCount;
 use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
 
@@ -75,16 +76,6 @@ macro_rules! choice {
 #[error("expected one of: {}", words.join(", "))]
 pub struct ChoiceError {
     words: &'static [&'static str],
-}
-
-choice! {
-    /// What is kept in order.
-    Order {
-        /// Records of one key arrive in archive order.
-        Key = "key",
-        /// Nothing: any record may pass any other.
-        None = "none",
-    }
 }
 
 choice! {

@@ -169,7 +169,7 @@ fn settings_survive_their_file() {
         )
         .unwrap(),
         limit: Some(5),
-        framing: crate::decode::FramingChoice::Auto,
+        framing: FramingChoice::Auto,
         partition_key: Some("/tailnum".parse().unwrap()),
         key_fallback: Some(KeyFallback::Hash),
         order: Order::Key,

@@ -63,7 +63,10 @@ fn list(segments: &[SegmentInfo], json: bool) -> Result<ExitCode, Error> {
         key: info.key.clone(),
         bytes: info.bytes.0,
         records: info.records,
-        last_used: Timestamp::try_from(info.last_used).unwrap_or_default().to_string(),
+        last_used: Timestamp::try_from(info.last_used)
+            .unwrap_or_default()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
     };
     let lines: Vec<Line> = segments.iter().map(line).collect();
     if json {
@@ -75,7 +78,7 @@ fn list(segments: &[SegmentInfo], json: bool) -> Result<ExitCode, Error> {
         let size = ByteCount(line.bytes).to_string();
         let _ = writeln!(
             text,
-            "{size:>10} {:>12}  {:<20.20}  {} {}",
+            "{size:>10} {:>12}  {}  {} {}",
             line.records.map_or_else(|| "?".to_owned(), |records| number(u64::from(records))),
             line.last_used,
             line.archive,

@@ -241,13 +241,12 @@ pub fn read_run_file(directory: &RunDirectory) -> Result<RunFile, Error> {
 
 fn owner(lock_path: &Path) -> Option<String> {
     let lock = File::open(lock_path).ok()?;
-    match lock.try_lock_shared() {
-        Ok(()) => None,
-        Err(_) => {
-            let mut holder = String::new();
-            lock.take(32).read_to_string(&mut holder).ok()?;
-            Some(holder.trim().to_owned())
-        }
+    if let Ok(()) = lock.try_lock_shared() {
+        None
+    } else {
+        let mut holder = String::new();
+        lock.take(32).read_to_string(&mut holder).ok()?;
+        Some(holder.trim().to_owned())
     }
 }
 

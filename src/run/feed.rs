@@ -21,6 +21,8 @@ use crate::write::checkpoint::Checkpoint;
 
 /// Objects that are spooled ahead of the one that is routed.
 const OBJECTS_AHEAD: usize = 1_024;
+/// Objects that an estimate looks at.
+const SAMPLE_OBJECTS: u32 = 8;
 /// Records of one chunk.
 const CHUNK_RECORDS: u32 = 4_096;
 /// Chunks that are routed ahead of the one that is handed over.
@@ -219,6 +221,16 @@ pub async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Resul
         }
     }
     Ok(None)
+}
+
+/// Spools a few objects from all over the archive, so that estimates stand on more than the first one.
+pub async fn sample(spool: &Arc<Spool>) -> Result<(), Error> {
+    let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
+    let step = total.div_ceil(SAMPLE_OBJECTS).max(1);
+    for number in (0..total).step_by(step as usize) {
+        spool.object(number).await?;
+    }
+    Ok(())
 }
 
 /// A look into an archive.

@@ -25,6 +25,7 @@ pub mod report;
 pub mod segments;
 pub mod session;
 pub mod shell;
+pub mod space;
 pub mod spool;
 pub mod summary;
 
@@ -33,4 +34,9 @@ pub fn forbid_core_dumps() {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     // Where that is not allowed, a dump is the operator's own wish.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}
+
+/// What the calendar says. Looked at once per command; everything that lasts is measured otherwise.
+pub fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }

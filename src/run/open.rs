@@ -46,14 +46,13 @@ pub fn cache(config: &CacheConfig) -> Result<(Arc<Cache>, ByteCount), Error> {
     };
     // Opened once to see what it holds already: that counts as free, since it is there to be used again.
     let held = Cache::open(&config.dir, ByteCount(u64::MAX)).map_err(failed)?.usage().bytes.0;
-    let size = match config.size {
-        Some(size) => size.0,
-        None => {
-            let free = free_bytes(&config.dir).map_err(|error| {
-                Error::refused(format!("cannot measure {}", config.dir.display())).with_source(error)
-            })?;
-            ((free + held) / 2).min(CACHE_BYTES_DEFAULT.0)
-        }
+    let size = if let Some(size) = config.size {
+        size.0
+    } else {
+        let free = free_bytes(&config.dir).map_err(|error| {
+            Error::refused(format!("cannot measure {}", config.dir.display())).with_source(error)
+        })?;
+        u64::midpoint(free, held).min(CACHE_BYTES_DEFAULT.0)
     };
     let passing = size / PASSING_PART;
     let cache = Cache::open(&config.dir, ByteCount(size - passing)).map_err(failed)?;

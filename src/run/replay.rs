@@ -13,7 +13,7 @@ use super::directory::{self, RUN_FILE_VERSION, RunDirectory, RunFile, RunGlance,
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::open::{self, OpenStream};
-use super::report::Report;
+use super::report::{Report, number};
 use super::segments::Segments;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
@@ -33,7 +33,7 @@ pub enum Replayed {
     /// It ran; the report says how far.
     Report(Box<Report>),
     /// `--dry-run`: what it would have been.
-    Forecast(Forecast),
+    Forecast(Box<Forecast>),
 }
 
 /// Starts a run.
@@ -63,10 +63,10 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         return Err(ask_for_a_key(feed::first_record(&spool, &segments).await?));
     };
     if config.dry_run || !target.description.harmless {
-        feed::first_record(&spool, &segments).await?;
+        feed::sample(&spool).await?;
         let forecast = Forecast::new(settings, tuning, &target, &spool);
         if config.dry_run {
-            return Ok(Replayed::Forecast(forecast));
+            return Ok(Replayed::Forecast(Box::new(forecast)));
         }
         if !confirm(config, &forecast)? {
             return Err(Error::refused("nothing was sent"));
@@ -129,7 +129,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     if !config.output.quiet {
         super::console::say(&format!(
             "resuming run {id}: {} records were delivered before",
-            checkpoint.totals.delivered
+            number(checkpoint.totals.delivered)
         ));
     }
     let output = &config.output;

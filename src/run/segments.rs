@@ -4,7 +4,7 @@
 //! mapped again if it was long ago that it was used. A segment that only passes through has no name in the
 //! cache, so it stays mapped until it is settled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::{Cache, Segment, SegmentId};
@@ -22,9 +22,10 @@ pub struct Segments {
 
 #[derive(Debug, Default)]
 struct State {
-    ids: BTreeMap<u32, SegmentId>,
+    known: BTreeMap<u32, (SegmentId, u32)>,
     pinned: BTreeSet<SegmentId>,
     passing: BTreeMap<u32, Segment>,
+    settled: VecDeque<SegmentId>,
     open: BTreeMap<u32, (u64, Segment)>,
     uses: u64,
 }
@@ -39,18 +40,38 @@ impl Segments {
     pub fn insert(&self, object: u32, segment: Segment, passing: bool) {
         let mut state = self.lock();
         state.pinned.insert(*segment.id());
-        state.ids.insert(object, *segment.id());
+        state.known.insert(object, (*segment.id(), segment.records()));
         if passing {
             state.passing.insert(object, segment);
         }
     }
 
-    /// The records of `object` are settled, or its segment is damaged. Gives the segment's name, once.
+    /// The segment of `object` is damaged. Gives its name, once.
     pub fn remove(&self, object: u32) -> Option<SegmentId> {
         let mut state = self.lock();
         state.open.remove(&object);
         state.passing.remove(&object);
-        state.ids.remove(&object)
+        state.known.remove(&object).map(|(id, _)| id)
+    }
+
+    /// The records of `object`, if its segment is known and not settled.
+    pub fn records(&self, object: u32) -> Option<u32> {
+        self.lock().known.get(&object).map(|&(_, records)| records)
+    }
+
+    /// The records of `object` are settled: its segment is not needed any more.
+    pub fn settle(&self, object: u32) {
+        let mut state = self.lock();
+        state.open.remove(&object);
+        let passing = state.passing.remove(&object).is_some();
+        if let (Some((id, _)), false) = (state.known.remove(&object), passing) {
+            state.settled.push_back(id);
+        }
+    }
+
+    /// The segment in the cache that was settled first and not given up yet.
+    pub fn pop_settled(&self) -> Option<SegmentId> {
+        self.lock().settled.pop_front()
     }
 
     /// Whether this run uses the segment `id`, or has: it is never evicted by the run itself.
@@ -71,7 +92,7 @@ impl Segments {
             if let Some(segment) = state.passing.get(&object) {
                 return Ok(segment.clone());
             }
-            let known = state.ids.get(&object).copied();
+            let known = state.known.get(&object).map(|&(id, _)| id);
             known.ok_or_else(|| lost(object))?
         };
         let found = self.cache.lookup(&id).map_err(|error| {

@@ -53,7 +53,7 @@ impl Session<'_> {
             .map_err(|error| Error::incomplete("cannot start the routing threads").with_source(error))?;
         let (pool, extractor) = (Arc::new(pool), Arc::new(self.extractor));
         let config = open::engine_config(&self.file.settings, &self.file.tuning);
-        let engine = Engine::new(config, self.target.map, &self.checkpoint, Duration::ZERO);
+        let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
         let feed = Feed {
             spool: self.spool.clone(),
             segments: self.segments.clone(),

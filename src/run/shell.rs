@@ -26,7 +26,7 @@ use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReas
 /// How often the user is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest latency that is told apart from longer ones.
-const LATENCY_MAX: Duration = Duration::from_secs(600);
+const LATENCY_MAX: Duration = Duration::from_mins(10);
 
 /// What the tasks around the engine tell it.
 enum Told {
@@ -89,38 +89,38 @@ impl Shell {
         let journal = self.journal(tell.clone())?;
         let feed_watch = watch(feed, tell.clone());
         let (start, mut commands) = (Instant::now(), Vec::new());
-        let mut state =
+        let mut session =
             State { end: None, error: None, stats: ShellStats::new()?, journal, tell, input_open: true };
         let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        while state.end.is_none() {
+        while session.end.is_none() {
             let wake = engine.next_wake().map(|wake| start + wake);
-            let has_room = engine.room() > 0 && state.input_open;
+            let has_room = engine.room() > 0 && session.input_open;
             let event = tokio::select! {
                 biased;
-                Some(told) = told.recv() => state.told(told),
+                Some(told) = told.recv() => Some(session.told(told)),
                 Some(reason) = stop.recv() => Some(Event::Stop(reason)),
                 () = sleep_until(wake.unwrap_or(start)), if wake.is_some() => Some(Event::Tick),
-                fed = input.recv(), if has_room => self.fed(fed, &mut state),
                 _ = ticks.tick() => {
                     let now = start.elapsed();
                     progress(&engine.stats(now), now);
                     None
                 }
+                next = input.recv(), if has_room => Self::fed(next, &mut session),
             };
             let Some(event) = event else { continue };
             engine.handle(start.elapsed(), event, &mut commands);
             for command in commands.drain(..) {
-                self.carry_out(command, &mut state);
+                self.carry_out(command, &mut session);
             }
         }
         drop(input);
         feed_watch.abort();
-        let journal = state.journal;
+        let journal = session.journal;
         super::spool::blocking(move || journal.close()).await?;
         let now = start.elapsed();
-        let end = state.end.unwrap_or(End::Stopped(StopReason::Interrupted));
-        Ok(Ended { end, engine: engine.stats(now), shell: state.stats, error: state.error })
+        let end = session.end.unwrap_or(End::Stopped(StopReason::Interrupted));
+        Ok(Ended { end, engine: engine.stats(now), shell: session.stats, error: session.error })
     }
 
     fn journal(&self, tell: mpsc::Sender<Told>) -> Result<Journal, Error> {
@@ -133,7 +133,7 @@ impl Shell {
         })
     }
 
-    fn fed(&self, fed: Option<Fed>, state: &mut State) -> Option<Event> {
+    fn fed(fed: Option<Fed>, state: &mut State) -> Option<Event> {
         match fed {
             Some(Fed::Chunk(chunk)) => Some(Event::Input(chunk)),
             Some(Fed::SettledBefore(object)) => Some(Event::ObjectSettledBefore(object)),
@@ -159,7 +159,7 @@ impl Shell {
         match command {
             Command::Put { request, records } => self.put(request, records, state.tell.clone()),
             Command::SetAside(set_aside) => {
-                let lines = set_aside.into_iter().map(|aside| self.quarantine_line(aside)).collect();
+                let lines = set_aside.into_iter().map(|aside| self.quarantine_line(&aside)).collect();
                 state.journal.write(JournalEntry::Quarantine(lines));
             }
             Command::ObjectSettled(object, ledger) => {
@@ -194,7 +194,7 @@ impl Shell {
         });
     }
 
-    fn quarantine_line(&self, aside: SetAside) -> QuarantineLine {
+    fn quarantine_line(&self, aside: &SetAside) -> QuarantineLine {
         let object = aside.ordinal.object();
         let detail = match &aside.reason {
             SetAsideReason::KeyFault(_) => "the record has no partition key".to_owned(),
@@ -227,29 +227,29 @@ struct State {
 }
 
 impl State {
-    fn told(&mut self, told: Told) -> Option<Event> {
+    fn told(&mut self, told: Told) -> Event {
         match told {
-            Told::Departed(request) => Some(Event::Departed(request)),
+            Told::Departed(request) => Event::Departed(request),
             Told::Answered { request, latency, result } => {
                 let micros = u64::try_from(latency.min(LATENCY_MAX).as_micros()).unwrap_or(u64::MAX);
                 self.stats.put_latency.saturating_record(micros);
                 if let Err(error) = &result {
                     tracing::warn!("PutRecords failed: {}: {}", class_name(error.class), error.message);
                 }
-                Some(Event::Answered(request, result))
+                Event::Answered(request, result)
             }
-            Told::Durable(Ok(sequence)) => Some(Event::CheckpointDurable(sequence)),
+            Told::Durable(Ok(sequence)) => Event::CheckpointDurable(sequence),
             Told::Durable(Err(error)) => {
                 let sentence =
                     "cannot write the checkpoint; what was sent since the last one is sent again by a resume";
                 let message = format!("{sentence}: {error}");
                 self.error.get_or_insert(Error::incomplete(sentence).with_source(error));
-                Some(Event::CheckpointFailed(message))
+                Event::CheckpointFailed(message)
             }
             Told::CannotEncode(error) | Told::FeedFailed(error) => {
                 let reason = StopReason::Failed(error.to_string());
                 self.error.get_or_insert(error);
-                Some(Event::Stop(reason))
+                Event::Stop(reason)
             }
         }
     }

@@ -4,25 +4,20 @@
 //! decoded completely on a thread of its own pool, and published; so a fetch never waits for Kinesis. A
 //! permanent defect of the object sets it aside whole; trouble with the archive ends the run, to be
 //! resumed.
-//!
-//! Objects that fit stay in the cache for the next run. When it is full of what this run needs, the rest
-//! passes through: an eighth of the cache's limit is set aside for segments that are gone once they are
-//! settled. The lowest object that is not yet published is always let in, so waiting for room always ends.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::report::Brake;
 use super::segments::Segments;
+use super::space::{Room, Space};
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
 use crate::cache::{
-    Cache, CacheError, Placement, Reservation, Segment, SegmentError, SegmentId, SegmentIdentity,
-    SegmentLabel,
+    Cache, CacheError, Placement, Segment, SegmentError, SegmentId, SegmentIdentity, SegmentLabel,
 };
 use crate::decode::{self, DECODER_VERSION, DecodeConfig, DecodeDefect, DecodeError};
 use crate::error::Error;
@@ -90,28 +85,9 @@ pub struct Spool {
     segments: Arc<Segments>,
     pool: rayon::ThreadPool,
     at_once: Semaphore,
-    space: Mutex<Space>,
-    freed: Notify,
+    space: Space,
     /// What was done.
     pub stats: SpoolStats,
-}
-
-#[derive(Debug, Default)]
-struct Space {
-    /// Objects that are in work.
-    unpublished: BTreeSet<u32>,
-    /// Room for segments that only pass through, by object: expected, then taken.
-    passing: BTreeMap<u32, u64>,
-    /// The cache holds nothing but what this run needs, up to its limit.
-    full: bool,
-}
-
-/// Leave to write a segment.
-enum Room {
-    /// In the cache; the room is reserved until the segment is there.
-    Kept(#[expect(dead_code, reason = "held until it is dropped")] Reservation),
-    /// Beside it.
-    Passing,
 }
 
 impl Spool {
@@ -127,6 +103,7 @@ impl Spool {
             .thread_name(|index| format!("decode-{index}"))
             .build()
             .map_err(|error| Error::incomplete("cannot start the decoder's threads").with_source(error))?;
+        let space = Space::new(cache.clone(), segments.clone(), config.keep, config.passing_bytes_max);
         Ok(Self {
             config,
             archive,
@@ -135,8 +112,7 @@ impl Spool {
             segments,
             pool,
             at_once: Semaphore::new(OBJECTS_AT_ONCE),
-            space: Mutex::default(),
-            freed: Notify::new(),
+            space,
             stats: SpoolStats::default(),
         })
     }
@@ -156,6 +132,9 @@ impl Spool {
         let Ok(_permit) = self.at_once.acquire().await else {
             return Err(Error::incomplete("the spool was closed"));
         };
+        if let Some(records) = self.segments.records(number) {
+            return Ok(Spooled::Segment { records });
+        }
         let entry = self.entry(number)?.clone();
         let id = self.with_identity(&entry, |identity| identity.id());
         if let Some(found) = self.look_up(number, id, &entry).await? {
@@ -172,9 +151,8 @@ impl Spool {
 
     /// Every record of object `number` is settled: a segment that only passed through goes.
     pub fn settled(&self, number: u32) {
-        self.segments.remove(number);
-        self.space().passing.remove(&number);
-        self.freed.notify_waiters();
+        self.segments.settle(number);
+        self.space.release(number);
     }
 
     /// What the input waits for.
@@ -246,10 +224,11 @@ impl Spool {
         entry: &ObjectEntry,
         archive: &dyn Archive,
     ) -> Result<Spooled, Error> {
-        let _unpublished = Unpublished::new(self, number);
+        let _in_work = self.space.begin(number);
         let mut fetched_again = false;
         loop {
-            let room = self.reserve(number, entry).await;
+            let bytes = self.expected_bytes(entry);
+            let room = self.space.reserve(number, bytes).await;
             let passing = matches!(room, Room::Passing);
             let result = match self.fetch_body(entry, archive).await {
                 Ok(body) => self.decode(number, id, entry, body, passing).await,
@@ -269,9 +248,9 @@ impl Spool {
                     tracing::info!("{} is damaged ({reason}), fetched once more", entry.key.escape_debug());
                     fetched_again = true;
                 }
-                Err(error) if error.is_disk_full() && self.wait_for_room(number).await => {}
+                Err(error) if error.is_disk_full() && self.space.disk_is_full(number, bytes).await => {}
                 Err(error) => {
-                    self.space().passing.remove(&number);
+                    self.space.release(number);
                     return self.set_aside(entry, error);
                 }
             }
@@ -297,7 +276,7 @@ impl Spool {
     ) -> Result<Segment, SpoolError> {
         let (sender, receiver) = oneshot::channel();
         let spool = self.clone();
-        let label = self.with_identity(entry, |identity| identity.label());
+        let label = SegmentLabel { archive: self.manifest.archive.to_string(), key: entry.key.clone() };
         self.pool.spawn(move || {
             let _under_way = Counted::new(&spool.stats.decoding);
             let placement = if passing { Placement::Passing } else { Placement::Kept };
@@ -327,7 +306,7 @@ impl Spool {
         self.stats.records.fetch_add(u64::from(segment.records()), Ordering::Relaxed);
         let records = segment.records();
         if passing {
-            self.space().passing.insert(number, segment.file_bytes());
+            self.space.passing(number, segment.file_bytes());
         }
         self.segments.insert(number, segment, passing);
         Spooled::Segment { records }
@@ -359,70 +338,6 @@ impl Spool {
         Ok(Spooled::Quarantined { reason, detail })
     }
 
-    /// Waits until there is room for object `number`, or until it is the lowest one that waits.
-    async fn reserve(&self, number: u32, entry: &ObjectEntry) -> Room {
-        let bytes = self.expected_bytes(entry);
-        loop {
-            let freed = self.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
-            if let Some(room) = self.admit(number, bytes) {
-                return room;
-            }
-            freed.await;
-        }
-    }
-
-    fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
-        if self.config.keep && !self.space().full {
-            match self.make_room(bytes) {
-                Some(reservation) => return Some(Room::Kept(reservation)),
-                None => self.cache_is_full(),
-            }
-        }
-        let mut space = self.space();
-        let taken: u64 = space.passing.values().sum();
-        let lowest = space.unpublished.first() == Some(&number);
-        if taken.saturating_add(bytes) > self.config.passing_bytes_max.0 && !lowest {
-            return None;
-        }
-        space.passing.insert(number, bytes);
-        Some(Room::Passing)
-    }
-
-    fn cache_is_full(&self) {
-        if !std::mem::replace(&mut self.space().full, true) {
-            tracing::warn!(
-                "the cache holds {} of this run, its limit: the rest passes through and is fetched anew next time",
-                self.cache.limit()
-            );
-        }
-    }
-
-    fn make_room(&self, bytes: u64) -> Option<Reservation> {
-        let made = self.cache.make_room(ByteCount(bytes), &|id| self.segments.contains(id));
-        made.unwrap_or_else(|error| {
-            tracing::warn!("cannot make room in the cache: {error}");
-            None
-        })
-    }
-
-    /// The disk is full. `true` once something was freed; `false` if there is nothing to be freed.
-    async fn wait_for_room(&self, number: u32) -> bool {
-        let freed = self.freed.notified();
-        tokio::pin!(freed);
-        freed.as_mut().enable();
-        let worth_waiting = {
-            let mut space = self.space();
-            space.passing.remove(&number);
-            !space.passing.is_empty() || space.unpublished.first().is_some_and(|&first| first < number)
-        };
-        if worth_waiting {
-            freed.await;
-        }
-        worth_waiting
-    }
-
     fn expected_bytes(&self, entry: &ObjectEntry) -> u64 {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (stored, decoded) = (load(&self.stats.bytes_stored), load(&self.stats.bytes_decoded));
@@ -435,10 +350,6 @@ impl Spool {
             _ => u64::try_from(u128::from(entry.size.0) * u128::from(decoded) / u128::from(stored))
                 .unwrap_or(u64::MAX),
         }
-    }
-
-    fn space(&self) -> MutexGuard<'_, Space> {
-        self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -463,26 +374,6 @@ impl SpoolError {
             Self::Cache(error) => matches!(error, CacheError::NoSpace(_)),
             Self::Archive(_) | Self::Decode(_) | Self::Panicked(_) => false,
         }
-    }
-}
-
-/// An object in work, as long as it lives.
-struct Unpublished<'a> {
-    spool: &'a Spool,
-    number: u32,
-}
-
-impl<'a> Unpublished<'a> {
-    fn new(spool: &'a Spool, number: u32) -> Self {
-        spool.space().unpublished.insert(number);
-        Self { spool, number }
-    }
-}
-
-impl Drop for Unpublished<'_> {
-    fn drop(&mut self) {
-        self.spool.space().unpublished.remove(&self.number);
-        self.spool.freed.notify_waiters();
     }
 }
 

@@ -31,7 +31,7 @@ pub fn report(
     }
     let reasons = quarantine_reasons(directory.path())
         .map_err(|error| Error::incomplete("cannot read the quarantine's list").with_source(error))?;
-    let (state, code, message) = verdict(ended, spool);
+    let (outcome, code, message) = verdict(ended, spool);
     let sent = totals.entries_sent.max(1);
     let quarantined_any = totals.quarantined + totals.objects_quarantined > 0;
     let latency = &ended.shell.put_latency;
@@ -40,7 +40,7 @@ pub fn report(
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
     let throttled_share = totals.entries_throttled as f64 / sent as f64;
     Ok(Report {
-        state,
+        state: outcome,
         exit_code: code as u8,
         message,
         seconds: lasted.as_secs_f64(),
@@ -82,7 +82,7 @@ pub fn report(
         },
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
         shards: stats.shards.iter().filter(|shard| shard.sent > 0).map(shard_report).collect(),
-        next_command: (state == RunState::Incomplete).then(|| format!("respool resume {}", directory.id())),
+        next_command: (outcome == RunState::Incomplete).then(|| format!("respool resume {}", directory.id())),
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
     })
 }

@@ -1,6 +1,6 @@
 //! The embedded stream behind a loopback port: `respool simulate`.
 //!
-//! HTTP/1.1 around [`protocol`](super::protocol). A request must carry an `Authorization` header, as every
+//! HTTP/1.1 around [`super::protocol`]. A request must carry an `Authorization` header, as every
 //! SDK's does, but it is not verified. What a stranger may send is bounded: connections, time for the
 //! headers and the body, size of the body. CBOR, which some SDKs prefer, is refused with a sentence.
 

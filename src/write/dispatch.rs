@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, LanePosition};
 use super::engine::{Command, End, Engine, Request, RequestId, StopReason};
 use super::lane::{Lane, Pending};
 use super::rate::Load;
@@ -33,7 +33,7 @@ const GATHER_HELD_MIN: Duration = Duration::from_millis(5);
 /// A bucket holds this much more than what is gathered: so late may a timer be, and nothing is lost.
 const SLACK: Duration = Duration::from_millis(25);
 /// What a bucket holds as long as the round trip is not known.
-pub const BURST_MAX: Duration = GATHER_MAX.saturating_add(SLACK);
+pub(super) const BURST_MAX: Duration = GATHER_MAX.saturating_add(SLACK);
 /// Requests of one lane in flight.
 const IN_FLIGHT_MAX: u32 = 4;
 /// Progress is made durable this often while there is any.
@@ -43,7 +43,7 @@ const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// A checkpoint that takes longer than this stops the sending.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
 /// The permit covers what a lane can send in this time.
-const PERMIT: Duration = Duration::from_millis(500);
+const PERMIT: Duration = Duration::from_millis(350);
 /// No permit covers more records than this, whatever the rate.
 const PERMIT_RECORDS_MAX: f64 = 65_536.0;
 /// Nor fewer, however slow.
@@ -54,7 +54,8 @@ const BATCH_ENTRIES: f64 = BATCH_ENTRIES_MAX as f64;
 
 /// How far progress has been made durable.
 #[derive(Debug)]
-pub struct Progress {
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state machine in disguise")]
+pub(super) struct Progress {
     sequence: u64,
     changed: bool,
     wanted_at_once: bool,
@@ -62,14 +63,12 @@ pub struct Progress {
     last: Option<Duration>,
     /// The store has failed: no progress can be claimed any more.
     broken: bool,
-    /// The run was stopped, and the lanes' permits cover no more than what is in doubt.
-    permits_withdrawn: bool,
     ended: bool,
 }
 
 impl Progress {
     /// The checkpoint `sequence` is durable.
-    pub fn new(sequence: u64) -> Self {
+    pub(super) fn new(sequence: u64) -> Self {
         Self {
             sequence,
             changed: false,
@@ -77,18 +76,17 @@ impl Progress {
             under_way: None,
             last: None,
             broken: false,
-            permits_withdrawn: false,
             ended: false,
         }
     }
 
     /// Something has happened that the last checkpoint does not know.
-    pub fn changed(&mut self) {
+    pub(super) fn changed(&mut self) {
         self.changed = true;
     }
 
     fn is_late(&self, now: Duration) -> bool {
-        self.under_way.as_ref().is_some_and(|&(_, since)| now - since > CHECKPOINT_PATIENCE)
+        self.under_way.as_ref().is_some_and(|&(_, since)| now.saturating_sub(since) > CHECKPOINT_PATIENCE)
     }
 
     /// When the next checkpoint may start; `None` while one is under way or nothing has changed.
@@ -127,7 +125,6 @@ impl Engine {
             self.dispatch(lane, now, commands);
         }
         self.abandon_if_stopped(now);
-        self.withdraw_permits_if_stopped();
         self.checkpoint_if_due(now, commands);
         self.end_if_over(commands);
     }
@@ -185,7 +182,7 @@ impl Engine {
         }
         let rate = &self.shards[lane.shard].rate;
         let capacity = rate.capacity();
-        let mut gathering = rate.burst() - SLACK;
+        let mut gathering = rate.burst().saturating_sub(SLACK);
         if lane.held_records() >= HELD_MANY {
             let round_trip = self.shards[lane.shard].round_trip;
             gathering = gathering.min(round_trip.mul_f64(GATHER_PER_ROUND_TRIP).max(GATHER_HELD_MIN));
@@ -194,16 +191,15 @@ impl Engine {
         let part = gathering.div_duration_f64(rate.burst());
         let goal = Load { records: capacity.records * part, bytes: capacity.bytes * part };
         let window = whole(capacity.records).min(BATCH_ENTRIES_MAX);
-        let (load, reached) = match lane.suspects.front() {
-            Some(suspects) => (suspects.iter().fold(Load::default(), add), true),
-            None => {
-                lane.look_ahead(window);
-                if lane.permit_ends_within(window) {
-                    self.progress.wanted_at_once = true;
-                    self.progress.changed = true;
-                }
-                gather(lane, goal)
+        let (load, reached) = if let Some(suspects) = lane.suspects.front() {
+            (suspects.iter().fold(Load::default(), add), true)
+        } else {
+            lane.look_ahead(window);
+            if lane.permit_ends_within(window) {
+                self.progress.wanted_at_once = true;
+                self.progress.changed = true;
             }
+            gather(lane, goal)
         };
         if load.records < 1.0 {
             let brake = if lane.lacks_permit() { Brake::Checkpoint } else { Brake::Order };
@@ -273,8 +269,12 @@ impl Engine {
     fn checkpoint(&self) -> Checkpoint {
         let allowance = self.config.shard_rate.records * PERMIT.as_secs_f64();
         let allowance = whole(allowance.clamp(PERMIT_RECORDS_MIN, PERMIT_RECORDS_MAX));
-        let allowance = self.stop.is_none().then_some(allowance);
-        let lane = |lane: &Lane| lane.position(self.frontier, allowance);
+        let last = self.stop.is_some() && self.requests.is_empty() && !self.abandoned;
+        let lane = |lane: &Lane| {
+            let position = lane.position(self.frontier, allowance);
+            // Nothing more is sent, and every answer is known: only what is in doubt may be there already.
+            if last { LanePosition { permit: lane.doubtful_below(), ..position } } else { position }
+        };
         let (settled_objects, open_objects) = self.objects.snapshot();
         Checkpoint {
             sequence: self.progress.sequence,
@@ -290,10 +290,8 @@ impl Engine {
         let Some((checkpoint, _)) = self.progress.under_way.take_if(|(c, _)| c.sequence == sequence) else {
             return;
         };
-        if self.stop.is_none() {
-            for (lane, durable) in self.lanes.iter_mut().zip(&checkpoint.lanes) {
-                lane.grant(durable.permit);
-            }
+        for (lane, durable) in self.lanes.iter_mut().zip(&checkpoint.lanes) {
+            lane.grant(durable.permit);
         }
         for lane in 0..self.lanes.len() {
             if self.due[lane].is_none() && self.lanes[lane].has_work() {
@@ -312,16 +310,8 @@ impl Engine {
     /// After the patience of a stop, requests without an answer are left to the next process.
     fn abandon_if_stopped(&mut self, now: Duration) {
         if self.stop.as_ref().is_some_and(|&(_, patience)| now >= patience) {
+            self.abandoned |= !self.requests.is_empty();
             self.requests.clear();
-        }
-    }
-
-    /// Once nothing is in flight any more, the last checkpoint says so.
-    fn withdraw_permits_if_stopped(&mut self) {
-        if self.stop.is_some() && self.requests.is_empty() && !self.progress.permits_withdrawn {
-            self.lanes.iter_mut().for_each(Lane::withdraw_permit);
-            self.progress.permits_withdrawn = true;
-            self.progress.changed = true;
         }
     }
 

@@ -9,11 +9,13 @@
 //! front of it is the position.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::str::FromStr;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::checkpoint::LanePosition;
 use super::rate::Load;
-use crate::config::Order;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::Routed;
@@ -24,6 +26,33 @@ pub const HELD_MAX: usize = 4_096;
 
 #[expect(clippy::cast_precision_loss, reason = "10 MiB fit into an f64")]
 const BATCH_BYTES: f64 = BATCH_BYTES_MAX as f64;
+
+/// Which records may pass which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// A record leaves only after the acknowledgement of its key's previous record.
+    Key,
+    /// Any record may pass any other.
+    None,
+}
+
+/// The text names no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an order is one of key, none")]
+pub struct OrderParseError;
+
+impl FromStr for Order {
+    type Err = OrderParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "key" => Ok(Self::Key),
+            "none" => Ok(Self::None),
+            _ => Err(OrderParseError),
+        }
+    }
+}
 
 /// Why a record that is about to be sent may be in the stream already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -193,8 +222,8 @@ impl Lane {
     }
 
     /// The progress to be made durable; `frontier` is where an idle lane stands. The permit covers the
-    /// next `allowance` records of the tail; without one nothing more is sent than what was permitted.
-    pub fn position(&self, frontier: Ordinal, allowance: Option<usize>) -> LanePosition {
+    /// next `allowance` records of the tail.
+    pub fn position(&self, frontier: Ordinal, allowance: usize) -> LanePosition {
         let first = self.looked_at.front().map(|&(ordinal, _)| ordinal);
         let waiting = first.or(self.tail.front().map(|record| record.ordinal));
         // A resume routes again from below the inherited position, so the frontier may lie below it.
@@ -202,27 +231,21 @@ impl Lane {
         // What an earlier process settled above its position stays settled until the position has passed it.
         let inherited = self.inherited.settled_above.iter().filter(|&&(_, last)| last >= position).copied();
         let settled_above = merge_intervals(inherited.collect(), self.settled_intervals());
-        let allowed = allowance.map(|count| self.tail.get(count).map_or(frontier, |record| record.ordinal));
-        let permit = allowed.map_or(self.permit, |allowed| allowed.max(self.permit));
-        LanePosition { range: self.range, position, settled_above, permit }
+        let allowed = self.tail.get(allowance).map_or(frontier, |record| record.ordinal);
+        LanePosition { range: self.range, position, settled_above, permit: allowed.max(self.permit) }
+    }
+
+    /// The ordinal below which records may be stored without our knowing, if nothing is in flight.
+    pub fn doubtful_below(&self) -> Ordinal {
+        let waiting = self.ready.values().chain(self.suspects.iter().flatten());
+        let doubtful =
+            waiting.filter(|pending| pending.doubt.is_some()).map(|pending| pending.record.ordinal.next());
+        doubtful.max().unwrap_or(Ordinal::START).max(self.inherited.permit)
     }
 
     /// A checkpoint with this permit is durable.
     pub fn grant(&mut self, permit: Ordinal) {
         self.permit = self.permit.max(permit);
-    }
-
-    /// Nothing of this lane is sent any more: the permit shrinks to what may have been stored unseen, so
-    /// that the next process doubts nothing else. An answer that is still due keeps all of it.
-    pub fn withdraw_permit(&mut self) {
-        if self.in_flight > 0 {
-            return;
-        }
-        let waiting =
-            self.ready.values().chain(self.held.values().flatten()).chain(self.suspects.iter().flatten());
-        let doubted =
-            waiting.filter(|pending| pending.doubt.is_some()).map(|pending| pending.record.ordinal.next());
-        self.permit = doubted.max().unwrap_or(Ordinal::START).max(self.inherited.permit);
     }
 
     fn settled_intervals(&self) -> Vec<(Ordinal, Ordinal)> {

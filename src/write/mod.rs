@@ -7,6 +7,7 @@
 //! reads a clock, draws a random number or touches a file, so that the same engine runs under a
 //! simulator that does to it whatever a network and an operating system may do.
 
+mod answers;
 pub mod checkpoint;
 mod dispatch;
 mod engine;

@@ -9,7 +9,7 @@ use super::checkpoint::{Checkpoint, ObjectLedger, interval_contains, interval_in
 
 /// The objects of a run, as far as they are known.
 #[derive(Debug, Default)]
-pub struct Objects {
+pub(super) struct Objects {
     open: BTreeMap<u32, OpenObject>,
     settled: Vec<(u32, u32)>,
 }
@@ -22,12 +22,12 @@ struct OpenObject {
 }
 
 /// An object of which every record is settled.
-pub type Settled = (u32, ObjectLedger);
+pub(super) type Settled = (u32, ObjectLedger);
 
 impl Objects {
     /// What `checkpoint` knows of them. A resume routes open objects again from their first record, so
     /// what was routed starts at nothing.
-    pub fn new(checkpoint: &Checkpoint) -> Self {
+    pub(super) fn new(checkpoint: &Checkpoint) -> Self {
         let open = |(&object, &ledger)| (object, OpenObject { ledger, ..OpenObject::default() });
         Self {
             open: checkpoint.open_objects.iter().map(open).collect(),
@@ -36,18 +36,18 @@ impl Objects {
     }
 
     /// Open objects.
-    pub fn open_count(&self) -> usize {
+    pub(super) fn open_count(&self) -> usize {
         self.open.len()
     }
 
     /// A record of `object` was routed or set aside by the route.
-    pub fn routed(&mut self, object: u32) {
+    pub(super) fn routed(&mut self, object: u32) {
         self.open.entry(object).or_default().routed += 1;
     }
 
     /// `count` records of `object` were left out by the user's flags; `anew` if no earlier process has
     /// counted them.
-    pub fn filtered(&mut self, object: u32, count: u32, anew: bool) {
+    pub(super) fn filtered(&mut self, object: u32, count: u32, anew: bool) {
         if count > 0 {
             let open = self.open.entry(object).or_default();
             open.routed += count;
@@ -56,7 +56,7 @@ impl Objects {
     }
 
     /// The objects from `first` to before `end` were routed to their ends; gives those that are settled.
-    pub fn complete(&mut self, first: u32, end: u32) -> Vec<Settled> {
+    pub(super) fn complete(&mut self, first: u32, end: u32) -> Vec<Settled> {
         let mut settled = Vec::new();
         for object in first..end {
             if !interval_contains(&self.settled, object) {
@@ -68,24 +68,24 @@ impl Objects {
     }
 
     /// A record of `object` was delivered.
-    pub fn delivered(&mut self, object: u32) -> Option<Settled> {
+    pub(super) fn delivered(&mut self, object: u32) -> Option<Settled> {
         self.open.entry(object).or_default().ledger.delivered += 1;
         self.close_if_settled(object)
     }
 
     /// A record of `object` was set aside.
-    pub fn quarantined(&mut self, object: u32) -> Option<Settled> {
+    pub(super) fn quarantined(&mut self, object: u32) -> Option<Settled> {
         self.open.entry(object).or_default().ledger.quarantined += 1;
         self.close_if_settled(object)
     }
 
     /// `object` was set aside whole: there is nothing left to do for it.
-    pub fn quarantined_whole(&mut self, object: u32) {
+    pub(super) fn quarantined_whole(&mut self, object: u32) {
         interval_insert(&mut self.settled, object);
     }
 
     /// For a checkpoint: the numbers of the settled ones, and the ledgers of the open ones.
-    pub fn snapshot(&self) -> (Vec<(u32, u32)>, BTreeMap<u32, ObjectLedger>) {
+    pub(super) fn snapshot(&self) -> (Vec<(u32, u32)>, BTreeMap<u32, ObjectLedger>) {
         let ledgers = self.open.iter().map(|(&object, open)| (object, open.ledger));
         (self.settled.clone(), ledgers.filter(|(_, ledger)| ledger.settled() > 0).collect())
     }

@@ -55,7 +55,7 @@ pub struct RateControl {
     records: TokenBucket,
     bytes: TokenBucket,
     accepted: [Load; SLOTS],
-    slot: u64,
+    slot: u128,
     quiet_since: Duration,
     grown_at: Duration,
     stepped_down_at: Option<Duration>,
@@ -158,10 +158,10 @@ impl RateControl {
         if self.scale >= 1.0 || now <= self.grown_at {
             return;
         }
-        let quiet_seconds = (now - self.quiet_since).saturating_sub(HOLD).as_secs();
+        let quiet_seconds = now.saturating_sub(self.quiet_since).saturating_sub(HOLD).as_secs();
         let doublings = i32::try_from(quiet_seconds).unwrap_or(i32::MAX).min(8);
         let speed = (GROWTH_FIRST * f64::from(doublings).exp2()).min(GROWTH_MAX);
-        self.scale = (now - self.grown_at).as_secs_f64().mul_add(speed, self.scale).min(1.0);
+        self.scale = now.saturating_sub(self.grown_at).as_secs_f64().mul_add(speed, self.scale).min(1.0);
         self.grown_at = now;
         self.retune(now);
     }
@@ -173,14 +173,18 @@ impl RateControl {
 
     /// The slot of `now`, with the slots that have passed since the last call emptied.
     fn turn_to(&mut self, now: Duration) -> &mut Load {
-        let target = (now.as_millis() / SLOT.as_millis()) as u64;
-        let steps = target.saturating_sub(self.slot).min(SLOTS as u64);
-        for step in 0..steps {
-            self.accepted[((target - step) % SLOTS as u64) as usize] = Load::default();
+        let target = now.as_millis() / SLOT.as_millis();
+        let passed = target.saturating_sub(self.slot).min(SLOTS as u128);
+        for step in 0..passed {
+            self.accepted[slot_index(target - step)] = Load::default();
         }
         self.slot = self.slot.max(target);
-        &mut self.accepted[(self.slot % SLOTS as u64) as usize]
+        &mut self.accepted[slot_index(self.slot)]
     }
+}
+
+fn slot_index(slot: u128) -> usize {
+    (slot % SLOTS as u128) as usize
 }
 
 #[cfg(test)]
@@ -215,7 +219,7 @@ mod tests {
         let low = rate.scale();
         assert!((0.60..0.72).contains(&low), "700 of 980 records a second were accepted: {low}");
 
-        let held = now + Duration::from_millis(1000);
+        let held = now + Duration::from_secs(1);
         rate.balance(held);
         assert!((rate.scale() - low).abs() < 1e-9, "it holds for a second");
 

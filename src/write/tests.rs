@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use super::checkpoint::Checkpoint;
+use super::lane::Order;
 use super::rate::ShardRate;
 use super::{Command, End, Engine, EngineConfig, EngineStats, Event, RequestId, StopReason};
-use crate::config::Order;
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
 use crate::route::{Routed, RoutedChunk};
@@ -85,6 +85,7 @@ struct World<'a> {
     service: &'a mut Service<'a>,
     heap: BinaryHeap<Reverse<(Duration, u64)>>,
     events: BTreeMap<u64, Event>,
+    next_event: u64,
     stored: Vec<Routed>,
     durable: Checkpoint,
     settled_objects: Vec<u32>,
@@ -93,8 +94,8 @@ struct World<'a> {
 
 impl World<'_> {
     fn at(&mut self, time: Duration, event: Event) {
-        let id = self.events.len() as u64 + self.stored.len() as u64 * 1_000 + self.heap.len() as u64;
-        let id = (id..).find(|id| !self.events.contains_key(id)).unwrap();
+        let id = self.next_event;
+        self.next_event += 1;
         self.events.insert(id, event);
         self.heap.push(Reverse((time, id)));
     }
@@ -148,7 +149,7 @@ impl World<'_> {
 /// Runs until the engine has ended, or up to `until`.
 fn run(
     config: EngineConfig,
-    map: ShardMap,
+    map: &ShardMap,
     start: &Checkpoint,
     chunks: Vec<RoutedChunk>,
     round_trip: Duration,
@@ -166,6 +167,7 @@ fn run(
         service: &mut |request, records| service(request, records),
         heap: BinaryHeap::new(),
         events: BTreeMap::new(),
+        next_event: 0,
         stored: Vec::new(),
         durable: start.clone(),
         settled_objects: Vec::new(),
@@ -208,6 +210,7 @@ fn run(
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a service as the others are")]
 fn always(_: u64, records: &[Routed]) -> Result<Vec<Answer>, CallError> {
     Ok(vec![Answer::Ack; records.len()])
 }
@@ -236,8 +239,15 @@ fn every_shard_is_kept_full_at_round_trips_from_2_to_250_ms() {
             let chunks = input(10, 24_000_000 / 10 / cost.max(1_000), 50_000, cost);
             let map = shards(4);
             let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
-            let done =
-                run(config(Order::Key, SHARE), map, &start, chunks, millis(round_trip), FOREVER, &mut always);
+            let done = run(
+                config(Order::Key, SHARE),
+                &map,
+                &start,
+                chunks,
+                millis(round_trip),
+                FOREVER,
+                &mut always,
+            );
             assert_eq!(done.end, Some(End::Done));
             for shard in &done.stats.shards {
                 let utilisation = shard.utilisation().unwrap();
@@ -275,7 +285,7 @@ fn order_and_completeness_hold_when_half_of_everything_fails() {
         let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
         let rate = ShardRate { records: 5_000.0, bytes: 5e6 };
         let chunks = input(7, 300, 40, 250);
-        let done = run(config(Order::Key, rate), map, &start, chunks, millis(15), FOREVER, &mut service);
+        let done = run(config(Order::Key, rate), &map, &start, chunks, millis(15), FOREVER, &mut service);
         assert_eq!(done.end, Some(End::Done), "seed {seed}");
         assert_delivered_in_order(&done.stored, 2_100);
         let totals = done.stats.totals;
@@ -294,10 +304,10 @@ fn a_resume_from_any_moment_loses_nothing_and_knows_its_duplicates() {
         let chunks = || input(9, 200, 25, 300);
         let rate = ShardRate { records: 400.0, bytes: 4e6 };
         let first =
-            run(config(Order::Key, rate), map(), &start, chunks(), millis(30), millis(moment), &mut always);
+            run(config(Order::Key, rate), &map(), &start, chunks(), millis(30), millis(moment), &mut always);
         let second = run(
             config(Order::Key, rate),
-            shards(5),
+            &shards(5),
             &first.checkpoint,
             chunks(),
             millis(30),
@@ -327,7 +337,7 @@ fn one_invalid_record_is_found_and_set_aside_and_the_others_arrive() {
     let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
     let done = run(
         config(Order::Key, SHARE),
-        map,
+        &map,
         &start,
         input(3, 100, 100, 300),
         millis(5),
@@ -349,7 +359,7 @@ fn a_refusal_stops_the_run_and_keeps_what_was_done() {
     let map = shards(2);
     let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
     let chunks = input(10, 1_000, 1_000, 300);
-    let done = run(config(Order::Key, SHARE), map, &start, chunks, millis(5), FOREVER, &mut service);
+    let done = run(config(Order::Key, SHARE), &map, &start, chunks, millis(5), FOREVER, &mut service);
     assert_eq!(done.end, Some(End::Stopped(StopReason::Refused("no".into()))));
     assert_eq!(done.checkpoint.totals.delivered, done.stored.len() as u64);
 }
@@ -381,9 +391,9 @@ fn a_service_that_stays_away_ends_the_run_resumably() {
     let map = shards(2);
     let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
     let done =
-        run(config(Order::Key, SHARE), map, &start, input(1, 100, 9, 300), millis(5), FOREVER, &mut service);
+        run(config(Order::Key, SHARE), &map, &start, input(1, 100, 9, 300), millis(5), FOREVER, &mut service);
     assert!(matches!(done.end, Some(End::Stopped(StopReason::ServiceAway(_)))));
-    assert!(done.lasted > Duration::from_secs(14 * 60));
+    assert!(done.lasted > Duration::from_mins(14));
 }
 
 #[test]
@@ -391,7 +401,8 @@ fn one_hot_key_pays_one_round_trip_per_record_and_none_does_not() {
     let lasted = |order| {
         let map = shards(1);
         let start = Checkpoint::start([HashKeyRange::ALL]);
-        run(config(order, SHARE), map, &start, input(1, 500, 1, 300), millis(20), FOREVER, &mut always).lasted
+        run(config(order, SHARE), &map, &start, input(1, 500, 1, 300), millis(20), FOREVER, &mut always)
+            .lasted
     };
     assert!(lasted(Order::Key) >= millis(500 * 20));
     assert!(lasted(Order::None) < millis(700));
@@ -403,16 +414,21 @@ fn the_same_seed_gives_the_same_commands() {
         let mut trace = Vec::new();
         let mut service = |request: u64, records: &[Routed]| {
             trace.push((request, records.to_vec()));
-            Ok(records
-                .iter()
-                .map(|r| {
-                    [Answer::Ack, Answer::Throttle][(r.ordinal.record() % 7 == request as u32 % 7) as usize]
-                })
-                .collect())
+            let throttled = |record: &Routed| u64::from(record.ordinal.record()) % 7 == request % 7;
+            let answer = |record| if throttled(record) { Answer::Throttle } else { Answer::Ack };
+            Ok(records.iter().map(answer).collect())
         };
         let map = shards(3);
         let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
-        run(config(Order::Key, SHARE), map, &start, input(3, 500, 40, 300), millis(9), FOREVER, &mut service);
+        run(
+            config(Order::Key, SHARE),
+            &map,
+            &start,
+            input(3, 500, 40, 300),
+            millis(9),
+            FOREVER,
+            &mut service,
+        );
         trace
     };
     assert_eq!(trace(), trace());

@@ -102,7 +102,7 @@ mod tests {
         let full = bucket.affordable_at(500.0, Duration::ZERO);
         assert!((full.as_secs_f64() - 0.05).abs() < 1e-6, "{full:?}");
         bucket.pay(500.0, full);
-        let again = bucket.affordable_at(500.0, full) - full;
+        let again = bucket.affordable_at(500.0, full).saturating_sub(full);
         assert!((again.as_secs_f64() - 0.5).abs() < 1e-6, "{again:?}");
     }
 

@@ -52,6 +52,7 @@ const CLOCKS: &[&str] = &[
     "run/",
     "stream/",
     "sim/embedded.rs",
+    "sim/world.rs",
     "sim/server.rs",
     "archive/s3.rs",
     "archive/download.rs",

@@ -99,7 +99,7 @@ impl Page {
             }
         };
         more(objects.quarantined, "in quarantine");
-        more(objects.skipped, "skipped by name");
+        more(objects.skipped, "skipped (no events by their name, or beyond --limit)");
         more(report.objects_outside_window, "from before the window (--slack)");
         self.row("objects", &text);
 
@@ -117,7 +117,7 @@ impl Page {
 
         let duplicates = match report.possible_duplicates {
             0 => "none".into(),
-            count => format!("{} possible, because an answer was lost", number(count)),
+            count => format!("{} at most: sent again after a stop or a lost answer", number(count)),
         };
         self.row("duplicates", &duplicates);
         if report.order_violations > 0 {
@@ -134,9 +134,12 @@ impl Page {
 
     fn speed(&mut self, report: &Report) {
         let mut text = duration(report.seconds);
-        if report.seconds > 0.0 && report.records.delivered > 0 {
-            let records = per_second(report.records.delivered, report.seconds);
-            let bytes = per_second(report.bytes_delivered, report.seconds);
+        // Of this attempt, as the time is; earlier attempts of the run have had theirs.
+        let records: u64 = report.shards.iter().map(|shard| shard.records).sum();
+        let bytes: u64 = report.shards.iter().map(|shard| shard.bytes).sum();
+        if report.seconds > 0.0 && records > 0 {
+            let records = per_second(records, report.seconds);
+            let bytes = per_second(bytes, report.seconds);
             let _ = write!(text, "; {} records/s, {}/s", number(records), ByteCount(bytes));
         }
         self.row("took", &text);

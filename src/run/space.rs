@@ -1,0 +1,174 @@
+//! Room for segments: in the cache as long as it lasts, then beside it.
+//!
+//! A segment that fits below the cache's limit, after others that nobody pins were evicted, is kept for
+//! the next run. A run never evicts what it has itself put there: once nothing more fits, the rest passes
+//! through, in a bounded room that is freed as records are settled. The lowest object that is not yet
+//! published is always let in, so waiting always ends. Only a full disk makes a run give up segments of
+//! its own, and only those that are settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::segments::Segments;
+use crate::cache::{Cache, Reservation};
+use crate::record::ByteCount;
+
+/// Who may write how much where.
+pub struct Space {
+    cache: Arc<Cache>,
+    segments: Arc<Segments>,
+    /// Whether segments stay for the next run.
+    keep: bool,
+    passing_bytes_max: ByteCount,
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Objects that are in work.
+    unpublished: BTreeSet<u32>,
+    /// Room for segments that only pass through, by object: expected, then taken.
+    passing: BTreeMap<u32, u64>,
+    /// The cache holds nothing but what this run needs, up to its limit.
+    full: bool,
+}
+
+/// Leave to write a segment.
+pub enum Room {
+    /// In the cache; the room is reserved until this is dropped.
+    Kept(Reservation),
+    /// Beside it.
+    Passing,
+}
+
+impl Space {
+    /// Room in `cache` if segments are to be kept, and beside it up to `passing_bytes_max`.
+    pub fn new(cache: Arc<Cache>, segments: Arc<Segments>, keep: bool, passing_bytes_max: ByteCount) -> Self {
+        Self { cache, segments, keep, passing_bytes_max, state: Mutex::default(), freed: Notify::new() }
+    }
+
+    /// Object `number` is in work until the answer is dropped.
+    pub fn begin(&self, number: u32) -> InWork<'_> {
+        self.state().unpublished.insert(number);
+        InWork { space: self, number }
+    }
+
+    /// Waits until there is room for `bytes` of object `number`, or until it is the lowest one in work.
+    pub async fn reserve(&self, number: u32, bytes: u64) -> Room {
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if let Some(room) = self.admit(number, bytes) {
+                return room;
+            }
+            freed.await;
+        }
+    }
+
+    /// The segment of object `number` passes through and has taken `bytes`.
+    pub fn passing(&self, number: u32, bytes: u64) {
+        self.state().passing.insert(number, bytes);
+    }
+
+    /// Nothing of object `number` takes room any more, beside the cache.
+    pub fn release(&self, number: u32) {
+        self.state().passing.remove(&number);
+        self.freed.notify_waiters();
+    }
+
+    /// The disk is full, whatever the cache's limit says. Makes room for `bytes` of object `number`, if
+    /// need be by waiting for it. `false` if there is nothing to be freed.
+    pub async fn disk_is_full(&self, number: u32, bytes: u64) -> bool {
+        let freed = self.freed.notified();
+        tokio::pin!(freed);
+        freed.as_mut().enable();
+        self.cache_is_full();
+        if self.evict(bytes) || self.give_up_settled(bytes) {
+            return true;
+        }
+        let someone_else_will = {
+            let mut state = self.state();
+            state.passing.remove(&number);
+            !state.passing.is_empty() || state.unpublished.first().is_some_and(|&first| first < number)
+        };
+        if someone_else_will {
+            freed.await;
+        }
+        someone_else_will
+    }
+
+    fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
+        if self.keep && !self.state().full {
+            match self.make_room(bytes) {
+                Some(reservation) => return Some(Room::Kept(reservation)),
+                None => self.cache_is_full(),
+            }
+        }
+        let mut state = self.state();
+        let taken: u64 = state.passing.values().sum();
+        let lowest = state.unpublished.first() == Some(&number);
+        if taken.saturating_add(bytes) > self.passing_bytes_max.0 && !lowest {
+            return None;
+        }
+        state.passing.insert(number, bytes);
+        Some(Room::Passing)
+    }
+
+    fn cache_is_full(&self) {
+        if !std::mem::replace(&mut self.state().full, true) && self.keep {
+            tracing::warn!(
+                "the cache is full with {} of its limit of {}: the rest of this run passes through it, to be fetched \
+                 anew next time",
+                self.cache.usage().bytes,
+                self.cache.limit()
+            );
+        }
+    }
+
+    fn make_room(&self, bytes: u64) -> Option<Reservation> {
+        let made = self.cache.make_room(ByteCount(bytes), &|id| self.segments.contains(id));
+        made.unwrap_or_else(|error| {
+            tracing::warn!("cannot make room in the cache: {error}");
+            None
+        })
+    }
+
+    /// Evicts `bytes` that nobody pins although the limit is not reached.
+    fn evict(&self, bytes: u64) -> bool {
+        let below_limit = self.cache.limit().0.saturating_sub(self.cache.usage().bytes.0);
+        self.make_room(below_limit.saturating_add(bytes)).is_some()
+    }
+
+    fn give_up_settled(&self, bytes: u64) -> bool {
+        let before = self.cache.usage().bytes.0;
+        while before.saturating_sub(self.cache.usage().bytes.0) < bytes {
+            let Some(id) = self.segments.pop_settled() else { break };
+            if let Err(error) = self.cache.remove(&id) {
+                tracing::warn!("cannot remove a settled segment: {error}");
+            }
+        }
+        self.cache.usage().bytes.0 < before
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is whole before it could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An object in work, as long as it lives.
+pub struct InWork<'a> {
+    space: &'a Space,
+    number: u32,
+}
+
+impl Drop for InWork<'_> {
+    fn drop(&mut self) {
+        self.space.state().unpublished.remove(&self.number);
+        self.space.freed.notify_waiters();
+    }
+}
