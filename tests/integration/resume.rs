@@ -191,3 +191,22 @@ fn what_no_longer_fits_the_run_is_refused_with_the_difference() {
     }
     assert!(read_stream(&scene.url, "demo").is_empty(), "nothing was sent");
 }
+
+#[test]
+fn a_limit_holds_for_all_attempts_together() {
+    // Within an object, at the end of one, and at the end of all.
+    for limit in [2_250, 3_000, 6_000] {
+        let scene = Scene::new();
+        let mut process = scene.sandbox.start(&format!("{} --limit {limit}", scene.replay_line()));
+        for delivered in [0, 1_500] {
+            scene.sandbox.wait_for_progress(delivered);
+            process.kill();
+            process = scene.sandbox.start("resume --json");
+        }
+        let report = process.wait().json(0);
+        assert_eq!(report["records"]["delivered"], limit, "{report}");
+        let records: usize = read_stream(&scene.url, "demo").values().map(Vec::len).sum();
+        let possible = report["possible_duplicates"].as_u64().unwrap();
+        assert!((limit..=limit + possible).contains(&(records as u64)), "{records} of {limit}");
+    }
+}
