@@ -376,10 +376,10 @@ fn a_resume_after_an_orderly_stop_doubts_nothing() {
         let start = Checkpoint::start(map().shards().iter().map(|shard| shard.range));
         let rate = ShardRate { records: 400.0, bytes: 4e6 };
         let (chunks, wait) = (|| input(9, 200, 25, 300), millis(30));
-        let first = run(config(Order::Key, rate), map(), &start, chunks(), wait, FOREVER, &mut service);
+        let first = run(config(Order::Key, rate), &map(), &start, chunks(), wait, FOREVER, &mut service);
         assert!(matches!(first.end, Some(End::Stopped(_))));
         let resumed = &first.checkpoint;
-        let second = run(config(Order::Key, rate), map(), resumed, chunks(), wait, FOREVER, &mut always);
+        let second = run(config(Order::Key, rate), &map(), resumed, chunks(), wait, FOREVER, &mut always);
         assert_eq!(first.stored.len() + second.stored.len(), 1_800);
         assert_eq!((second.stats.totals.delivered, second.stats.totals.possible_duplicates), (1_800, 0));
     }
