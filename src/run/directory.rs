@@ -91,7 +91,9 @@ impl RunDirectory {
             let id = if attempt == 0 { stamp.to_string() } else { format!("{stamp}-{attempt}") };
             let path = runs.join(&id);
             match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Self::own(id, path),
+                Ok(()) => {
+                    return Self::own(id, path.clone()).inspect_err(|_| drop(fs::remove_dir_all(&path)));
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(io_error("cannot make", &path, error)),
             }
@@ -144,13 +146,17 @@ impl RunDirectory {
         &self.path
     }
 
-    /// Writes what defines the run: from here on it can be resumed.
+    /// Writes what defines the run: from here on it can be resumed. If that fails, there is no run.
     pub fn define(&self, file: &RunFile, manifest: &Manifest) -> Result<(), Error> {
         let path = self.path.join(MANIFEST_FILE);
-        manifest.write(&path).map_err(|error| {
-            Error::incomplete(format!("cannot write {}", path.display())).with_source(error)
-        })?;
-        write_json(&self.path.join(RUN_FILE), file)
+        let written = manifest
+            .write(&path)
+            .map_err(|error| Error::refused("cannot keep the list of its objects").with_source(error))
+            .and_then(|()| write_json(&self.path.join(RUN_FILE), file));
+        written.map_err(|error| {
+            let _ = fs::remove_dir_all(&self.path);
+            Error::refused("the run cannot be begun").with_source(error)
+        })
     }
 
     /// The frozen list of objects.
@@ -161,11 +167,6 @@ impl RunDirectory {
     /// Leaves the report behind.
     pub fn write_report(&self, report: &impl Serialize) -> Result<(), Error> {
         write_json(&self.path.join(REPORT_FILE), report)
-    }
-
-    /// Removes a run that was never defined.
-    pub fn discard(self) {
-        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

@@ -66,16 +66,16 @@ impl Feed {
     /// an error, when nobody listens any more.
     pub async fn run(self, first: u32, done: Checkpoint, sink: mpsc::Sender<Fed>) -> Result<(), Error> {
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
-        let mut remaining = self.limit;
+        let mut remaining = self.limit.map(|limit| limit.saturating_sub(records_in_settled_objects(&done)));
+        let last_settled = done.settled_objects.last().map(|&(_, last)| last);
         let mut ahead = Ahead::new(first..total, &done);
         for number in first..total {
-            if remaining == Some(0) {
+            if remaining == Some(0) && last_settled.is_none_or(|last| number > last) {
                 let beyond_limit = u64::from(total - number);
                 let _ = sink.send(Fed::End { beyond_limit }).await;
                 return Ok(());
             }
             if done.is_settled(number) {
-                // With a limit the run ends in the object in which it ended before.
                 if sink.send(Fed::SettledBefore(number)).await.is_err() {
                     return Ok(());
                 }
@@ -145,6 +145,12 @@ impl Feed {
             Ok(route_chunk(&extractor, record_bytes_max, first, records.into_iter()))
         })
     }
+}
+
+/// What counts towards a limit and is not fed again. Objects that are open are fed from their first record.
+fn records_in_settled_objects(done: &Checkpoint) -> u64 {
+    let open = done.open_objects.values().map(|open| u64::from(open.delivered) + u64::from(open.quarantined));
+    (done.totals.delivered + done.totals.quarantined).saturating_sub(open.sum())
 }
 
 /// Objects on their way into the cache, in order.

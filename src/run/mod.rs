@@ -14,6 +14,7 @@ pub mod cache_command;
 pub mod checkpoint_log;
 pub mod console;
 pub mod directory;
+pub mod estimate;
 pub mod feed;
 pub mod forecast;
 pub mod journal;

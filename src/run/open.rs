@@ -129,17 +129,19 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
                 endpoint_url: access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
                 ..KinesisConfig::new(stream.clone())
             };
-            Arc::new(KinesisStream::connect(config).await.map_err(|error| stream_error(target, &error))?)
+            Arc::new(
+                KinesisStream::connect(config).await.map_err(|error| stream_error(target, tuning, &error))?,
+            )
         }
     };
-    let description = stream.describe().await.map_err(|error| stream_error(target, &error))?;
+    let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
     if !matches!(description.status.as_str(), "ACTIVE" | "UPDATING") {
         let status = &description.status;
         return Err(Error::refused(format!(
             "the stream {target} is {status}: it must be ACTIVE or UPDATING"
         )));
     }
-    let shards = stream.list_open_shards().await.map_err(|error| stream_error(target, &error))?;
+    let shards = stream.list_open_shards().await.map_err(|error| stream_error(target, tuning, &error))?;
     let map = ShardMap::new(shards).map_err(|error| {
         Error::refused(format!("the shards of {target} do not add up")).with_source(error)
     })?;
@@ -147,7 +149,7 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
 }
 
 /// What a failed call before the first record means for the command.
-fn stream_error(target: &Target, error: &CallError) -> Error {
+fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Error {
     match error.class {
         CallErrorClass::NotFound => {
             Error::refused(format!("the stream {target} does not exist: {}", error.message))
@@ -156,7 +158,9 @@ fn stream_error(target: &Target, error: &CallError) -> Error {
             Error::refused(format!("the stream {target}: {}", error.message))
         }
         CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
-            Error::incomplete(format!("the stream {target} cannot be reached: {}", error.message))
+            let endpoint = tuning.kinesis.endpoint_url.as_ref();
+            let at = endpoint.map(|endpoint| format!(" at {}", endpoint.as_str())).unwrap_or_default();
+            Error::incomplete(format!("the stream {target} cannot be reached{at}: {}", error.message))
         }
     }
 }

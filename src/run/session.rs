@@ -134,7 +134,7 @@ fn snapshot(
     ProgressSnapshot {
         elapsed,
         records_done: totals.delivered + totals.quarantined + totals.filtered,
-        records_total: spool.records_estimate(),
+        records_total: spool.estimate.records(),
         bytes_done: totals.delivered_bytes,
         objects_done: totals.objects_settled + totals.objects_quarantined,
         objects_total: spool.manifest().objects.len() as u64,

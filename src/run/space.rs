@@ -30,6 +30,8 @@ pub struct Space {
 struct State {
     /// Objects that are in work.
     unpublished: BTreeSet<u32>,
+    /// Those of them that were let in and have not failed since.
+    writing: BTreeSet<u32>,
     /// Room for segments that only pass through, by object: expected, then taken.
     passing: BTreeMap<u32, u64>,
     /// The cache holds nothing but what this run needs, up to its limit.
@@ -76,35 +78,50 @@ impl Space {
 
     /// Nothing of object `number` takes room any more, beside the cache.
     pub fn release(&self, number: u32) {
-        self.state().passing.remove(&number);
+        {
+            let mut state = self.state();
+            state.passing.remove(&number);
+            state.writing.remove(&number);
+        }
         self.freed.notify_waiters();
     }
 
     /// The disk is full, whatever the cache's limit says. Makes room for `bytes` of object `number`, if
     /// need be by waiting for it. `false` if there is nothing to be freed.
     pub async fn disk_is_full(&self, number: u32, bytes: u64) -> bool {
-        let freed = self.freed.notified();
-        tokio::pin!(freed);
-        freed.as_mut().enable();
         self.cache_is_full();
+        let bytes = bytes.max(1);
         if self.evict(bytes) || self.give_up_settled(bytes) {
             return true;
         }
-        let someone_else_will = {
-            let mut state = self.state();
-            state.passing.remove(&number);
-            !state.passing.is_empty() || state.unpublished.first().is_some_and(|&first| first < number)
-        };
-        if someone_else_will {
+        // What was written of it is gone, which may be the room that a lower one waits for. Only the lowest
+        // one tries again: of two that both tried, neither might ever find enough.
+        self.release(number);
+        let mut something_was_freed = false;
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            {
+                let state = self.state();
+                let lowest = state.unpublished.first() == Some(&number);
+                let alone = state.writing.is_empty() && state.passing.is_empty();
+                if lowest && (something_was_freed || alone) {
+                    return something_was_freed;
+                }
+            }
             freed.await;
+            something_was_freed = true;
         }
-        someone_else_will
     }
 
     fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
         if self.keep && !self.state().full {
             match self.make_room(bytes) {
-                Some(reservation) => return Some(Room::Kept(reservation)),
+                Some(reservation) => {
+                    self.state().writing.insert(number);
+                    return Some(Room::Kept(reservation));
+                }
                 None => self.cache_is_full(),
             }
         }
@@ -115,6 +132,7 @@ impl Space {
             return None;
         }
         state.passing.insert(number, bytes);
+        state.writing.insert(number);
         Some(Room::Passing)
     }
 
@@ -168,7 +186,11 @@ pub struct InWork<'a> {
 
 impl Drop for InWork<'_> {
     fn drop(&mut self) {
-        self.space.state().unpublished.remove(&self.number);
+        {
+            let mut state = self.space.state();
+            state.unpublished.remove(&self.number);
+            state.writing.remove(&self.number);
+        }
         self.space.freed.notify_waiters();
     }
 }

@@ -212,7 +212,7 @@ impl Engine {
 
     pub(super) fn stop_for(&mut self, reason: StopReason, now: Duration) {
         self.stop.get_or_insert((reason, now + STOP_PATIENCE));
-        // A last checkpoint takes back the permits that were not used, even if all was settled before.
+        // The last checkpoint says that nothing is in flight, even if nothing else is new.
         self.progress.changed();
     }
 

@@ -365,6 +365,27 @@ fn a_refusal_stops_the_run_and_keeps_what_was_done() {
 }
 
 #[test]
+fn a_resume_after_an_orderly_stop_doubts_nothing() {
+    for calls_before in [1, 5, 20] {
+        let mut calls = 0;
+        let mut service = |_: u64, records: &[Routed]| {
+            calls += 1;
+            if calls > calls_before { Err(failed(CallErrorClass::Denied)) } else { always(0, records) }
+        };
+        let map = || shards(3);
+        let start = Checkpoint::start(map().shards().iter().map(|shard| shard.range));
+        let rate = ShardRate { records: 400.0, bytes: 4e6 };
+        let (chunks, wait) = (|| input(9, 200, 25, 300), millis(30));
+        let first = run(config(Order::Key, rate), &map(), &start, chunks(), wait, FOREVER, &mut service);
+        assert!(matches!(first.end, Some(End::Stopped(_))));
+        let resumed = &first.checkpoint;
+        let second = run(config(Order::Key, rate), &map(), resumed, chunks(), wait, FOREVER, &mut always);
+        assert_eq!(first.stored.len() + second.stored.len(), 1_800);
+        assert_eq!((second.stats.totals.delivered, second.stats.totals.possible_duplicates), (1_800, 0));
+    }
+}
+
+#[test]
 fn a_service_that_stays_away_ends_the_run_resumably() {
     let mut service = |_: u64, _: &[Routed]| Err(failed(CallErrorClass::Unreachable));
     let map = shards(2);
