@@ -70,6 +70,7 @@ pub struct RateControl {
     bytes: TokenBucket,
     accepted: [Load; SLOTS],
     slot: u128,
+    started: Duration,
     quiet_since: Duration,
     grown_at: Duration,
     stepped_down_at: Option<Duration>,
@@ -86,6 +87,7 @@ impl RateControl {
             bytes: TokenBucket::new(limit.bytes, burst, now),
             accepted: [Load::default(); SLOTS],
             slot: 0,
+            started: now,
             quiet_since: now,
             grown_at: now,
             stepped_down_at: None,
@@ -171,7 +173,9 @@ impl RateControl {
             records: sum.records + slot.records,
             bytes: sum.bytes + slot.bytes,
         });
-        (sum.records / self.limit.records).max(sum.bytes / self.limit.bytes)
+        // In the first second it is what was accepted so far that counts, not the part of a second.
+        let seconds = now.saturating_sub(self.started).as_secs_f64().clamp(SLOT.as_secs_f64(), 1.0);
+        (sum.records / self.limit.records).max(sum.bytes / self.limit.bytes) / seconds
     }
 
     fn grow(&mut self, now: Duration) {
