@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::journal::QuarantineLine;
 use super::segments::Segments;
 use super::spool::{Spool, Spooled, blocking};
+use super::work::Work;
 use crate::error::{Error, ExitCode};
 use crate::record::Ordinal;
 use crate::route::key::KeyExtractor;
@@ -57,7 +58,7 @@ pub struct Feed {
     /// Records of the run, at most.
     pub limit: Option<u64>,
     /// Where routing happens.
-    pub pool: Arc<rayon::ThreadPool>,
+    pub work: Work,
 }
 
 impl Feed {
@@ -133,21 +134,16 @@ impl Feed {
     }
 
     fn route(&self, number: u32, first: u32, end: u32) -> oneshot::Receiver<Result<RoutedChunk, Error>> {
-        let (sender, receiver) = oneshot::channel();
         let (segments, extractor, spool) =
             (self.segments.clone(), self.extractor.clone(), self.spool.clone());
         let record_bytes_max = self.record_bytes_max;
-        self.pool.spawn(move || {
-            let routed = || {
-                let segment = segments.get(number)?;
-                let read = |record| segment.record(record).map_err(|error| damaged(&spool, number, error));
-                let records = (first..end).map(read).collect::<Result<Vec<_>, _>>()?;
-                let first = Ordinal::new(number, first);
-                Ok(route_chunk(&extractor, record_bytes_max, first, records.into_iter()))
-            };
-            let _ = sender.send(routed());
-        });
-        receiver
+        self.work.run(move || {
+            let segment = segments.get(number)?;
+            let read = |record| segment.record(record).map_err(|error| damaged(&spool, number, error));
+            let records = (first..end).map(read).collect::<Result<Vec<_>, _>>()?;
+            let first = Ordinal::new(number, first);
+            Ok(route_chunk(&extractor, record_bytes_max, first, records.into_iter()))
+        })
     }
 }
 

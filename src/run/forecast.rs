@@ -4,7 +4,6 @@
 //! spooled already, at least of one, and guessed for the rest.
 
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -53,14 +52,15 @@ impl Forecast {
     #[expect(clippy::cast_precision_loss, reason = "estimates")]
     pub fn new(settings: &RunSettings, tuning: &Tuning, target: &OpenStream, spool: &Spool) -> Self {
         let (manifest, description) = (spool.manifest(), &target.description);
-        let records = spool.records_estimate().map(|records| records.min(settings.limit.unwrap_or(u64::MAX)));
-        let bytes = records.and_then(|records| {
-            let known = spool.stats.records.load(Ordering::Relaxed);
-            let bytes = spool.stats.bytes_decoded.load(Ordering::Relaxed);
-            (known > 0).then(|| {
-                u64::try_from(u128::from(bytes) * u128::from(records) / u128::from(known)).unwrap_or(u64::MAX)
-            })
-        });
+        let (all_records, all_bytes) = (spool.estimate.records(), spool.estimate.bytes());
+        let records = all_records.map(|records| records.min(settings.limit.unwrap_or(u64::MAX)));
+        let part = records.zip(all_records).map(|(some, all)| some as f64 / (all as f64).max(1.0));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate, at least 0"
+        )]
+        let bytes = all_bytes.zip(part).map(|(bytes, part)| (bytes as f64 * part) as u64);
         let config = open::engine_config(settings, tuning);
         let shards = target.map.shards().len() as f64;
         let rate = |shard: f64, run: f64| (shard * shards).min(run);

@@ -65,46 +65,77 @@ pub enum Entry {
 }
 
 /// The way to the thread.
-#[derive(Debug)]
-pub struct Journal {
-    entries: Sender<Entry>,
-    thread: thread::JoinHandle<()>,
+pub struct Journal(Way);
+
+enum Way {
+    Thread { entries: Sender<Entry>, thread: thread::JoinHandle<()> },
+    Inline(Option<Writer>),
+}
+
+/// The files, and who is told what has become durable.
+struct Writer {
+    files: Files,
+    durable: Box<dyn Fn(io::Result<u64>) + Send>,
+}
+
+impl Writer {
+    fn open(directory: &Path, durable: impl Fn(io::Result<u64>) + Send + 'static) -> io::Result<Self> {
+        let files = Files {
+            log: CheckpointLog::open(directory)?,
+            quarantine: open_for_append(&directory.join(QUARANTINE_FILE))?,
+            ledger: open_for_append(&directory.join(LEDGER_FILE))?,
+            unsynced: (false, false),
+        };
+        Ok(Self { files, durable: Box::new(durable) })
+    }
+
+    /// Gives itself back unless the disk has failed.
+    fn write(mut self, entry: Entry) -> Option<Self> {
+        match self.files.write(entry) {
+            Ok(None) => {}
+            Ok(Some(sequence)) => (self.durable)(Ok(sequence)),
+            Err(error) => {
+                (self.durable)(Err(error));
+                return None;
+            }
+        }
+        Some(self)
+    }
 }
 
 impl Journal {
     /// Opens the files in `directory` and starts the thread. `durable` is called there with each
     /// checkpoint's sequence, or with the failure after which nothing is written any more.
     pub fn start(directory: &Path, durable: impl Fn(io::Result<u64>) + Send + 'static) -> io::Result<Self> {
-        let mut files = Files {
-            log: CheckpointLog::open(directory)?,
-            quarantine: open_for_append(&directory.join(QUARANTINE_FILE))?,
-            ledger: open_for_append(&directory.join(LEDGER_FILE))?,
-            unsynced: (false, false),
-        };
+        let writer = Writer::open(directory, durable)?;
         let (entries, queue): (Sender<Entry>, Receiver<Entry>) = bounded(QUEUE);
         let work = move || {
-            for entry in queue {
-                match files.write(entry) {
-                    Ok(None) => {}
-                    Ok(Some(sequence)) => durable(Ok(sequence)),
-                    Err(error) => return durable(Err(error)),
-                }
-            }
+            let _ = queue.into_iter().try_fold(writer, Writer::write);
         };
         let thread = thread::Builder::new().name("journal".into()).spawn(work)?;
-        Ok(Self { entries, thread })
+        Ok(Self(Way::Thread { entries, thread }))
+    }
+
+    /// The same without a thread, for virtual time: [`write`](Self::write) returns when it is done.
+    pub fn inline(directory: &Path, durable: impl Fn(io::Result<u64>) + Send + 'static) -> io::Result<Self> {
+        Ok(Self(Way::Inline(Some(Writer::open(directory, durable)?))))
     }
 
     /// Hands over `entry`. After a failure of the disk it is dropped: the failure was reported, and no
     /// progress is claimed any more.
-    pub fn write(&self, entry: Entry) {
-        let _ = self.entries.send(entry);
+    pub fn write(&mut self, entry: Entry) {
+        match &mut self.0 {
+            Way::Thread { entries, .. } => drop(entries.send(entry)),
+            Way::Inline(writer) => *writer = writer.take().and_then(|writer| writer.write(entry)),
+        }
     }
 
     /// Waits until everything is written.
     pub fn close(self) {
-        drop(self.entries);
-        let _ = self.thread.join();
+        if let Way::Thread { entries, thread } = self.0 {
+            drop(entries);
+            let _ = thread.join();
+        }
     }
 }
 
@@ -214,7 +245,7 @@ mod tests {
             let lines = quarantine_lines(&path).unwrap().count();
             sender.send((sequence.unwrap(), lines)).unwrap();
         };
-        let journal = Journal::start(directory.path(), report).unwrap();
+        let mut journal = Journal::start(directory.path(), report).unwrap();
         journal.write(Entry::Quarantine(vec![line(1), line(2)]));
         journal.write(Entry::Checkpoint(Box::new(Checkpoint {
             sequence: 5,

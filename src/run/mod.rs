@@ -14,6 +14,7 @@ pub mod cache_command;
 pub mod checkpoint_log;
 pub mod console;
 pub mod directory;
+pub mod estimate;
 pub mod feed;
 pub mod forecast;
 pub mod journal;
@@ -28,6 +29,7 @@ pub mod shell;
 pub mod space;
 pub mod spool;
 pub mod summary;
+pub mod work;
 
 /// No core dump of this process is written: it would hold the users' records.
 pub fn forbid_core_dumps() {

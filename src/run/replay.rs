@@ -17,6 +17,7 @@ use super::report::{Report, number};
 use super::segments::Segments;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
+use super::work::Work;
 use crate::archive::ObjectWindow;
 use crate::archive::manifest::Manifest;
 use crate::cache::Cache;
@@ -159,8 +160,9 @@ fn spool(
         decode: open::decode_config(settings),
         keep: tuning.cache.mode != CacheMode::Discard,
         passing_bytes_max,
+        work: Work::pool("decode")?,
     };
-    Ok(Arc::new(Spool::new(config, archive, cache, manifest, segments.clone())?))
+    Ok(Arc::new(Spool::new(config, archive, cache, manifest, segments.clone())))
 }
 
 /// A stream that spreads records itself keeps no key's order; the user has to know.

@@ -14,6 +14,7 @@ use super::segments::Segments;
 use super::shell::{Ended, Shell};
 use super::spool::Spool;
 use super::summary;
+use super::work::Work;
 use crate::config::OutputConfig;
 use crate::error::Error;
 use crate::route::key::KeyExtractor;
@@ -44,14 +45,16 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Works until everything is settled or something stops it, and leaves a report.
+    /// Works until everything is settled or a signal stops it, and leaves a report.
     pub async fn run(self) -> Result<Report, Error> {
+        self.run_until(stop_signals()?, Work::pool("route")?).await
+    }
+
+    /// Works until everything is settled or `stop` tells why not; chunks are routed and requests encoded
+    /// by `work`.
+    pub async fn run_until(self, stop: mpsc::Receiver<StopReason>, work: Work) -> Result<Report, Error> {
         let started = tokio::time::Instant::now();
-        let pool = rayon::ThreadPoolBuilder::new()
-            .thread_name(|index| format!("route-{index}"))
-            .build()
-            .map_err(|error| Error::incomplete("cannot start the routing threads").with_source(error))?;
-        let (pool, extractor) = (Arc::new(pool), Arc::new(self.extractor));
+        let extractor = Arc::new(self.extractor);
         let config = open::engine_config(&self.file.settings, &self.file.tuning);
         let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
         let feed = Feed {
@@ -60,7 +63,7 @@ impl Session<'_> {
             extractor: extractor.clone(),
             record_bytes_max: self.target.description.record_bytes_max,
             limit: self.file.settings.limit,
-            pool: pool.clone(),
+            work: work.clone(),
         };
         let (sink, input): (mpsc::Sender<Fed>, _) = mpsc::channel(INPUT_QUEUE);
         let feed = tokio::spawn(feed.run(engine.restart_object(), self.checkpoint, sink));
@@ -69,7 +72,7 @@ impl Session<'_> {
             segments: self.segments.clone(),
             spool: self.spool.clone(),
             extractor,
-            pool,
+            work,
             directory: self.directory.path().to_owned(),
         };
         let mut display = Progress::new(self.output);
@@ -77,7 +80,7 @@ impl Session<'_> {
         let show = |stats: &EngineStats, elapsed: Duration| {
             display.update(&snapshot(stats, &self.spool, &mut brakes, elapsed));
         };
-        let ended = shell.run(engine, input, feed, stop_signals()?, show).await;
+        let ended = shell.run(engine, input, feed, stop, show).await;
         display.finish();
         let ended: Ended = ended?;
         let report = summary::report(self.directory, self.file, &self.spool, &ended, started.elapsed())?;
@@ -131,7 +134,7 @@ fn snapshot(
     ProgressSnapshot {
         elapsed,
         records_done: totals.delivered + totals.quarantined + totals.filtered,
-        records_total: spool.records_estimate(),
+        records_total: spool.estimate.records(),
         bytes_done: totals.delivered_bytes,
         objects_done: totals.objects_settled + totals.objects_quarantined,
         objects_total: spool.manifest().objects.len() as u64,

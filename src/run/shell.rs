@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::Fed;
 use super::journal::{Entry as JournalEntry, Journal, LedgerLine, QuarantineLine};
 use super::segments::Segments;
 use super::spool::Spool;
+use super::work::Work;
 use crate::error::Error;
 use crate::record::{Ordinal, Payload};
 use crate::route::key::KeyExtractor;
@@ -33,7 +34,6 @@ enum Told {
     Departed(RequestId),
     Answered { request: RequestId, latency: Duration, result: Result<Vec<Outcome>, CallError> },
     CannotEncode(Error),
-    Durable(std::io::Result<u64>),
     FeedFailed(Error),
 }
 
@@ -69,7 +69,7 @@ pub struct Shell {
     /// Finds their keys again.
     pub extractor: Arc<KeyExtractor>,
     /// Where requests are encoded.
-    pub pool: Arc<rayon::ThreadPool>,
+    pub work: Work,
     /// The run's directory.
     pub directory: std::path::PathBuf,
 }
@@ -86,7 +86,9 @@ impl Shell {
         mut progress: impl FnMut(&EngineStats, Duration),
     ) -> Result<Ended, Error> {
         let (tell, mut told) = mpsc::channel(4_096);
-        let journal = self.journal(tell.clone())?;
+        // One checkpoint is under way at a time, so one place is enough.
+        let (durable, mut made_durable) = mpsc::channel(1);
+        let journal = self.journal(durable)?;
         let feed_watch = watch(feed, tell.clone());
         let (start, mut commands) = (Instant::now(), Vec::new());
         let mut session =
@@ -98,6 +100,7 @@ impl Shell {
             let has_room = engine.room() > 0 && session.input_open;
             let event = tokio::select! {
                 biased;
+                Some(durable) = made_durable.recv() => Some(session.durable(durable)),
                 Some(told) = told.recv() => Some(session.told(told)),
                 Some(reason) = stop.recv() => Some(Event::Stop(reason)),
                 () = sleep_until(wake.unwrap_or(start)), if wake.is_some() => Some(Event::Tick),
@@ -123,12 +126,16 @@ impl Shell {
         Ok(Ended { end, engine: engine.stats(now), shell: session.stats, error: session.error })
     }
 
-    fn journal(&self, tell: mpsc::Sender<Told>) -> Result<Journal, Error> {
+    fn journal(&self, tell: mpsc::Sender<std::io::Result<u64>>) -> Result<Journal, Error> {
         let durable = move |sequence| {
             // The shell listens as long as a checkpoint is under way.
-            let _ = tell.blocking_send(Told::Durable(sequence));
+            let _ = tell.try_send(sequence);
         };
-        Journal::start(&self.directory, durable).map_err(|error| {
+        let journal = match self.work {
+            Work::Pool(_) => Journal::start(&self.directory, durable),
+            Work::Inline => Journal::inline(&self.directory, durable),
+        };
+        journal.map_err(|error| {
             Error::incomplete(format!("cannot write into {}", self.directory.display())).with_source(error)
         })
     }
@@ -173,10 +180,7 @@ impl Shell {
 
     fn put(&self, request: RequestId, records: Vec<Routed>, tell: mpsc::Sender<Told>) {
         let (segments, extractor) = (self.segments.clone(), self.extractor.clone());
-        let (sender, encoded) = oneshot::channel();
-        self.pool.spawn(move || {
-            let _ = sender.send(encode(&segments, &extractor, &records));
-        });
+        let encoded = self.work.run(move || encode(&segments, &extractor, &records));
         let stream = self.stream.clone();
         tokio::spawn(async move {
             let entries = match encoded.await {
@@ -227,6 +231,19 @@ struct State {
 }
 
 impl State {
+    fn durable(&mut self, durable: std::io::Result<u64>) -> Event {
+        match durable {
+            Ok(sequence) => Event::CheckpointDurable(sequence),
+            Err(error) => {
+                let sentence =
+                    "cannot write the checkpoint; what was sent since the last one is sent again by a resume";
+                let message = format!("{sentence}: {error}");
+                self.error.get_or_insert(Error::incomplete(sentence).with_source(error));
+                Event::CheckpointFailed(message)
+            }
+        }
+    }
+
     fn told(&mut self, told: Told) -> Event {
         match told {
             Told::Departed(request) => Event::Departed(request),
@@ -237,14 +254,6 @@ impl State {
                     tracing::warn!("PutRecords failed: {}: {}", class_name(error.class), error.message);
                 }
                 Event::Answered(request, result)
-            }
-            Told::Durable(Ok(sequence)) => Event::CheckpointDurable(sequence),
-            Told::Durable(Err(error)) => {
-                let sentence =
-                    "cannot write the checkpoint; what was sent since the last one is sent again by a resume";
-                let message = format!("{sentence}: {error}");
-                self.error.get_or_insert(Error::incomplete(sentence).with_source(error));
-                Event::CheckpointFailed(message)
             }
             Told::CannotEncode(error) | Told::FeedFailed(error) => {
                 let reason = StopReason::Failed(error.to_string());

@@ -5,15 +5,16 @@
 //! permanent defect of the object sets it aside whole; trouble with the archive ends the run, to be
 //! resumed.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
+use super::estimate::Estimate;
 use super::report::Brake;
 use super::segments::Segments;
 use super::space::{Room, Space};
+use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
 use crate::cache::{
@@ -25,8 +26,6 @@ use crate::record::ByteCount;
 
 /// Objects in work at once: fetches, mostly, so the network's latency decides and not the cores.
 const OBJECTS_AT_ONCE: usize = 16;
-/// Compressed events grow about this much; used until the first objects say better.
-const GROWTH_GUESS: u64 = 10;
 /// Where an object's records are, or why they are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spooled {
@@ -53,12 +52,6 @@ pub struct SpoolStats {
     pub fetched: AtomicU64,
     /// Objects that were set aside.
     pub quarantined: AtomicU64,
-    /// Bytes of published or found objects, as stored in the archive.
-    pub bytes_stored: AtomicU64,
-    /// The same, decoded.
-    pub bytes_decoded: AtomicU64,
-    /// Their records.
-    pub records: AtomicU64,
     /// Fetches under way.
     pub fetching: AtomicU64,
     /// Decodes under way.
@@ -74,6 +67,8 @@ pub struct SpoolConfig {
     pub keep: bool,
     /// The most that segments may take that only pass through.
     pub passing_bytes_max: ByteCount,
+    /// Where objects are decoded.
+    pub work: Work,
 }
 
 /// Brings objects into the cache.
@@ -83,11 +78,12 @@ pub struct Spool {
     cache: Arc<Cache>,
     manifest: Arc<Manifest>,
     segments: Arc<Segments>,
-    pool: rayon::ThreadPool,
     at_once: Semaphore,
     space: Space,
     /// What was done.
     pub stats: SpoolStats,
+    /// What is to come.
+    pub estimate: Estimate,
 }
 
 impl Spool {
@@ -98,23 +94,20 @@ impl Spool {
         cache: Arc<Cache>,
         manifest: Arc<Manifest>,
         segments: Arc<Segments>,
-    ) -> Result<Self, Error> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .thread_name(|index| format!("decode-{index}"))
-            .build()
-            .map_err(|error| Error::incomplete("cannot start the decoder's threads").with_source(error))?;
+    ) -> Self {
+        let estimate = Estimate::new(&manifest);
         let space = Space::new(cache.clone(), segments.clone(), config.keep, config.passing_bytes_max);
-        Ok(Self {
+        Self {
             config,
             archive,
             cache,
             manifest,
             segments,
-            pool,
             at_once: Semaphore::new(OBJECTS_AT_ONCE),
             space,
             stats: SpoolStats::default(),
-        })
+            estimate,
+        }
     }
 
     /// The frozen list.
@@ -170,16 +163,6 @@ impl Spool {
         }
     }
 
-    /// All records of the run, as far as they are counted, and a guess for the rest.
-    pub fn records_estimate(&self) -> Option<u64> {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (stored, records) = (load(&self.stats.bytes_stored), load(&self.stats.records));
-        let total = self.manifest.bytes().0;
-        (stored > 0).then(|| {
-            u64::try_from(u128::from(records) * u128::from(total) / u128::from(stored)).unwrap_or(u64::MAX)
-        })
-    }
-
     fn entry(&self, number: u32) -> Result<&ObjectEntry, Error> {
         self.manifest.object(number).ok_or_else(|| {
             Error::new(crate::error::ExitCode::Internal, format!("the manifest has no object {number}"))
@@ -227,7 +210,7 @@ impl Spool {
         let _in_work = self.space.begin(number);
         let mut fetched_again = false;
         loop {
-            let bytes = self.expected_bytes(entry);
+            let bytes = self.estimate.decoded_size(entry);
             let room = self.space.reserve(number, bytes).await;
             let passing = matches!(room, Room::Passing);
             let result = match self.fetch_body(entry, archive).await {
@@ -274,15 +257,14 @@ impl Spool {
         body: ObjectBody,
         passing: bool,
     ) -> Result<Segment, SpoolError> {
-        let (sender, receiver) = oneshot::channel();
         let spool = self.clone();
         let label = SegmentLabel { archive: self.manifest.archive.to_string(), key: entry.key.clone() };
-        self.pool.spawn(move || {
+        let decoded = self.config.work.run(move || {
             let _under_way = Counted::new(&spool.stats.decoding);
             let placement = if passing { Placement::Passing } else { Placement::Kept };
-            let _ = sender.send(spool.decode_now(id, body, placement, &label));
+            spool.decode_now(id, body, placement, &label)
         });
-        receiver.await.unwrap_or(Err(SpoolError::Panicked(number)))
+        decoded.await.unwrap_or(Err(SpoolError::Panicked(number)))
     }
 
     /// On a thread of the decoder's pool: bytes in, segment out.
@@ -301,9 +283,7 @@ impl Spool {
     }
 
     fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, passing: bool) -> Spooled {
-        self.stats.bytes_stored.fetch_add(entry.size.0, Ordering::Relaxed);
-        self.stats.bytes_decoded.fetch_add(segment.data_bytes(), Ordering::Relaxed);
-        self.stats.records.fetch_add(u64::from(segment.records()), Ordering::Relaxed);
+        self.estimate.saw(entry, segment.data_bytes(), segment.records());
         let records = segment.records();
         if passing {
             self.space.passing(number, segment.file_bytes());
@@ -336,20 +316,6 @@ impl Spool {
         };
         self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
         Ok(Spooled::Quarantined { reason, detail })
-    }
-
-    fn expected_bytes(&self, entry: &ObjectEntry) -> u64 {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (stored, decoded) = (load(&self.stats.bytes_stored), load(&self.stats.bytes_decoded));
-        let compressed = Path::new(&entry.key).extension().is_some_and(|extension| {
-            extension.eq_ignore_ascii_case("gz") || extension.eq_ignore_ascii_case("zst")
-        });
-        match (stored, compressed) {
-            (0, false) => entry.size.0,
-            (0, true) => entry.size.0.saturating_mul(GROWTH_GUESS),
-            _ => u64::try_from(u128::from(entry.size.0) * u128::from(decoded) / u128::from(stored))
-                .unwrap_or(u64::MAX),
-        }
     }
 }
 

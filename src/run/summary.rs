@@ -74,7 +74,7 @@ pub fn report(
         cache: CacheReport {
             hits: load(&spool.stats.hits),
             fetched: load(&spool.stats.fetched),
-            bytes: load(&spool.stats.bytes_decoded),
+            bytes: spool.estimate.decoded_so_far(),
         },
         quarantine: QuarantineReport {
             reasons,

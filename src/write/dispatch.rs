@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::checkpoint::{Checkpoint, LanePosition};
+use super::checkpoint::Checkpoint;
 use super::engine::{Command, End, Engine, Request, RequestId, StopReason};
 use super::lane::{Lane, Pending};
 use super::rate::Load;
@@ -32,8 +32,9 @@ const HELD_MANY: usize = 8;
 const GATHER_HELD_MIN: Duration = Duration::from_millis(5);
 /// A bucket holds this much more than what is gathered: so late may a timer be, and nothing is lost.
 const SLACK: Duration = Duration::from_millis(25);
-/// What a bucket holds as long as the round trip is not known.
-pub(super) const BURST_MAX: Duration = GATHER_MAX.saturating_add(SLACK);
+/// What a bucket holds as long as the round trip is not known: enough for long round trips, and less than the
+/// tenth of a second that the strictest shard takes at once.
+pub(super) const BURST_START: Duration = Duration::from_millis(95);
 /// Requests of one lane in flight.
 const IN_FLIGHT_MAX: u32 = 4;
 /// Progress is made durable this often while there is any.
@@ -269,12 +270,7 @@ impl Engine {
     fn checkpoint(&self) -> Checkpoint {
         let allowance = self.config.shard_rate.records * PERMIT.as_secs_f64();
         let allowance = whole(allowance.clamp(PERMIT_RECORDS_MIN, PERMIT_RECORDS_MAX));
-        let last = self.stop.is_some() && self.requests.is_empty() && !self.abandoned;
-        let lane = |lane: &Lane| {
-            let position = lane.position(self.frontier, allowance);
-            // Nothing more is sent, and every answer is known: only what is in doubt may be there already.
-            if last { LanePosition { permit: lane.doubtful_below(), ..position } } else { position }
-        };
+        let lane = |lane: &Lane| lane.position(self.frontier, allowance);
         let (settled_objects, open_objects) = self.objects.snapshot();
         Checkpoint {
             sequence: self.progress.sequence,
@@ -310,7 +306,6 @@ impl Engine {
     /// After the patience of a stop, requests without an answer are left to the next process.
     fn abandon_if_stopped(&mut self, now: Duration) {
         if self.stop.as_ref().is_some_and(|&(_, patience)| now >= patience) {
-            self.abandoned |= !self.requests.is_empty();
             self.requests.clear();
         }
     }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, Totals};
-use super::dispatch::{BURST_MAX, Progress};
+use super::dispatch::{BURST_START, Progress};
 use super::lane::{Doubt, Lane, Order, Pending};
 use super::objects::{Objects, Settled};
 use super::rate::{RateControl, ShardRate};
@@ -153,8 +153,6 @@ pub struct Engine {
     pub(super) input_ended: bool,
     pub(super) stop: Option<(StopReason, Duration)>,
     pub(super) progress: Progress,
-    /// A stop did not wait for all answers.
-    pub(super) abandoned: bool,
     pub(super) away_since: Option<Duration>,
     pub(super) random: u64,
 }
@@ -174,7 +172,7 @@ impl Engine {
         let restart_at = Ordinal::new(checkpoint.restart_at().object(), 0);
         let shard = |shard: &ShardDescription| Shard {
             id: shard.id.clone(),
-            rate: RateControl::new(config.shard_rate, BURST_MAX, now),
+            rate: RateControl::new(config.shard_rate, BURST_START, now),
             round_trip: Duration::ZERO,
             acked: (0, 0),
             sent: 0,
@@ -185,7 +183,7 @@ impl Engine {
             times: vec![LaneTimes::default(); lanes.len()],
             due: vec![None; lanes.len()],
             lanes,
-            run_rate: RateControl::new(config.run_rate, BURST_MAX, now),
+            run_rate: RateControl::new(config.run_rate, BURST_START, now),
             requests: BTreeMap::new(),
             next_request: 0,
             agenda: BTreeSet::new(),
@@ -199,7 +197,6 @@ impl Engine {
             input_ended: false,
             stop: None,
             progress: Progress::new(checkpoint.sequence),
-            abandoned: false,
             away_since: None,
             random: config.seed,
             config,

@@ -235,14 +235,6 @@ impl Lane {
         LanePosition { range: self.range, position, settled_above, permit: allowed.max(self.permit) }
     }
 
-    /// The ordinal below which records may be stored without our knowing, if nothing is in flight.
-    pub fn doubtful_below(&self) -> Ordinal {
-        let waiting = self.ready.values().chain(self.suspects.iter().flatten());
-        let doubtful =
-            waiting.filter(|pending| pending.doubt.is_some()).map(|pending| pending.record.ordinal.next());
-        doubtful.max().unwrap_or(Ordinal::START).max(self.inherited.permit)
-    }
-
     /// A checkpoint with this permit is durable.
     pub fn grant(&mut self, permit: Ordinal) {
         self.permit = self.permit.max(permit);

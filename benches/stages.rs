@@ -1,0 +1,105 @@
+//! Each stage by itself, on one core: how many bytes or records a second.
+//!
+//! `cargo bench --bench stages`. Compare ratios within one run, never figures of two machines.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+#![expect(unreachable_pub, reason = "the workloads are shared with the tests")]
+
+mod workloads;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use respool::config::Order;
+use respool::decode::FramingChoice;
+
+/// About as much as an object holds.
+const OBJECT_BYTES: usize = 16 << 20;
+const EVENT_BYTES: [usize; 2] = [200, 1_000];
+
+type Group<'a> = BenchmarkGroup<'a, criterion::measurement::WallTime>;
+
+fn group<'a>(criterion: &'a mut Criterion, name: &str) -> Group<'a> {
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    group
+}
+
+fn events(bytes: usize) -> Vec<Vec<u8>> {
+    workloads::events((OBJECT_BYTES / bytes) as u64, bytes)
+}
+
+fn decode(criterion: &mut Criterion) {
+    let mut group = group(criterion, "decode");
+    for bytes in EVENT_BYTES {
+        let events = events(bytes);
+        let (lines, values) = (events.join(&b'\n'), events.concat());
+        group.throughput(Throughput::Bytes(lines.len() as u64));
+        for (name, object, framing) in [
+            ("gzip lines", workloads::gzip(&lines), FramingChoice::Auto),
+            ("gzip values", workloads::gzip(&values), FramingChoice::Auto),
+            ("zstd lines", workloads::zstd(&lines), FramingChoice::Auto),
+            ("plain lines, told", lines.clone(), FramingChoice::Newline),
+            ("plain lines, found", lines.clone(), FramingChoice::Auto),
+            ("plain values, told", values.clone(), FramingChoice::ConcatenatedJson),
+        ] {
+            let run = || workloads::decode_object(black_box(&object), framing).spans.len();
+            group.bench_function(format!("{name}, {bytes} B"), |bencher| bencher.iter(run));
+        }
+    }
+}
+
+fn cache(criterion: &mut Criterion) {
+    let mut group = group(criterion, "cache");
+    let directory = tempfile::tempdir().unwrap();
+    let cache = workloads::cache(directory.path());
+    for bytes in EVENT_BYTES {
+        let lines = events(bytes).join(&b'\n');
+        group.throughput(Throughput::Bytes(lines.len() as u64));
+        group.bench_function(format!("publish, {bytes} B"), |bencher| {
+            bencher.iter(|| workloads::publish(&cache, black_box(&lines), bytes as u64));
+        });
+        let id = *workloads::publish(&cache, &lines, bytes as u64).id();
+        group.bench_function(format!("read, {bytes} B"), |bencher| {
+            bencher.iter(|| workloads::read(&cache, black_box(&id)));
+        });
+    }
+}
+
+fn route(criterion: &mut Criterion) {
+    let mut group = group(criterion, "route");
+    let extractor = workloads::extractor();
+    for bytes in EVENT_BYTES {
+        let events = workloads::events(16_384, bytes);
+        group.throughput(Throughput::Elements(events.len() as u64));
+        group.bench_function(format!("key by pointer, {bytes} B"), |bencher| {
+            bencher.iter(|| workloads::extract_keys(&extractor, black_box(&events)));
+        });
+        group.bench_function(format!("chunk, {bytes} B"), |bencher| {
+            bencher.iter(|| workloads::route(&extractor, black_box(&events)));
+        });
+    }
+    let hashes = workloads::hashes(16_384);
+    group.throughput(Throughput::Elements(hashes.len() as u64));
+    for shards in [16, 1_000] {
+        let map = workloads::shard_map(shards);
+        group.bench_function(format!("shard among {shards}"), |bencher| {
+            bencher.iter(|| workloads::look_up(&map, black_box(&hashes)));
+        });
+    }
+}
+
+fn engine(criterion: &mut Criterion) {
+    let mut group = group(criterion, "engine");
+    let chunks = workloads::route(&workloads::extractor(), &workloads::events(200_000, 200));
+    group.throughput(Throughput::Elements(200_000));
+    for (name, order) in [("order key", Order::Key), ("order none", Order::None)] {
+        let run = |chunks| workloads::drive_engine(order, chunks);
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(|| chunks.clone(), run, BatchSize::LargeInput);
+        });
+    }
+}
+
+criterion_group!(stages, decode, cache, route, engine);
+criterion_main!(stages);

@@ -1,0 +1,117 @@
+//! Every shard full from start-up to the tail, and nothing throttled.
+//!
+//! What is measured here is not what the report says but what the stream's caller sees: what a shard has
+//! taken up to a moment before its last records, against the configured rate over all the time since the
+//! run began.
+
+use std::time::Duration;
+
+use respool::sim::{BurstRule, Retention};
+
+use super::world::{Archive, Setup, Taken, Until, World};
+
+/// The default share of 1,000 records and 1,000,000 bytes a second.
+const RECORDS_PER_SECOND: f64 = 980.0;
+const BYTES_PER_SECOND: f64 = 980_000.0;
+const UTILISATION_MIN: f64 = 0.975;
+/// At the end some keys have more than one record left, and each waits for the one before it.
+const TAIL_SECONDS: f64 = 0.25;
+const RULES: [BurstRule; 3] = [BurstRule::SECOND, BurstRule::TENTH, BurstRule::FixedWindows];
+
+/// Each shard's part of the configured rate, the lowest and the highest, and the throttled share.
+#[derive(Debug)]
+struct Measured {
+    lowest: f64,
+    highest: f64,
+    throttled: f64,
+}
+
+/// The seconds that `taken` takes at the configured rate.
+#[expect(clippy::cast_precision_loss, reason = "counts of a test")]
+fn work(taken: &Taken) -> f64 {
+    (taken.records as f64 / RECORDS_PER_SECOND).max(taken.bytes as f64 / BYTES_PER_SECOND)
+}
+
+/// The part of the configured rate that a shard was given, up to the tail.
+fn used(log: &[Taken]) -> f64 {
+    let all = work(log.last().unwrap());
+    let before_tail = log.iter().rev().find(|taken| work(taken) <= all - TAIL_SECONDS).unwrap();
+    work(before_tail) / before_tail.at.as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a test")]
+fn measure(archive: &Archive, setup: Setup) -> Measured {
+    let mut world = World::new(archive, setup);
+    let report = world.attempt(Until::Done).unwrap();
+    assert_eq!(report.exit_code, 0, "{:?}", report.message);
+    let seen = world.seen.lock().unwrap();
+    assert_eq!(seen.shards.len(), setup.shards as usize);
+    let used: Vec<f64> = seen.shards.values().map(|log| used(log)).collect();
+    Measured {
+        lowest: used.iter().copied().fold(f64::INFINITY, f64::min),
+        highest: used.iter().copied().fold(0.0, f64::max),
+        throttled: world.throttled() as f64 / archive.records.len() as f64,
+    }
+}
+
+/// Records of `bytes` for `seconds` of work on each of `shards` shards, under every rule and round trip.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of a test"
+)]
+fn full(bytes: usize, shards: u32, seconds: f64, round_trips_ms: &[u64]) {
+    let per_second = RECORDS_PER_SECOND.min(BYTES_PER_SECOND / (bytes + 9) as f64);
+    let count = (per_second * seconds * f64::from(shards)) as u64;
+    let archive = Archive::of(count, bytes, 3_000 * u64::from(shards), 3_000_000 / bytes);
+    let mut failed = Vec::new();
+    for burst_rule in RULES {
+        for &round_trip in round_trips_ms {
+            let latency = Duration::from_millis(round_trip);
+            let setup = Setup { shards, burst_rule, latency, retention: Retention::Nothing, ..Setup::PLAIN };
+            let measured = measure(&archive, setup);
+            // Windows that begin when they like may see the end of one burst and the start of another.
+            let throttled_max = if burst_rule == BurstRule::FixedWindows { 0.001 } else { 0.0 };
+            let good = measured.lowest >= UTILISATION_MIN
+                && measured.highest <= 1.01
+                && measured.throttled <= throttled_max;
+            let line = format!("{bytes} B, {shards} shards, {round_trip} ms, {burst_rule:?}: {measured:?}");
+            if !good {
+                failed.push(line);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+}
+
+#[test]
+fn one_shard_stays_full_of_small_records() {
+    full(200, 1, 4.0, &[2, 20, 100]);
+    full(1_000, 1, 4.0, &[2, 20, 100]);
+}
+
+#[test]
+fn one_shard_stays_full_of_large_records() {
+    full(10_000, 1, 5.0, &[2, 20, 100]);
+    full(27_000, 1, 5.0, &[2, 20, 100]);
+}
+
+#[test]
+fn four_shards_stay_full_of_small_records() {
+    full(200, 4, 3.0, &[2, 100]);
+    full(1_000, 4, 3.0, &[20]);
+}
+
+#[test]
+fn four_shards_stay_full_of_large_records() {
+    full(10_000, 4, 5.0, &[2, 100]);
+    full(27_000, 4, 5.0, &[20]);
+}
+
+#[test]
+fn sixteen_shards_stay_full() {
+    full(200, 16, 2.0, &[20]);
+    full(10_000, 16, 4.0, &[2, 100]);
+    full(27_000, 16, 4.0, &[20]);
+}
