@@ -61,7 +61,7 @@ fn the_second_run_fetches_nothing_and_needs_no_archive() {
 fn an_object_that_has_changed_is_fetched_again() {
     let sandbox = sandbox();
     replay(&sandbox, "");
-    let changed = format!("{{\"k\":\"new\"}}\n").repeat(RECORDS);
+    let changed = "{\"k\":\"new\"}\n".repeat(RECORDS);
     events::put(&sandbox.path("archive"), 3, &events::gzip(changed.as_bytes()));
     assert_eq!(replay(&sandbox, ""), (7, 1));
 }
@@ -98,11 +98,13 @@ fn a_damaged_segment_is_never_sent() {
     replay(&sandbox, "");
     // A byte of the index, a byte of the header, the end cut off, and a byte of a record.
     let files = segments(&sandbox);
-    let length = fs::metadata(&files[1]).unwrap().len() as usize;
+    let length = fs::read(&files[1]).unwrap().len();
     flip_a_byte(&files[1], length - 500);
     flip_a_byte(&files[2], 20);
     fs::write(&files[3], &fs::read(&files[3]).unwrap()[..length / 2]).unwrap();
-    [0, 4, 5, 6, 7].map(|data| flip_a_byte(&files[data], 5_000));
+    for data in [0, 4, 5, 6, 7] {
+        flip_a_byte(&files[data], 5_000);
+    }
     let line = format!("replay archive --into demo --partition-key /k --json --endpoint-url {url}");
     let report = sandbox.run(&line).json(0);
     assert_eq!(
