@@ -2,7 +2,8 @@
 //!
 //! A lane gathers almost a burst's worth of records before it sends; the rest of its bucket is there to
 //! catch late timers. It sends less only when nothing of it is in flight, or when it has gathered for as
-//! long as the tokens would have taken. Lanes stand on an agenda with the time at which
+//! long as the tokens would have taken. The last record of a batch may go on credit, so that large records
+//! need not wait for a bucket that is full to the brim. Lanes stand on an agenda with the time at which
 //! they want to be looked at, so an event costs the lanes that it concerns and no others.
 //!
 //! Progress is made durable on the side: at most one checkpoint is under way, the next follows when
@@ -181,16 +182,14 @@ impl Engine {
         if lane.paused_until > now {
             return Step::Wait { until: lane.paused_until, brake: Brake::Failure };
         }
-        let rate = &self.shards[lane.shard].rate;
-        let capacity = rate.capacity();
-        let mut gathering = rate.burst().saturating_sub(SLACK);
+        let shard = &mut self.shards[lane.shard];
+        let mut gathering = shard.rate.burst().saturating_sub(SLACK);
         if lane.held_records() >= HELD_MANY {
-            let round_trip = self.shards[lane.shard].round_trip;
-            gathering = gathering.min(round_trip.mul_f64(GATHER_PER_ROUND_TRIP).max(GATHER_HELD_MIN));
+            gathering = gathering.min(shard.round_trip.mul_f64(GATHER_PER_ROUND_TRIP).max(GATHER_HELD_MIN));
         }
-        let rate = &mut self.shards[lane.shard].rate;
-        let part = gathering.div_duration_f64(rate.burst());
-        let goal = Load { records: capacity.records * part, bytes: capacity.bytes * part };
+        let rate = &mut shard.rate;
+        let goal = rate.worth_of(gathering).min(self.run_rate.worth_of(gathering));
+        let capacity = rate.capacity();
         let window = whole(capacity.records).min(BATCH_ENTRIES_MAX);
         let (load, reached) = if let Some(suspects) = lane.suspects.front() {
             (suspects.iter().fold(Load::default(), add), true)
@@ -206,8 +205,8 @@ impl Engine {
             let brake = if lane.lacks_permit() { Brake::Checkpoint } else { Brake::Order };
             return Step::Sleep { brake };
         }
-        let shard_at = rate.affordable_at(load, now);
-        let run_at = self.run_rate.affordable_at(load, now);
+        let price = load.min(goal);
+        let (shard_at, run_at) = (rate.affordable_at(price, now), self.run_rate.affordable_at(price, now));
         if shard_at.max(run_at) > now {
             let brake = if run_at > shard_at { Brake::RunRate } else { Brake::Shard };
             return Step::Wait { until: shard_at.max(run_at), brake };
@@ -218,8 +217,7 @@ impl Engine {
             return Step::Wait { until: linger, brake };
         }
         let (shard, run) = (rate.balance(now), self.run_rate.balance(now));
-        let room = Load { records: shard.records.min(run.records), bytes: shard.bytes.min(run.bytes) };
-        Step::Send { room }
+        Step::Send { room: shard.min(run).max(load) }
     }
 
     fn send(&mut self, index: usize, batch: Vec<Pending>, now: Duration, commands: &mut Vec<Command>) {
@@ -270,7 +268,10 @@ impl Engine {
     fn checkpoint(&self) -> Checkpoint {
         let allowance = self.config.shard_rate.records * PERMIT.as_secs_f64();
         let allowance = whole(allowance.clamp(PERMIT_RECORDS_MIN, PERMIT_RECORDS_MAX));
-        let lane = |lane: &Lane| lane.position(self.frontier, allowance);
+        let lane = |lane: &Lane| {
+            let may_send = self.stop.is_none() || lane.in_flight > 0;
+            lane.position(self.frontier, may_send.then_some(allowance))
+        };
         let (settled_objects, open_objects) = self.objects.snapshot();
         Checkpoint {
             sequence: self.progress.sequence,

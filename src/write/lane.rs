@@ -222,8 +222,9 @@ impl Lane {
     }
 
     /// The progress to be made durable; `frontier` is where an idle lane stands. The permit covers the
-    /// next `allowance` records of the tail.
-    pub fn position(&self, frontier: Ordinal, allowance: usize) -> LanePosition {
+    /// next `allowance` records of the tail; without one nothing more is sent by this process, and the
+    /// permit says what may be stored unseen.
+    pub fn position(&self, frontier: Ordinal, allowance: Option<usize>) -> LanePosition {
         let first = self.looked_at.front().map(|&(ordinal, _)| ordinal);
         let waiting = first.or(self.tail.front().map(|record| record.ordinal));
         // A resume routes again from below the inherited position, so the frontier may lie below it.
@@ -231,8 +232,20 @@ impl Lane {
         // What an earlier process settled above its position stays settled until the position has passed it.
         let inherited = self.inherited.settled_above.iter().filter(|&&(_, last)| last >= position).copied();
         let settled_above = merge_intervals(inherited.collect(), self.settled_intervals());
-        let allowed = self.tail.get(allowance).map_or(frontier, |record| record.ordinal);
-        LanePosition { range: self.range, position, settled_above, permit: allowed.max(self.permit) }
+        let permit = match allowance {
+            Some(records) => {
+                self.tail.get(records).map_or(frontier, |record| record.ordinal).max(self.permit)
+            }
+            None => self.doubtful_end().max(self.inherited.permit),
+        };
+        LanePosition { range: self.range, position, settled_above, permit }
+    }
+
+    /// Behind the last record that waits to be sent again and may be in the stream already.
+    fn doubtful_end(&self) -> Ordinal {
+        let waiting = self.ready.values().chain(self.suspects.iter().flatten());
+        let doubtful = waiting.filter(|pending| pending.doubt.is_some());
+        doubtful.map(|pending| pending.record.ordinal.next()).max().unwrap_or(Ordinal::START)
     }
 
     /// A checkpoint with this permit is durable.

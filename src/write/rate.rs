@@ -46,6 +46,20 @@ pub struct Load {
     pub bytes: f64,
 }
 
+impl Load {
+    /// The smaller of each.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self { records: self.records.min(other.records), bytes: self.bytes.min(other.bytes) }
+    }
+
+    /// The larger of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { records: self.records.max(other.records), bytes: self.bytes.max(other.bytes) }
+    }
+}
+
 /// The two buckets of one shard and the feedback that tunes them.
 #[derive(Debug, Clone)]
 pub struct RateControl {
@@ -96,6 +110,12 @@ impl RateControl {
     /// How much the buckets hold when full.
     pub fn capacity(&self) -> Load {
         Load { records: self.records.capacity(), bytes: self.bytes.capacity() }
+    }
+
+    /// What the rate allows in `time`, as long as that is no longer than the burst.
+    pub fn worth_of(&self, time: Duration) -> Load {
+        let (part, full) = (time.div_duration_f64(self.burst).min(1.0), self.capacity());
+        Load { records: full.records * part, bytes: full.bytes * part }
     }
 
     /// What could leave at `now`.
