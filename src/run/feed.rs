@@ -5,6 +5,7 @@
 //! sequence in archive order.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +15,7 @@ use super::journal::QuarantineLine;
 use super::segments::Segments;
 use super::spool::{Spool, Spooled, blocking};
 use super::work::Work;
+use crate::cache::SegmentError;
 use crate::error::{Error, ExitCode};
 use crate::record::Ordinal;
 use crate::route::key::KeyExtractor;
@@ -110,18 +112,27 @@ impl Feed {
         if let Some(left) = remaining {
             *left -= u64::from(wanted);
         }
-        let mut routing: VecDeque<oneshot::Receiver<Result<RoutedChunk, Error>>> = VecDeque::new();
+        let mut routing: VecDeque<(Range<u32>, Routing)> = VecDeque::new();
         let mut next = 0;
-        let mut ended = false;
+        let (mut ended, mut fetched_again) = (false, false);
         while !(ended && routing.is_empty()) {
             while !ended && routing.len() < CHUNKS_AHEAD {
                 let end = wanted.min(next + CHUNK_RECORDS);
-                routing.push_back(self.route(number, next, end));
+                routing.push_back((next..end, self.route(number, next..end)));
                 next = end;
                 ended = end == wanted;
             }
-            let Some(chunk) = routing.pop_front() else { break };
-            let mut chunk = chunk.await.unwrap_or_else(|_| Err(panicked(number)))?;
+            let Some((range, chunk)) = routing.pop_front() else { break };
+            let mut chunk = match chunk.await.unwrap_or_else(|_| Err(panicked(number)))? {
+                Ok(chunk) => chunk,
+                Err(damage) => {
+                    if !std::mem::replace(&mut fetched_again, true) {
+                        self.fetch_again(number, records, &damage).await?;
+                    }
+                    let chunk = self.route(number, range).await.unwrap_or_else(|_| Err(panicked(number)))?;
+                    chunk.map_err(|damage| damaged(&self.spool, number, damage))?
+                }
+            };
             if ended && routing.is_empty() {
                 chunk.end = Ordinal::new(number + 1, 0);
                 chunk.filtered = records - wanted;
@@ -133,19 +144,31 @@ impl Feed {
         Ok(true)
     }
 
-    fn route(&self, number: u32, first: u32, end: u32) -> oneshot::Receiver<Result<RoutedChunk, Error>> {
-        let (segments, extractor, spool) =
-            (self.segments.clone(), self.extractor.clone(), self.spool.clone());
+    /// Nothing of a damaged block is sent: the object is brought into the cache anew.
+    async fn fetch_again(&self, number: u32, records: u32, damage: &SegmentError) -> Result<(), Error> {
+        self.spool.discard(number, damage);
+        if self.spool.object(number).await? == (Spooled::Segment { records }) {
+            return Ok(());
+        }
+        Err(Error::incomplete(format!(
+            "the segment of object {number} was damaged on disk, and the object is not what it was any more"
+        )))
+    }
+
+    fn route(&self, number: u32, range: Range<u32>) -> Routing {
+        let (segments, extractor) = (self.segments.clone(), self.extractor.clone());
         let record_bytes_max = self.record_bytes_max;
         self.work.run(move || {
             let segment = segments.get(number)?;
-            let read = |record| segment.record(record).map_err(|error| damaged(&spool, number, error));
-            let records = (first..end).map(read).collect::<Result<Vec<_>, _>>()?;
-            let first = Ordinal::new(number, first);
-            Ok(route_chunk(&extractor, record_bytes_max, first, records.into_iter()))
+            let first = Ordinal::new(number, range.start);
+            let records = range.map(|record| segment.record(record)).collect::<Result<Vec<_>, _>>();
+            Ok(records.map(|records| route_chunk(&extractor, record_bytes_max, first, records.into_iter())))
         })
     }
 }
+
+/// A chunk on its way, or what is wrong with the segment that it lies in.
+type Routing = oneshot::Receiver<Result<Result<RoutedChunk, SegmentError>, Error>>;
 
 /// What counts towards a limit and is not fed again. Objects that are open are fed from their first record.
 fn records_in_settled_objects(done: &Checkpoint) -> u64 {
@@ -155,13 +178,13 @@ fn records_in_settled_objects(done: &Checkpoint) -> u64 {
 
 /// Objects on their way into the cache, in order.
 struct Ahead<'a> {
-    numbers: std::ops::Range<u32>,
+    numbers: Range<u32>,
     done: &'a Checkpoint,
     tasks: VecDeque<(u32, JoinHandle<Result<Spooled, Error>>)>,
 }
 
 impl<'a> Ahead<'a> {
-    fn new(numbers: std::ops::Range<u32>, done: &'a Checkpoint) -> Self {
+    fn new(numbers: Range<u32>, done: &'a Checkpoint) -> Self {
         Self { numbers, done, tasks: VecDeque::new() }
     }
 
@@ -199,7 +222,7 @@ fn panicked(number: u32) -> Error {
 }
 
 /// The segment is damaged: it goes, so that a resume fetches the object again.
-fn damaged(spool: &Spool, number: u32, error: crate::cache::SegmentError) -> Error {
+fn damaged(spool: &Spool, number: u32, error: SegmentError) -> Error {
     spool.discard(number, &error);
     let sentence =
         format!("the segment of object {number} is damaged on disk; resume to fetch the object again");
@@ -210,16 +233,18 @@ fn damaged(spool: &Spool, number: u32, error: crate::cache::SegmentError) -> Err
 pub async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Result<Option<Sample>, Error> {
     let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
     for number in 0..total {
-        if let Spooled::Segment { records: 1.. } = spool.object(number).await? {
+        let mut fetched_again = false;
+        while let Spooled::Segment { records: 1.. } = spool.object(number).await? {
             let segments = segments.clone();
-            let first = move || -> Result<Vec<u8>, Error> {
-                let segment = segments.get(number)?;
-                let record = segment
-                    .record(0)
-                    .map_err(|error| Error::incomplete("the first segment is damaged").with_source(error))?;
-                Ok(record.to_vec())
+            let first = move || -> Result<Result<Vec<u8>, SegmentError>, Error> {
+                Ok(segments.get(number)?.record(0).map(<[u8]>::to_vec))
             };
-            return Ok(Some(Sample { record: blocking(first).await?? }));
+            match blocking(first).await?? {
+                Ok(record) => return Ok(Some(Sample { record })),
+                Err(damage) if fetched_again => return Err(damaged(spool, number, damage)),
+                Err(damage) => spool.discard(number, &damage),
+            }
+            fetched_again = true;
         }
     }
     Ok(None)

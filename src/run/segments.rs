@@ -41,17 +41,18 @@ impl Segments {
         let mut state = self.lock();
         state.pinned.insert(*segment.id());
         state.known.insert(object, (*segment.id(), segment.records()));
+        // If there is an older one, it was damaged.
+        state.open.remove(&object);
+        state.passing.remove(&object);
         if passing {
             state.passing.insert(object, segment);
         }
     }
 
-    /// The segment of `object` is damaged. Gives its name, once.
+    /// The segment of `object` is damaged. Gives its name, once. While it is mapped its whole blocks, which
+    /// are all that was routed from it, can still be read.
     pub fn remove(&self, object: u32) -> Option<SegmentId> {
-        let mut state = self.lock();
-        state.open.remove(&object);
-        state.passing.remove(&object);
-        state.known.remove(&object).map(|(id, _)| id)
+        self.lock().known.remove(&object).map(|(id, _)| id)
     }
 
     /// The records of `object`, if its segment is known and not settled.

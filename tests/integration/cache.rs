@@ -1,1 +1,155 @@
-//! todo
+//! What is in the cache is not fetched again, what is damaged there is never sent, and it stays within its
+//! bounds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::events::{self, by_key};
+use crate::reader::{check_delivered, read_stream};
+use crate::sandbox::Sandbox;
+
+const REPLAY: &str = "replay archive --into null: --partition-key /k --json";
+const OBJECTS: usize = 8;
+const RECORDS: usize = 3_000;
+const ALL: usize = OBJECTS * RECORDS;
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    events::make_archive(&sandbox.path("archive"), OBJECTS, RECORDS);
+    sandbox
+}
+
+/// Hits and fetches, of a run that has delivered everything.
+fn replay(sandbox: &Sandbox, flags: &str) -> (u64, u64) {
+    let report = sandbox.run(&format!("{REPLAY} {flags}")).json(0);
+    assert_eq!(report["records"]["delivered"], ALL);
+    (report["cache"]["hits"].as_u64().unwrap(), report["cache"]["fetched"].as_u64().unwrap())
+}
+
+fn segments(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let folders = fs::read_dir(sandbox.path("cache/respool/v1")).unwrap();
+    let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+fn list(sandbox: &Sandbox) -> Vec<Value> {
+    serde_json::from_value(sandbox.run("cache ls --json").json(0)).unwrap()
+}
+
+fn flip_a_byte(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn the_second_run_fetches_nothing_and_needs_no_archive() {
+    let sandbox = sandbox();
+    assert_eq!(replay(&sandbox, ""), (0, 8));
+    assert_eq!(replay(&sandbox, ""), (8, 0));
+    fs::rename(sandbox.path("archive"), sandbox.path("gone")).unwrap();
+    assert_eq!(replay(&sandbox, "--offline"), (8, 0));
+    fs::remove_file(&segments(&sandbox)[0]).unwrap();
+    let refused = sandbox.run(&format!("{REPLAY} --offline"));
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!([refused.stdout, refused.stderr].concat().contains("is not in the cache"));
+}
+
+#[test]
+fn an_object_that_has_changed_is_fetched_again() {
+    let sandbox = sandbox();
+    replay(&sandbox, "");
+    let changed = "{\"k\":\"new\"}\n".repeat(RECORDS);
+    events::put(&sandbox.path("archive"), 3, &events::gzip(changed.as_bytes()));
+    assert_eq!(replay(&sandbox, ""), (7, 1));
+}
+
+#[test]
+fn without_a_cache_nothing_is_left_behind() {
+    let sandbox = sandbox();
+    assert_eq!(replay(&sandbox, "--no-cache"), (0, 8));
+    assert!(segments(&sandbox).is_empty());
+    assert_eq!(fs::read_dir(sandbox.path("cache/respool/tmp")).unwrap().count(), 0);
+    assert_eq!(replay(&sandbox, "--no-cache"), (0, 8));
+}
+
+#[test]
+fn what_does_not_fit_passes_through() {
+    let sandbox = sandbox();
+    let size = 600_000;
+    let first = sandbox.run(&format!("{} --cache-size {size}B", REPLAY.replace("--json", "")));
+    assert_eq!(first.code, 0, "{first:?}");
+    assert!(first.stderr.contains("pass"), "it is announced: {}", first.stderr);
+    let kept = segments(&sandbox);
+    let bytes: u64 = kept.iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!(!kept.is_empty() && kept.len() < OBJECTS && bytes <= size, "{} in {bytes} B", kept.len());
+    let kept = kept.len() as u64;
+    assert_eq!(replay(&sandbox, &format!("--cache-size {size}B")), (kept, 8 - kept));
+    let kept = segments(&sandbox).len() as u64;
+    assert_eq!(replay(&sandbox, "--cache-size 1kB").0, kept, "what is there is used all the same");
+}
+
+#[test]
+fn a_damaged_segment_is_never_sent() {
+    let sandbox = sandbox();
+    let (_simulator, url) = sandbox.simulate("--shards 24");
+    replay(&sandbox, "");
+    // A byte of the index, a byte of the header, the end cut off, and a byte of a record.
+    let files = segments(&sandbox);
+    let length = fs::read(&files[1]).unwrap().len();
+    flip_a_byte(&files[1], length - 500);
+    flip_a_byte(&files[2], 20);
+    fs::write(&files[3], &fs::read(&files[3]).unwrap()[..length / 2]).unwrap();
+    for data in [0, 4, 5, 6, 7] {
+        flip_a_byte(&files[data], 5_000);
+    }
+    let line = format!("replay archive --into demo --partition-key /k --json --endpoint-url {url}");
+    let report = sandbox.run(&line).json(0);
+    assert_eq!(
+        (&report["cache"]["hits"], &report["possible_duplicates"]),
+        (&json!(6), &json!(0)),
+        "{report}"
+    );
+    assert_eq!(report["records"]["delivered"], ALL);
+    let expected = by_key(&sandbox.path("archive"), "/k");
+    assert_eq!(check_delivered(&expected, &read_stream(&url, "demo")), 0);
+    assert_eq!(sandbox.run("cache verify").code, 0, "all is whole again");
+}
+
+#[test]
+fn the_cache_is_listed_verified_pruned_and_purged() {
+    let sandbox = sandbox();
+    assert!(list(&sandbox).is_empty());
+    replay(&sandbox, "");
+    let listed = list(&sandbox);
+    assert_eq!(listed.len(), OBJECTS);
+    for segment in &listed {
+        assert_eq!(segment["records"], RECORDS);
+        assert!(segment["key"].as_str().unwrap().starts_with("2026/07/01/"), "{segment}");
+    }
+    assert!(sandbox.run("cache ls").stdout.contains("8 segments"));
+    assert_eq!(sandbox.run("cache verify --json").json(0), json!({ "segments": 8, "damaged": [] }));
+
+    let files = segments(&sandbox);
+    flip_a_byte(&files[0], 5_000);
+    let report = sandbox.run("cache verify --json").json(1);
+    let damaged = report["damaged"].as_array().unwrap();
+    assert_eq!(damaged.len(), 1);
+    let name = damaged[0]["segment"].as_str().unwrap();
+    assert!(files[0].ends_with(format!("{name}.seg")), "{report}");
+    let verified = sandbox.run("cache verify");
+    assert!(verified.code <= 1, "{verified:?}");
+
+    assert_eq!(sandbox.run("cache prune --older-than 1d --json").json(0)["segments"], 0);
+    let left = list(&sandbox);
+    let bytes: u64 = left.iter().map(|segment| segment["bytes"].as_u64().unwrap()).sum();
+    sandbox.run(&format!("cache prune --to-size {}B --json", bytes / 2)).json(0);
+    let pruned = list(&sandbox);
+    assert!(!pruned.is_empty() && pruned.len() <= left.len() / 2 + 1);
+    assert!(sandbox.run("cache purge").sentence(5).contains("--yes"));
+    assert_eq!(list(&sandbox), pruned);
+    assert_eq!(sandbox.run("cache purge --yes --json").json(0)["segments"], pruned.len());
+    assert!(list(&sandbox).is_empty() && segments(&sandbox).is_empty());
+}

@@ -19,8 +19,6 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-const NO_CREDENTIALS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
-
 #[test]
 fn what_cannot_be_begun_is_refused_in_one_sentence() {
     let sandbox = sandbox();
@@ -72,7 +70,9 @@ fn without_credentials_nothing_is_begun() {
     let bucket = format!("replay s3://bucket/events --into null: --partition-key /k --endpoint-url {url}");
     for line in [stream, bucket] {
         let mut command = sandbox.command(&line);
-        NO_CREDENTIALS.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            command.env_remove(name);
+        }
         let outcome = sandbox.start_command(command).wait();
         assert!(outcome.sentence(5).contains("credentials"), "{}", outcome.stderr);
     }
