@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// No command of these tests may take longer.
-const COMMAND_TIME_MAX: Duration = Duration::from_secs(120);
+const COMMAND_TIME_MAX: Duration = Duration::from_mins(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A folder that is home, cache and state of every process started in it.
