@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -209,7 +210,13 @@ async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, ArchiveError> 
     if let Some(provider) = shared.credentials_provider()
         && let Err(error) = provider.provide_credentials().await
     {
-        let message = format!("no credentials: {}", chain(&error));
+        // The SDK's words for "none found" list where it looked, which helps nobody; others tell what failed.
+        let message = match (&error, &config.profile) {
+            (CredentialsError::CredentialsNotLoaded(_), None) => "no AWS credentials found: name a profile with \
+                --s3-profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or read a public bucket with --anonymous"
+                .to_owned(),
+            _ => format!("no AWS credentials found: {}", chain(&error)),
+        };
         return Err(ArchiveError::Refused { what, message });
     }
     Ok(shared)

@@ -19,6 +19,7 @@ use std::time::Duration;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_kinesis::config::retry::RetryConfig;
@@ -409,11 +410,11 @@ where
             Some(profile) => {
                 format!("no AWS credentials found in the profile {:?}: {}", printable(profile), cause())
             }
-            None => format!(
-                "no AWS credentials found: name a profile with --profile, or set AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY ({})",
-                cause()
-            ),
+            // The SDK's words for "none found" list where it looked, which helps nobody.
+            None if causes(error).any(is_none_found) => "no AWS credentials found: name a profile with \
+                --kinesis-profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                .to_owned(),
+            None => format!("no AWS credentials found: {}", cause()),
         },
         Failure::NotConnected => format!("Kinesis cannot be reached: {}", cause()),
         Failure::TimedOut => "Kinesis did not answer in time".to_owned(),
@@ -433,6 +434,10 @@ where
             .concat()
         }
     }
+}
+
+fn is_none_found(error: &(dyn StdError + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_)))
 }
 
 /// An error and what caused it, the innermost cause last.

@@ -8,10 +8,13 @@
 
 mod cache;
 mod events;
+mod foreign;
+mod kinesis;
 mod memory;
 mod reader;
 mod refusals;
 mod resume;
+mod s3;
 mod sandbox;
 mod tidy;
 mod usage;
