@@ -58,6 +58,11 @@ impl Error {
         Self::new(ExitCode::Refused, sentence)
     }
 
+    /// A defect of respool itself.
+    pub fn internal(sentence: impl Into<String>) -> Self {
+        Self::new(ExitCode::Internal, sentence)
+    }
+
     /// The run stopped and can be resumed.
     pub fn incomplete(sentence: impl Into<String>) -> Self {
         Self::new(ExitCode::Incomplete, sentence)

@@ -9,21 +9,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
+use super::ahead::Ahead;
 use super::journal::QuarantineLine;
 use super::segments::Segments;
 use super::spool::{Spool, Spooled, blocking};
 use super::work::Work;
 use crate::cache::SegmentError;
-use crate::error::{Error, ExitCode};
+use crate::error::Error;
 use crate::record::Ordinal;
 use crate::route::key::KeyExtractor;
 use crate::route::{RoutedChunk, route_chunk};
 use crate::write::checkpoint::Checkpoint;
 
-/// Objects that are spooled ahead of the one that is routed.
-const OBJECTS_AHEAD: usize = 1_024;
 /// Objects that an estimate looks at.
 const SAMPLE_OBJECTS: u32 = 8;
 /// Records of one chunk.
@@ -70,7 +68,8 @@ impl Feed {
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
         let mut remaining = self.limit.map(|limit| limit.saturating_sub(records_in_settled_objects(&done)));
         let last_settled = done.settled_objects.last().map(|&(_, last)| last);
-        let mut ahead = Ahead::new(first..total, &done);
+        let unsettled = (first..total).filter(|&number| !done.is_settled(number)).collect();
+        let mut ahead = Ahead::start(self.spool.clone(), unsettled);
         for number in first..total {
             if remaining == Some(0) && last_settled.is_none_or(|last| number > last) {
                 let beyond_limit = u64::from(total - number);
@@ -83,8 +82,8 @@ impl Feed {
                 }
                 continue;
             }
-            ahead.fill(&self.spool);
-            let fed = match ahead.next(number, &self.spool).await? {
+            let Some(spooled) = ahead.next().await else { break };
+            let fed = match spooled? {
                 Spooled::Quarantined { reason, detail } => {
                     let key = self.spool.manifest().objects[number as usize].key.clone();
                     let line = QuarantineLine { object: number, record: None, key, reason, detail };
@@ -176,49 +175,8 @@ fn records_in_settled_objects(done: &Checkpoint) -> u64 {
     (done.totals.delivered + done.totals.quarantined).saturating_sub(open.sum())
 }
 
-/// Objects on their way into the cache, in order.
-struct Ahead<'a> {
-    numbers: Range<u32>,
-    done: &'a Checkpoint,
-    tasks: VecDeque<(u32, JoinHandle<Result<Spooled, Error>>)>,
-}
-
-impl<'a> Ahead<'a> {
-    fn new(numbers: Range<u32>, done: &'a Checkpoint) -> Self {
-        Self { numbers, done, tasks: VecDeque::new() }
-    }
-
-    fn fill(&mut self, spool: &Arc<Spool>) {
-        while self.tasks.len() < OBJECTS_AHEAD {
-            let Some(number) = self.numbers.next() else { return };
-            if !self.done.is_settled(number) {
-                let spool = spool.clone();
-                self.tasks.push_back((number, tokio::spawn(async move { spool.object(number).await })));
-            }
-        }
-    }
-
-    async fn next(&mut self, number: u32, spool: &Arc<Spool>) -> Result<Spooled, Error> {
-        match self.tasks.pop_front() {
-            Some((spooled, task)) if spooled == number => {
-                task.await.unwrap_or_else(|_| Err(panicked(number)))
-            }
-            // The tasks stand in the order of the loop that asks for them.
-            _ => spool.object(number).await,
-        }
-    }
-}
-
-impl Drop for Ahead<'_> {
-    fn drop(&mut self) {
-        for (_, task) in &self.tasks {
-            task.abort();
-        }
-    }
-}
-
 fn panicked(number: u32) -> Error {
-    Error::new(ExitCode::Internal, format!("a thread of respool failed on object {number}"))
+    Error::internal(format!("a thread of respool failed on object {number}"))
 }
 
 /// The segment is damaged: it goes, so that a resume fetches the object again.

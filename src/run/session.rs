@@ -167,7 +167,8 @@ pub fn limits(brake: Brake, spool: &Spool) -> Limits {
         Brake::Shard => Limits::Shards,
         Brake::RunRate => Limits::MaxRate,
         Brake::Order => Limits::Order,
-        Brake::RoundTrip | Brake::Failure => Limits::Service,
+        Brake::RoundTrip => Limits::RoundTrip,
+        Brake::Failure => Limits::Service,
         Brake::Checkpoint => Limits::Disk,
     }
 }

@@ -16,7 +16,7 @@ use super::feed::Fed;
 use super::journal::{Entry as JournalEntry, Journal, LedgerLine, QuarantineLine};
 use super::segments::Segments;
 use super::spool::Spool;
-use super::work::Work;
+use super::work::{AbortOnDrop, Work};
 use crate::error::Error;
 use crate::record::{Ordinal, Payload};
 use crate::route::key::KeyExtractor;
@@ -187,7 +187,7 @@ impl Shell {
                 Ok(Ok(entries)) => entries,
                 Ok(Err(error)) => return tell.send(Told::CannotEncode(error)).await,
                 Err(_) => {
-                    let error = Error::new(crate::error::ExitCode::Internal, "the encoder failed");
+                    let error = Error::internal("the encoder failed");
                     return tell.send(Told::CannotEncode(error)).await;
                 }
             };
@@ -267,9 +267,8 @@ impl State {
 impl ShellStats {
     fn new() -> Result<Self, Error> {
         let latency_max = u64::try_from(LATENCY_MAX.as_micros()).unwrap_or(u64::MAX);
-        let put_latency = Histogram::new_with_bounds(1, latency_max, 3).map_err(|error| {
-            Error::new(crate::error::ExitCode::Internal, "cannot make the histogram").with_source(error)
-        })?;
+        let put_latency = Histogram::new_with_bounds(1, latency_max, 3)
+            .map_err(|error| Error::internal("cannot make the histogram").with_source(error))?;
         Ok(Self { put_latency, objects_beyond_limit: 0 })
     }
 }
@@ -280,28 +279,14 @@ fn watch(
     tell: mpsc::Sender<Told>,
 ) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
-        let feed = AbortOnDrop(feed);
-        let error = match feed.wait().await {
+        let mut feed = AbortOnDrop(feed);
+        let error = match (&mut feed.0).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,
-            Err(_) => Error::new(crate::error::ExitCode::Internal, "the feed failed"),
+            Err(_) => Error::internal("the feed failed"),
         };
         let _ = tell.send(Told::FeedFailed(error)).await;
     })
-}
-
-struct AbortOnDrop(tokio::task::JoinHandle<Result<(), Error>>);
-
-impl AbortOnDrop {
-    async fn wait(mut self) -> Result<Result<(), Error>, tokio::task::JoinError> {
-        (&mut self.0).await
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// The bytes and keys of `records`, found again in their segments.

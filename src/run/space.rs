@@ -117,13 +117,15 @@ impl Space {
 
     fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
         if self.keep && !self.state().full {
-            match self.make_room(bytes) {
-                Some(reservation) => {
-                    self.state().writing.insert(number);
-                    return Some(Room::Kept(reservation));
-                }
-                None => self.cache_is_full(),
+            if let Some(reservation) = self.make_room(bytes) {
+                self.state().writing.insert(number);
+                return Some(Room::Kept(reservation));
             }
+            // Those that are being written have reserved a guess; what they really take shows soon.
+            if self.state().writing.iter().any(|&other| other != number) {
+                return None;
+            }
+            self.cache_is_full();
         }
         let mut state = self.state();
         let taken: u64 = state.passing.values().sum();

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::estimate::Estimate;
 use super::report::Brake;
@@ -78,13 +78,16 @@ pub struct Spool {
     cache: Arc<Cache>,
     manifest: Arc<Manifest>,
     segments: Arc<Segments>,
-    at_once: Semaphore,
+    at_once: Arc<Semaphore>,
     space: Space,
     /// What was done.
     pub stats: SpoolStats,
     /// What is to come.
     pub estimate: Estimate,
 }
+
+/// Leave to have an object in work.
+pub struct Place(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
 impl Spool {
     /// A spool of the objects of `manifest`. Without an archive only the cache is read.
@@ -103,7 +106,7 @@ impl Spool {
             cache,
             manifest,
             segments,
-            at_once: Semaphore::new(OBJECTS_AT_ONCE),
+            at_once: Arc::new(Semaphore::new(OBJECTS_AT_ONCE)),
             space,
             stats: SpoolStats::default(),
             estimate,
@@ -120,11 +123,20 @@ impl Spool {
         self.archive.as_ref().map_or(0, |archive| archive.object_requests())
     }
 
+    /// Waits until one more object may be in work.
+    pub async fn place(&self) -> Result<Place, Error> {
+        let place = self.at_once.clone().acquire_owned().await;
+        place.map(Place).map_err(|_| Error::internal("the spool was closed"))
+    }
+
     /// Brings object `number` into the cache, or finds it there.
     pub async fn object(self: &Arc<Self>, number: u32) -> Result<Spooled, Error> {
-        let Ok(_permit) = self.at_once.acquire().await else {
-            return Err(Error::incomplete("the spool was closed"));
-        };
+        let place = self.place().await?;
+        self.object_in(place, number).await
+    }
+
+    /// The same in a place that the caller has got; it is given back at the end.
+    pub async fn object_in(self: &Arc<Self>, _place: Place, number: u32) -> Result<Spooled, Error> {
         if let Some(records) = self.segments.records(number) {
             return Ok(Spooled::Segment { records });
         }
@@ -164,9 +176,9 @@ impl Spool {
     }
 
     fn entry(&self, number: u32) -> Result<&ObjectEntry, Error> {
-        self.manifest.object(number).ok_or_else(|| {
-            Error::new(crate::error::ExitCode::Internal, format!("the manifest has no object {number}"))
-        })
+        self.manifest
+            .object(number)
+            .ok_or_else(|| Error::internal(format!("the manifest has no object {number}")))
     }
 
     /// What the records of `entry` depend on.
@@ -311,7 +323,7 @@ impl Spool {
             SpoolError::Cache(error) => return Err(cache_error(&entry.key, error)),
             SpoolError::Panicked(_) => {
                 let sentence = format!("the decoder failed on {key}: a defect in respool");
-                return Err(Error::new(crate::error::ExitCode::Internal, sentence));
+                return Err(Error::internal(sentence));
             }
         };
         self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
@@ -371,7 +383,7 @@ fn cache_error(key: &str, error: CacheError) -> Error {
 
 /// Runs `work` where blocking is allowed.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        Error::new(crate::error::ExitCode::Internal, "a thread of respool failed").with_source(error)
-    })
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal("a thread of respool failed").with_source(error))
 }

@@ -100,13 +100,14 @@ pub struct ShardStats {
 }
 
 impl ShardStats {
-    /// The share of the configured rate that was used while there was work; `None` if there was none.
+    /// The share of the configured rate that was used while there was work, at most 1 (what was saved up
+    /// before the work came does not count); `None` if there was none.
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
     pub fn utilisation(&self) -> Option<f64> {
         let seconds = self.times.with_work().as_secs_f64();
         let records = self.records as f64 / self.limit.records;
         let bytes = self.bytes as f64 / self.limit.bytes;
-        (seconds > 0.0).then(|| records.max(bytes) / seconds)
+        (seconds > 0.0).then(|| (records.max(bytes) / seconds).min(1.0))
     }
 }
 

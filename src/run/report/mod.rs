@@ -94,6 +94,8 @@ pub enum Brake {
     MaxRate,
     /// The service throttles below its limits or answers slowly.
     Service,
+    /// The time that requests take: as many are in flight as the order allows.
+    RoundTrip,
     /// The disk that holds the checkpoints.
     Disk,
 }
@@ -265,6 +267,7 @@ impl Brake {
             Self::Order => "order: few keys have most of the records",
             Self::MaxRate => "--max-rate",
             Self::Service => "the service: throttling or slow answers",
+            Self::RoundTrip => "round trips: all requests that may be are in flight",
             Self::Disk => "the disk: making progress durable",
         }
     }
