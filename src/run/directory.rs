@@ -164,6 +164,11 @@ impl RunDirectory {
         read_manifest(&self.path)
     }
 
+    /// Whether the last report says that nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        read_json(&self.path.join(REPORT_FILE)).unwrap_or_default().is_some_and(|report| says_done(&report))
+    }
+
     /// Leaves the report behind.
     pub fn write_report(&self, report: &impl Serialize) -> Result<(), Error> {
         write_json(&self.path.join(REPORT_FILE), report)
@@ -188,10 +193,12 @@ pub struct RunGlance {
 impl RunGlance {
     /// Whether something is left to do: no report says `done`.
     pub fn is_unfinished(&self) -> bool {
-        let state =
-            self.report.as_ref().and_then(|report| report.get("state")).and_then(|state| state.as_str());
-        state != Some("done")
+        !self.report.as_ref().is_some_and(says_done)
     }
+}
+
+fn says_done(report: &serde_json::Value) -> bool {
+    report.get("state").and_then(serde_json::Value::as_str) == Some("done")
 }
 
 /// All runs below `state_dir`, oldest first. Directories that are no runs are passed over.

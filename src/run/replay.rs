@@ -18,8 +18,8 @@ use super::segments::Segments;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
 use super::work::Work;
-use crate::archive::ObjectWindow;
 use crate::archive::manifest::Manifest;
+use crate::archive::{Archive, ObjectWindow};
 use crate::cache::Cache;
 use crate::config::{CacheMode, Order, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
 use crate::decode::DECODER_VERSION;
@@ -46,10 +46,8 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     if !config.new_run && !config.dry_run {
         refuse_to_start_twice(config)?;
     }
-    let (cache, passing) = open::cache(&tuning.cache)?;
-    let offline = tuning.cache.mode == CacheMode::Offline;
-    let archive = if offline { None } else { Some(open::archive(settings, tuning).await?) };
-    let manifest = match &archive {
+    let sources = Sources::open(settings, tuning).await?;
+    let manifest = match &sources.archive {
         Some(archive) => {
             let listing = archive.list(&settings.window).await.map_err(open::archive_error)?;
             Manifest::freeze(archive.location().clone(), settings.window, listing)
@@ -58,8 +56,8 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         None => earlier_manifest(config)?,
     };
     check_not_empty(settings, &manifest)?;
-    let (manifest, segments) = (Arc::new(manifest), Arc::new(Segments::new(cache.clone())));
-    let spool = spool(settings, tuning, cache, passing, archive, manifest.clone(), &segments)?;
+    let manifest = Arc::new(manifest);
+    let (spool, segments) = sources.spool(settings, tuning, manifest.clone())?;
     let Some(extractor) = extractor else {
         return Err(ask_for_a_key(feed::first_record(&spool, &segments).await?));
     };
@@ -108,6 +106,9 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     };
     let directory = RunDirectory::open(&config.state_dir, &id)?;
     let mut file = directory::read_run_file(&directory)?;
+    if directory.is_done() {
+        return Err(Error::refused(format!("run {id} is done: there is nothing left to resume")));
+    }
     file.tuning = config.changes.clone().apply(file.tuning);
     let (settings, tuning) = (&file.settings, &file.tuning);
     let manifest = directory.manifest()?;
@@ -118,20 +119,20 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     let checkpoint = checkpoint_log::newest(directory.path())
         .map_err(|error| Error::refused("cannot read the run's checkpoints").with_source(error))?
         .unwrap_or_else(|| Checkpoint::start([HashKeyRange::ALL]));
-    let (cache, passing) = open::cache(&tuning.cache)?;
-    let offline = tuning.cache.mode == CacheMode::Offline;
-    let archive = if offline { None } else { Some(open::archive(settings, tuning).await?) };
-    let (manifest, segments) = (Arc::new(manifest), Arc::new(Segments::new(cache.clone())));
-    let spool = spool(settings, tuning, cache, passing, archive, manifest, &segments)?;
+    let sources = Sources::open(settings, tuning).await?;
+    let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
     let extractor = settings
         .key_config()
         .map(KeyExtractor::new)
         .ok_or_else(|| Error::refused(format!("run {id} has no partition key: its run.json was edited")))?;
     if !config.output.quiet {
-        super::console::say(&format!(
-            "resuming run {id}: {} records were delivered before",
-            number(checkpoint.totals.delivered)
-        ));
+        let before = number(checkpoint.totals.delivered);
+        super::console::say(&format!("resuming run {id}: {before} records were delivered before"));
+        if let Target::Sim { .. } = settings.target {
+            super::console::say(
+                "the embedded stream ended with its process: this one holds what is still to come",
+            );
+        }
     }
     let output = &config.output;
     let session = Session {
@@ -147,22 +148,40 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     session.run().await
 }
 
-fn spool(
-    settings: &RunSettings,
-    tuning: &Tuning,
+/// Where records come from.
+struct Sources {
     cache: Arc<Cache>,
     passing_bytes_max: ByteCount,
-    archive: Option<Arc<dyn crate::archive::Archive>>,
-    manifest: Arc<Manifest>,
-    segments: &Arc<Segments>,
-) -> Result<Arc<Spool>, Error> {
-    let config = SpoolConfig {
-        decode: open::decode_config(settings),
-        keep: tuning.cache.mode != CacheMode::Discard,
-        passing_bytes_max,
-        work: Work::pool("decode")?,
-    };
-    Ok(Arc::new(Spool::new(config, archive, cache, manifest, segments.clone())))
+    /// Absent with `--offline`.
+    archive: Option<Arc<dyn Archive>>,
+}
+
+impl Sources {
+    async fn open(settings: &RunSettings, tuning: &Tuning) -> Result<Self, Error> {
+        let (cache, passing_bytes_max) = open::cache(&tuning.cache)?;
+        let archive = match tuning.cache.mode {
+            CacheMode::Offline => None,
+            CacheMode::Keep | CacheMode::Discard => Some(open::archive(settings, tuning).await?),
+        };
+        Ok(Self { cache, passing_bytes_max, archive })
+    }
+
+    fn spool(
+        self,
+        settings: &RunSettings,
+        tuning: &Tuning,
+        manifest: Arc<Manifest>,
+    ) -> Result<(Arc<Spool>, Arc<Segments>), Error> {
+        let config = SpoolConfig {
+            decode: open::decode_config(settings),
+            keep: tuning.cache.mode != CacheMode::Discard,
+            passing_bytes_max: self.passing_bytes_max,
+            work: Work::pool("decode")?,
+        };
+        let segments = Arc::new(Segments::new(self.cache.clone()));
+        let spool = Spool::new(config, self.archive, self.cache, manifest, segments.clone());
+        Ok((Arc::new(spool), segments))
+    }
 }
 
 /// A stream that spreads records itself keeps no key's order; the user has to know.
