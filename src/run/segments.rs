@@ -4,7 +4,7 @@
 //! mapped again if it was long ago that it was used. A segment that only passes through has no name in the
 //! cache, so it stays mapped until it is settled.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::{Cache, Segment, SegmentId};
@@ -23,7 +23,8 @@ pub struct Segments {
 #[derive(Debug, Default)]
 struct State {
     known: BTreeMap<u32, (SegmentId, u32)>,
-    pinned: BTreeSet<SegmentId>,
+    /// All that this run may need, whether or not it is there: sorted.
+    pinned: Vec<SegmentId>,
     passing: BTreeMap<u32, Segment>,
     settled: VecDeque<SegmentId>,
     open: BTreeMap<u32, (u64, Segment)>,
@@ -36,10 +37,15 @@ impl Segments {
         Self { cache, state: Mutex::new(State::default()) }
     }
 
+    /// This run may need these segments. Whatever of them is in the cache must stay there.
+    pub fn pin(&self, mut ids: Vec<SegmentId>) {
+        ids.sort_unstable();
+        self.lock().pinned = ids;
+    }
+
     /// The records of `object` lie in `segment`, which only passes through or can be looked up again.
     pub fn insert(&self, object: u32, segment: Segment, passing: bool) {
         let mut state = self.lock();
-        state.pinned.insert(*segment.id());
         state.known.insert(object, (*segment.id(), segment.records()));
         // If there is an older one, it was damaged.
         state.open.remove(&object);
@@ -75,9 +81,9 @@ impl Segments {
         self.lock().settled.pop_front()
     }
 
-    /// Whether this run uses the segment `id`, or has: it is never evicted by the run itself.
-    pub fn contains(&self, id: &SegmentId) -> bool {
-        self.lock().pinned.contains(id)
+    /// Whether this run may need the segment `id`: the run itself never evicts it.
+    pub fn is_pinned(&self, id: &SegmentId) -> bool {
+        self.lock().pinned.binary_search(id).is_ok()
     }
 
     /// The segment that holds the records of `object`, mapped. Blocks on the disk.

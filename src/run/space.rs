@@ -150,7 +150,7 @@ impl Space {
     }
 
     fn make_room(&self, bytes: u64) -> Option<Reservation> {
-        let made = self.cache.make_room(ByteCount(bytes), &|id| self.segments.contains(id));
+        let made = self.cache.make_room(ByteCount(bytes), &|id| self.segments.is_pinned(id));
         made.unwrap_or_else(|error| {
             tracing::warn!("cannot make room in the cache: {error}");
             None

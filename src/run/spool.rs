@@ -77,6 +77,8 @@ pub struct Spool {
     archive: Option<Arc<dyn Archive>>,
     cache: Arc<Cache>,
     manifest: Arc<Manifest>,
+    /// By object number.
+    ids: Vec<SegmentId>,
     segments: Arc<Segments>,
     at_once: Arc<Semaphore>,
     space: Space,
@@ -99,12 +101,15 @@ impl Spool {
         segments: Arc<Segments>,
     ) -> Self {
         let estimate = Estimate::new(&manifest);
+        let ids = identify(&manifest, &config.decode);
+        segments.pin(ids.clone());
         let space = Space::new(cache.clone(), segments.clone(), config.keep, config.passing_bytes_max);
         Self {
             config,
             archive,
             cache,
             manifest,
+            ids,
             segments,
             at_once: Arc::new(Semaphore::new(OBJECTS_AT_ONCE)),
             space,
@@ -140,9 +145,8 @@ impl Spool {
         if let Some(records) = self.segments.records(number) {
             return Ok(Spooled::Segment { records });
         }
-        let entry = self.entry(number)?.clone();
-        let id = self.with_identity(&entry, |identity| identity.id());
-        if let Some(found) = self.look_up(number, id, &entry).await? {
+        let (entry, id) = self.entry(number)?;
+        if let Some(found) = self.look_up(number, id, entry).await? {
             return Ok(found);
         }
         let Some(archive) = self.archive.clone() else {
@@ -151,7 +155,7 @@ impl Spool {
                 entry.key.escape_debug()
             )));
         };
-        self.fetch(number, id, &entry, archive.as_ref()).await
+        self.fetch(number, id, entry, archive.as_ref()).await
     }
 
     /// Every record of object `number` is settled: a segment that only passed through goes.
@@ -175,26 +179,10 @@ impl Spool {
         }
     }
 
-    fn entry(&self, number: u32) -> Result<&ObjectEntry, Error> {
-        self.manifest
-            .object(number)
-            .ok_or_else(|| Error::internal(format!("the manifest has no object {number}")))
-    }
-
-    /// What the records of `entry` depend on.
-    fn with_identity<T>(&self, entry: &ObjectEntry, use_it: impl FnOnce(SegmentIdentity<'_>) -> T) -> T {
-        // Plain data: there is nothing in it that JSON could not hold.
-        let archive = serde_json::to_string(&self.manifest.archive).unwrap_or_default();
-        let decoding = serde_json::to_string(&self.config.decode).unwrap_or_default();
-        use_it(SegmentIdentity {
-            archive: &archive,
-            key: &entry.key,
-            version: entry.version.as_deref(),
-            etag: &entry.etag,
-            size: entry.size,
-            decoding: &decoding,
-            decoder_version: DECODER_VERSION,
-        })
+    fn entry(&self, number: u32) -> Result<(&ObjectEntry, SegmentId), Error> {
+        let id = self.ids.get(number as usize).copied();
+        let found = self.manifest.object(number).zip(id);
+        found.ok_or_else(|| Error::internal(format!("the manifest has no object {number}")))
     }
 
     async fn look_up(
@@ -329,6 +317,20 @@ impl Spool {
         self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
         Ok(Spooled::Quarantined { reason, detail })
     }
+}
+
+/// The name of each object's segment: a hash of all that its records depend on.
+fn identify(manifest: &Manifest, decode: &DecodeConfig) -> Vec<SegmentId> {
+    // Plain data: there is nothing in it that JSON could not hold.
+    let archive = serde_json::to_string(&manifest.archive).unwrap_or_default();
+    let decoding = serde_json::to_string(decode).unwrap_or_default();
+    let identity = |entry: &ObjectEntry| {
+        let version = entry.version.as_deref();
+        let (archive, decoding) = (archive.as_str(), decoding.as_str());
+        let (key, etag, size) = (entry.key.as_str(), entry.etag.as_str(), entry.size);
+        SegmentIdentity { archive, key, version, etag, size, decoding, decoder_version: DECODER_VERSION }.id()
+    };
+    manifest.objects.iter().map(identity).collect()
 }
 
 #[derive(Debug, thiserror::Error)]
