@@ -287,7 +287,8 @@ fn check_same_stream(file: &RunFile, target: &OpenStream) -> Result<(), Error> {
     let Target::Kinesis { .. } = file.settings.target else { return Ok(()) };
     let (expected, found) = (&file.stream, identity(target));
     check_unchanged("stream", &expected.name, &found.name)?;
-    let time = |ms| Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string());
+    let time =
+        |ms| Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"));
     check_unchanged("stream's creation time", &time(expected.created_ms), &time(found.created_ms))
 }
 
