@@ -4,7 +4,7 @@
 //! filtered. Above it stand a few intervals of settled ordinals, because requests overlap. With them
 //! go the counters, so that a number is never ahead of the progress it describes.
 //!
-//! A lane also has a *permit*: the ordinal below which records may have been sent. It is made durable
+//! A lane also has a *reach*: the ordinal below which records may have been sent. It is made durable
 //! before anything above the old one leaves, so after a crash the records between are known to be
 //! possible duplicates, and none of the others can be one.
 
@@ -39,7 +39,7 @@ impl Checkpoint {
             range,
             position: Ordinal::START,
             settled_above: Vec::new(),
-            permit: Ordinal::START,
+            reach: Ordinal::START,
         };
         Self {
             sequence: 0,
@@ -86,7 +86,7 @@ pub struct LanePosition {
     /// Closed intervals, ascending, above the position: every record of the lane inside is settled.
     pub settled_above: Vec<(Ordinal, Ordinal)>,
     /// No record of the lane at or above this was ever sent.
-    pub permit: Ordinal,
+    pub reach: Ordinal,
 }
 
 impl LanePosition {
@@ -97,7 +97,7 @@ impl LanePosition {
 
     /// Whether the record at `ordinal` is not settled but may have been sent.
     pub fn may_have_been_sent(&self, ordinal: Ordinal) -> bool {
-        ordinal < self.permit && !self.is_settled(ordinal)
+        ordinal < self.reach && !self.is_settled(ordinal)
     }
 }
 

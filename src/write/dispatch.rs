@@ -40,16 +40,16 @@ pub(super) const BURST_START: Duration = Duration::from_millis(95);
 const IN_FLIGHT_MAX: u32 = 4;
 /// Progress is made durable this often while there is any.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(150);
-/// When a lane waits for a permit, this often.
+/// When a lane waits for a longer reach, this often.
 const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// A checkpoint that takes longer than this stops the sending.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
-/// The permit covers what a lane can send in this time.
-const PERMIT: Duration = Duration::from_millis(350);
-/// No permit covers more records than this, whatever the rate.
-const PERMIT_RECORDS_MAX: f64 = 65_536.0;
+/// The reach covers what a lane can send in this time.
+const REACH: Duration = Duration::from_millis(350);
+/// No reach covers more records than this, whatever the rate.
+const REACH_RECORDS_MAX: f64 = 65_536.0;
 /// Nor fewer, however slow.
-const PERMIT_RECORDS_MIN: f64 = 64.0;
+const REACH_RECORDS_MIN: f64 = 64.0;
 
 #[expect(clippy::cast_precision_loss, reason = "500 fits into an f64")]
 const BATCH_ENTRIES: f64 = BATCH_ENTRIES_MAX as f64;
@@ -195,14 +195,14 @@ impl Engine {
             (suspects.iter().fold(Load::default(), add), true)
         } else {
             lane.look_ahead(window);
-            if lane.permit_ends_within(window) {
+            if lane.reach_ends_within(window) {
                 self.progress.wanted_at_once = true;
                 self.progress.changed = true;
             }
             gather(lane, goal)
         };
         if load.records < 1.0 {
-            let brake = if lane.lacks_permit() { Brake::Checkpoint } else { Brake::Order };
+            let brake = if lane.is_at_its_reach() { Brake::Checkpoint } else { Brake::Order };
             return Step::Sleep { brake };
         }
         let price = load.min(goal);
@@ -266,8 +266,8 @@ impl Engine {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        let allowance = self.config.shard_rate.records * PERMIT.as_secs_f64();
-        let allowance = whole(allowance.clamp(PERMIT_RECORDS_MIN, PERMIT_RECORDS_MAX));
+        let allowance = self.config.shard_rate.records * REACH.as_secs_f64();
+        let allowance = whole(allowance.clamp(REACH_RECORDS_MIN, REACH_RECORDS_MAX));
         let lane = |lane: &Lane| {
             let may_send = self.stop.is_none() || lane.in_flight > 0;
             lane.position(self.frontier, may_send.then_some(allowance))
@@ -288,7 +288,7 @@ impl Engine {
             return;
         };
         for (lane, durable) in self.lanes.iter_mut().zip(&checkpoint.lanes) {
-            lane.grant(durable.permit);
+            lane.grant(durable.reach);
         }
         for lane in 0..self.lanes.len() {
             if self.due[lane].is_none() && self.lanes[lane].has_work() {

@@ -6,7 +6,7 @@
 //! `Command::Checkpoint`, preceded by everything that must be durable before it.
 //!
 //! What it promises: no record is dropped without a `SetAside`, no position passes a record that is not
-//! settled, and no record is sent that the last durable checkpoint does not permit.
+//! settled, and no record is sent that the last durable checkpoint does not reach to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

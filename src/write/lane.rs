@@ -93,7 +93,7 @@ pub struct Lane {
     pub suspects: VecDeque<Vec<Pending>>,
     order: Order,
     inherited: LanePosition,
-    permit: Ordinal,
+    reach: Ordinal,
     tail: VecDeque<Routed>,
     ready: BTreeMap<Ordinal, Pending>,
     held: BTreeMap<HashKey, VecDeque<Pending>>,
@@ -114,7 +114,7 @@ impl Lane {
             highest: BTreeMap::new(),
             suspects: VecDeque::new(),
             order,
-            permit: inherited.permit,
+            reach: inherited.reach,
             inherited,
             tail: VecDeque::new(),
             ready: BTreeMap::new(),
@@ -143,23 +143,23 @@ impl Lane {
         self.held_records
     }
 
-    /// Whether the next record waits for a durable permit.
-    pub fn lacks_permit(&self) -> bool {
-        self.ready.is_empty() && self.tail.front().is_some_and(|record| record.ordinal >= self.permit)
+    /// Whether the next record waits for a longer reach.
+    pub fn is_at_its_reach(&self) -> bool {
+        self.ready.is_empty() && self.tail.front().is_some_and(|record| record.ordinal >= self.reach)
     }
 
-    /// Whether the permit ends within the next `records` records of the tail.
-    pub fn permit_ends_within(&self, records: usize) -> bool {
+    /// Whether the reach ends within the next `records` records of the tail.
+    pub fn reach_ends_within(&self, records: usize) -> bool {
         self.tail
             .get(records.saturating_sub(1))
             .or(self.tail.back())
-            .is_some_and(|record| record.ordinal >= self.permit)
+            .is_some_and(|record| record.ordinal >= self.reach)
     }
 
     /// Looks at the tail until `wanted` records are ready or it may look no further.
     pub fn look_ahead(&mut self, wanted: usize) {
         while self.ready.len() < wanted && self.held_records < HELD_MAX {
-            let Some(record) = self.tail.pop_front_if(|record| record.ordinal < self.permit) else { return };
+            let Some(record) = self.tail.pop_front_if(|record| record.ordinal < self.reach) else { return };
             self.looked_at.push_back((record.ordinal, false));
             let doubt = self.inherited.may_have_been_sent(record.ordinal).then_some(Doubt::EarlierProcess);
             let pending = Pending { record, doubt };
@@ -221,9 +221,9 @@ impl Lane {
         }
     }
 
-    /// The progress to be made durable; `frontier` is where an idle lane stands. The permit covers the
+    /// The progress to be made durable; `frontier` is where an idle lane stands. The reach covers the
     /// next `allowance` records of the tail; without one nothing more is sent by this process, and the
-    /// permit says what may be stored unseen.
+    /// reach says what may be stored unseen.
     pub fn position(&self, frontier: Ordinal, allowance: Option<usize>) -> LanePosition {
         let first = self.looked_at.front().map(|&(ordinal, _)| ordinal);
         let waiting = first.or(self.tail.front().map(|record| record.ordinal));
@@ -232,13 +232,11 @@ impl Lane {
         // What an earlier process settled above its position stays settled until the position has passed it.
         let inherited = self.inherited.settled_above.iter().filter(|&&(_, last)| last >= position).copied();
         let settled_above = merge_intervals(inherited.collect(), self.settled_intervals());
-        let permit = match allowance {
-            Some(records) => {
-                self.tail.get(records).map_or(frontier, |record| record.ordinal).max(self.permit)
-            }
-            None => self.doubtful_end().max(self.inherited.permit),
+        let reach = match allowance {
+            Some(records) => self.tail.get(records).map_or(frontier, |record| record.ordinal).max(self.reach),
+            None => self.doubtful_end().max(self.inherited.reach),
         };
-        LanePosition { range: self.range, position, settled_above, permit }
+        LanePosition { range: self.range, position, settled_above, reach }
     }
 
     /// Behind the last record that waits to be sent again and may be in the stream already.
@@ -248,9 +246,9 @@ impl Lane {
         doubtful.map(|pending| pending.record.ordinal.next()).max().unwrap_or(Ordinal::START)
     }
 
-    /// A checkpoint with this permit is durable.
-    pub fn grant(&mut self, permit: Ordinal) {
-        self.permit = self.permit.max(permit);
+    /// A checkpoint with this reach is durable.
+    pub fn grant(&mut self, reach: Ordinal) {
+        self.reach = self.reach.max(reach);
     }
 
     fn settled_intervals(&self) -> Vec<(Ordinal, Ordinal)> {
