@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use respool::cli::{Environment, Invocation, logging, parse};
@@ -22,7 +23,14 @@ fn main() -> ExitCode {
     };
     // A core dump would hold the users' records.
     respool::run::forbid_core_dumps();
-    match execute(invocation) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| execute(invocation)));
+    // The panic itself was printed where it happened.
+    let outcome = outcome.unwrap_or_else(|_| {
+        Err(Error::internal(
+            "this is a defect in respool; what was delivered is safe, and the run can be resumed",
+        ))
+    });
+    match outcome {
         Ok(code) => exit(code),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {}", summary::chain(&error));

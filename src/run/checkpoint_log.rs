@@ -4,7 +4,8 @@
 //! frame counts only if it is whole, so a write that was torn or lost costs the frames behind the last
 //! whole one, and nothing is ever appended behind a tear: each process, and each process whose file has
 //! grown large, begins a new file with its newest checkpoint. The file before stays until the new one is
-//! durable. What is read back is the checkpoint with the highest sequence in any file.
+//! durable. What is read back is the checkpoint with the highest sequence in any file. A frame that is whole
+//! and still cannot be understood was written by another version: that is an error, never "no checkpoint".
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -69,11 +70,14 @@ impl CheckpointLog {
     }
 }
 
-/// The newest checkpoint that is whole; `None` if there never was one.
+/// The newest checkpoint that is whole; `None` if there is none.
+///
+/// # Errors
+/// Those of the file system, and `InvalidData` for a whole frame that cannot be understood.
 pub fn newest(directory: &Path) -> io::Result<Option<Checkpoint>> {
     let mut newest: Option<Checkpoint> = None;
     for (_, path) in log_files(directory)? {
-        let last = last_frame(&fs::read(path)?);
+        let last = last_frame(&fs::read(path)?)?;
         if last.as_ref().map(|c| c.sequence) >= newest.as_ref().map(|c| c.sequence) {
             newest = last.or(newest);
         }
@@ -110,15 +114,14 @@ fn encode(checkpoint: &Checkpoint) -> io::Result<Vec<u8>> {
 }
 
 /// The last frame of the unbroken sequence from the file's start.
-fn last_frame(bytes: &[u8]) -> Option<Checkpoint> {
-    let mut rest = bytes.strip_prefix(MAGIC)?;
+fn last_frame(bytes: &[u8]) -> io::Result<Option<Checkpoint>> {
+    let Some(mut rest) = bytes.strip_prefix(MAGIC) else { return Ok(None) };
     let mut last = None;
     while let Some((payload, behind)) = split_frame(rest) {
-        let Ok(checkpoint) = serde_json::from_slice(payload) else { break };
-        last = Some(checkpoint);
+        last = Some(payload);
         rest = behind;
     }
-    last
+    last.map(|payload| serde_json::from_slice(payload).map_err(io::Error::from)).transpose()
 }
 
 fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -196,6 +199,18 @@ mod tests {
         log.append(&checkpoint(4)).unwrap();
         assert!(!path.exists(), "the file before the last is gone");
         assert_eq!(newest_sequence(directory.path()), Some(4));
+    }
+
+    #[test]
+    fn a_whole_frame_of_another_version_is_an_error() {
+        let (directory, path) = log_with(1);
+        let payload = br#"{"sequence":2,"something":"new"}"#;
+        let mut frame = fs::read(&path).unwrap();
+        frame.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+        frame.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+        frame.extend_from_slice(payload);
+        fs::write(&path, frame).unwrap();
+        assert_eq!(newest(directory.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

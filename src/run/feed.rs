@@ -5,6 +5,7 @@
 //! sequence in archive order.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,6 +25,10 @@ use crate::write::checkpoint::Checkpoint;
 
 /// Objects that an estimate looks at.
 const SAMPLE_OBJECTS: u32 = 8;
+/// Reasons by which an archive refuses an object, rather than the object being broken.
+const REFUSALS: [&str; 3] = ["denied", "deleted", "archived"];
+/// When so many objects in a row are refused, it is not about the objects.
+const REFUSED_IN_A_ROW_MAX: usize = 50;
 /// Records of one chunk.
 const CHUNK_RECORDS: u32 = 4_096;
 /// Chunks that are routed ahead of the one that is handed over.
@@ -69,15 +74,17 @@ impl Feed {
         let mut remaining = self.limit.map(|limit| limit.saturating_sub(records_in_settled_objects(&done)));
         let last_settled = done.settled_objects.last().map(|&(_, last)| last);
         let unsettled = (first..total).filter(|&number| !done.is_settled(number)).collect();
+        let mut refused = Refused::default();
         let mut ahead = Ahead::start(self.spool.clone(), unsettled);
         for number in first..total {
             if remaining == Some(0) && last_settled.is_none_or(|last| number > last) {
                 let beyond_limit = u64::from(total - number);
+                refused.hand_over(&sink).await;
                 let _ = sink.send(Fed::End { beyond_limit }).await;
                 return Ok(());
             }
             if done.is_settled(number) {
-                if sink.send(Fed::SettledBefore(number)).await.is_err() {
+                if !refused.hand_over(&sink).await || sink.send(Fed::SettledBefore(number)).await.is_err() {
                     return Ok(());
                 }
                 continue;
@@ -85,18 +92,40 @@ impl Feed {
             let Some(spooled) = ahead.next().await else { break };
             let fed = match spooled? {
                 Spooled::Quarantined { reason, detail } => {
-                    let key = self.spool.manifest().objects[number as usize].key.clone();
-                    let line = QuarantineLine { object: number, record: None, key, reason, detail };
-                    sink.send(Fed::Quarantined(line)).await.is_ok()
+                    refused.push(self.quarantine_line(number, reason, detail, &done));
+                    refused.check(number + 1 == total && number + 1 - first == refused.len())?;
+                    refused.are_refusals() || refused.hand_over(&sink).await
                 }
-                Spooled::Segment { records } => self.object(number, records, &mut remaining, &sink).await?,
+                Spooled::Segment { records } => {
+                    refused.hand_over(&sink).await
+                        && self.object(number, records, &mut remaining, &sink).await?
+                }
             };
             if !fed {
                 return Ok(());
             }
         }
+        refused.hand_over(&sink).await;
         let _ = sink.send(Fed::End { beyond_limit: 0 }).await;
         Ok(())
+    }
+
+    fn quarantine_line(
+        &self,
+        object: u32,
+        reason: String,
+        mut detail: String,
+        done: &Checkpoint,
+    ) -> QuarantineLine {
+        if let Some((delivered, doubtful)) = done.sent_of(object) {
+            let doubt = if doubtful { ", and more of them may have been" } else { "" };
+            let _ = write!(
+                detail,
+                "; only what was left of it: {delivered} of its records were delivered before{doubt}"
+            );
+        }
+        let key = self.spool.manifest().object(object).map(|entry| entry.key.clone()).unwrap_or_default();
+        QuarantineLine { object, record: None, key, reason, detail }
     }
 
     /// Routes one object. `false` if nobody listens any more.
@@ -173,6 +202,53 @@ type Routing = oneshot::Receiver<Result<Result<RoutedChunk, SegmentError>, Error
 fn records_in_settled_objects(done: &Checkpoint) -> u64 {
     let open = done.open_objects.values().map(|open| u64::from(open.delivered) + u64::from(open.quarantined));
     (done.totals.delivered + done.totals.quarantined).saturating_sub(open.sum())
+}
+
+/// Objects that the archive refused one after the other. They are handed over when another object was had:
+/// as long as none is, the fault may be the archive's and not theirs.
+#[derive(Default)]
+struct Refused {
+    lines: Vec<QuarantineLine>,
+}
+
+impl Refused {
+    fn push(&mut self, line: QuarantineLine) {
+        self.lines.push(line);
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.lines.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it was the archive that refused the last one.
+    fn are_refusals(&self) -> bool {
+        self.lines.last().is_some_and(|line| REFUSALS.contains(&line.reason.as_str()))
+    }
+
+    /// An error if the archive seems to refuse everything: too many in a row, or, at the end, `all` there are.
+    fn check(&self, all: bool) -> Result<(), Error> {
+        let many = self.lines.len() >= REFUSED_IN_A_ROW_MAX || (all && self.lines.len() > 1);
+        match self.lines.last() {
+            Some(last) if many && self.are_refusals() => Err(Error::incomplete(format!(
+                "{} objects in a row cannot be had, the last one {}: {} ({})",
+                self.lines.len(),
+                last.key.escape_debug(),
+                last.reason,
+                last.detail
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// `false` if nobody listens any more.
+    async fn hand_over(&mut self, sink: &mpsc::Sender<Fed>) -> bool {
+        for line in self.lines.drain(..) {
+            if sink.send(Fed::Quarantined(line)).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 fn panicked(number: u32) -> Error {

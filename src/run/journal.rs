@@ -191,6 +191,12 @@ pub fn quarantine_reasons(directory: &Path) -> io::Result<BTreeMap<String, u64>>
     Ok(reasons)
 }
 
+/// Whether the ledger knows of a delivered record, so that there must have been a checkpoint.
+pub fn has_delivered(directory: &Path) -> io::Result<bool> {
+    let mut lines = read_lines::<LedgerLine>(&directory.join(LEDGER_FILE))?;
+    Ok(lines.any(|line| line.ledger.delivered > 0))
+}
+
 fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<impl Iterator<Item = T> + use<T>> {
     let file: Box<dyn io::Read> = match File::open(path) {
         Ok(file) => Box::new(file),

@@ -12,6 +12,7 @@ use super::checkpoint_log;
 use super::directory::{self, RUN_FILE_VERSION, RunDirectory, RunFile, RunGlance, StreamIdentity};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
+use super::journal;
 use super::open::{self, OpenStream};
 use super::report::{Report, number};
 use super::segments::Segments;
@@ -116,9 +117,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
     let target = open::stream(&settings.target, tuning, now).await?;
     check_same_stream(&file, &target)?;
-    let checkpoint = checkpoint_log::newest(directory.path())
-        .map_err(|error| Error::refused("cannot read the run's checkpoints").with_source(error))?
-        .unwrap_or_else(|| Checkpoint::start([HashKeyRange::ALL]));
+    let checkpoint = last_checkpoint(&directory)?;
     let sources = Sources::open(settings, tuning).await?;
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
     let extractor = settings
@@ -146,6 +145,22 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         output,
     };
     session.run().await
+}
+
+/// Where the run stands. A run that has lost its checkpoints is not started over: that would send
+/// everything twice and count nothing.
+fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
+    let unreadable = |error| {
+        Error::refused("the run's checkpoints cannot be read, perhaps another version of respool wrote them")
+            .with_source(error)
+    };
+    match checkpoint_log::newest(directory.path()).map_err(unreadable)? {
+        Some(checkpoint) => Ok(checkpoint),
+        None if journal::has_delivered(directory.path()).map_err(unreadable)? => Err(Error::refused(
+            "the run has delivered records, but its checkpoints are gone: start a new run",
+        )),
+        None => Ok(Checkpoint::start([HashKeyRange::ALL])),
+    }
 }
 
 /// Where records come from.

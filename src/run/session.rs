@@ -66,6 +66,7 @@ impl Session<'_> {
             work: work.clone(),
         };
         let (sink, input): (mpsc::Sender<Fed>, _) = mpsc::channel(INPUT_QUEUE);
+        let resumed = self.checkpoint.sequence > 0;
         let feed = tokio::spawn(feed.run(engine.restart_object(), self.checkpoint, sink));
         let shell = Shell {
             stream: self.target.stream,
@@ -74,6 +75,7 @@ impl Session<'_> {
             extractor,
             work,
             directory: self.directory.path().to_owned(),
+            resumed,
         };
         let mut display = Progress::new(self.output);
         let mut brakes = BrakeMeter::default();

@@ -22,8 +22,12 @@ use crate::record::{Ordinal, Payload};
 use crate::route::key::KeyExtractor;
 use crate::route::{Routed, SetAside, SetAsideReason};
 use crate::stream::{CallError, CallErrorClass, Entry, Outcome, Stream};
+use crate::write::checkpoint::Totals;
 use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason};
 
+/// When this many records are set aside, and they are most of all, a run stops before it sets aside everything:
+/// as a rule the key was mistyped.
+const FLOOD_RECORDS: u64 = 10_000;
 /// How often the user is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest latency that is told apart from longer ones.
@@ -72,6 +76,8 @@ pub struct Shell {
     pub work: Work,
     /// The run's directory.
     pub directory: std::path::PathBuf,
+    /// Whether an earlier process has worked on the run.
+    pub resumed: bool,
 }
 
 impl Shell {
@@ -86,13 +92,12 @@ impl Shell {
         mut progress: impl FnMut(&EngineStats, Duration),
     ) -> Result<Ended, Error> {
         let (tell, mut told) = mpsc::channel(4_096);
-        // One checkpoint is under way at a time, so one place is enough.
-        let (durable, mut made_durable) = mpsc::channel(1);
+        // One checkpoint is under way at a time, and after a failure nothing follows.
+        let (durable, mut made_durable) = mpsc::channel(2);
         let journal = self.journal(durable)?;
         let feed_watch = watch(feed, tell.clone());
         let (start, mut commands) = (Instant::now(), Vec::new());
-        let mut session =
-            State { end: None, error: None, stats: ShellStats::new()?, journal, tell, input_open: true };
+        let mut session = State::new(journal, tell)?;
         let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while session.end.is_none() {
@@ -100,7 +105,7 @@ impl Shell {
             let has_room = engine.room() > 0 && session.input_open;
             let event = tokio::select! {
                 biased;
-                Some(durable) = made_durable.recv() => Some(session.durable(durable)),
+                durable = made_durable.recv(), if session.journal_answers => Some(session.durable(durable)),
                 Some(told) = told.recv() => Some(session.told(told)),
                 Some(reason) = stop.recv() => Some(Event::Stop(reason)),
                 () = sleep_until(wake.unwrap_or(start)), if wake.is_some() => Some(Event::Tick),
@@ -113,6 +118,9 @@ impl Shell {
             };
             let Some(event) = event else { continue };
             engine.handle(start.elapsed(), event, &mut commands);
+            if let Some(reason) = self.flood(engine.totals()) {
+                engine.handle(start.elapsed(), Event::Stop(reason), &mut commands);
+            }
             for command in commands.drain(..) {
                 self.carry_out(command, &mut session);
             }
@@ -124,6 +132,19 @@ impl Shell {
         let now = start.elapsed();
         let end = session.end.unwrap_or(End::Stopped(StopReason::Interrupted));
         Ok(Ended { end, engine: engine.stats(now), shell: session.stats, error: session.error })
+    }
+
+    /// Why a run should not go on that sets aside most of what it reads.
+    fn flood(&self, totals: &Totals) -> Option<StopReason> {
+        let settled = totals.delivered + totals.quarantined + totals.filtered;
+        let flood = totals.quarantined >= FLOOD_RECORDS && totals.quarantined * 2 > settled;
+        (flood && !self.resumed).then(|| {
+            StopReason::Failed(format!(
+                "{} of the first {settled} records went to quarantine, see why there: start anew with other flags, or \
+                 resume to go on all the same",
+                totals.quarantined
+            ))
+        })
     }
 
     fn journal(&self, tell: mpsc::Sender<std::io::Result<u64>>) -> Result<Journal, Error> {
@@ -181,20 +202,23 @@ impl Shell {
     fn put(&self, request: RequestId, records: Vec<Routed>, tell: mpsc::Sender<Told>) {
         let (segments, extractor) = (self.segments.clone(), self.extractor.clone());
         let encoded = self.work.run(move || encode(&segments, &extractor, &records));
-        let stream = self.stream.clone();
-        tokio::spawn(async move {
+        let (stream, told) = (self.stream.clone(), tell.clone());
+        let put = tokio::spawn(async move {
             let entries = match encoded.await {
                 Ok(Ok(entries)) => entries,
-                Ok(Err(error)) => return tell.send(Told::CannotEncode(error)).await,
-                Err(_) => {
-                    let error = Error::internal("the encoder failed");
-                    return tell.send(Told::CannotEncode(error)).await;
-                }
+                Ok(Err(error)) => return told.send(Told::CannotEncode(error)).await,
+                Err(_) => return told.send(Told::CannotEncode(Error::internal("the encoder failed"))).await,
             };
-            tell.send(Told::Departed(request)).await?;
+            told.send(Told::Departed(request)).await?;
             let start = Instant::now();
             let result = stream.put(entries).await;
-            tell.send(Told::Answered { request, latency: start.elapsed(), result }).await
+            told.send(Told::Answered { request, latency: start.elapsed(), result }).await
+        });
+        tokio::spawn(async move {
+            // A request without an answer would be waited for without end.
+            if put.await.is_err_and(|error| error.is_panic()) {
+                let _ = tell.send(Told::CannotEncode(Error::internal("a task that sends has failed"))).await;
+            }
         });
     }
 
@@ -228,13 +252,21 @@ struct State {
     journal: Journal,
     tell: mpsc::Sender<Told>,
     input_open: bool,
+    journal_answers: bool,
 }
 
 impl State {
-    fn durable(&mut self, durable: std::io::Result<u64>) -> Event {
-        match durable {
+    fn new(journal: Journal, tell: mpsc::Sender<Told>) -> Result<Self, Error> {
+        let stats = ShellStats::new()?;
+        Ok(Self { end: None, error: None, stats, journal, tell, input_open: true, journal_answers: true })
+    }
+
+    fn durable(&mut self, durable: Option<std::io::Result<u64>>) -> Event {
+        let gone = || std::io::Error::other("the journal's thread has ended");
+        match durable.unwrap_or_else(|| Err(gone())) {
             Ok(sequence) => Event::CheckpointDurable(sequence),
             Err(error) => {
+                self.journal_answers = false;
                 let sentence =
                     "cannot write the checkpoint; what was sent since the last one is sent again by a resume";
                 let message = format!("{sentence}: {error}");

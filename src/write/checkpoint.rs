@@ -61,6 +61,14 @@ impl Checkpoint {
         interval_contains(&self.settled_objects, object)
     }
 
+    /// Records of `object` that were delivered, and whether others of it may have been sent; `None` if it is
+    /// certain that none was.
+    pub fn sent_of(&self, object: u32) -> Option<(u32, bool)> {
+        let delivered = self.open_objects.get(&object).map_or(0, |ledger| ledger.delivered);
+        let doubtful = self.lanes.iter().any(|lane| lane.reach > Ordinal::new(object, 0));
+        (delivered > 0 || doubtful).then_some((delivered, doubtful))
+    }
+
     /// The same progress with each lane cut at the borders of `ranges`; both sides of a cut inherit
     /// its position. This is how a run meets a stream that was resharded while it was away.
     #[must_use]

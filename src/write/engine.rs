@@ -210,10 +210,19 @@ impl Engine {
 
     /// How many more records may be brought now.
     pub fn room(&self) -> usize {
-        if self.objects.open_count() > OPEN_OBJECTS_MAX || self.stop.is_some() {
+        if self.stop.is_some() {
+            return 0;
+        }
+        // While nothing waits to be settled, only input can move the run on.
+        if self.objects.fed_count() > OPEN_OBJECTS_MAX && self.unsettled > 0 {
             return 0;
         }
         self.config.window_records.saturating_sub(self.unsettled)
+    }
+
+    /// What was counted over all processes of the run.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Takes one event at `now` and appends what follows from it. Time must not run backwards.

@@ -12,6 +12,8 @@ use super::checkpoint::{Checkpoint, ObjectLedger, interval_contains, interval_in
 pub(super) struct Objects {
     open: BTreeMap<u32, OpenObject>,
     settled: Vec<(u32, u32)>,
+    /// Open objects of which some records were routed.
+    fed: usize,
 }
 
 #[derive(Debug, Default)]
@@ -32,25 +34,32 @@ impl Objects {
         Self {
             open: checkpoint.open_objects.iter().map(open).collect(),
             settled: checkpoint.settled_objects.clone(),
+            fed: 0,
         }
     }
 
-    /// Open objects.
-    pub(super) fn open_count(&self) -> usize {
-        self.open.len()
+    /// Open objects that this process was fed records of; those that a resume has yet to be fed do not count.
+    pub(super) fn fed_count(&self) -> usize {
+        self.fed
     }
 
     /// A record of `object` was routed or set aside by the route.
     pub(super) fn routed(&mut self, object: u32) {
-        self.open.entry(object).or_default().routed += 1;
+        self.feed(object, 1);
+    }
+
+    fn feed(&mut self, object: u32, records: u32) -> &mut OpenObject {
+        let open = self.open.entry(object).or_default();
+        self.fed += usize::from(open.routed == 0);
+        open.routed += records;
+        open
     }
 
     /// `count` records of `object` were left out by the user's flags; `anew` if no earlier process has
     /// counted them.
     pub(super) fn filtered(&mut self, object: u32, count: u32, anew: bool) {
         if count > 0 {
-            let open = self.open.entry(object).or_default();
-            open.routed += count;
+            let open = self.feed(object, count);
             open.ledger.filtered += if anew { count } else { 0 };
         }
     }
@@ -79,8 +88,10 @@ impl Objects {
         self.close_if_settled(object)
     }
 
-    /// `object` was set aside whole: there is nothing left to do for it.
+    /// `object` was set aside, whole or what an earlier process has left of it: there is nothing left to do
+    /// for it.
     pub(super) fn quarantined_whole(&mut self, object: u32) {
+        self.open.remove(&object);
         interval_insert(&mut self.settled, object);
     }
 
@@ -96,6 +107,7 @@ impl Objects {
             return None;
         }
         let ledger = open.ledger;
+        self.fed -= usize::from(open.routed > 0);
         self.open.remove(&object);
         interval_insert(&mut self.settled, object);
         Some((object, ledger))

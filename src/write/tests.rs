@@ -433,3 +433,54 @@ fn the_same_seed_gives_the_same_commands() {
     };
     assert_eq!(trace(), trace());
 }
+
+/// Two records an object, one for each of two shards; the second shard takes two or three of its records a second.
+fn lagging_input(objects: u32) -> Vec<RoutedChunk> {
+    let chunk = |object| RoutedChunk {
+        records: vec![
+            Routed { ordinal: Ordinal::new(object, 0), hash: HashKey(u128::from(object)), cost: 200 },
+            Routed {
+                ordinal: Ordinal::new(object, 1),
+                hash: HashKey(u128::MAX - u128::from(object)),
+                cost: 400_000,
+            },
+        ],
+        set_aside: Vec::new(),
+        end: Ordinal::new(object + 1, 0),
+        filtered: 0,
+    };
+    (0..objects).map(chunk).collect()
+}
+
+#[test]
+fn a_resume_with_as_many_open_objects_as_there_may_be_goes_on() {
+    let (map, objects) = (shards(2), 4_600);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let wait = millis(10);
+    let run = |from: &Checkpoint, until| {
+        run(config(Order::Key, SHARE), &map, from, lagging_input(objects), wait, until, &mut always)
+    };
+    let first = run(&start, Duration::from_secs(30));
+    assert!(first.checkpoint.open_objects.len() > 4_000, "the slow shard holds them open");
+    let second = run(&first.checkpoint, FOREVER);
+    assert_eq!(second.end, Some(End::Done));
+    assert_eq!(second.stats.totals.delivered, 2 * u64::from(objects));
+}
+
+#[test]
+fn what_is_left_of_an_object_that_was_sent_in_part_can_be_set_aside() {
+    let map = shards(1);
+    let start = Checkpoint::start([HashKeyRange::ALL]);
+    let chunks = || input(1, 1_000, 1_000, 300);
+    let first = run(config(Order::Key, SHARE), &map, &start, chunks(), millis(5), millis(600), &mut always);
+    let delivered = first.checkpoint.totals.delivered;
+    assert!(delivered > 0 && first.checkpoint.sent_of(0).is_some());
+
+    let (mut engine, mut commands) =
+        (Engine::new(config(Order::Key, SHARE), &map, &first.checkpoint, Duration::ZERO), Vec::new());
+    engine.handle(millis(1), Event::ObjectQuarantined(0), &mut commands);
+    engine.handle(millis(300), Event::InputEnded, &mut commands);
+    let Some(Command::Checkpoint(last)) = commands.pop() else { panic!("{commands:?}") };
+    assert_eq!((last.settled_objects, last.open_objects.len()), (vec![(0, 0)], 0));
+    assert_eq!((last.totals.delivered, last.totals.objects_quarantined), (delivered, 1));
+}
