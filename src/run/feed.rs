@@ -300,3 +300,30 @@ pub struct Sample {
     /// The bytes of its first record.
     pub record: Vec<u8>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(count: u32, reason: &str) -> Refused {
+        let line = |object| QuarantineLine {
+            object,
+            record: None,
+            key: format!("{object}.gz"),
+            reason: reason.into(),
+            detail: "AccessDenied".into(),
+        };
+        Refused { lines: (0..count).map(line).collect() }
+    }
+
+    #[test]
+    fn an_archive_that_refuses_everything_ends_the_run() {
+        assert!(refused(49, "denied").check(false).is_ok());
+        let error = refused(50, "denied").check(false).unwrap_err();
+        assert_eq!(error.exit_code(), crate::error::ExitCode::Incomplete);
+        assert!(error.to_string().contains("49.gz: denied (AccessDenied)"), "{error}");
+        assert!(refused(3, "deleted").check(true).is_err(), "all that there are");
+        assert!(refused(1, "denied").check(true).is_ok(), "of a single one nothing can be told");
+        assert!(refused(99, "truncated").check(true).is_ok(), "broken objects are themselves at fault");
+    }
+}

@@ -13,9 +13,10 @@ use super::report::{duration, number};
 use super::spool::Spool;
 use crate::config::{RunSettings, Tuning};
 use crate::record::ByteCount;
+use crate::stream::StreamDescription;
 
 /// The forecast of a replay. Estimates are `null` where nothing could be decoded yet.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Forecast {
     /// The archive, as the user named it.
     pub archive: String,
@@ -69,22 +70,7 @@ impl Forecast {
             let by_bytes = bytes as f64 / rate(config.shard_rate.bytes, config.run_rate.bytes);
             by_records.max(by_bytes)
         });
-        let mut warnings = Vec::new();
-        let retention = Duration::from_hours(u64::from(description.retention_hours));
-        if seconds.is_some_and(|seconds| seconds > retention.as_secs_f64() / 2.0) {
-            warnings.push(format!(
-                "the replay takes more than half of the stream's retention of {} h: what is not read in time is lost",
-                description.retention_hours
-            ));
-        }
-        if description.ignores_keys {
-            warnings.push("the stream distributes records itself: no key keeps its order".to_owned());
-        }
-        if description.on_demand {
-            warnings.push(
-                "the stream is on demand: it throttles at first, and grows while it is written to".to_owned(),
-            );
-        }
+        let warnings = warnings(seconds, description);
         Self {
             archive: settings.archive.to_string(),
             window: settings.window.to_string(),
@@ -139,5 +125,55 @@ impl Forecast {
             let _ = writeln!(text, "  warning: {warning}");
         }
         text
+    }
+}
+
+/// What has cost others their records.
+fn warnings(seconds: Option<f64>, stream: &StreamDescription) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let retention = Duration::from_hours(u64::from(stream.retention_hours));
+    if seconds.is_some_and(|seconds| seconds > retention.as_secs_f64() / 2.0) {
+        warnings.push(format!(
+            "the replay takes more than half of the stream's retention of {} h: what is not read in time is lost",
+            stream.retention_hours
+        ));
+    }
+    if stream.ignores_keys {
+        warnings.push("the stream distributes records itself: no key keeps its order".to_owned());
+    }
+    if stream.on_demand {
+        warnings.push(
+            "the stream is on demand: it throttles at first, and grows while it is written to".to_owned(),
+        );
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_of_more_than_half_the_retention_is_warned_of() {
+        let stream = StreamDescription {
+            name: "orders".into(),
+            arn: None,
+            account: None,
+            region: None,
+            status: "ACTIVE".into(),
+            created_ms: 0,
+            retention_hours: 24,
+            record_bytes_max: 1 << 20,
+            open_shards: 1,
+            ignores_keys: false,
+            on_demand: false,
+            harmless: false,
+        };
+        let hours = |hours: f64| Some(hours * 3_600.0);
+        assert!(warnings(hours(11.9), &stream).is_empty());
+        assert!(warnings(hours(12.1), &stream)[0].contains("retention of 24 h"));
+        assert!(warnings(None, &stream).is_empty());
+        let strange = StreamDescription { ignores_keys: true, on_demand: true, ..stream };
+        assert_eq!(warnings(None, &strange).len(), 2);
     }
 }

@@ -340,3 +340,24 @@ fn confirm(config: &ReplayConfig, forecast: &Forecast) -> Result<bool, Error> {
     }
     super::console::ask("Send them? [y/N] ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Environment, Invocation, parse};
+
+    #[test]
+    fn without_a_terminal_and_without_yes_nothing_is_sent() {
+        let environment = Environment { home: Some("/home/ada".into()), ..Environment::default() };
+        let confirmed = |flags: &str| {
+            let line = format!("respool replay s3://events/live/ --into orders --partition-key /k {flags}");
+            let Ok(Invocation::Replay(config)) = parse(line.split_whitespace(), &environment) else {
+                panic!("{line}");
+            };
+            confirm(&config, &Forecast::default())
+        };
+        let refused = confirmed("--quiet").unwrap_err();
+        assert!(refused.to_string().contains("--yes"), "{refused}");
+        assert!(confirmed("--quiet --yes").unwrap());
+    }
+}

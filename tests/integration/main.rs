@@ -11,6 +11,7 @@ mod events;
 mod foreign;
 mod kinesis;
 mod memory;
+mod quarantine;
 mod reader;
 mod refusals;
 mod resume;
