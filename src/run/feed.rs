@@ -289,7 +289,7 @@ pub async fn sample(spool: &Arc<Spool>) -> Result<(), Error> {
     let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
     let step = total.div_ceil(SAMPLE_OBJECTS).max(1);
     for number in (0..total).step_by(step as usize) {
-        spool.object(number).await?;
+        spool.look_at(number).await?;
     }
     Ok(())
 }

@@ -55,6 +55,16 @@ impl Segments {
         }
     }
 
+    /// The segment of `object` was only looked at. `true` if it passed through, and is gone now.
+    pub fn forget_passing(&self, object: u32) -> bool {
+        let mut state = self.lock();
+        let passing = state.passing.remove(&object).is_some();
+        if passing {
+            state.known.remove(&object);
+        }
+        passing
+    }
+
     /// The segment of `object` is damaged. Gives its name, once. While it is mapped its whole blocks, which
     /// are all that was routed from it, can still be read.
     pub fn remove(&self, object: u32) -> Option<SegmentId> {

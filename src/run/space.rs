@@ -2,8 +2,8 @@
 //!
 //! A segment that fits below the cache's limit, after others that nobody pins were evicted, is kept for
 //! the next run. A run never evicts what it has itself put there: once nothing more fits, the rest passes
-//! through, in a bounded room that is freed as records are settled. The lowest object that is not yet
-//! published is always let in, so waiting always ends. Only a full disk makes a run give up segments of
+//! through, in a bounded room that is freed as records are settled. An object below which nothing passes
+//! through or is in work is always let in: what lies below is settled by itself, so waiting always ends. Only a full disk makes a run give up segments of
 //! its own, and only those that are settled.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,14 @@ struct State {
     passing: BTreeMap<u32, u64>,
     /// The cache holds nothing but what this run needs, up to its limit.
     full: bool,
+}
+
+impl State {
+    /// Whether nothing below `number` is in work or passes through.
+    fn is_lowest(&self, number: u32) -> bool {
+        let below = |first: Option<&u32>| first.is_some_and(|&first| first < number);
+        !below(self.unpublished.first()) && !below(self.passing.keys().next())
+    }
 }
 
 /// Leave to write a segment.
@@ -104,9 +112,9 @@ impl Space {
             freed.as_mut().enable();
             {
                 let state = self.state();
-                let lowest = state.unpublished.first() == Some(&number);
-                let alone = state.writing.is_empty() && state.passing.is_empty();
-                if lowest && (something_was_freed || alone) {
+                let lowest_in_work = state.unpublished.first() == Some(&number);
+                let alone = state.writing.is_empty() && state.is_lowest(number);
+                if lowest_in_work && (something_was_freed || alone) {
                     return something_was_freed;
                 }
             }
@@ -129,8 +137,7 @@ impl Space {
         }
         let mut state = self.state();
         let taken: u64 = state.passing.values().sum();
-        let lowest = state.unpublished.first() == Some(&number);
-        if taken.saturating_add(bytes) > self.passing_bytes_max.0 && !lowest {
+        if taken.saturating_add(bytes) > self.passing_bytes_max.0 && !state.is_lowest(number) {
             return None;
         }
         state.passing.insert(number, bytes);
@@ -194,5 +201,51 @@ impl Drop for InWork<'_> {
             state.writing.remove(&self.number);
         }
         self.space.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space(passing_bytes_max: u64) -> (tempfile::TempDir, Space) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Arc::new(Cache::open(directory.path(), ByteCount(1)).unwrap());
+        let segments = Arc::new(Segments::new(cache.clone()));
+        (directory, Space::new(cache, segments, false, ByteCount(passing_bytes_max)))
+    }
+
+    #[test]
+    fn what_passes_through_is_bounded_however_slowly_it_is_settled() {
+        let (_directory, space) = space(100);
+        let admitted = |number: u32, bytes| {
+            let _in_work = space.begin(number);
+            space.admit(number, bytes).is_some()
+        };
+        assert!(admitted(0, 60) && admitted(1, 40));
+        assert!(!admitted(2, 1), "0 and 1 are published, not settled");
+        space.release(1);
+        assert!(admitted(2, 40) && !admitted(3, 1));
+        space.release(0);
+        space.release(2);
+        assert!(admitted(3, 500), "nothing lies below it, so it is let in whatever its size");
+        assert!(!admitted(4, 1));
+    }
+
+    #[test]
+    fn what_passes_above_does_not_keep_the_lowest_out() {
+        let (_directory, space) = space(100);
+        let _fourth = space.begin(4);
+        assert!(space.admit(4, 100).is_some());
+        let _third = space.begin(3);
+        assert!(space.admit(3, 100).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_with_nothing_below_to_wait_for_is_the_end() {
+        let (_directory, space) = space(100);
+        space.passing(7, 50);
+        let _in_work = space.begin(5);
+        assert!(!space.disk_is_full(5, 10).await);
     }
 }

@@ -128,6 +128,15 @@ impl Spool {
         self.archive.as_ref().map_or(0, |archive| archive.object_requests())
     }
 
+    /// Looks at object `number` for an estimate only: nothing of it takes room afterwards, unless it is kept.
+    pub async fn look_at(self: &Arc<Self>, number: u32) -> Result<(), Error> {
+        self.object(number).await?;
+        if self.segments.forget_passing(number) {
+            self.space.release(number);
+        }
+        Ok(())
+    }
+
     /// Waits until one more object may be in work.
     pub async fn place(&self) -> Result<Place, Error> {
         let place = self.at_once.clone().acquire_owned().await;
@@ -348,7 +357,7 @@ enum SpoolError {
 impl SpoolError {
     fn is_disk_full(&self) -> bool {
         match self {
-            Self::Decode(DecodeError::Output(error)) => {
+            Self::Archive(ArchiveError::Io(error)) | Self::Decode(DecodeError::Output(error)) => {
                 matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
             }
             Self::Cache(error) => matches!(error, CacheError::NoSpace(_)),
