@@ -131,7 +131,11 @@ pub(super) fn remove_file(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn check_private(path: &Path) -> Result<(), CacheError> {
+/// Whether the directory is ours, and nobody else may write to it. A link is not followed.
+///
+/// # Errors
+/// If it is not, with what was expected and found.
+pub fn check_private(path: &Path) -> Result<(), CacheError> {
     let metadata = fs::symlink_metadata(path)?;
     let path = path.to_owned();
     if !metadata.is_dir() {

@@ -12,7 +12,7 @@ pub enum CacheError {
     #[error("no space left for the cache")]
     NoSpace(#[source] io::Error),
     /// The directory belongs to somebody else.
-    #[error("{} belongs to user {found}, expected {expected}: name another with --cache-dir", path.display())]
+    #[error("{} belongs to user {found}, expected {expected}", path.display())]
     ForeignOwner {
         /// The directory.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum CacheError {
         found: u32,
     },
     /// Others may write to the directory.
-    #[error("{} can be written by others (mode {found:o}, expected {expected:o}): chmod go-w it, or name another with --cache-dir", path.display())]
+    #[error("{} can be written by others (mode {found:o}, expected {expected:o}): chmod go-w it", path.display())]
     Exposed {
         /// The directory.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum CacheError {
         found: u32,
     },
     /// The directory lies on a network file system, where neither maps nor locks can be relied on.
-    #[error("{} lies on a network file system ({found}): name a local directory with --cache-dir", path.display())]
+    #[error("{} lies on a network file system ({found}): a local directory is needed", path.display())]
     NetworkFileSystem {
         /// The directory.
         path: PathBuf,

@@ -94,6 +94,22 @@ impl FromStr for ArchiveAddress {
     }
 }
 
+impl ArchiveAddress {
+    /// Whether some object could lie in both: one prefix begins with the other.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::S3 { bucket: one, prefix: left }, Self::S3 { bucket: two, prefix: right }) => {
+                one == two && (left.starts_with(right.as_str()) || right.starts_with(left.as_str()))
+            }
+            (Self::Directory { path: left }, Self::Directory { path: right }) => {
+                left.starts_with(right) || right.starts_with(left)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for ArchiveAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

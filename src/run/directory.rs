@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::manifest::Manifest;
+use crate::cache::check_private;
 use crate::config::{RunSettings, Tuning};
 use crate::error::Error;
 
@@ -86,6 +87,7 @@ impl RunDirectory {
         DirBuilder::new().recursive(true).mode(0o700).create(&runs).map_err(|error| {
             Error::refused(format!("cannot make the state directory {}", runs.display())).with_source(error)
         })?;
+        check(&runs)?;
         let stamp = now.strftime("%Y%m%d-%H%M%S");
         for attempt in 0..1_000_u32 {
             let id = if attempt == 0 { stamp.to_string() } else { format!("{stamp}-{attempt}") };
@@ -104,6 +106,10 @@ impl RunDirectory {
     /// Owns the directory of an existing run.
     pub fn open(state_dir: &Path, id: &str) -> Result<Self, Error> {
         let path = runs_dir(state_dir).join(id);
+        if path.is_dir() {
+            check(&runs_dir(state_dir))?;
+            check(&path)?;
+        }
         if !is_run_id(id) || !path.join(RUN_FILE).is_file() {
             return Err(Error::refused(format!("there is no run {id}; `respool runs` lists them")));
         }
@@ -118,6 +124,7 @@ impl RunDirectory {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(&lock_path)
             .map_err(|error| io_error("cannot open", &lock_path, error))?;
         match lock.try_lock() {
@@ -245,6 +252,14 @@ pub fn read_run_file(directory: &RunDirectory) -> Result<RunFile, Error> {
         )));
     }
     Ok(file)
+}
+
+/// Whoever may write here decides what a resume sends, and where.
+fn check(directory: &Path) -> Result<(), Error> {
+    check_private(directory).map_err(|error| {
+        Error::refused(format!("cannot use the runs in {} (--state-dir names others)", directory.display()))
+            .with_source(error)
+    })
 }
 
 fn owner(lock_path: &Path) -> Option<String> {

@@ -109,7 +109,11 @@ fn line(run: &RunGlance) -> Result<RunLine, Error> {
         (None, Some(state)) => state.as_str().unwrap_or_default().to_owned(),
         (None, None) => "interrupted".to_owned(),
     };
-    let records = reported("records").and_then(|records| records.get("delivered")?.as_f64());
+    let of_attempt = |shards: &serde_json::Value| {
+        let counts = shards.as_array()?.iter().map(|shard| shard.get("records")?.as_f64());
+        counts.sum::<Option<f64>>()
+    };
+    let records = reported("shards").and_then(|shards| of_attempt(&shards));
     let seconds = reported("seconds").and_then(|seconds| seconds.as_f64());
     let rate = records
         .zip(seconds)

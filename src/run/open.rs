@@ -42,7 +42,11 @@ pub fn decode_config(settings: &RunSettings) -> DecodeConfig {
 /// The cache, and how much may lie beside it of what only passes through.
 pub fn cache(config: &CacheConfig) -> Result<(Arc<Cache>, ByteCount), Error> {
     let failed = |error| {
-        Error::refused(format!("cannot use the cache in {}", config.dir.display())).with_source(error)
+        Error::refused(format!(
+            "cannot use the cache in {} (--cache-dir names another)",
+            config.dir.display()
+        ))
+        .with_source(error)
     };
     // Opened once to see what it holds already: that counts as free, since it is there to be used again.
     let held = Cache::open(&config.dir, ByteCount(u64::MAX)).map_err(failed)?.usage().bytes.0;

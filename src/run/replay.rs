@@ -45,7 +45,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     let target = open::stream(&settings.target, tuning, now).await?;
     check_order(settings, &target)?;
     if !config.new_run && !config.dry_run {
-        refuse_to_start_twice(config)?;
+        refuse_to_start_twice(config, &identity(&target))?;
     }
     let sources = Sources::open(settings, tuning).await?;
     let manifest = match &sources.archive {
@@ -223,11 +223,13 @@ fn check_not_empty(settings: &RunSettings, manifest: &Manifest) -> Result<(), Er
 }
 
 /// Two runs of the same window into the same stream would send everything twice.
-fn refuse_to_start_twice(config: &ReplayConfig) -> Result<(), Error> {
+fn refuse_to_start_twice(config: &ReplayConfig, stream: &StreamIdentity) -> Result<(), Error> {
     let Target::Kinesis { .. } = config.settings.target else { return Ok(()) };
     let same = |run: &RunGlance| {
         let (one, other) = (&run.file.settings, &config.settings);
-        one.archive == other.archive && one.target == other.target && overlap(&one.window, &other.window)
+        one.archive.overlaps(&other.archive)
+            && run.file.stream == *stream
+            && overlap(&one.window, &other.window)
     };
     let runs = directory::glance_at_all(&config.state_dir)?;
     match runs.iter().rev().find(|run| run.is_unfinished() && same(run)) {
@@ -278,13 +280,28 @@ fn ask_for_a_key(sample: Option<Sample>) -> Error {
          The first record is\n  {}\n\nThese would work:\n",
         shown.escape_debug().to_string().replace("\\\"", "\"")
     );
-    for candidate in candidates(&record) {
-        let _ = writeln!(sentence, "  --partition-key {}", candidate.pointer);
+    for pointer in
+        candidates(&record).iter().filter_map(|candidate| shell_word(&candidate.pointer.to_string()))
+    {
+        let _ = writeln!(sentence, "  --partition-key {pointer}");
     }
     sentence.push_str(
         "  --partition-key random   (spread evenly, no order)\n  --partition-key hash     (of the record's bytes)",
     );
     Error::usage(sentence)
+}
+
+/// A pointer as it can be copied into a command line; `None` for one that a terminal might obey.
+fn shell_word(pointer: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.~".contains(c);
+    if pointer.chars().all(plain) {
+        return Some(pointer.to_owned());
+    }
+    let harmless = pointer.escape_debug().eq(pointer.chars().flat_map(|c| match c {
+        '\'' | '"' | '\\' => c.escape_debug().collect::<Vec<_>>(),
+        c => vec![c],
+    }));
+    harmless.then(|| format!("'{}'", pointer.replace('\'', "'\\''")))
 }
 
 fn identity(target: &OpenStream) -> StreamIdentity {
@@ -345,6 +362,16 @@ fn confirm(config: &ReplayConfig, forecast: &Forecast) -> Result<bool, Error> {
 mod tests {
     use super::*;
     use crate::cli::{Environment, Invocation, parse};
+
+    #[test]
+    fn a_pointer_can_be_copied_and_drives_no_terminal() {
+        assert_eq!(shell_word("/user/id").as_deref(), Some("/user/id"));
+        assert_eq!(shell_word("/a $(id) b").as_deref(), Some("'/a $(id) b'"));
+        assert_eq!(shell_word("/it's").as_deref(), Some("'/it'\\''s'"));
+        assert_eq!(shell_word("/größe").as_deref(), Some("'/größe'"));
+        assert_eq!(shell_word("/a\u{1b}]0;x\u{7}"), None);
+        assert_eq!(shell_word("/a\u{202e}b"), None);
+    }
 
     #[test]
     fn without_a_terminal_and_without_yes_nothing_is_sent() {

@@ -52,9 +52,10 @@ pub fn report(
             total: manifest.objects.len() as u64,
             decoded: totals.objects_settled,
             quarantined: totals.objects_quarantined,
-            skipped: manifest.skipped + ended.shell.objects_beyond_limit,
+            skipped: manifest.skipped,
         },
         objects_outside_window: manifest.before_window() as u64,
+        objects_beyond_limit: ended.shell.objects_beyond_limit,
         records: RecordCounts {
             delivered: totals.delivered,
             quarantined: totals.quarantined,

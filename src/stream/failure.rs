@@ -2,7 +2,8 @@
 //!
 //! The one question is whether they may have been stored. What never left is safe to send again; what
 //! left without a clear no is unknown. A service error is judged by its code, and only a code that
-//! nobody knows by its HTTP status.
+//! nobody knows by its HTTP status. Only a code that can name a bad entry makes a request invalid, because
+//! its entries are then rejected one by one; whatever else is refused stops the run.
 
 use super::{CallErrorClass, UnknownCause};
 
@@ -37,7 +38,7 @@ impl Failure<'_> {
     /// What to do about it.
     pub(super) fn class(self) -> CallErrorClass {
         match self {
-            Self::NotBuilt => CallErrorClass::Invalid,
+            Self::NotBuilt => CallErrorClass::Denied,
             Self::NotSigned => CallErrorClass::Credentials,
             Self::NotConnected => CallErrorClass::Unreachable,
             Self::TimedOut => CallErrorClass::Unknown(UnknownCause::Timeout),
@@ -88,15 +89,16 @@ fn class_of_code(code: &str) -> Option<CallErrorClass> {
         | "KMSDisabledException"
         | "KMSInvalidStateException"
         | "KMSNotFoundException"
-        | "KMSOptInRequired" => CallErrorClass::Denied,
+        | "KMSOptInRequired"
+        | "ResourceInUseException"
+        | "UnknownOperationException"
+        | "DryRunOperationException" => CallErrorClass::Denied,
         "ResourceNotFoundException" => CallErrorClass::NotFound,
         "InvalidArgumentException"
         | "ValidationException"
         | "ValidationError"
         | "SerializationException"
-        | "ExpiredNextTokenException"
-        | "UnknownOperationException"
-        | "DryRunOperationException" => CallErrorClass::Invalid,
+        | "ExpiredNextTokenException" => CallErrorClass::Invalid,
         "InternalFailure"
         | "InternalFailureException"
         | "InternalServerError"
@@ -109,14 +111,20 @@ fn class_of_code(code: &str) -> Option<CallErrorClass> {
 
 fn class_of_status(status: u16) -> CallErrorClass {
     match status {
-        401 | 403 => CallErrorClass::Denied,
         // A gateway gave up waiting for the rest of the request, or for the service.
         408 => CallErrorClass::Unknown(UnknownCause::Timeout),
+        413 => CallErrorClass::Invalid,
         429 => CallErrorClass::Throttled,
-        400..500 => CallErrorClass::Invalid,
+        400..500 => CallErrorClass::Denied,
         500..600 => CallErrorClass::Unknown(UnknownCause::ServerError),
         _ => CallErrorClass::Unknown(UnknownCause::BadAnswer),
     }
+}
+
+/// A message about an invalid request without the values that it quotes: they are the user's.
+pub(super) fn without_values(text: &str) -> String {
+    let quoted = text.split('\'').enumerate().map(|(part, words)| if part % 2 == 1 { "…" } else { words });
+    quoted.collect::<Vec<_>>().join("'")
 }
 
 /// A sentence from outside as one line fit for a terminal, of bounded length.
@@ -141,7 +149,9 @@ mod tests {
         let code = |code, status| Failure::Refused { code: Some(code), status };
         let none = |status| Failure::Refused { code: None, status };
         for (failure, class) in [
-            (Failure::NotBuilt, Invalid),
+            (Failure::NotBuilt, Denied),
+            (Failure::Unreadable { status: 404 }, Denied),
+            (code("ResourceInUseException", 400), Denied),
             (Failure::NotSigned, Credentials),
             (Failure::NotConnected, Unreachable),
             (Failure::TimedOut, Unknown(UnknownCause::Timeout)),
@@ -170,7 +180,7 @@ mod tests {
             (code("InternalFailure", 500), Unknown(UnknownCause::ServerError)),
             (code("InternalFailureException", 400), Unknown(UnknownCause::ServerError)),
             (code("ServiceUnavailable", 503), Unknown(UnknownCause::ServerError)),
-            (code("NeverHeardOf", 400), Invalid),
+            (code("NeverHeardOf", 400), Denied),
             (code("NeverHeardOf", 500), Unknown(UnknownCause::ServerError)),
             (code("NeverHeardOf", 200), Unknown(UnknownCause::BadAnswer)),
             (none(403), Denied),
@@ -181,6 +191,14 @@ mod tests {
         ] {
             assert_eq!(failure.class(), class, "{failure:?}");
         }
+    }
+
+    #[test]
+    fn what_a_message_quotes_is_not_repeated() {
+        let message =
+            "Value 'alice@example.com' at 'records.1.member.partitionKey' failed to satisfy constraint";
+        assert_eq!(without_values(message), "Value '…' at '…' failed to satisfy constraint");
+        assert_eq!(without_values("Value 'cut short"), "Value '…");
     }
 
     #[test]

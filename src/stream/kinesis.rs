@@ -38,7 +38,7 @@ use aws_smithy_http_client::{Builder as HttpClientBuilder, tls};
 use hyper_util::client::legacy::Error as HttpError;
 
 use super::endpoint::is_loopback;
-use super::failure::{Failure, printable};
+use super::failure::{Failure, printable, without_values};
 use super::name::StreamName;
 use super::{
     BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
@@ -425,6 +425,8 @@ where
         Failure::Refused { code, status } => {
             let code = code.map_or_else(|| format!("HTTP {status}"), printable);
             let words = error.as_service_error().and_then(ProvideErrorMetadata::message).map(printable);
+            let invalid = failure.class() == CallErrorClass::Invalid;
+            let words = words.map(|words| if invalid { without_values(&words) } else { words });
             let request = error.request_id().map(printable);
             [
                 code,

@@ -30,6 +30,8 @@ fn what_cannot_be_begun_is_refused_in_one_sentence() {
     fs::write(sandbox.path("file"), "{}").unwrap();
     fs::create_dir(sandbox.path("exposed")).unwrap();
     fs::set_permissions(sandbox.path("exposed"), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::create_dir_all(sandbox.path("open/runs")).unwrap();
+    fs::set_permissions(sandbox.path("open/runs"), fs::Permissions::from_mode(0o777)).unwrap();
     let key = "--partition-key /k";
     for (line, code, said) in [
         (format!("replay archive --into nowhere {key} {at}"), 5, "nowhere"),
@@ -49,6 +51,7 @@ fn what_cannot_be_begun_is_refused_in_one_sentence() {
         (format!("replay archive --into sim:1 {key} --cache-dir file"), 5, "not a directory"),
         (format!("replay archive --into sim:1 {key} --state-dir file"), 5, "state"),
         (format!("replay archive --into sim:1 {key} --cache-dir exposed"), 5, "exposed"),
+        (format!("replay archive --into sim:1 {key} --state-dir open"), 5, "can be written by others"),
         (format!("replay archive --into sim:1 {key} --offline"), 5, "--offline needs"),
         (format!("replay archive --into demo {key} --endpoint-url http://192.0.2.1"), 2, "insecure"),
         ("resume".to_owned(), 5, "no unfinished run"),

@@ -38,13 +38,15 @@ pub struct Report {
     pub objects: ObjectCounts,
     /// Objects that were read because of `--slack` though their name lies outside the window.
     pub objects_outside_window: u64,
+    /// Objects of the manifest that were not looked at, because `--limit` was reached before.
+    pub objects_beyond_limit: u64,
     /// Records of the decoded objects.
     pub records: RecordCounts,
     /// Data and partition keys of the delivered records, in bytes.
     pub bytes_delivered: u64,
     /// Records that may stand in the stream more than once, because an answer was lost.
     pub possible_duplicates: u64,
-    /// Records of a key whose sequence numbers do not rise, as far as they came back.
+    /// Acknowledgements whose sequence number does not exceed one that the same lane and shard gave before.
     pub order_violations: u64,
     /// Entries that the service throttled, as a part of all entries sent: 0 to 1.
     pub throttled_share: f64,
@@ -116,7 +118,7 @@ pub struct ObjectCounts {
     pub total: u64,
     /// Decoded completely, now or in an earlier run whose segments were cached.
     pub decoded: u64,
-    /// Set aside as a whole; nothing of them was sent.
+    /// Set aside as a whole, or what an earlier attempt had left of them.
     pub quarantined: u64,
     /// Left out by their name, such as folder markers and `_SUCCESS`; not part of `total`.
     pub skipped: u64,
@@ -177,7 +179,7 @@ pub struct CacheReport {
     pub hits: u64,
     /// Objects that were fetched and decoded.
     pub fetched: u64,
-    /// What the run's segments take on disk, in bytes.
+    /// The decoded bytes of both.
     pub bytes: u64,
 }
 
@@ -220,6 +222,7 @@ impl Report {
             window: WindowReport::default(),
             objects: ObjectCounts::default(),
             objects_outside_window: 0,
+            objects_beyond_limit: 0,
             records: RecordCounts::default(),
             bytes_delivered: 0,
             possible_duplicates: 0,

@@ -99,7 +99,8 @@ impl Page {
             }
         };
         more(objects.quarantined, "in quarantine");
-        more(objects.skipped, "skipped (no events by their name, or beyond --limit)");
+        more(report.objects_beyond_limit, "beyond --limit");
+        more(objects.skipped, "skipped by name");
         more(report.objects_outside_window, "from before the window (--slack)");
         self.row("objects", &text);
 
@@ -127,7 +128,7 @@ impl Page {
         if cache.hits + cache.fetched > 0 {
             let (hits, fetched) = (number(cache.hits), number(cache.fetched));
             let size = ByteCount(cache.bytes);
-            self.row("cache", &format!("{hits} objects were there, {fetched} fetched; {size} on disk"));
+            self.row("cache", &format!("{hits} objects were there, {fetched} fetched; {size} decoded"));
         }
         self.row("S3", &format!("{} requests for objects", number(report.s3_object_requests)));
     }

@@ -33,10 +33,10 @@ Done: every record is delivered.
   run          flights-1
   from         tests/fixtures/archive
   into         sim:3
-  objects      32 of 32 decoded, 1 skipped (no events by their name, or beyond --limit)
+  objects      32 of 32 decoded, 1 skipped by name
   records      60,000 delivered; 18.3 MB
   duplicates   none
-  cache        32 objects were there, 0 fetched; 18.9 MB on disk
+  cache        32 objects were there, 0 fetched; 18.9 MB decoded
   S3           0 requests for objects
   took         15.6 s; 3,841 records/s, 1.2 MB/s
   limited by   the shards' limits
@@ -71,7 +71,7 @@ fn what_was_set_aside_is_named_and_the_next_command_stands_last() {
     for line in [
         "Not done: it was interrupted. Nothing is lost; the run can go on.",
         "  window       since 2013-01-01T00:00:00Z",
-        "  objects      32 of 32 decoded, 2 in quarantine, 1 skipped (no events by their name, or beyond --limit), 4 from before the window (--slack)",
+        "  objects      32 of 32 decoded, 2 in quarantine, 1 skipped by name, 4 from before the window (--slack)",
         "  records      12,345 delivered, 1,005 in quarantine, 3 left out as asked; 18.3 MB",
         "  duplicates   500 at most: sent again after a stop or a lost answer",
         "  throttled    <0.1 % of the entries sent",
