@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use respool::cli::{Environment, Invocation, logging, parse};
-use respool::config::{OutputConfig, ReplayConfig, SimulateConfig};
+use respool::config::{OutputConfig, ReplayConfig, RunSettings, SimulateConfig};
 use respool::error::{Error, ExitCode as Code};
 use respool::run::replay::{Replayed, replay, resume};
-use respool::run::report::Report;
+use respool::run::report::{Report, RunState};
 use respool::run::{cache_command, console, listing, now, summary};
 use respool::sim;
 
@@ -47,12 +47,15 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
     match invocation {
         Invocation::Replay(config) => {
             logging::start(&config.output);
-            runtime()?.block_on(run_replay(&config))
+            let outcome = runtime()?.block_on(run_replay(&config));
+            let RunSettings { archive, target, .. } = &config.settings;
+            told_as_json(outcome, &config.output, &archive.to_string(), &target.to_string())
         }
         Invocation::Resume(config) => {
             logging::start(&config.output);
-            let report = runtime()?.block_on(resume(&config, now()))?;
-            show_report(&report, &config.output)
+            let outcome = runtime()?.block_on(resume(&config, now()));
+            let outcome = outcome.and_then(|report| show_report(&report, &config.output));
+            told_as_json(outcome, &config.output, "", "")
         }
         Invocation::Runs(config) => console::print(&listing::runs(&config)?).map(|()| Code::Done),
         Invocation::Cache(config) => cache_command::run(&config, now()),
@@ -74,6 +77,23 @@ async fn run_replay(config: &ReplayConfig) -> Result<Code, Error> {
                 .map(|()| Code::Done)
         }
     }
+}
+
+/// With `--json` a failure before there was a run has its object on stdout too.
+fn told_as_json(
+    outcome: Result<Code, Error>,
+    output: &OutputConfig,
+    archive: &str,
+    target: &str,
+) -> Result<Code, Error> {
+    if let (Err(error), true) = (&outcome, output.json) {
+        let code = error.exit_code();
+        let state = if code == Code::Incomplete { RunState::Incomplete } else { RunState::Refused };
+        let message = Some(summary::chain(error));
+        let report = Report { state, exit_code: code as u8, message, ..Report::new("", archive, target) };
+        console::print(&format!("{}\n", report.to_json()))?;
+    }
+    outcome
 }
 
 fn show_report(report: &Report, output: &OutputConfig) -> Result<Code, Error> {

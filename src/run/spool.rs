@@ -309,6 +309,11 @@ impl Spool {
             SpoolError::Decode(DecodeError::Defect { reason, offset, message }) => {
                 (reason.to_string(), format!("{message} (at byte {offset})"))
             }
+            SpoolError::Archive(
+                error @ (ArchiveError::Refused { .. } | ArchiveError::NoSuchArchive { .. }),
+            ) => {
+                return Err(Error::refused(format!("cannot fetch {key}")).with_source(error));
+            }
             SpoolError::Archive(error) => {
                 return Err(Error::incomplete(format!("cannot fetch {key}")).with_source(error));
             }

@@ -83,7 +83,7 @@ pub fn report(
         },
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
         shards: stats.shards.iter().filter(|shard| shard.sent > 0).map(shard_report).collect(),
-        next_command: (outcome == RunState::Incomplete).then(|| format!("respool resume {}", directory.id())),
+        next_command: (outcome != RunState::Done).then(|| format!("respool resume {}", directory.id())),
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
     })
 }

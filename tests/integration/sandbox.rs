@@ -159,7 +159,11 @@ impl Outcome {
     /// The one sentence on stderr of a command that ended with `code` and has no result.
     pub(crate) fn sentence(&self, code: i32) -> &str {
         assert_eq!(self.code, code, "{}\n{}", self.stderr, self.stdout);
-        assert!(self.stdout.is_empty(), "{}", self.stdout);
+        // With --json the refusal is an object as well.
+        if !self.stdout.is_empty() {
+            let report: Value = serde_json::from_str(&self.stdout).unwrap();
+            assert_eq!((&report["exit_code"], &report["run"]), (&code.into(), &"".into()));
+        }
         let errors: Vec<&str> = self.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
         assert!(errors.len() == 1, "one sentence: {}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
