@@ -282,8 +282,18 @@ impl State {
             Told::Answered { request, latency, result } => {
                 let micros = u64::try_from(latency.min(LATENCY_MAX).as_micros()).unwrap_or(u64::MAX);
                 self.stats.put_latency.saturating_record(micros);
-                if let Err(error) = &result {
-                    tracing::warn!("PutRecords failed: {}: {}", class_name(error.class), error.message);
+                match &result {
+                    Ok(outcomes) => {
+                        tracing::debug!(
+                            request = request.0,
+                            entries = outcomes.len(),
+                            ?latency,
+                            "PutRecords answered"
+                        );
+                    }
+                    Err(error) => {
+                        tracing::warn!("PutRecords failed: {}: {}", class_name(error.class), error.message);
+                    }
                 }
                 Event::Answered(request, result)
             }

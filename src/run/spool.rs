@@ -255,6 +255,7 @@ impl Spool {
         archive: &dyn Archive,
     ) -> Result<ObjectBody, ArchiveError> {
         let _under_way = Counted::new(&self.stats.fetching);
+        tracing::debug!("fetching {} ({})", entry.key.escape_debug(), entry.size);
         archive.fetch(entry).await
     }
 

@@ -17,5 +17,6 @@ mod refusals;
 mod resume;
 mod s3;
 mod sandbox;
+mod secrets;
 mod tidy;
 mod usage;
