@@ -9,11 +9,11 @@ use super::directory::{RunDirectory, RunFile};
 use super::feed::{Fed, Feed};
 use super::open::{self, OpenStream};
 use super::progress::{Progress, ProgressSnapshot};
-use super::report::{Brake as Limits, Report};
+use super::report::Report;
 use super::segments::Segments;
 use super::shell::{Ended, Shell};
 use super::spool::Spool;
-use super::summary;
+use super::summary::{self, limits};
 use super::work::Work;
 use crate::config::OutputConfig;
 use crate::error::Error;
@@ -159,18 +159,5 @@ impl BrakeMeter {
             .filter(|(time, _)| !time.is_zero())
             .max()
             .map(|(_, brake)| brake)
-    }
-}
-
-/// The engine's word for a brake in the user's terms: input is either being fetched or being decoded.
-pub fn limits(brake: Brake, spool: &Spool) -> Limits {
-    match brake {
-        Brake::Input => spool.brake(),
-        Brake::Shard => Limits::Shards,
-        Brake::RunRate => Limits::MaxRate,
-        Brake::Order => Limits::Order,
-        Brake::RoundTrip => Limits::RoundTrip,
-        Brake::Failure => Limits::Service,
-        Brake::Checkpoint => Limits::Disk,
     }
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 use super::directory::{RunDirectory, RunFile};
 use super::journal::{QUARANTINE_FILE, quarantine_reasons};
 use super::report::{
-    CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState, ShardReport,
-    Spread, WindowReport,
+    Brake as Limits, CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState,
+    ShardReport, Spread, WindowReport,
 };
-use super::session::limits;
 use super::shell::Ended;
 use super::spool::Spool;
 use crate::error::{Error, ExitCode};
@@ -144,6 +143,19 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
             };
             (RunState::Done, code, None)
         }
+    }
+}
+
+/// The engine's word for a brake in the user's terms: input is either being fetched or being decoded.
+pub fn limits(brake: Brake, spool: &Spool) -> Limits {
+    match brake {
+        Brake::Input => spool.brake(),
+        Brake::Shard => Limits::Shards,
+        Brake::RunRate => Limits::MaxRate,
+        Brake::Order => Limits::Order,
+        Brake::RoundTrip => Limits::RoundTrip,
+        Brake::Failure => Limits::Service,
+        Brake::Checkpoint => Limits::Disk,
     }
 }
 
