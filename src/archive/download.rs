@@ -28,8 +28,12 @@ use super::{ArchiveError, BodyBytes, BoxFuture, DefectReason, ObjectBody, Object
 /// Objects above this size go to a file instead of memory.
 pub(super) const MEMORY_OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Attempts in a row that bring nothing forward.
-const ATTEMPTS_MAX: u32 = 8;
+/// Attempts in a row that bring nothing forward: some five minutes of a network that fails at once, which is
+/// as long as most outages last.
+const ATTEMPTS_MAX: u32 = 45;
+
+/// Attempts in a row with credentials that the service does not take: new ones come soon or not at all.
+const CREDENTIAL_ATTEMPTS_MAX: u32 = 8;
 
 /// Whole bodies that may arrive damaged, one after the other.
 const DAMAGED_MAX: u32 = 3;
@@ -245,8 +249,12 @@ pub(super) async fn download(
                 farthest = 0;
             }
             Setback::Fault(fault) => {
-                let again = matches!(fault.verdict(), Verdict::Retry | Verdict::RetryCredentials);
-                if !again || failed >= ATTEMPTS_MAX {
+                let attempts_max = match fault.verdict() {
+                    Verdict::Retry => ATTEMPTS_MAX,
+                    Verdict::RetryCredentials => CREDENTIAL_ATTEMPTS_MAX,
+                    _ => 0,
+                };
+                if failed >= attempts_max {
                     return Err(fault.of_object(what));
                 }
                 tracing::debug!(attempt = failed, arrived = download.arrived, %fault, "fetching goes on");
