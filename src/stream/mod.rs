@@ -87,7 +87,7 @@ pub struct CallError {
     pub message: String,
 }
 
-/// The classes of whole-call failures. Source: FACTS on results and errors of PutRecords.
+/// The classes of whole-call failures. Source: Kinesis API reference, PutRecords and Common Errors, read 2026-11-22.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallErrorClass {
     /// Nothing was stored; the stream or the account is over a limit.
