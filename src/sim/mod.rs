@@ -11,6 +11,7 @@
 //! Nothing outside this folder depends on it except the commands that start it.
 
 pub mod embedded;
+pub mod fault;
 pub mod limit;
 pub mod model;
 pub mod protocol;
@@ -23,6 +24,7 @@ pub mod world;
 use std::time::Duration;
 
 pub use embedded::{EmbeddedConfig, EmbeddedStream};
+pub use fault::FaultPlan;
 pub use limit::BurstRule;
 pub use model::{Retention, Service, ServiceConfig};
 pub use server::{ServeConfig, serve, simulate};
