@@ -165,8 +165,14 @@ pub fn read(cache: &Cache, id: &SegmentId) -> usize {
 /// Lets an engine write all of `chunks` to shards without a limit, and says how many were delivered.
 /// Every request is answered after the next five.
 pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
-    let config =
-        EngineConfig { order, shard_rate: UNBOUNDED, run_rate: UNBOUNDED, window_records: 1 << 20, seed: 7 };
+    let config = EngineConfig {
+        order,
+        shard_rate: UNBOUNDED,
+        run_rate: UNBOUNDED,
+        hash_places: true,
+        window_records: 1 << 20,
+        seed: 7,
+    };
     let map = shard_map(SHARDS);
     let start = Checkpoint::start([HashKeyRange::ALL]);
     let shard = map.shards()[0].id.clone();
@@ -201,6 +207,7 @@ pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
                 Command::Checkpoint(checkpoint) => {
                     answers.push_back(Event::CheckpointDurable(checkpoint.sequence));
                 }
+                Command::ListShards => answers.push_back(Event::Shards(None)),
                 Command::SetAside(_) | Command::ObjectSettled(..) => {}
                 Command::Ended(_) => return engine.stats(now).totals.delivered,
             }

@@ -77,9 +77,11 @@ struct KeyArgs {
     #[arg(long, value_name = "KEY", env = "RESPOOL_KEY_FALLBACK")]
     #[arg(value_parser = PossibleValuesParser::new(["random", "hash"]).try_map(|word| word.parse::<KeyFallback>()))]
     key_fallback: Option<KeyFallback>,
-    /// Keep the records of each key in archive order, or nothing
+    /// Keep the records of each key in archive order; or relaxed: the same, but a record that is throttled
+    /// may be passed, so that hot keys run at full speed; or shard: all records of a shard, one by one; or
+    /// none
     #[arg(long, value_name = "ORDER", env = "RESPOOL_ORDER", default_value = "key")]
-    #[arg(value_parser = PossibleValuesParser::new(["key", "none"]).try_map(|word| word.parse::<Order>()))]
+    #[arg(value_parser = PossibleValuesParser::new(Order::WORDS).try_map(|word| word.parse::<Order>()))]
     order: Order,
 }
 

@@ -129,7 +129,7 @@ fn what_can_be_told_without_a_service_ends_with_2() {
         ("--region EU/west", "a region looks like"),
         ("--endpoint-url http://10.0.0.1:4566", "in clear"),
         ("--s3-endpoint-url http://user:pw@localhost", "an endpoint is"),
-        ("--order relaxed", "possible values: key, none"),
+        ("--order strict", "possible values: key, relaxed, shard, none"),
         ("--framing csv", "possible values: auto"),
         ("--share 0.5 --share 0.6", "cannot be used multiple times"),
     ] {

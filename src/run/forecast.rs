@@ -62,7 +62,7 @@ impl Forecast {
             reason = "an estimate, at least 0"
         )]
         let bytes = all_bytes.zip(part).map(|(bytes, part)| (bytes as f64 * part) as u64);
-        let config = open::engine_config(settings, tuning);
+        let config = open::engine_config(settings, tuning, &target.description);
         let shards = target.map.shards().len() as f64;
         let rate = |shard: f64, run: f64| (shard * shards).min(run);
         let seconds = records.zip(bytes).map(|(records, bytes)| {

@@ -170,7 +170,11 @@ fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Error {
 }
 
 /// How the engine is to write.
-pub fn engine_config(settings: &RunSettings, tuning: &Tuning) -> write::EngineConfig {
+pub fn engine_config(
+    settings: &RunSettings,
+    tuning: &Tuning,
+    stream: &StreamDescription,
+) -> write::EngineConfig {
     let share = tuning.share.get();
     let shard_rate = match settings.target {
         Target::Null => UNBOUNDED,
@@ -189,6 +193,7 @@ pub fn engine_config(settings: &RunSettings, tuning: &Tuning) -> write::EngineCo
         order: settings.order,
         shard_rate,
         run_rate,
+        hash_places: !stream.ignores_keys,
         window_records: WINDOW_RECORDS,
         seed: settings.seed,
     }

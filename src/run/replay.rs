@@ -201,7 +201,7 @@ impl Sources {
 
 /// A stream that spreads records itself keeps no key's order; the user has to know.
 fn check_order(settings: &RunSettings, target: &OpenStream) -> Result<(), Error> {
-    if target.description.ignores_keys && settings.order == Order::Key {
+    if target.description.ignores_keys && settings.order != Order::None {
         return Err(Error::refused(format!(
             "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
              say --order none if that will do",

@@ -55,7 +55,7 @@ impl Session<'_> {
     pub async fn run_until(self, stop: mpsc::Receiver<StopReason>, work: Work) -> Result<Report, Error> {
         let started = tokio::time::Instant::now();
         let extractor = Arc::new(self.extractor);
-        let config = open::engine_config(&self.file.settings, &self.file.tuning);
+        let config = open::engine_config(&self.file.settings, &self.file.tuning, &self.target.description);
         let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
         let feed = Feed {
             spool: self.spool.clone(),

@@ -20,6 +20,7 @@ use super::work::{AbortOnDrop, Work};
 use crate::error::Error;
 use crate::record::{Ordinal, Payload};
 use crate::route::key::KeyExtractor;
+use crate::route::shard_map::ShardMap;
 use crate::route::{Routed, SetAside, SetAsideReason};
 use crate::stream::{CallError, CallErrorClass, Entry, Outcome, Stream};
 use crate::write::checkpoint::Totals;
@@ -37,6 +38,7 @@ const LATENCY_MAX: Duration = Duration::from_mins(10);
 enum Told {
     Departed(RequestId),
     Answered { request: RequestId, latency: Duration, result: Result<Vec<Outcome>, CallError> },
+    Shards(Option<ShardMap>),
     CannotEncode(Error),
     FeedFailed(Error),
 }
@@ -186,6 +188,7 @@ impl Shell {
     fn carry_out(&self, command: Command, state: &mut State) {
         match command {
             Command::Put { request, records } => self.put(request, records, state.tell.clone()),
+            Command::ListShards => self.list_shards(state.tell.clone()),
             Command::SetAside(set_aside) => {
                 let lines = set_aside.into_iter().map(|aside| self.quarantine_line(&aside)).collect();
                 state.journal.write(JournalEntry::Quarantine(lines));
@@ -219,6 +222,17 @@ impl Shell {
             if put.await.is_err_and(|error| error.is_panic()) {
                 let _ = tell.send(Told::CannotEncode(Error::internal("a task that sends has failed"))).await;
             }
+        });
+    }
+
+    fn list_shards(&self, tell: mpsc::Sender<Told>) {
+        let stream = self.stream.clone();
+        tokio::spawn(async move {
+            let listed = stream.list_open_shards().await.map_err(|error| error.to_string());
+            let map = listed.and_then(|shards| ShardMap::new(shards).map_err(|error| error.to_string()));
+            // In the middle of a reshard the list may not add up; the engine asks again.
+            let map = map.inspect_err(|error| tracing::warn!("the shards cannot be listed: {error}")).ok();
+            let _ = tell.send(Told::Shards(map)).await;
         });
     }
 
@@ -297,6 +311,7 @@ impl State {
                 }
                 Event::Answered(request, result)
             }
+            Told::Shards(map) => Event::Shards(map),
             Told::CannotEncode(error) | Told::FeedFailed(error) => {
                 let reason = StopReason::Failed(error.to_string());
                 self.error.get_or_insert(error);

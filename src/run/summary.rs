@@ -61,8 +61,13 @@ pub fn report(
             filtered: totals.filtered,
         },
         bytes_delivered: totals.delivered_bytes,
-        possible_duplicates: totals.possible_duplicates,
+        possible_duplicates: totals.possible_duplicates.total(),
+        possible_duplicates_by_cause: totals.possible_duplicates,
         order_violations: totals.order_violations,
+        inversions: totals.inversions,
+        possible_inversions: totals.possible_inversions,
+        reshards: stats.reshards,
+        records_elsewhere: totals.elsewhere,
         throttled_share,
         s3_object_requests: spool.object_requests(),
         utilisation: Spread::of(stats.shards.iter().filter_map(crate::write::ShardStats::utilisation)),
@@ -93,6 +98,7 @@ fn shard_report(shard: &crate::write::ShardStats) -> ShardReport {
         records: shard.records,
         bytes: shard.bytes,
         utilisation: shard.utilisation(),
+        held_by_order: shard.held_by_order(),
         throttled: shard.throttled,
     }
 }

@@ -8,15 +8,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::checkpoint::ShardLedger;
 use super::engine::{Command, Engine, Request, RequestId, STOP_PATIENCE, StopReason};
-use super::lane::{Doubt, Order, Pending};
+use super::lane::Order;
 use super::rate::Load;
-use crate::record::{SequenceNumber, ShardId};
-use crate::route::{SetAside, SetAsideReason};
+use crate::record::{HashKey, SequenceNumber, ShardId};
+use crate::route::{Routed, SetAside, SetAsideReason};
 use crate::stream::{CallError, CallErrorClass, Outcome, UnknownCause};
 
-/// How long the service may be away before the run ends, to be resumed.
-const SERVICE_PATIENCE: Duration = Duration::from_mins(15);
+/// How long the service may be away before the run ends, to be resumed: an outage of an hour is outlived.
+const SERVICE_PATIENCE: Duration = Duration::from_mins(75);
 /// A throttled lane pauses for 20 to 50 ms.
 const THROTTLE_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(50));
 /// A lane whose call failed pauses up to this, doubled with each further failure …
@@ -53,6 +54,7 @@ impl Engine {
         }
         self.progress.changed();
         self.schedule(lane, now);
+        self.reshard_if_drained(now);
     }
 
     fn outcomes(
@@ -62,29 +64,29 @@ impl Engine {
         now: Duration,
         commands: &mut Vec<Command>,
     ) {
+        if self.config.order == Order::Relaxed {
+            self.count_inversions(&request.entries, &outcomes);
+        }
         let lane = request.lane;
         let shard = self.lanes[lane].shard;
         let (mut accepted, mut throttled, mut unknown) = (Load::default(), 0_u64, false);
         let mut rejected = Vec::new();
-        for (mut pending, outcome) in request.entries.into_iter().zip(outcomes) {
+        for (record, outcome) in request.entries.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Acked { shard, sequence_number } => {
                     accepted.records += 1.0;
-                    accepted.bytes += f64::from(pending.record.cost);
-                    self.check_order(lane, &request.floor, shard, sequence_number);
-                    self.acked(lane, &pending, commands);
+                    accepted.bytes += f64::from(record.cost);
+                    self.check_place(lane, &request.floor, &shard, &sequence_number);
+                    self.acked(lane, &record, (shard, sequence_number), commands);
                 }
                 Outcome::Throttled => {
                     throttled += 1;
-                    self.lanes[lane].give_back(pending);
+                    self.lanes[lane].give_back(record, false);
                 }
-                Outcome::Rejected { reason } => {
-                    rejected.push(self.reject(lane, &pending, reason));
-                }
+                Outcome::Rejected { reason } => rejected.push(self.reject(lane, &record, reason)),
                 Outcome::Unknown { cause } => {
                     unknown = true;
-                    pending.doubt = Some(Doubt::Unknown(cause));
-                    self.lanes[lane].give_back(pending);
+                    self.doubt(lane, record, cause);
                 }
             }
         }
@@ -104,6 +106,13 @@ impl Engine {
         }
     }
 
+    /// The record goes back, and the copy that may be stored is counted before it is sent again.
+    fn doubt(&mut self, lane: usize, record: Routed, cause: UnknownCause) {
+        *self.totals.possible_duplicates.by_cause(cause) += 1;
+        self.lanes[lane].give_back(record, true);
+        self.send_only_once_counted(lane);
+    }
+
     fn call_failed(
         &mut self,
         request: Request,
@@ -111,15 +120,8 @@ impl Engine {
         now: Duration,
         commands: &mut Vec<Command>,
     ) {
-        let lane = request.lane;
-        let doubt = match error.class {
-            CallErrorClass::Unknown(cause) => Some(Doubt::Unknown(cause)),
-            _ => None,
-        };
-        let mut entries = request.entries;
-        for pending in &mut entries {
-            pending.doubt = doubt.or(pending.doubt);
-        }
+        let (lane, entries) = (request.lane, request.entries);
+        let mut unknown = None;
         match error.class {
             CallErrorClass::Invalid => return self.bisect(lane, entries, error, commands),
             CallErrorClass::NotFound | CallErrorClass::Denied => {
@@ -132,16 +134,26 @@ impl Engine {
                 shard.rate.throttled(now);
                 self.pause_after_failure(lane, now);
             }
-            CallErrorClass::Credentials | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
-                self.pause_after_failure(lane, now);
-                let since = *self.away_since.get_or_insert(now);
-                if now.saturating_sub(since) > SERVICE_PATIENCE {
-                    self.stop_for(StopReason::ServiceAway(error.message.clone()), now);
-                }
+            CallErrorClass::Credentials | CallErrorClass::Unreachable => self.service_away(lane, error, now),
+            CallErrorClass::Unknown(cause) => {
+                self.service_away(lane, error, now);
+                self.count_possible_inversions(&entries);
+                unknown = Some(cause);
             }
         }
-        for pending in entries {
-            self.lanes[lane].give_back(pending);
+        for record in entries {
+            match unknown {
+                Some(cause) => self.doubt(lane, record, cause),
+                None => self.lanes[lane].give_back(record, false),
+            }
+        }
+    }
+
+    fn service_away(&mut self, lane: usize, error: &CallError, now: Duration) {
+        self.pause_after_failure(lane, now);
+        let since = *self.away_since.get_or_insert(now);
+        if now.saturating_sub(since) > SERVICE_PATIENCE {
+            self.stop_for(StopReason::ServiceAway(error.message.clone()), now);
         }
     }
 
@@ -150,7 +162,7 @@ impl Engine {
     fn bisect(
         &mut self,
         lane: usize,
-        mut entries: Vec<Pending>,
+        mut entries: Vec<Routed>,
         error: &CallError,
         commands: &mut Vec<Command>,
     ) {
@@ -164,28 +176,37 @@ impl Engine {
         self.lanes[lane].suspects.push_front(entries);
     }
 
-    fn reject(&mut self, lane: usize, pending: &Pending, reason: String) -> SetAside {
-        self.lanes[lane].settle(&pending.record);
+    fn reject(&mut self, lane: usize, record: &Routed, reason: String) -> SetAside {
+        let possibly_delivered = self.lanes[lane].is_doubted(record);
+        self.lanes[lane].settle(record);
         self.unsettled -= 1;
-        let possibly_delivered = pending.doubt.is_some();
-        SetAside {
-            ordinal: pending.record.ordinal,
-            reason: SetAsideReason::Rejected { reason, possibly_delivered },
-        }
+        SetAside { ordinal: record.ordinal, reason: SetAsideReason::Rejected { reason, possibly_delivered } }
     }
 
-    fn acked(&mut self, lane: usize, pending: &Pending, commands: &mut Vec<Command>) {
-        let record = &pending.record;
+    fn acked(
+        &mut self,
+        lane: usize,
+        record: &Routed,
+        (shard, number): (ShardId, SequenceNumber),
+        commands: &mut Vec<Command>,
+    ) {
         self.lanes[lane].settle(record);
         self.unsettled -= 1;
         self.totals.delivered += 1;
         self.totals.delivered_bytes += u64::from(record.cost);
-        let shard = &mut self.shards[self.lanes[lane].shard];
-        shard.acked.0 += 1;
-        shard.acked.1 += u64::from(record.cost);
-        if let Some(doubt) = pending.doubt {
-            self.totals.possible_duplicates += 1;
-            *self.doubts.entry(doubt).or_default() += 1;
+        let expected = &mut self.shards[self.lanes[lane].shard];
+        expected.acked.0 += 1;
+        expected.acked.1 += u64::from(record.cost);
+        if expected.id != shard && self.config.hash_places {
+            self.totals.elsewhere += 1;
+            self.reshard.unexpected(&shard);
+        }
+        if let Some(ledger) = self.ledger.get_mut(&shard) {
+            ledger.add(record.cost, &number);
+        } else {
+            let bytes = u64::from(record.cost);
+            let first = number.clone();
+            self.ledger.insert(shard, ShardLedger { records: 1, bytes, first, last: number });
         }
         let object = record.ordinal.object();
         if let Some(settled) = self.objects.delivered(object) {
@@ -193,20 +214,62 @@ impl Engine {
         }
     }
 
-    /// A number must exceed all that were acked on the same lane and shard before its request left.
-    fn check_order(
+    /// A number must exceed all that were acked on the same lane and shard before its request left, and no
+    /// shard must answer after one that was made of it.
+    fn check_place(
         &mut self,
         lane: usize,
         floor: &BTreeMap<ShardId, SequenceNumber>,
-        shard: ShardId,
-        number: SequenceNumber,
+        shard: &ShardId,
+        number: &SequenceNumber,
     ) {
-        if self.config.order == Order::Key && floor.get(&shard).is_some_and(|floor| number <= *floor) {
+        let behind = floor.get(shard).is_some_and(|floor| number <= floor);
+        let later = |acked: &ShardId| acked != shard && self.reshard.descends_from(acked, shard);
+        if self.config.order != Order::None && (behind || floor.keys().any(later)) {
             self.totals.order_violations += 1;
         }
-        let highest = self.lanes[lane].highest.entry(shard).or_insert_with(|| number.clone());
-        if number > *highest {
-            *highest = number;
+        match self.lanes[lane].highest.get_mut(shard) {
+            Some(highest) if number > highest => highest.clone_from(number),
+            Some(_) => {}
+            None => {
+                self.lanes[lane].highest.insert(shard.clone(), number.clone());
+            }
+        }
+    }
+
+    /// A record of a relaxed lane is passed if a later one of its key was stored before it: it failed and the
+    /// other did not, or their sequence numbers say so.
+    fn count_inversions(&mut self, entries: &[Routed], outcomes: &[Outcome]) {
+        // From the end: by key, the lowest number stored so far, and whether it is certain that there is one.
+        let mut later: BTreeMap<HashKey, Option<&SequenceNumber>> = BTreeMap::new();
+        for (record, outcome) in entries.iter().zip(outcomes).rev() {
+            let behind = later.get(&record.hash).copied();
+            match (outcome, behind) {
+                (Outcome::Acked { sequence_number, .. }, behind) => {
+                    let lowest = behind.flatten();
+                    self.totals.inversions +=
+                        u64::from(lowest.is_some_and(|lowest| sequence_number > lowest));
+                    let lowest = lowest.map_or(sequence_number, |lowest| lowest.min(sequence_number));
+                    later.insert(record.hash, Some(lowest));
+                }
+                (Outcome::Throttled, Some(Some(_))) => self.totals.inversions += 1,
+                (Outcome::Throttled, Some(None)) => self.totals.possible_inversions += 1,
+                (Outcome::Unknown { .. }, behind) => {
+                    self.totals.possible_inversions += u64::from(behind.is_some());
+                    later.entry(record.hash).or_default();
+                }
+                (Outcome::Throttled, None) | (Outcome::Rejected { .. }, _) => {}
+            }
+        }
+    }
+
+    /// Of a relaxed request whose answer is lost: any of its records may have been passed by a later one of
+    /// its key.
+    fn count_possible_inversions(&mut self, entries: &[Routed]) {
+        if self.config.order == Order::Relaxed {
+            let mut later = std::collections::BTreeSet::new();
+            let passed = entries.iter().rev().filter(|record| !later.insert(record.hash)).count();
+            self.totals.possible_inversions += passed as u64;
         }
     }
 

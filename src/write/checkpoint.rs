@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{HashKeyRange, Ordinal};
+use crate::record::{HashKeyRange, Ordinal, SequenceNumber, ShardId};
+use crate::stream::UnknownCause;
 
 /// A durable moment of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub struct Checkpoint {
     pub settled_objects: Vec<(u32, u32)>,
     /// Objects of which some records are settled.
     pub open_objects: BTreeMap<u32, ObjectLedger>,
+    /// What each shard has acknowledged.
+    pub shards: BTreeMap<ShardId, ShardLedger>,
     /// What was counted so far.
     pub totals: Totals,
 }
@@ -47,6 +50,7 @@ impl Checkpoint {
             lanes: ranges.into_iter().map(lane).collect(),
             settled_objects: Vec::new(),
             open_objects: BTreeMap::new(),
+            shards: BTreeMap::new(),
             totals: Totals::default(),
         }
     }
@@ -128,6 +132,71 @@ impl ObjectLedger {
     }
 }
 
+/// What one shard has acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardLedger {
+    /// Records.
+    pub records: u64,
+    /// Their data and partition keys, in bytes.
+    pub bytes: u64,
+    /// The lowest sequence number.
+    pub first: SequenceNumber,
+    /// The highest sequence number.
+    pub last: SequenceNumber,
+}
+
+impl ShardLedger {
+    /// One more record.
+    pub fn add(&mut self, bytes: u32, number: &SequenceNumber) {
+        self.records += 1;
+        self.bytes += u64::from(bytes);
+        if *number > self.last {
+            self.last.clone_from(number);
+        } else if *number < self.first {
+            self.first.clone_from(number);
+        }
+    }
+}
+
+/// How often a record may have been stored without our knowing, by cause. A record that was sent twice
+/// without a certain answer counts twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Doubts {
+    /// No answer came in time.
+    pub timeout: u64,
+    /// The connection broke.
+    pub connection: u64,
+    /// The service said 5xx.
+    pub server_error: u64,
+    /// The service said `InternalFailure` for the record.
+    pub internal_failure: u64,
+    /// The answer did not match the request.
+    pub bad_answer: u64,
+    /// An earlier process was stopped before it could note the answer.
+    pub earlier_process: u64,
+}
+
+impl Doubts {
+    /// The counter of `cause`.
+    pub fn by_cause(&mut self, cause: UnknownCause) -> &mut u64 {
+        match cause {
+            UnknownCause::Timeout => &mut self.timeout,
+            UnknownCause::Connection => &mut self.connection,
+            UnknownCause::ServerError => &mut self.server_error,
+            UnknownCause::InternalFailure => &mut self.internal_failure,
+            UnknownCause::BadAnswer => &mut self.bad_answer,
+        }
+    }
+
+    /// All causes together.
+    pub fn total(&self) -> u64 {
+        let Self { timeout, connection, server_error, internal_failure, bad_answer, earlier_process } = self;
+        timeout + connection + server_error + internal_failure + bad_answer + earlier_process
+    }
+}
+
 /// The counters that belong to a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,14 +213,20 @@ pub struct Totals {
     pub objects_settled: u64,
     /// Objects that were set aside whole.
     pub objects_quarantined: u64,
-    /// Records that were delivered once for certain and may have been stored once more.
-    pub possible_duplicates: u64,
+    /// Copies that may stand in the stream beside those that were acknowledged.
+    pub possible_duplicates: Doubts,
     /// Entries sent, again and again ones included.
     pub entries_sent: u64,
     /// Entries that a shard refused for being over its limit.
     pub entries_throttled: u64,
     /// Acknowledgements whose sequence number did not exceed an earlier one of the same lane and shard.
     pub order_violations: u64,
+    /// With order `relaxed`: records that a later one of their key has passed.
+    pub inversions: u64,
+    /// With order `relaxed`: records that a later one of their key may have passed, in a lost answer.
+    pub possible_inversions: u64,
+    /// Records that another shard took than the one they were sent to.
+    pub elsewhere: u64,
 }
 
 /// Adds `value` to ascending, disjoint, closed intervals, joining those that now touch.

@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use super::checkpoint::Checkpoint;
 use super::engine::{Command, End, Engine, Request, RequestId, StopReason};
-use super::lane::{Lane, Pending};
+use super::lane::{Lane, Order};
 use super::rate::Load;
 use super::stats::Brake;
-use crate::limits::BATCH_ENTRIES_MAX;
 use crate::route::Routed;
 
 /// A lane gathers records for this long …
@@ -36,8 +35,9 @@ const SLACK: Duration = Duration::from_millis(25);
 /// What a bucket holds as long as the round trip is not known: enough for long round trips, and less than the
 /// tenth of a second that the strictest shard takes at once.
 pub(super) const BURST_START: Duration = Duration::from_millis(95);
-/// Requests of one lane in flight.
-const IN_FLIGHT_MAX: u32 = 4;
+/// Where only one request is in flight it carries a whole round trip's worth, up to this: more at once is
+/// throttled by the strictest shards, and a throttled record can be passed.
+const GATHER_ALONE_MAX: Duration = Duration::from_millis(70);
 /// Progress is made durable this often while there is any.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(150);
 /// When a lane waits for a longer reach, this often.
@@ -51,14 +51,12 @@ const REACH_RECORDS_MAX: f64 = 65_536.0;
 /// Nor fewer, however slow.
 const REACH_RECORDS_MIN: f64 = 64.0;
 
-#[expect(clippy::cast_precision_loss, reason = "500 fits into an f64")]
-const BATCH_ENTRIES: f64 = BATCH_ENTRIES_MAX as f64;
-
 /// How far progress has been made durable.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state machine in disguise")]
 pub(super) struct Progress {
     sequence: u64,
+    durable: u64,
     changed: bool,
     wanted_at_once: bool,
     under_way: Option<(Box<Checkpoint>, Duration)>,
@@ -73,6 +71,7 @@ impl Progress {
     pub(super) fn new(sequence: u64) -> Self {
         Self {
             sequence,
+            durable: sequence,
             changed: false,
             wanted_at_once: false,
             under_way: None,
@@ -85,6 +84,17 @@ impl Progress {
     /// Something has happened that the last checkpoint does not know.
     pub(super) fn changed(&mut self) {
         self.changed = true;
+    }
+
+    /// As [`changed`](Self::changed), and somebody waits for it.
+    pub(super) fn wanted_at_once(&mut self) {
+        self.changed = true;
+        self.wanted_at_once = true;
+    }
+
+    /// The sequence of the checkpoint that will know of what happens now.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.sequence + 1
     }
 
     fn is_late(&self, now: Duration) -> bool {
@@ -113,7 +123,7 @@ impl Engine {
     pub fn next_wake(&self) -> Option<Duration> {
         let lanes = self.agenda.first().map(|&(due, ..)| due);
         let stop = self.stop.as_ref().map(|&(_, patience)| patience).filter(|_| !self.requests.is_empty());
-        [lanes, self.progress.due(), stop].into_iter().flatten().min()
+        [lanes, self.progress.due(), stop, self.list_shards_at()].into_iter().flatten().min()
     }
 
     /// Does whatever is due.
@@ -127,6 +137,7 @@ impl Engine {
             self.dispatch(lane, now, commands);
         }
         self.abandon_if_stopped(now);
+        self.list_shards_if_due(now, commands);
         self.checkpoint_if_due(now, commands);
         self.end_if_over(commands);
     }
@@ -176,7 +187,14 @@ impl Engine {
             // Its arrival wakes all lanes.
             return Step::Sleep { brake: Brake::Checkpoint };
         }
-        if lane.in_flight >= IN_FLIGHT_MAX {
+        if lane.draining {
+            // The last answer wakes what the lane is cut into.
+            return Step::Sleep { brake: Brake::Failure };
+        }
+        if lane.counted_by > self.progress.durable {
+            return Step::Sleep { brake: Brake::Checkpoint };
+        }
+        if lane.in_flight >= self.config.order.in_flight_max() {
             return Step::Sleep { brake: Brake::RoundTrip };
         }
         if lane.paused_until > now {
@@ -190,16 +208,15 @@ impl Engine {
         let rate = &mut shard.rate;
         let goal = rate.worth_of(gathering).min(self.run_rate.worth_of(gathering));
         let capacity = rate.capacity();
-        let window = whole(capacity.records).min(BATCH_ENTRIES_MAX);
+        let window = whole(capacity.records).min(self.config.order.batch_max());
         let (load, reached) = if let Some(suspects) = lane.suspects.front() {
             (suspects.iter().fold(Load::default(), add), true)
         } else {
             lane.look_ahead(window);
             if lane.reach_ends_within(window) {
-                self.progress.wanted_at_once = true;
-                self.progress.changed = true;
+                self.progress.wanted_at_once();
             }
-            gather(lane, goal)
+            gather(lane, goal, window)
         };
         if load.records < 1.0 {
             let brake = if lane.is_at_its_reach() { Brake::Checkpoint } else { Brake::Order };
@@ -220,21 +237,21 @@ impl Engine {
         Step::Send { room: shard.min(run).max(load) }
     }
 
-    fn send(&mut self, index: usize, batch: Vec<Pending>, now: Duration, commands: &mut Vec<Command>) {
-        let load = batch.iter().fold(Load::default(), add);
+    fn send(&mut self, index: usize, records: Vec<Routed>, now: Duration, commands: &mut Vec<Command>) {
+        let load = records.iter().fold(Load::default(), add);
         let lane = &mut self.lanes[index];
         lane.in_flight += 1;
         lane.departed_at = now;
         let shard = &mut self.shards[lane.shard];
         shard.rate.pay(load, now);
-        shard.sent += batch.len() as u64;
+        shard.sent += records.len() as u64;
         self.run_rate.pay(load, now);
-        self.totals.entries_sent += batch.len() as u64;
+        self.totals.entries_sent += records.len() as u64;
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        let records: Vec<Routed> = batch.iter().map(|pending| pending.record).collect();
         let floor = lane.highest.clone();
-        self.requests.insert(request, Request { lane: index, entries: batch, departed_at: now, floor });
+        let entries = records.clone();
+        self.requests.insert(request, Request { lane: index, entries, departed_at: now, floor });
         commands.push(Command::Put { request, records });
     }
 
@@ -244,7 +261,12 @@ impl Engine {
         let sample = now.saturating_sub(request.departed_at);
         shard.round_trip =
             if shard.round_trip.is_zero() { sample } else { (shard.round_trip * 7 + sample) / 8 };
-        let gathering = shard.round_trip.mul_f64(GATHER_PER_ROUND_TRIP).clamp(GATHER_MIN, GATHER_MAX);
+        let gathering = match self.config.order {
+            Order::Key | Order::None => {
+                shard.round_trip.mul_f64(GATHER_PER_ROUND_TRIP).clamp(GATHER_MIN, GATHER_MAX)
+            }
+            Order::Relaxed | Order::Shard => shard.round_trip.clamp(GATHER_MIN, GATHER_ALONE_MAX),
+        };
         let burst = gathering + SLACK;
         if burst.abs_diff(shard.rate.burst()) > shard.rate.burst() / 5 {
             shard.rate.set_burst(burst, now);
@@ -279,6 +301,7 @@ impl Engine {
             lanes: self.lanes.iter().map(lane).collect(),
             settled_objects,
             open_objects,
+            shards: self.ledger.clone(),
             totals: self.totals,
         }
     }
@@ -287,8 +310,11 @@ impl Engine {
         let Some((checkpoint, _)) = self.progress.under_way.take_if(|(c, _)| c.sequence == sequence) else {
             return;
         };
-        for (lane, durable) in self.lanes.iter_mut().zip(&checkpoint.lanes) {
-            lane.grant(durable.reach);
+        self.progress.durable = sequence;
+        // Both stand in the order of their ranges; a lane may have been cut since.
+        for lane in &mut self.lanes {
+            let at = checkpoint.lanes.partition_point(|durable| durable.range.last < lane.range.first);
+            lane.grant(checkpoint.lanes[at].reach);
         }
         for lane in 0..self.lanes.len() {
             if self.due[lane].is_none() && self.lanes[lane].has_work() {
@@ -331,21 +357,22 @@ impl Engine {
     }
 }
 
-fn add(load: Load, pending: &Pending) -> Load {
-    Load { records: load.records + 1.0, bytes: load.bytes + f64::from(pending.record.cost) }
+fn add(load: Load, record: &Routed) -> Load {
+    Load { records: load.records + 1.0, bytes: load.bytes + f64::from(record.cost) }
 }
 
-/// The first ready records that reach `goal`, and whether there are that many.
-fn gather(lane: &Lane, goal: Load) -> (Load, bool) {
-    let mut load = Load::default();
+/// The first ready records that reach `goal`, at most `count_max`, and whether there are that many.
+fn gather(lane: &Lane, goal: Load, count_max: usize) -> (Load, bool) {
+    let (mut load, mut count) = (Load::default(), 0);
     let reached = |load: Load| load.records >= goal.records || load.bytes >= goal.bytes;
-    for pending in lane.ready().take(BATCH_ENTRIES_MAX) {
+    for record in lane.ready().take(count_max) {
         if reached(load) {
             break;
         }
-        load = add(load, pending);
+        load = add(load, record);
+        count += 1;
     }
-    (load, reached(load) || load.records >= BATCH_ENTRIES)
+    (load, reached(load) || count == count_max)
 }
 
 /// Rounded up, at least one.

@@ -11,11 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, Totals};
+use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, ShardLedger, Totals};
 use super::dispatch::{BURST_START, Progress};
-use super::lane::{Doubt, Lane, Order, Pending};
+use super::lane::{Lane, Order, Pushed};
 use super::objects::{Objects, Settled};
 use super::rate::{RateControl, ShardRate};
+use super::reshard::Reshard;
 use super::stats::{EngineStats, LaneTimes, ShardStats};
 use crate::record::{HashKey, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
@@ -36,6 +37,8 @@ pub struct EngineConfig {
     pub shard_rate: ShardRate,
     /// What the whole run may send.
     pub run_rate: ShardRate,
+    /// Whether a record's hash decides on its shard. A stream that distributes records itself ignores it.
+    pub hash_places: bool,
     /// Records that may wait or be in flight.
     pub window_records: usize,
     /// For the jitter of pauses; the same seed and events give the same commands.
@@ -61,6 +64,8 @@ pub enum Event {
     Departed(RequestId),
     /// The request has ended.
     Answered(RequestId, Result<Vec<Outcome>, CallError>),
+    /// The stream's open shards, as asked for; `None` if they could not be had.
+    Shards(Option<ShardMap>),
     /// The checkpoint with this sequence is durable.
     CheckpointDurable(u64),
     /// No checkpoint can be made durable any more.
@@ -81,6 +86,8 @@ pub enum Command {
         /// The records, each once.
         records: Vec<Routed>,
     },
+    /// Ask for the stream's open shards.
+    ListShards,
     /// Write these into the quarantine before the next checkpoint.
     SetAside(Vec<SetAside>),
     /// Every record of this object is settled: note it before the next checkpoint, then its segment is
@@ -125,10 +132,24 @@ pub(super) struct Shard {
 
 pub(super) struct Request {
     pub(super) lane: usize,
-    pub(super) entries: Vec<Pending>,
+    pub(super) entries: Vec<Routed>,
     pub(super) departed_at: Duration,
     /// The highest numbers acked on the lane before the request left.
     pub(super) floor: BTreeMap<ShardId, SequenceNumber>,
+}
+
+impl Shard {
+    /// A shard that nothing was sent to yet.
+    pub(super) fn new(shard: &ShardDescription, limit: ShardRate, now: Duration) -> Self {
+        Self {
+            id: shard.id.clone(),
+            rate: RateControl::new(limit, BURST_START, now),
+            round_trip: Duration::ZERO,
+            acked: (0, 0),
+            sent: 0,
+            throttled: 0,
+        }
+    }
 }
 
 /// The state machine.
@@ -148,7 +169,8 @@ pub struct Engine {
     pub(super) inherited_frontier: Ordinal,
     pub(super) objects: Objects,
     pub(super) totals: Totals,
-    pub(super) doubts: BTreeMap<Doubt, u64>,
+    pub(super) ledger: BTreeMap<ShardId, ShardLedger>,
+    pub(super) reshard: Reshard,
     pub(super) unsettled: usize,
     pub(super) input_ended: bool,
     pub(super) stop: Option<(StopReason, Duration)>,
@@ -170,16 +192,8 @@ impl Engine {
         let mut lanes: Vec<Lane> = inherited.lanes.into_iter().map(lane).collect();
         lanes.sort_by_key(|lane| lane.range.first);
         let restart_at = Ordinal::new(checkpoint.restart_at().object(), 0);
-        let shard = |shard: &ShardDescription| Shard {
-            id: shard.id.clone(),
-            rate: RateControl::new(config.shard_rate, BURST_START, now),
-            round_trip: Duration::ZERO,
-            acked: (0, 0),
-            sent: 0,
-            throttled: 0,
-        };
         Self {
-            shards: map.shards().iter().map(shard).collect(),
+            shards: map.shards().iter().map(|shard| Shard::new(shard, config.shard_rate, now)).collect(),
             times: vec![LaneTimes::default(); lanes.len()],
             due: vec![None; lanes.len()],
             lanes,
@@ -192,7 +206,8 @@ impl Engine {
             inherited_frontier: checkpoint.frontier,
             objects: Objects::new(checkpoint),
             totals: checkpoint.totals,
-            doubts: BTreeMap::new(),
+            ledger: checkpoint.shards.clone(),
+            reshard: Reshard::new(map, now),
             unsettled: 0,
             input_ended: false,
             stop: None,
@@ -237,6 +252,7 @@ impl Engine {
             }
             Event::Departed(request) => self.departed(request, now),
             Event::Answered(request, result) => self.answered(request, result, now, commands),
+            Event::Shards(map) => self.shards_listed(map, now),
             Event::CheckpointDurable(sequence) => self.checkpoint_durable(sequence, now),
             Event::CheckpointFailed(message) => self.checkpoint_failed(message, now),
             Event::Stop(reason) => self.stop_for(reason, now),
@@ -274,7 +290,7 @@ impl Engine {
             unsettled: self.unsettled,
             requests_in_flight: self.requests.len(),
             shards: self.shards.iter().enumerate().map(shard_stats).collect(),
-            doubts: self.doubts.clone(),
+            reshards: self.reshard.count,
             times,
         }
     }
@@ -283,11 +299,17 @@ impl Engine {
         for record in chunk.records {
             self.objects.routed(record.ordinal.object());
             let lane = self.lane_of(record.hash);
-            if self.lanes[lane].push(record) {
-                self.unsettled += 1;
-                if self.due[lane].is_none() {
-                    self.schedule(lane, now);
+            match self.lanes[lane].push(record) {
+                Pushed::Settled => continue,
+                Pushed::Waits => {}
+                Pushed::WaitsInDoubt => {
+                    self.totals.possible_duplicates.earlier_process += 1;
+                    self.send_only_once_counted(lane);
                 }
+            }
+            self.unsettled += 1;
+            if self.due[lane].is_none() {
+                self.schedule(lane, now);
             }
         }
         let mut set_aside = chunk.set_aside;
@@ -310,6 +332,13 @@ impl Engine {
 
     fn lane_of(&self, hash: HashKey) -> usize {
         self.lanes.partition_point(|lane| lane.range.last < hash)
+    }
+
+    /// The copy that may be stored has to be counted durably before the record is sent again: whatever
+    /// stops this process, the count is never below what the stream holds.
+    pub(super) fn send_only_once_counted(&mut self, lane: usize) {
+        self.lanes[lane].counted_by = self.progress.next_sequence();
+        self.progress.wanted_at_once();
     }
 
     fn object_quarantined(&mut self, object: u32) {

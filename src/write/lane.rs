@@ -6,9 +6,9 @@
 //! failed returns to `ready` at its own ordinal, so only other keys can pass it.
 //!
 //! `looked_at` remembers, in archive order, which of the records above the position are settled. The
-//! front of it is the position.
+//! front of it is the position. When shards split, a lane is cut in two that inherit all of this.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -19,10 +19,11 @@ use super::rate::Load;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::Routed;
-use crate::stream::UnknownCause;
 
 /// Records of a lane that may be held back behind their key; then the lane looks no further.
 pub const HELD_MAX: usize = 4_096;
+/// Requests of one lane in flight, where the order allows for more than one.
+const IN_FLIGHT_MAX: u32 = 4;
 
 #[expect(clippy::cast_precision_loss, reason = "10 MiB fit into an f64")]
 const BATCH_BYTES: f64 = BATCH_BYTES_MAX as f64;
@@ -33,43 +34,69 @@ const BATCH_BYTES: f64 = BATCH_BYTES_MAX as f64;
 pub enum Order {
     /// A record leaves only after the acknowledgement of its key's previous record.
     Key,
+    /// A lane is sent in order, one request at a time; only behind a partial failure can a record pass an
+    /// earlier one of its key.
+    Relaxed,
+    /// A lane is sent in order, one record at a time.
+    Shard,
     /// Any record may pass any other.
     None,
 }
 
+impl Order {
+    /// The words for all of them, the strictest per key first.
+    pub const WORDS: [&str; 4] = ["key", "relaxed", "shard", "none"];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Relaxed => "relaxed",
+            Self::Shard => "shard",
+            Self::None => "none",
+        }
+    }
+
+    /// Requests of one lane that may be in flight.
+    pub(super) const fn in_flight_max(self) -> u32 {
+        match self {
+            Self::Key | Self::None => IN_FLIGHT_MAX,
+            Self::Relaxed | Self::Shard => 1,
+        }
+    }
+
+    /// Entries that a request may have.
+    pub(super) const fn batch_max(self) -> usize {
+        match self {
+            Self::Shard => 1,
+            Self::Key | Self::Relaxed | Self::None => BATCH_ENTRIES_MAX,
+        }
+    }
+}
+
 /// The text names no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an order is one of key, none")]
+#[error("an order is one of key, relaxed, shard, none")]
 pub struct OrderParseError;
 
 impl FromStr for Order {
     type Err = OrderParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "key" => Ok(Self::Key),
-            "none" => Ok(Self::None),
-            _ => Err(OrderParseError),
-        }
+        let all = [Self::Key, Self::Relaxed, Self::Shard, Self::None];
+        all.into_iter().find(|order| order.as_str() == text).ok_or(OrderParseError)
     }
 }
 
-/// Why a record that is about to be sent may be in the stream already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Doubt {
-    /// An earlier request of this process had no certain answer.
-    Unknown(UnknownCause),
-    /// An earlier process was stopped before it could note the answer.
-    EarlierProcess,
-}
-
-/// A record that may leave now.
+/// What became of a record that was brought to its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pending {
-    /// The record.
-    pub record: Routed,
-    /// Set if a copy may already be stored.
-    pub doubt: Option<Doubt>,
+pub(super) enum Pushed {
+    /// An earlier process has settled it.
+    Settled,
+    /// It waits to be sent.
+    Waits,
+    /// It waits to be sent, and an earlier process may have stored it.
+    WaitsInDoubt,
 }
 
 /// One lane.
@@ -83,6 +110,10 @@ pub struct Lane {
     pub in_flight: u32,
     /// Nothing leaves before this.
     pub paused_until: Duration,
+    /// Nothing leaves before the checkpoint of this sequence is durable: it counts possible duplicates.
+    pub counted_by: u64,
+    /// Nothing leaves any more: the lane waits for its last answer, then it is cut.
+    pub draining: bool,
     /// Calls that failed since the last acknowledgement.
     pub failures: u32,
     /// When the last request left the lane.
@@ -90,15 +121,17 @@ pub struct Lane {
     /// The highest sequence number acked, by shard.
     pub highest: BTreeMap<ShardId, SequenceNumber>,
     /// Parts of a request that the service called invalid, to be sent by themselves.
-    pub suspects: VecDeque<Vec<Pending>>,
+    pub suspects: VecDeque<Vec<Routed>>,
     order: Order,
     inherited: LanePosition,
     reach: Ordinal,
     tail: VecDeque<Routed>,
-    ready: BTreeMap<Ordinal, Pending>,
-    held: BTreeMap<HashKey, VecDeque<Pending>>,
+    ready: BTreeMap<Ordinal, Routed>,
+    held: BTreeMap<HashKey, VecDeque<Routed>>,
     held_records: usize,
     looked_at: VecDeque<(Ordinal, bool)>,
+    /// Those that are not settled but may be stored.
+    doubted: BTreeSet<Ordinal>,
 }
 
 impl Lane {
@@ -109,6 +142,8 @@ impl Lane {
             shard,
             in_flight: 0,
             paused_until: Duration::ZERO,
+            counted_by: 0,
+            draining: false,
             failures: 0,
             departed_at: Duration::ZERO,
             highest: BTreeMap::new(),
@@ -121,16 +156,21 @@ impl Lane {
             held: BTreeMap::new(),
             held_records: 0,
             looked_at: VecDeque::new(),
+            doubted: BTreeSet::new(),
         }
     }
 
-    /// Takes a record that was routed here. `false` if an earlier process has settled it.
-    pub fn push(&mut self, record: Routed) -> bool {
-        let unsettled = !self.inherited.is_settled(record.ordinal);
-        if unsettled {
-            self.tail.push_back(record);
+    /// Takes a record that was routed here.
+    pub(super) fn push(&mut self, record: Routed) -> Pushed {
+        if self.inherited.is_settled(record.ordinal) {
+            return Pushed::Settled;
         }
-        unsettled
+        self.tail.push_back(record);
+        if self.inherited.may_have_been_sent(record.ordinal) {
+            self.doubted.insert(record.ordinal);
+            return Pushed::WaitsInDoubt;
+        }
+        Pushed::Waits
     }
 
     /// Whether any record waits to be sent; what is in flight does not wait.
@@ -161,35 +201,33 @@ impl Lane {
         while self.ready.len() < wanted && self.held_records < HELD_MAX {
             let Some(record) = self.tail.pop_front_if(|record| record.ordinal < self.reach) else { return };
             self.looked_at.push_back((record.ordinal, false));
-            let doubt = self.inherited.may_have_been_sent(record.ordinal).then_some(Doubt::EarlierProcess);
-            let pending = Pending { record, doubt };
             if self.order == Order::Key {
                 if let Some(waiting) = self.held.get_mut(&record.hash) {
-                    waiting.push_back(pending);
+                    waiting.push_back(record);
                     self.held_records += 1;
                     continue;
                 }
                 self.held.insert(record.hash, VecDeque::new());
             }
-            self.ready.insert(record.ordinal, pending);
+            self.ready.insert(record.ordinal, record);
         }
     }
 
     /// The records that may leave now, first one first.
-    pub fn ready(&self) -> impl Iterator<Item = &Pending> {
+    pub fn ready(&self) -> impl Iterator<Item = &Routed> {
         self.ready.values()
     }
 
     /// Takes the first ready records as long as they fit into `room` and into one request, but at least
     /// one.
-    pub fn take_batch(&mut self, room: Load) -> Vec<Pending> {
+    pub fn take_batch(&mut self, room: Load) -> Vec<Routed> {
         let mut batch = Vec::new();
         let mut load = Load::default();
         while let Some(next) = self.ready.first_entry() {
-            let cost = f64::from(next.get().record.cost);
+            let cost = f64::from(next.get().cost);
             let (records, bytes) = (load.records + 1.0, load.bytes + cost);
             let fits = records <= room.records && bytes <= room.bytes.min(BATCH_BYTES);
-            if batch.len() == BATCH_ENTRIES_MAX || (!batch.is_empty() && !fits) {
+            if batch.len() == self.order.batch_max() || (!batch.is_empty() && !fits) {
                 break;
             }
             load = Load { records, bytes };
@@ -198,13 +236,22 @@ impl Lane {
         batch
     }
 
-    /// The record goes back to its place, to be sent again.
-    pub fn give_back(&mut self, pending: Pending) {
-        self.ready.insert(pending.record.ordinal, pending);
+    /// The record goes back to its place, to be sent again; it may be stored already if in `doubt`.
+    pub fn give_back(&mut self, record: Routed, doubt: bool) {
+        if doubt {
+            self.doubted.insert(record.ordinal);
+        }
+        self.ready.insert(record.ordinal, record);
+    }
+
+    /// Whether the record may be stored already.
+    pub fn is_doubted(&self, record: &Routed) -> bool {
+        self.doubted.contains(&record.ordinal)
     }
 
     /// The record's fate is known: its key's next record may leave, and the position may advance.
     pub fn settle(&mut self, record: &Routed) {
+        self.doubted.remove(&record.ordinal);
         if let Ok(at) = self.looked_at.binary_search_by_key(&record.ordinal, |&(ordinal, _)| ordinal) {
             self.looked_at[at].1 = true;
         }
@@ -214,7 +261,7 @@ impl Lane {
             match next {
                 Some(next) => {
                     self.held_records -= 1;
-                    self.ready.insert(next.record.ordinal, next);
+                    self.ready.insert(next.ordinal, next);
                 }
                 None => drop(self.held.remove(&record.hash)),
             }
@@ -229,26 +276,56 @@ impl Lane {
         let waiting = first.or(self.tail.front().map(|record| record.ordinal));
         // A resume routes again from below the inherited position, so the frontier may lie below it.
         let position = waiting.unwrap_or(frontier).max(self.inherited.position);
-        // What an earlier process settled above its position stays settled until the position has passed it.
+        // What was inherited as settled above the position stays settled until the position has passed it.
         let inherited = self.inherited.settled_above.iter().filter(|&&(_, last)| last >= position).copied();
         let settled_above = merge_intervals(inherited.collect(), self.settled_intervals());
         let reach = match allowance {
             Some(records) => self.tail.get(records).map_or(frontier, |record| record.ordinal).max(self.reach),
-            None => self.doubtful_end().max(self.inherited.reach),
+            None => self.doubtful_end(frontier),
         };
         LanePosition { range: self.range, position, settled_above, reach }
     }
 
     /// Behind the last record that waits to be sent again and may be in the stream already.
-    fn doubtful_end(&self) -> Ordinal {
-        let waiting = self.ready.values().chain(self.suspects.iter().flatten());
-        let doubtful = waiting.filter(|pending| pending.doubt.is_some());
-        doubtful.map(|pending| pending.record.ordinal.next()).max().unwrap_or(Ordinal::START)
+    fn doubtful_end(&self, frontier: Ordinal) -> Ordinal {
+        let brought = self.doubted.last().map_or(Ordinal::START, |last| last.next());
+        // What an earlier process may have sent and was not brought again yet is still in doubt.
+        if frontier < self.inherited.reach { self.inherited.reach } else { brought }
     }
 
     /// A checkpoint with this reach is durable.
     pub fn grant(&mut self, reach: Ordinal) {
         self.reach = self.reach.max(reach);
+    }
+
+    /// The same progress and records in a lane for each of `parts`, which are ranges of this lane and the
+    /// shards that cover them. Nothing may be in flight.
+    pub(super) fn cut(mut self, parts: &[(HashKeyRange, usize)], frontier: Ordinal) -> Vec<Self> {
+        debug_assert_eq!(self.in_flight, 0, "a lane is cut only when it is drained");
+        let position = self.position(frontier, Some(0));
+        let mut records: Vec<Routed> = std::mem::take(&mut self.ready).into_values().collect();
+        records.extend(std::mem::take(&mut self.held).into_values().flatten());
+        records.extend(std::mem::take(&mut self.suspects).into_iter().flatten());
+        records.extend(std::mem::take(&mut self.tail));
+        records.sort_unstable_by_key(|record| record.ordinal);
+        let part = |&(range, shard): &(HashKeyRange, usize)| {
+            let inherited = LanePosition { range, reach: self.inherited.reach, ..position.clone() };
+            let tail: VecDeque<Routed> =
+                records.iter().filter(|record| range.contains(record.hash)).copied().collect();
+            let doubted = tail.iter().map(|record| record.ordinal);
+            let doubted = doubted.filter(|ordinal| self.doubted.contains(ordinal)).collect();
+            Self {
+                reach: self.reach,
+                paused_until: self.paused_until,
+                counted_by: self.counted_by,
+                departed_at: self.departed_at,
+                highest: self.highest.clone(),
+                tail,
+                doubted,
+                ..Self::new(inherited, shard, self.order)
+            }
+        };
+        parts.iter().map(part).collect()
     }
 
     fn settled_intervals(&self) -> Vec<(Ordinal, Ordinal)> {

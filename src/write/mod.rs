@@ -14,6 +14,7 @@ mod engine;
 pub mod lane;
 mod objects;
 pub mod rate;
+mod reshard;
 mod stats;
 pub mod token_bucket;
 

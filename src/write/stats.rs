@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::checkpoint::Totals;
-use super::lane::Doubt;
 use super::rate::ShardRate;
 use crate::record::ShardId;
 
@@ -21,7 +20,7 @@ pub enum Brake {
     Order,
     /// The most requests in flight.
     RoundTrip,
-    /// A pause after a failure or a throttle.
+    /// A pause after a failure or a throttle, or the last answers before the lane is cut.
     Failure,
     /// Progress must be made durable first.
     Checkpoint,
@@ -100,6 +99,12 @@ pub struct ShardStats {
 }
 
 impl ShardStats {
+    /// The part of the time with work in which only the order kept records back; `None` if there was none.
+    pub fn held_by_order(&self) -> Option<f64> {
+        let with_work = self.times.with_work();
+        (!with_work.is_zero()).then(|| self.times.waited_for(Brake::Order).div_duration_f64(with_work))
+    }
+
     /// The share of the configured rate that was used while there was work, at most 1 (what was saved up
     /// before the work came does not count); `None` if there was none.
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
@@ -120,10 +125,10 @@ pub struct EngineStats {
     pub unsettled: usize,
     /// Requests in flight.
     pub requests_in_flight: usize,
-    /// Per shard, in the order of their ranges, this process only.
+    /// Per shard, in the order in which they came to be known, this process only.
     pub shards: Vec<ShardStats>,
-    /// Records that were acked after a doubt, by its cause, this process only.
-    pub doubts: BTreeMap<Doubt, u64>,
+    /// How often the stream's shards changed under this process.
+    pub reshards: u64,
     /// What all lanes together waited for.
     pub times: LaneTimes,
 }

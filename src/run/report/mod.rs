@@ -13,6 +13,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::write::checkpoint::Doubts;
+
 pub(in crate::run) use page::{duration, number, per_second};
 
 /// A run's result.
@@ -44,10 +46,21 @@ pub struct Report {
     pub records: RecordCounts,
     /// Data and partition keys of the delivered records, in bytes.
     pub bytes_delivered: u64,
-    /// Records that may stand in the stream more than once, because an answer was lost.
+    /// Copies that may stand in the stream beside those that were acknowledged, at most.
     pub possible_duplicates: u64,
+    /// The same by cause: `timeout`, `connection`, `server_error`, `internal_failure`, `bad_answer`,
+    /// `earlier_process`.
+    pub possible_duplicates_by_cause: Doubts,
     /// Acknowledgements whose sequence number does not exceed one that the same lane and shard gave before.
     pub order_violations: u64,
+    /// With `--order relaxed`: records that a later one of their key has passed.
+    pub inversions: u64,
+    /// With `--order relaxed`: records that a later one of their key may have passed, in a lost answer.
+    pub possible_inversions: u64,
+    /// How often the stream's shards changed under this process.
+    pub reshards: u64,
+    /// Records that another shard took than the one they were sent to: it was split or merged just then.
+    pub records_elsewhere: u64,
     /// Entries that the service throttled, as a part of all entries sent: 0 to 1.
     pub throttled_share: f64,
     /// Requests for objects made to S3 (GET and HEAD).
@@ -203,6 +216,9 @@ pub struct ShardReport {
     pub bytes: u64,
     /// The part of its configured rate that was used while it had work; `null` if it never had any.
     pub utilisation: Option<f64>,
+    /// The part of the time with work in which nothing could leave because of the order: each record that
+    /// waited stood behind another of its key.
+    pub held_by_order: Option<f64>,
     /// Entries it throttled.
     pub throttled: u64,
 }
@@ -226,7 +242,12 @@ impl Report {
             records: RecordCounts::default(),
             bytes_delivered: 0,
             possible_duplicates: 0,
+            possible_duplicates_by_cause: Doubts::default(),
             order_violations: 0,
+            inversions: 0,
+            possible_inversions: 0,
+            reshards: 0,
+            records_elsewhere: 0,
             throttled_share: 0.0,
             s3_object_requests: 0,
             utilisation: Spread::default(),

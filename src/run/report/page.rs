@@ -7,10 +7,13 @@ use std::fmt::Write as _;
 
 use super::{Report, RunState, ShardReport};
 use crate::record::ByteCount;
+use crate::write::checkpoint::Doubts;
 
 /// Shards that are listed one by one; more are a line of three numbers.
 const SHARDS_LISTED_MAX: usize = 16;
 
+/// A shard is named if order was its brake for so much of its time.
+const HELD_MENTIONED: f64 = 0.05;
 /// Columns of a label.
 const LABEL: usize = 13;
 
@@ -28,6 +31,7 @@ pub(super) fn render(report: &Report, width: usize, color: bool) -> String {
     page.counts(report);
     page.speed(report);
     page.shards(&report.shards, width);
+    page.order(&report.shards);
     page.quarantine(report);
     if let Some(command) = &report.next_command {
         let command = page.paint(BOLD, command);
@@ -118,11 +122,26 @@ impl Page {
 
         let duplicates = match report.possible_duplicates {
             0 => "none".into(),
-            count => format!("{} at most: sent again after a stop or a lost answer", number(count)),
+            count => format!("{} at most: {}", number(count), causes(&report.possible_duplicates_by_cause)),
         };
         self.row("duplicates", &duplicates);
         if report.order_violations > 0 {
             self.row("order", &format!("{} violations, by sequence number", number(report.order_violations)));
+        }
+        if report.inversions + report.possible_inversions > 0 {
+            let (sure, possible) = (number(report.inversions), number(report.possible_inversions));
+            self.row(
+                "order",
+                &format!("{sure} records passed by a later one of their key, {possible} more possibly"),
+            );
+        }
+        if report.reshards > 0 {
+            let elsewhere = number(report.records_elsewhere);
+            let times = number(report.reshards);
+            self.row(
+                "resharded",
+                &format!("{times} times under this run; {elsewhere} records met it on their way"),
+            );
         }
         let cache = &report.cache;
         if cache.hits + cache.fetched > 0 {
@@ -189,6 +208,25 @@ impl Page {
         }
     }
 
+    /// The shards on which order itself was the brake, the worst first.
+    fn order(&mut self, shards: &[ShardReport]) {
+        let held = |shard: &ShardReport| shard.held_by_order.unwrap_or(0.0);
+        let mut hot: Vec<&ShardReport> =
+            shards.iter().filter(|shard| held(shard) >= HELD_MENTIONED).collect();
+        if hot.is_empty() {
+            return;
+        }
+        hot.sort_by(|left, right| held(right).total_cmp(&held(left)));
+        self.line("\nHeld by the order of few keys, which go one record a round trip:");
+        for shard in hot.iter().take(SHARDS_LISTED_MAX) {
+            self.line(&format!("  {}   {} of its time", shard.shard, percent(held(shard))));
+        }
+        if let Some(more) = hot.len().checked_sub(SHARDS_LISTED_MAX).filter(|&more| more > 0) {
+            self.line(&format!("  and {} more shards", number(more as u64)));
+        }
+        self.line("  --order relaxed sends them at full speed, in order but behind what is throttled");
+    }
+
     fn quarantine(&mut self, report: &Report) {
         let quarantine = &report.quarantine;
         if quarantine.reasons.is_empty() && quarantine.path.is_none() {
@@ -204,6 +242,20 @@ impl Page {
             self.line(&format!("  listed in {path}"));
         }
     }
+}
+
+/// `12 after a time-out, 3 after a stop`.
+fn causes(doubts: &Doubts) -> String {
+    let causes = [
+        (doubts.earlier_process, "sent by a process that was stopped"),
+        (doubts.timeout, "without an answer in time"),
+        (doubts.connection, "cut off with their connection"),
+        (doubts.server_error, "answered with a server error"),
+        (doubts.internal_failure, "answered with InternalFailure"),
+        (doubts.bad_answer, "answered with nonsense"),
+    ];
+    let counted = causes.iter().filter(|(count, _)| *count > 0);
+    counted.map(|(count, what)| format!("{} {what}", number(*count))).collect::<Vec<_>>().join(", ")
 }
 
 /// `12,345,678`.

@@ -22,7 +22,7 @@ fn finished() -> Report {
 
 fn shard(n: u32, records: u64, utilisation: Option<f64>) -> ShardReport {
     let shard = format!("shardId-{n:012}");
-    ShardReport { shard, records, bytes: records * 300, utilisation, throttled: 0 }
+    ShardReport { shard, records, bytes: records * 300, utilisation, held_by_order: None, throttled: 0 }
 }
 
 #[test]
@@ -62,6 +62,8 @@ fn what_was_set_aside_is_named_and_the_next_command_stands_last() {
     report.records = RecordCounts { delivered: 12_345, quarantined: 1_005, filtered: 3 };
     report.objects_outside_window = 4;
     report.possible_duplicates = 500;
+    report.possible_duplicates_by_cause.earlier_process = 480;
+    report.possible_duplicates_by_cause.timeout = 20;
     report.throttled_share = 0.000_1;
     report.shards.clear();
     report.quarantine.reasons = [("truncated".into(), 2), ("no_key".into(), 1_005)].into();
@@ -73,7 +75,7 @@ fn what_was_set_aside_is_named_and_the_next_command_stands_last() {
         "  window       since 2013-01-01T00:00:00Z",
         "  objects      32 of 32 decoded, 2 in quarantine, 1 skipped by name, 4 from before the window (--slack)",
         "  records      12,345 delivered, 1,005 in quarantine, 3 left out as asked; 18.3 MB",
-        "  duplicates   500 at most: sent again after a stop or a lost answer",
+        "  duplicates   500 at most: 480 sent by a process that was stopped, 20 without an answer in time",
         "  throttled    <0.1 % of the entries sent",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} in {page}");
