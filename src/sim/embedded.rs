@@ -143,7 +143,7 @@ fn description(stream: &StreamState, created_ms: i64) -> StreamDescription {
     }
 }
 
-fn shard_description(stream: &StreamState, shard: &Shard) -> ShardDescription {
+pub(super) fn shard_description(stream: &StreamState, shard: &Shard) -> ShardDescription {
     let id_of = |number: u32| stream.shard(number).id.clone();
     ShardDescription {
         id: shard.id.clone(),

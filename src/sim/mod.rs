@@ -15,6 +15,8 @@ pub mod fault;
 pub mod limit;
 pub mod model;
 pub mod protocol;
+#[cfg(test)]
+mod pure;
 pub mod sequence;
 pub mod server;
 pub mod service_error;

@@ -240,6 +240,18 @@ impl Engine {
         &self.totals
     }
 
+    /// The shard that records of this hash are sent to.
+    #[cfg(test)]
+    pub(crate) fn shard_of_lane(&self, hash: HashKey) -> &ShardId {
+        &self.shards[self.lanes[self.lane_of(hash)].shard].id
+    }
+
+    /// Records that wait or are in flight.
+    #[cfg(test)]
+    pub(crate) fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
     /// Takes one event at `now` and appends what follows from it. Time must not run backwards.
     pub fn handle(&mut self, now: Duration, event: Event, commands: &mut Vec<Command>) {
         match event {
@@ -304,6 +316,8 @@ impl Engine {
                 Pushed::Waits => {}
                 Pushed::WaitsInDoubt => {
                     self.totals.possible_duplicates.earlier_process += 1;
+                    // Of the request that it was in, only a later part may be stored.
+                    self.totals.possible_inversions += u64::from(self.config.order == Order::Relaxed);
                     self.send_only_once_counted(lane);
                 }
             }

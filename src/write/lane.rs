@@ -242,6 +242,11 @@ impl Lane {
             self.doubted.insert(record.ordinal);
         }
         self.ready.insert(record.ordinal, record);
+        if self.order.in_flight_max() == 1 {
+            // They stand behind the record and must not leave before it.
+            let behind = std::mem::take(&mut self.suspects).into_iter().flatten();
+            self.ready.extend(behind.map(|record| (record.ordinal, record)));
+        }
     }
 
     /// Whether the record may be stored already.
