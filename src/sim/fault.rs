@@ -91,6 +91,14 @@ impl FaultPlan {
     /// Nothing goes wrong.
     pub const NONE: Self = Self { seed: 0, per_mille: [0; NAMES.len()] };
 
+    /// Of each three answers one is lost.
+    #[cfg(test)]
+    pub(super) const LOSING: Self = {
+        let mut per_mille = [0; NAMES.len()];
+        per_mille[4] = 333;
+        Self { seed: 0, per_mille }
+    };
+
     /// A plan with its own mix: some faults often, some seldom, some never.
     #[must_use]
     pub fn draw(seed: u64) -> Self {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::checkpoint::ShardLedger;
 use super::engine::{Command, Engine, Request, RequestId, STOP_PATIENCE, StopReason};
 use super::lane::Order;
+use super::mutant::{Mutant, on};
 use super::rate::Load;
 use crate::record::{HashKey, SequenceNumber, ShardId};
 use crate::route::{Routed, SetAside, SetAsideReason};
@@ -40,6 +41,7 @@ impl Engine {
         now: Duration,
         commands: &mut Vec<Command>,
     ) {
+        let id = if on(Mutant::AnswerByLane) { self.oldest_of_lane(id) } else { id };
         let Some(request) = self.requests.remove(&id) else { return };
         let lane = request.lane;
         self.lanes[lane].in_flight -= 1;
@@ -73,6 +75,9 @@ impl Engine {
         let mut rejected = Vec::new();
         for (record, outcome) in request.entries.into_iter().zip(outcomes) {
             match outcome {
+                Outcome::Throttled | Outcome::Unknown { .. } if on(Mutant::PartialFailureIgnored) => {
+                    self.take_for_delivered(lane, &record, commands);
+                }
                 Outcome::Acked { shard, sequence_number } => {
                     accepted.records += 1.0;
                     accepted.bytes += f64::from(record.cost);
@@ -108,7 +113,7 @@ impl Engine {
 
     /// The record goes back, and the copy that may be stored is counted before it is sent again.
     fn doubt(&mut self, lane: usize, record: Routed, cause: UnknownCause) {
-        *self.totals.possible_duplicates.by_cause(cause) += 1;
+        *self.totals.possible_duplicates.by_cause(cause) += u64::from(!on(Mutant::DoubtNotCounted));
         self.lanes[lane].give_back(record, true);
         self.send_only_once_counted(lane);
     }
@@ -123,6 +128,7 @@ impl Engine {
         let (lane, entries) = (request.lane, request.entries);
         let mut unknown = None;
         match error.class {
+            CallErrorClass::Invalid if on(Mutant::InvalidRetried) => {}
             CallErrorClass::Invalid => return self.bisect(lane, entries, error, commands),
             CallErrorClass::NotFound | CallErrorClass::Denied => {
                 self.stop_for(StopReason::Refused(error.message.clone()), now);
@@ -143,6 +149,7 @@ impl Engine {
         }
         for record in entries {
             match unknown {
+                Some(_) if on(Mutant::TimeoutIsDelivered) => self.take_for_delivered(lane, &record, commands),
                 Some(cause) => self.doubt(lane, record, cause),
                 None => self.lanes[lane].give_back(record, false),
             }
@@ -172,15 +179,33 @@ impl Engine {
             return;
         }
         let second = entries.split_off(entries.len() / 2);
-        self.lanes[lane].suspects.push_front(second);
+        if !on(Mutant::BisectLosesHalf) {
+            self.lanes[lane].suspects.push_front(second);
+        }
         self.lanes[lane].suspects.push_front(entries);
     }
 
     fn reject(&mut self, lane: usize, record: &Routed, reason: String) -> SetAside {
         let possibly_delivered = self.lanes[lane].is_doubted(record);
-        self.lanes[lane].settle(record);
+        if !on(Mutant::RejectKeepsKey) {
+            self.lanes[lane].settle(record);
+        }
         self.unsettled -= 1;
         SetAside { ordinal: record.ordinal, reason: SetAsideReason::Rejected { reason, possibly_delivered } }
+    }
+
+    /// What two mutants make of a failure.
+    fn take_for_delivered(&mut self, lane: usize, record: &Routed, commands: &mut Vec<Command>) {
+        if let Some(number) = SequenceNumber::new("1") {
+            let shard = self.shards[self.lanes[lane].shard].id.clone();
+            self.acked(lane, record, (shard, number), commands);
+        }
+    }
+
+    /// What one mutant takes for the request that was answered.
+    fn oldest_of_lane(&self, id: RequestId) -> RequestId {
+        let Some(lane) = self.requests.get(&id).map(|request| request.lane) else { return id };
+        self.requests.iter().find(|(_, request)| request.lane == lane).map_or(id, |(&oldest, _)| oldest)
     }
 
     fn acked(

@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::checkpoint::Checkpoint;
 use super::engine::{Command, End, Engine, Request, RequestId, StopReason};
 use super::lane::{Lane, Order};
+use super::mutant::{Mutant, on};
 use super::rate::Load;
 use super::stats::Brake;
 use crate::route::Routed;
@@ -224,7 +225,7 @@ impl Engine {
         }
         let price = load.min(goal);
         let (shard_at, run_at) = (rate.affordable_at(price, now), self.run_rate.affordable_at(price, now));
-        if shard_at.max(run_at) > now {
+        if shard_at.max(run_at) > now && !on(Mutant::RateIgnored) {
             let brake = if run_at > shard_at { Brake::RunRate } else { Brake::Shard };
             return Step::Wait { until: shard_at.max(run_at), brake };
         }
@@ -284,6 +285,9 @@ impl Engine {
         self.progress.last = Some(now);
         let checkpoint = Box::new(self.checkpoint());
         self.progress.under_way = Some((checkpoint.clone(), now));
+        if on(Mutant::DurableWhenBegun) {
+            self.lanes.iter_mut().zip(&checkpoint.lanes).for_each(|(lane, begun)| lane.grant(begun.reach));
+        }
         commands.push(Command::Checkpoint(checkpoint));
     }
 
@@ -291,7 +295,8 @@ impl Engine {
         let allowance = self.config.shard_rate.records * REACH.as_secs_f64();
         let allowance = whole(allowance.clamp(REACH_RECORDS_MIN, REACH_RECORDS_MAX));
         let lane = |lane: &Lane| {
-            let may_send = self.stop.is_none() || lane.in_flight > 0;
+            let in_flight = lane.in_flight > 0 && !on(Mutant::StopForgetsInFlight);
+            let may_send = self.stop.is_none() || in_flight;
             lane.position(self.frontier, may_send.then_some(allowance))
         };
         let (settled_objects, open_objects) = self.objects.snapshot();
@@ -332,7 +337,8 @@ impl Engine {
 
     /// After the patience of a stop, requests without an answer are left to the next process.
     fn abandon_if_stopped(&mut self, now: Duration) {
-        if self.stop.as_ref().is_some_and(|&(_, patience)| now >= patience) {
+        let at_once = on(Mutant::StopForgetsInFlight);
+        if self.stop.as_ref().is_some_and(|&(_, patience)| now >= patience || at_once) {
             self.requests.clear();
         }
     }

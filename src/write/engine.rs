@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, ShardLedger, Totals};
 use super::dispatch::{BURST_START, Progress};
 use super::lane::{Lane, Order, Pushed};
+use super::mutant::{Mutant, on};
 use super::objects::{Objects, Settled};
 use super::rate::{RateControl, ShardRate};
 use super::reshard::Reshard;
@@ -315,7 +316,8 @@ impl Engine {
                 Pushed::Settled => continue,
                 Pushed::Waits => {}
                 Pushed::WaitsInDoubt => {
-                    self.totals.possible_duplicates.earlier_process += 1;
+                    let counted = u64::from(!on(Mutant::EarlierProcessTrusted));
+                    self.totals.possible_duplicates.earlier_process += counted;
                     // Of the request that it was in, only a later part may be stored.
                     self.totals.possible_inversions += u64::from(self.config.order == Order::Relaxed);
                     self.send_only_once_counted(lane);
@@ -351,7 +353,9 @@ impl Engine {
     /// The copy that may be stored has to be counted durably before the record is sent again: whatever
     /// stops this process, the count is never below what the stream holds.
     pub(super) fn send_only_once_counted(&mut self, lane: usize) {
-        self.lanes[lane].counted_by = self.progress.next_sequence();
+        if !on(Mutant::SentBeforeCounted) {
+            self.lanes[lane].counted_by = self.progress.next_sequence();
+        }
         self.progress.wanted_at_once();
     }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::LanePosition;
+use super::mutant::{Mutant, on};
 use super::rate::Load;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
@@ -199,9 +200,10 @@ impl Lane {
     /// Looks at the tail until `wanted` records are ready or it may look no further.
     pub fn look_ahead(&mut self, wanted: usize) {
         while self.ready.len() < wanted && self.held_records < HELD_MAX {
-            let Some(record) = self.tail.pop_front_if(|record| record.ordinal < self.reach) else { return };
+            let within = |record: &mut Routed| record.ordinal < self.reach || on(Mutant::ReachIgnored);
+            let Some(record) = self.tail.pop_front_if(within) else { return };
             self.looked_at.push_back((record.ordinal, false));
-            if self.order == Order::Key {
+            if self.order == Order::Key && !on(Mutant::SameKeyTwice) {
                 if let Some(waiting) = self.held.get_mut(&record.hash) {
                     waiting.push_back(record);
                     self.held_records += 1;
@@ -238,6 +240,10 @@ impl Lane {
 
     /// The record goes back to its place, to be sent again; it may be stored already if in `doubt`.
     pub fn give_back(&mut self, record: Routed, doubt: bool) {
+        if on(Mutant::RetryAtTail) {
+            self.release(record.hash);
+            return self.tail.push_back(record);
+        }
         if doubt {
             self.doubted.insert(record.ordinal);
         }
@@ -261,15 +267,20 @@ impl Lane {
             self.looked_at[at].1 = true;
         }
         while self.looked_at.pop_front_if(|&mut (_, settled)| settled).is_some() {}
-        if self.order == Order::Key {
-            let next = self.held.get_mut(&record.hash).and_then(VecDeque::pop_front);
-            match next {
-                Some(next) => {
-                    self.held_records -= 1;
-                    self.ready.insert(next.ordinal, next);
-                }
-                None => drop(self.held.remove(&record.hash)),
+        self.release(record.hash);
+    }
+
+    /// The next record of this key may leave.
+    fn release(&mut self, hash: HashKey) {
+        if self.order != Order::Key {
+            return;
+        }
+        match self.held.get_mut(&hash).and_then(VecDeque::pop_front) {
+            Some(next) => {
+                self.held_records -= 1;
+                self.ready.insert(next.ordinal, next);
             }
+            None => drop(self.held.remove(&hash)),
         }
     }
 
@@ -277,13 +288,22 @@ impl Lane {
     /// next `allowance` records of the tail; without one nothing more is sent by this process, and the
     /// reach says what may be stored unseen.
     pub fn position(&self, frontier: Ordinal, allowance: Option<usize>) -> LanePosition {
-        let first = self.looked_at.front().map(|&(ordinal, _)| ordinal);
+        let first = match () {
+            () if on(Mutant::HighestAckIsPosition) => {
+                self.looked_at.iter().rfind(|(_, settled)| *settled).map(|(ordinal, _)| ordinal.next())
+            }
+            () if on(Mutant::PositionOfSent) => self.ready.first_key_value().map(|(&ordinal, _)| ordinal),
+            () => self.looked_at.front().map(|&(ordinal, _)| ordinal),
+        };
         let waiting = first.or(self.tail.front().map(|record| record.ordinal));
         // A resume routes again from below the inherited position, so the frontier may lie below it.
         let position = waiting.unwrap_or(frontier).max(self.inherited.position);
         // What was inherited as settled above the position stays settled until the position has passed it.
         let inherited = self.inherited.settled_above.iter().filter(|&&(_, last)| last >= position).copied();
-        let settled_above = merge_intervals(inherited.collect(), self.settled_intervals());
+        let mut settled_above = merge_intervals(inherited.collect(), self.settled_intervals());
+        if on(Mutant::SettledAboveForgotten) {
+            settled_above.clear();
+        }
         let reach = match allowance {
             Some(records) => self.tail.get(records).map_or(frontier, |record| record.ordinal).max(self.reach),
             None => self.doubtful_end(frontier),
@@ -306,10 +326,14 @@ impl Lane {
     /// The same progress and records in a lane for each of `parts`, which are ranges of this lane and the
     /// shards that cover them. Nothing may be in flight.
     pub(super) fn cut(mut self, parts: &[(HashKeyRange, usize)], frontier: Ordinal) -> Vec<Self> {
-        debug_assert_eq!(self.in_flight, 0, "a lane is cut only when it is drained");
+        debug_assert!(
+            self.in_flight == 0 || on(Mutant::ReshardWithoutDrain),
+            "a lane is cut only when it is drained"
+        );
         let position = self.position(frontier, Some(0));
         let mut records: Vec<Routed> = std::mem::take(&mut self.ready).into_values().collect();
-        records.extend(std::mem::take(&mut self.held).into_values().flatten());
+        let held = std::mem::take(&mut self.held).into_values().flatten();
+        records.extend(held.filter(|_| !on(Mutant::CutForgetsHeld)));
         records.extend(std::mem::take(&mut self.suspects).into_iter().flatten());
         records.extend(std::mem::take(&mut self.tail));
         records.sort_unstable_by_key(|record| record.ordinal);

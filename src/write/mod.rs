@@ -12,6 +12,7 @@ pub mod checkpoint;
 mod dispatch;
 mod engine;
 pub mod lane;
+pub(crate) mod mutant;
 mod objects;
 pub mod rate;
 mod reshard;

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::engine::{Command, Engine, Shard};
+use super::lane::Lane;
+use super::mutant::{Mutant, on};
 use super::stats::LaneTimes;
 use crate::record::{HashKeyRange, ShardId};
 use crate::route::shard_map::ShardMap;
@@ -125,7 +127,8 @@ impl Engine {
 
     /// Follows the new map if no lane that it cuts has anything in flight.
     pub(super) fn reshard_if_drained(&mut self, now: Duration) {
-        if self.lanes.iter().any(|lane| lane.draining && lane.in_flight > 0) {
+        let drains = |lane: &Lane| lane.draining && lane.in_flight > 0;
+        if self.lanes.iter().any(drains) && !on(Mutant::ReshardWithoutDrain) {
             return;
         }
         let Some(map) = self.reshard.pending.take() else { return };

@@ -5,6 +5,9 @@
 //! that dies), and [`Truth`](truth::Truth) knows what was really stored and holds every command of the engine
 //! against what is promised. It exists in tests only.
 
+mod life;
+mod mutants;
+mod network;
 mod scenario;
 mod tests;
 mod truth;

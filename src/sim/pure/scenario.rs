@@ -115,7 +115,7 @@ impl Scenario {
             faults_end,
             incidents: Vec::new(),
             sloth: Duration::from_millis([0, 1, 15][dice.usize(0..3)]),
-            disk: Duration::from_millis([1, 5, 40][dice.usize(0..3)]),
+            disk: Duration::from_millis([1, 5, 40, 400][dice.usize(0..4)]),
             slow: if dice.u8(0..6) == 0 { 40 } else { 1 },
             neighbour: [0, 0, 0, 300][dice.usize(0..4)],
         };
@@ -124,6 +124,12 @@ impl Scenario {
             scenario.latency = scenario.latency.min(Duration::from_millis(5));
         }
         scenario.incidents = incidents(&mut dice, faults_end);
+        // Some worlds are nothing but lost answers and kills.
+        if dice.u8(0..10) == 0 {
+            scenario.faults = FaultPlan::LOSING;
+            let kills = (0..20).map(|_| (faults_end.mul_f64(dice.f64()), Incident::Kill));
+            scenario.incidents.extend(kills);
+        }
         scenario
     }
 
@@ -178,7 +184,8 @@ impl Scenario {
 
     /// Whether the service refuses the record for good.
     pub(super) fn is_bad(&self, record: &Routed) -> bool {
-        self.bad > 0 && (record.hash.0 as u64 ^ u64::from(record.ordinal.record())) % self.bad == 0
+        self.bad > 0
+            && (record.hash.0 ^ u128::from(record.ordinal.record())).is_multiple_of(u128::from(self.bad))
     }
 }
 

@@ -6,7 +6,7 @@ use super::scenario::Scenario;
 use super::world::{Tally, World, run};
 
 /// Seeds that every test run lives through.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 2_000;
 
 #[test]
 fn one_seed_gives_one_trace() {
@@ -37,7 +37,7 @@ fn one_seed() {
     println!("{:?}", run(seed).unwrap_or_else(|broken| panic!("{broken}")));
 }
 
-/// `scripts/sim-sweep` runs this: RESPOOL_SIM_SEEDS seeds from RESPOOL_SIM_SEED on, and a table.
+/// `scripts/sim-sweep` runs this: `RESPOOL_SIM_SEEDS` seeds from `RESPOOL_SIM_SEED` on, and a table.
 #[test]
 #[ignore = "runs as long as one likes"]
 fn sweep() {
@@ -80,6 +80,7 @@ fn add(left: Tally, right: Tally) -> Tally {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test that is told what to do by a script")]
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
@@ -88,6 +89,9 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn the_seeds_see_everything() {
     let tally = (0..60).map(|seed| run(seed).unwrap()).fold(Tally::default(), add);
     let Tally { kills, stops, unknown, throttled, reshards, duplicates, lasted, .. } = tally;
-    assert!([kills, stops, unknown, throttled, reshards, duplicates].iter().all(|&count| count > 5), "{tally:?}");
+    assert!(
+        [kills, stops, unknown, throttled, reshards, duplicates].iter().all(|&count| count > 5),
+        "{tally:?}"
+    );
     assert!(lasted > Duration::from_mins(5));
 }

@@ -147,7 +147,10 @@ impl Truth {
         durable: &Checkpoint,
     ) {
         let bytes: usize = request.iter().map(|record| record.cost as usize).sum();
-        if request.is_empty() || request.len() > BATCH_ENTRIES_MAX || (request.len() > 1 && bytes > BATCH_BYTES_MAX) {
+        if request.is_empty()
+            || request.len() > BATCH_ENTRIES_MAX
+            || (request.len() > 1 && bytes > BATCH_BYTES_MAX)
+        {
             self.fail(format!("a request of {} entries and {bytes} B", request.len()));
         }
         if self.order == Order::Shard && request.len() > 1 {
@@ -166,7 +169,10 @@ impl Truth {
         for record in request {
             let lane = durable.lanes.partition_point(|lane| lane.range.last < record.hash);
             if record.ordinal >= durable.lanes[lane].reach {
-                self.fail(format!("{} is sent beyond the durable reach {}", record.ordinal, durable.lanes[lane].reach));
+                self.fail(format!(
+                    "{} is sent beyond the durable reach {}",
+                    record.ordinal, durable.lanes[lane].reach
+                ));
             }
         }
         self.meter(now, shard, request, bytes);
@@ -184,7 +190,9 @@ impl Truth {
         let (records, bytes) = (meter.records, meter.bytes);
         // The burst, one record more, and what f64 rounds.
         if records > rate.records * BURST_MAX + 1.01 || bytes > rate.bytes * BURST_MAX + largest + 1.0 {
-            self.fail(format!("{shard} is sent {records:.1} records and {bytes:.0} B beyond its rate at {now:?}"));
+            self.fail(format!(
+                "{shard} is sent {records:.1} records and {bytes:.0} B beyond its rate at {now:?}"
+            ));
         }
     }
 
@@ -242,7 +250,8 @@ impl Truth {
             }
             delivered += 1;
             if record.copies == 0 {
-                broken = Some(format!("checkpoint {} claims {ordinal}, which is not stored", checkpoint.sequence));
+                broken =
+                    Some(format!("checkpoint {} claims {ordinal}, which is not stored", checkpoint.sequence));
             }
         }
         aside += self.routed_aside.iter().filter(|&&ordinal| ordinal < checkpoint.frontier).count() as u64;
@@ -260,15 +269,19 @@ impl Truth {
 
     /// The run says that it is done.
     pub(super) fn check_done(&mut self, totals: &Totals) {
-        let missing = self.records.iter().find(|(ordinal, record)| {
-            record.copies == 0 && !self.rejected.contains(ordinal)
-        });
+        let missing = self
+            .records
+            .iter()
+            .find(|(ordinal, record)| record.copies == 0 && !self.rejected.contains(ordinal));
         if let Some((ordinal, _)) = missing {
             return self.fail(format!("the run is done without {ordinal}"));
         }
         let baseless = self.records.iter().find(|(_, record)| record.copies > 1 + record.uncertain);
         if let Some((ordinal, record)) = baseless {
-            return self.fail(format!("{ordinal} is stored {} times, {} for a cause", record.copies, record.uncertain));
+            return self.fail(format!(
+                "{ordinal} is stored {} times, {} for a cause",
+                record.copies, record.uncertain
+            ));
         }
         let (duplicates, counted) = (self.duplicates(), totals.possible_duplicates.total());
         if duplicates > counted {
@@ -276,7 +289,10 @@ impl Truth {
         }
         if self.inversions > totals.inversions + totals.possible_inversions {
             let Totals { inversions, possible_inversions, .. } = totals;
-            self.fail(format!("{} inversions, counted {inversions} and {possible_inversions}", self.inversions));
+            self.fail(format!(
+                "{} inversions, counted {inversions} and {possible_inversions}",
+                self.inversions
+            ));
         }
         if totals.order_violations > 0 {
             self.fail(format!("{} violations of an order that was kept", totals.order_violations));

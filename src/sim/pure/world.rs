@@ -8,31 +8,26 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use bytes::Bytes;
 use fastrand::Rng;
 use jiff::Timestamp;
 
 use super::scenario::{Fed, Incident, Scenario};
 use super::truth::Truth;
 use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
-use crate::record::{HashKey, HashKeyRange, Ordinal, PartitionKey, Payload};
+use crate::record::{HashKeyRange, Ordinal};
 use crate::route::Routed;
-use crate::route::shard_map::ShardMap;
-use crate::sim::fault::{CallFault, EntryFault};
-use crate::sim::model::{NewStream, PutResult, Retention, Service, ServiceConfig};
-use crate::sim::{SimTime, embedded};
-use crate::stream::{CallError, CallErrorClass, Entry, Outcome, UnknownCause};
-use crate::write::checkpoint::{Checkpoint, Totals};
+use crate::sim::SimTime;
+use crate::sim::model::{NewStream, Retention, Service, ServiceConfig};
+use crate::stream::{CallError, CallErrorClass, Outcome};
+use crate::write::checkpoint::Checkpoint;
 use crate::write::rate::ShardRate;
-use crate::write::{Command, End, Engine, EngineConfig, Event, RequestId, StopReason};
+use crate::write::{Command, Engine, Event, RequestId};
 
-const STREAM: &str = "pure";
-const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
+pub(super) const STREAM: &str = "pure";
 /// No world takes so many steps.
 const STEPS_MAX: u64 = 3_000_000;
 /// An ack is in a checkpoint that is begun within this and what the disk and a late timer add.
 const CHECKPOINT_WITHIN: Duration = Duration::from_millis(151);
-static ZEROS: [u8; 65_536] = [0; 65_536];
 
 /// What one world has been through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +43,7 @@ pub(super) struct Tally {
 }
 
 /// What comes to pass at some moment.
-enum Happening {
+pub(super) enum Happening {
     Incident(Incident),
     Start,
     Look,
@@ -61,53 +56,53 @@ enum Happening {
 
 /// How the answer of an applied call comes.
 #[derive(Clone, Copy)]
-struct Answer {
-    at: Duration,
+pub(super) struct Answer {
+    pub(super) at: Duration,
     /// It lacks an entry.
-    short: bool,
+    pub(super) short: bool,
 }
 
-struct Process {
-    id: u32,
-    engine: Engine,
-    fed: usize,
-    input_ended: bool,
-    feed_at: Duration,
-    in_flight: BTreeMap<RequestId, Vec<Routed>>,
+pub(super) struct Process {
+    pub(super) id: u32,
+    pub(super) engine: Engine,
+    pub(super) fed: usize,
+    pub(super) input_ended: bool,
+    pub(super) feed_at: Duration,
+    pub(super) in_flight: BTreeMap<RequestId, Vec<Routed>>,
     /// Acks that no checkpoint knows of yet, and when the first of them came.
-    acked: Vec<Ordinal>,
-    acked_since: Option<Duration>,
+    pub(super) acked: Vec<Ordinal>,
+    pub(super) acked_since: Option<Duration>,
     /// Acks that are in the checkpoint under way.
-    noted: Vec<Ordinal>,
-    under_way: Option<(Box<Checkpoint>, Duration)>,
+    pub(super) noted: Vec<Ordinal>,
+    pub(super) under_way: Option<(Box<Checkpoint>, Duration)>,
     /// The engine's wish, and when the timer really comes.
-    tick: Option<(Duration, Duration)>,
-    disk_broken: bool,
+    pub(super) tick: Option<(Duration, Duration)>,
+    pub(super) disk_broken: bool,
 }
 
 /// One world.
 pub(super) struct World {
-    scenario: Scenario,
-    archive: Vec<Fed>,
-    now: Duration,
-    heap: BinaryHeap<Reverse<(Duration, u64)>>,
-    happenings: BTreeMap<u64, Happening>,
-    next_id: u64,
-    dice: Rng,
-    service: Service,
-    process: Option<Process>,
-    processes: u32,
-    durable: Checkpoint,
-    calls: u64,
-    refuses_until: Duration,
-    away_until: Duration,
-    disk_stalls: bool,
-    disk_breaks: bool,
-    done: bool,
-    truth: Truth,
-    tally: Tally,
+    pub(super) scenario: Scenario,
+    pub(super) archive: Vec<Fed>,
+    pub(super) now: Duration,
+    pub(super) heap: BinaryHeap<Reverse<(Duration, u64)>>,
+    pub(super) happenings: BTreeMap<u64, Happening>,
+    pub(super) next_id: u64,
+    pub(super) dice: Rng,
+    pub(super) service: Service,
+    pub(super) process: Option<Process>,
+    pub(super) processes: u32,
+    pub(super) durable: Checkpoint,
+    pub(super) calls: u64,
+    pub(super) refuses_until: Duration,
+    pub(super) away_until: Duration,
+    pub(super) disk_stalls: bool,
+    pub(super) disk_breaks: bool,
+    pub(super) done: bool,
+    pub(super) truth: Truth,
+    pub(super) tally: Tally,
     /// Every command, if anybody wants to see them.
-    trace: Option<Vec<String>>,
+    pub(super) trace: Option<Vec<String>>,
 }
 
 /// Lives through the world of `seed`. Gives what happened, or the first broken promise.
@@ -195,12 +190,13 @@ impl World {
     fn deadline(&self) -> Duration {
         let calm = self.scenario.faults_end.max(self.refuses_until).max(self.away_until);
         let records = f64::from(self.scenario.records) * 4.0 + 1_000.0;
-        let by_rate = records * (1.0 + f64::from(self.scenario.cost_max) / 1_000.0) / (900.0 * self.scenario.share);
+        let by_rate =
+            records * (1.0 + f64::from(self.scenario.cost_max) / 1_000.0) / (900.0 * self.scenario.share);
         let round_trip = (self.scenario.latency.as_secs_f64() * 3.0 + 0.1) * f64::from(self.scenario.slow);
         calm + Duration::from_secs_f64(by_rate * 2.0 + records * round_trip + 300.0)
     }
 
-    fn at(&mut self, time: Duration, happening: Happening) {
+    pub(super) fn at(&mut self, time: Duration, happening: Happening) {
         self.happenings.insert(self.next_id, happening);
         self.heap.push(Reverse((time.max(self.now), self.next_id)));
         self.next_id += 1;
@@ -241,7 +237,10 @@ impl World {
                     if answer.short {
                         outcomes.as_mut().map(Vec::pop).ok();
                     }
-                    self.at(answer.at, Happening::Tell { process, event: Event::Answered(request, outcomes) });
+                    self.at(
+                        answer.at,
+                        Happening::Tell { process, event: Event::Answered(request, outcomes) },
+                    );
                 }
             }
             Happening::Tell { process, event } if self.is_alive(process) => self.tell(event),
@@ -250,47 +249,16 @@ impl World {
                 let map = (!fails).then(|| self.shard_map());
                 self.at(answered_at, Happening::Tell { process, event: Event::Shards(map) });
             }
-            Happening::Durable { process, checkpoint } if self.is_alive(process) => self.made_durable(checkpoint),
+            Happening::Durable { process, checkpoint } if self.is_alive(process) => {
+                self.made_durable(checkpoint);
+            }
             Happening::Tell { .. } | Happening::Durable { .. } => {}
             Happening::Neighbour => self.neighbour(),
         }
     }
 
-    fn start(&mut self) {
-        let map = self.shard_map();
-        self.truth.process_started();
-        self.truth.check_claims(&self.durable);
-        let config = EngineConfig {
-            order: self.scenario.order,
-            shard_rate: rate(&self.scenario),
-            run_rate: UNBOUNDED,
-            hash_places: true,
-            window_records: self.scenario.window_records,
-            seed: self.scenario.seed,
-        };
-        let engine = Engine::new(config, &map, &self.durable, self.now);
-        let first = engine.restart_object();
-        let fed = self.archive.partition_point(|fed| fed.object() < first);
-        self.processes += 1;
-        self.process = Some(Process {
-            id: self.processes,
-            engine,
-            fed,
-            input_ended: false,
-            feed_at: self.now,
-            in_flight: BTreeMap::new(),
-            acked: Vec::new(),
-            acked_since: None,
-            noted: Vec::new(),
-            under_way: None,
-            tick: None,
-            disk_broken: false,
-        });
-        self.tell(Event::Tick);
-    }
-
     /// The engine hears of `event`, and what it wants is done.
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         let Some(mut process) = self.process.take() else { return };
         if let Event::Answered(request, result) = &event {
             self.learn(&mut process, *request, result);
@@ -315,15 +283,16 @@ impl World {
             process.tick = wish.map(|wish| (wish, wish.max(self.now) + self.late()));
         } else if let Some((wish, at)) = &mut process.tick {
             // The timer has come and the engine still wants it: that would never end.
-            *at = (*at).max(self.now + if *wish <= self.now { Duration::from_micros(10) } else { Duration::ZERO });
+            *at = (*at)
+                .max(self.now + if *wish <= self.now { Duration::from_micros(10) } else { Duration::ZERO });
         }
         match ended {
-            Some(end) => self.ended(process, end),
+            Some(end) => self.ended(&process, &end),
             None => self.process = Some(process),
         }
     }
 
-    fn late(&mut self) -> Duration {
+    pub(super) fn late(&mut self) -> Duration {
         self.scenario.sloth.mul_f64(self.dice.f64())
     }
 
@@ -350,7 +319,9 @@ impl World {
         };
         if unknown {
             self.tally.unknown += records.len() as u64;
-            records.iter().for_each(|record| self.truth.uncertain(record.ordinal));
+            for record in &records {
+                self.truth.uncertain(record.ordinal);
+            }
         }
         if !process.acked.is_empty() {
             process.acked_since.get_or_insert(self.now);
@@ -364,7 +335,9 @@ impl World {
                     process.input_ended = true;
                     Event::InputEnded
                 }
-                Some(fed) if self.durable.is_settled(fed.object()) => Event::ObjectSettledBefore(fed.object()),
+                Some(fed) if self.durable.is_settled(fed.object()) => {
+                    Event::ObjectSettledBefore(fed.object())
+                }
                 Some(Fed::Quarantined(object)) => Event::ObjectQuarantined(*object),
                 Some(Fed::Chunk(chunk)) => Event::Input(chunk.clone()),
             };
@@ -382,7 +355,7 @@ impl World {
 
     fn carry_out(&mut self, process: &mut Process, command: Command) {
         match command {
-            Command::Put { request, records } => self.put(process, request, records),
+            Command::Put { request, records } => self.put(process, request, &records),
             Command::ListShards => {
                 let half = self.scenario.latency / 2 + self.late();
                 let answered_at = self.now + half * 2;
@@ -422,161 +395,6 @@ impl World {
         self.at(self.now, Happening::Tell { process: id, event });
     }
 
-    fn put(&mut self, process: &mut Process, request: RequestId, records: Vec<Routed>) {
-        if let Some((_, since)) = &process.under_way
-            && self.now.saturating_sub(*since) > Duration::from_millis(1_001)
-        {
-            self.truth.fail(format!("something is sent while a checkpoint is under way since {since:?}"));
-        }
-        let shard = process.engine.shard_of_lane(records[0].hash).clone();
-        if !records.iter().all(|record| *process.engine.shard_of_lane(record.hash) == shard) {
-            self.truth.fail("a request goes to two shards".into());
-        }
-        self.truth.sent(self.now, &shard, &records, process.in_flight.values().flatten(), &self.durable);
-        process.in_flight.insert(request, records.clone());
-        let departs = self.now + self.late();
-        self.at(departs, Happening::Tell { process: process.id, event: Event::Departed(request) });
-        let call = self.calls;
-        self.calls += 1;
-        let slow = if records[0].hash < HashKey(u128::MAX / 4) { self.scenario.slow } else { 1 };
-        let travels = self.scenario.latency.mul_f64(self.dice.f64() + 0.5) * slow;
-        let (arrives, answered) = (departs + travels / 2, departs + travels);
-        let fault = if self.now < self.scenario.faults_end { self.scenario.faults.call(call) } else { None };
-        let id = process.id;
-        let fail = |class| Happening::Tell { process: id, event: Event::Answered(request, Err(failed(class))) };
-        let timeout = CallErrorClass::Unknown(UnknownCause::Timeout);
-        let broken = CallErrorClass::Unknown(UnknownCause::Connection);
-        let apply = |answer| Happening::Apply { process: id, request, call, records: records.clone(), answer };
-        if self.now < self.refuses_until {
-            return self.at(answered, fail(CallErrorClass::Denied));
-        }
-        if self.now < self.away_until {
-            return self.at(answered, fail(CallErrorClass::Unreachable));
-        }
-        if records.iter().any(|record| self.scenario.is_bad(record)) {
-            return self.at(answered, fail(CallErrorClass::Invalid));
-        }
-        let whole = Answer { at: answered, short: false };
-        match fault {
-            None => self.at(arrives, apply(Some(whole))),
-            Some(CallFault::Throttle) => self.at(answered, fail(CallErrorClass::Throttled)),
-            Some(CallFault::Disconnect) if call % 2 == 0 => self.at(answered, fail(CallErrorClass::Unreachable)),
-            Some(CallFault::Disconnect) => self.at(answered, fail(broken)),
-            Some(CallFault::ServerError) => {
-                self.at(answered, fail(CallErrorClass::Unknown(UnknownCause::ServerError)));
-            }
-            Some(CallFault::Expire) => self.at(answered, fail(CallErrorClass::Credentials)),
-            Some(CallFault::LoseAnswer) => {
-                self.at(arrives, apply(None));
-                self.at(answered, fail(broken));
-            }
-            Some(CallFault::ApplyLate) => {
-                let late = Duration::from_secs_f64(5.0 * self.scenario.faults.fraction(call));
-                self.at(answered, fail(timeout));
-                self.at(answered + late, apply(None));
-            }
-            Some(CallFault::Stall) => {
-                let late = Duration::from_secs_f64(5.0 * self.scenario.faults.fraction(call));
-                self.at(arrives, apply(Some(Answer { at: answered + late, short: false })));
-            }
-            Some(CallFault::Drip) => {
-                self.at(arrives, apply(Some(Answer { at: answered + Duration::from_secs(1), short: false })));
-            }
-            Some(CallFault::Miscount) => self.at(arrives, apply(Some(Answer { at: answered, short: true }))),
-        }
-    }
-
-    /// The service has the request.
-    fn apply(&mut self, call: u64, records: &[Routed]) -> Result<Vec<Outcome>, CallError> {
-        let faulty = self.now < self.scenario.faults_end;
-        let mut outcomes = Vec::with_capacity(records.len());
-        for (place, record) in records.iter().enumerate() {
-            let fault = if faulty { self.scenario.faults.entry(call, place) } else { None };
-            let unknown = |cause| Outcome::Unknown { cause };
-            outcomes.push(match fault {
-                Some(EntryFault::Throttle) => Outcome::Throttled,
-                Some(EntryFault::Fail) => unknown(UnknownCause::InternalFailure),
-                Some(EntryFault::FailStored) => {
-                    self.store(record)?;
-                    unknown(UnknownCause::InternalFailure)
-                }
-                Some(EntryFault::Garble) => {
-                    self.store(record)?;
-                    unknown(UnknownCause::BadAnswer)
-                }
-                None => self.store(record)?,
-            });
-        }
-        Ok(outcomes)
-    }
-
-    fn store(&mut self, record: &Routed) -> Result<Outcome, CallError> {
-        let now = SimTime::after(self.now);
-        let result = self.service.put(now, STREAM, vec![entry(record)]);
-        match result.map_err(|_| failed(CallErrorClass::Invalid))?.pop() {
-            Some(PutResult::Stored { shard, sequence }) => {
-                self.truth.stored(record);
-                Ok(Outcome::Acked { shard, sequence_number: sequence.into() })
-            }
-            _ => Ok(Outcome::Throttled),
-        }
-    }
-
-    fn incident(&mut self, incident: Incident) {
-        match incident {
-            Incident::Kill => self.kill(),
-            Incident::Interrupt => self.tell(Event::Stop(StopReason::Interrupted)),
-            Incident::Reshard => self.reshard(),
-            Incident::Refuse => {
-                self.refuses_until = self.now + Duration::from_millis(self.dice.u64(100..1_500));
-            }
-            Incident::Away => {
-                let seconds = if self.dice.u8(0..10) == 0 { 5_000 } else { 20 };
-                self.away_until = self.now + Duration::from_millis(self.dice.u64(100..seconds * 1_000));
-            }
-            Incident::BreakDisk => self.disk_breaks = true,
-            Incident::StallDisk => self.disk_stalls = true,
-        }
-    }
-
-    fn kill(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
-        self.tally.kills += 1;
-        // A frame that was being written is whole, or torn and not there.
-        if let Some((checkpoint, _)) = process.under_way.take()
-            && !process.disk_broken
-            && self.dice.bool()
-        {
-            self.durable = *checkpoint;
-            process.noted.clear();
-        }
-        self.bury(&process);
-    }
-
-    fn ended(&mut self, process: Process, end: End) {
-        if end == End::Done {
-            let totals: Totals = *process.engine.totals();
-            self.truth.check_claims(&self.durable);
-            self.truth.check_done(&totals);
-            if self.durable.totals != totals {
-                self.truth.fail("the run is done before that is durable".into());
-            }
-            self.done = true;
-            return;
-        }
-        self.tally.stops += 1;
-        self.bury(&process);
-    }
-
-    /// What a process leaves behind, nobody knows.
-    fn bury(&mut self, process: &Process) {
-        let in_flight = process.in_flight.values().flatten().map(|record| record.ordinal);
-        let lost = process.acked.iter().chain(&process.noted).copied();
-        in_flight.chain(lost).for_each(|ordinal| self.truth.uncertain(ordinal));
-        let pause = Duration::from_millis(self.dice.u64(1..400));
-        self.at(self.now + pause, Happening::Start);
-    }
-
     /// What must be true at any moment.
     fn check_waits(&mut self, process: &Process) {
         let unsettled = process.engine.unsettled();
@@ -586,70 +404,19 @@ impl World {
         }
         let slack = self.scenario.sloth + self.scenario.disk;
         let late = |since: &Duration| self.now.saturating_sub(*since) > CHECKPOINT_WITHIN + slack;
-        if process.acked_since.as_ref().is_some_and(late) && process.under_way.is_none() && !process.disk_broken {
-            self.truth.fail(format!("acks since {:?} are in no checkpoint at {:?}", process.acked_since, self.now));
-        }
-    }
-
-    fn shard_map(&mut self) -> ShardMap {
-        let stream = self.service.stream(SimTime::after(self.now), STREAM).unwrap();
-        let shards = stream.open_shards().map(|shard| embedded::shard_description(stream, shard));
-        ShardMap::new(shards.collect()).unwrap()
-    }
-
-    fn reshard(&mut self) {
-        let now = SimTime::after(self.now);
-        let stream = self.service.stream(now, STREAM).unwrap();
-        let open: Vec<_> = stream.open_shards().map(|shard| (shard.id.to_string(), shard.range)).collect();
-        let at = self.dice.usize(0..open.len());
-        let (id, range) = &open[at];
-        let changed = match self.dice.u8(0..4) {
-            0 | 1 if open.len() < 16 => {
-                let middle = range.first.0 + (range.last.0 - range.first.0) / 2;
-                self.service.split_shard(now, STREAM, id, HashKey(middle))
-            }
-            2 if at + 1 < open.len() => self.service.merge_shards(now, STREAM, id, &open[at + 1].0),
-            _ => {
-                let target = if self.dice.bool() { open.len() * 2 } else { open.len().div_ceil(2) };
-                self.service.update_shard_count(now, STREAM, target.min(16) as u32).map(drop)
-            }
-        };
-        self.tally.reshards += u64::from(changed.is_ok());
-    }
-
-    fn neighbour(&mut self) {
-        let now = SimTime::after(self.now);
-        let firsts: Vec<HashKey> = {
-            let stream = self.service.stream(now, STREAM).unwrap();
-            stream.open_shards().map(|shard| shard.range.first).collect()
-        };
-        for hash in firsts {
-            let entry = entry(&Routed { ordinal: Ordinal::START, hash, cost: 100 });
-            let _ = self.service.put(now, STREAM, vec![entry; self.scenario.neighbour as usize / 10]);
-        }
-        if self.now < self.scenario.faults_end {
-            self.at(self.now + Duration::from_millis(100), Happening::Neighbour);
+        if process.acked_since.as_ref().is_some_and(late)
+            && process.under_way.is_none()
+            && !process.disk_broken
+        {
+            self.truth
+                .fail(format!("acks since {:?} are in no checkpoint at {:?}", process.acked_since, self.now));
         }
     }
 }
 
-fn rate(scenario: &Scenario) -> ShardRate {
+pub(super) fn rate(scenario: &Scenario) -> ShardRate {
     ShardRate {
         records: scenario.share * f64::from(SHARD_RECORDS_PER_SECOND),
         bytes: scenario.share * f64::from(SHARD_BYTES_PER_SECOND),
     }
-}
-
-/// A record on the wire: only its size and its place count.
-fn entry(record: &Routed) -> Entry {
-    let bytes = (record.cost as usize - 1).min(ZEROS.len());
-    Entry {
-        data: Payload(Bytes::from_static(&ZEROS[..bytes])),
-        key: PartitionKey::new("k").unwrap(),
-        explicit_hash_key: Some(record.hash),
-    }
-}
-
-fn failed(class: CallErrorClass) -> CallError {
-    CallError { class, message: "no".into() }
 }
