@@ -114,6 +114,7 @@ async fn simulate(config: SimulateConfig) -> Result<Code, Error> {
     if config.unlimited {
         serve.burst_rule = sim::BurstRule::Unlimited;
     }
+    serve.faults = config.faults.parse().map_err(|error| Error::usage(format!("--faults: {error}")))?;
     let shutdown = respool::run::session::first_signal()?;
     let (address, server) = sim::simulate(serve, config.port, shutdown).await.map_err(cannot)?;
     console::print(&format!("http://{address}\n"))?;

@@ -5,6 +5,10 @@ use clap::builder::FalseyValueParser;
 
 use crate::config::{OutputConfig, SIM_SHARDS_MAX, SimulateConfig};
 
+const FAULTS_HELP: &str = "Let PutRecords fail, with chances in a thousand: seed=7,lose_answer=20,throttle_entry=50. \
+    Per call: throttle_call, disconnect, server_error, expire, lose_answer, apply_late, stall, drip, miscount; per \
+    record: throttle_entry, fail_entry, fail_stored_entry, garble_entry";
+
 /// What was typed after `respool simulate`.
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
@@ -24,10 +28,15 @@ pub(super) struct SimulateArgs {
     /// Enforce no limits, for tests of other things
     #[arg(long, env = "RESPOOL_UNLIMITED", value_parser = FalseyValueParser::new())]
     unlimited: bool,
+    /// What goes wrong with `PutRecords`.
+    #[arg(long, value_name = "PLAN", env = "RESPOOL_FAULTS", default_value = "", hide_default_value = true)]
+    #[arg(help = FAULTS_HELP)]
+    faults: String,
 }
 
 impl SimulateArgs {
-    pub(super) fn resolve(&self, output: OutputConfig) -> SimulateConfig {
-        SimulateConfig { shards: self.shards, port: self.port, unlimited: self.unlimited, output }
+    pub(super) fn resolve(self, output: OutputConfig) -> SimulateConfig {
+        let Self { shards, port, unlimited, faults } = self;
+        SimulateConfig { shards, port, unlimited, faults, output }
     }
 }

@@ -348,7 +348,7 @@ pub enum CacheAction {
 }
 
 /// `respool simulate`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SimulateConfig {
     /// Shards of the stream `demo`.
     pub shards: u32,
@@ -356,6 +356,8 @@ pub struct SimulateConfig {
     pub port: u16,
     /// No limits are enforced.
     pub unlimited: bool,
+    /// What goes wrong with PutRecords, as `sim` understands it; empty for nothing.
+    pub faults: String,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }

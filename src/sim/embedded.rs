@@ -6,6 +6,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,9 +16,12 @@ use crate::limits::{BATCH_ENTRIES_MAX, REQUEST_BYTES_MAX};
 use crate::record::ShardId;
 use crate::stream::{
     BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
+    UnknownCause,
 };
 
 use super::SimTime;
+use super::fault::{CallFault, FaultPlan};
+use super::faulty::{self, Told};
 use super::limit::BurstRule;
 use super::model::{Capacity, NewStream, PutResult, Retention, Service, ServiceConfig, StreamState};
 use super::service_error::ServiceError;
@@ -26,6 +30,8 @@ use super::world::World;
 
 /// The name of the only stream.
 const NAME: &str = "sim";
+/// What is late is late by less than this.
+const FAULT_SECONDS_MAX: f64 = 3.0;
 
 /// How an embedded stream behaves.
 #[derive(Debug, Clone)]
@@ -38,6 +44,8 @@ pub struct EmbeddedConfig {
     pub retention: Retention,
     /// How long a call takes.
     pub latency: Duration,
+    /// What goes wrong.
+    pub faults: FaultPlan,
 }
 
 impl EmbeddedConfig {
@@ -48,6 +56,7 @@ impl EmbeddedConfig {
             burst_rule: BurstRule::SECOND,
             retention: Retention::Nothing,
             latency: Duration::from_millis(5),
+            faults: FaultPlan::NONE,
         }
     }
 }
@@ -57,6 +66,8 @@ impl EmbeddedConfig {
 pub struct EmbeddedStream {
     world: Arc<World>,
     latency: Duration,
+    faults: FaultPlan,
+    calls: Arc<AtomicU64>,
 }
 
 impl EmbeddedStream {
@@ -71,7 +82,8 @@ impl EmbeddedStream {
             transition: Duration::ZERO,
         });
         service.create_stream(SimTime::START, NAME, NewStream::with_shards(config.shards.get()))?;
-        Ok(Self { world: Arc::new(World::new(service)), latency: config.latency })
+        let (latency, faults) = (config.latency, config.faults);
+        Ok(Self { world: Arc::new(World::new(service)), latency, faults, calls: Arc::default() })
     }
 
     /// Asks or changes the model itself, for instance to reshard in mid-run; the stream's name is `sim`.
@@ -96,23 +108,63 @@ impl EmbeddedStream {
         self.with_service(|service, now| service.stream(now, NAME).map(pick)).unwrap_or_default()
     }
 
-    fn put_now(&self, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
+    fn put_now(&self, call: u64, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
         let size: usize = entries.iter().map(Entry::cost).sum();
         if entries.is_empty() || entries.len() > BATCH_ENTRIES_MAX || size > REQUEST_BYTES_MAX {
             let message = format!("a call of {} entries and {size} B", entries.len());
             return Err(CallError { class: CallErrorClass::Invalid, message });
         }
         let results = self
-            .with_service(|service, now| service.put(now, NAME, entries))
+            .with_service(|service, now| faulty::put(service, now, NAME, entries, (&self.faults, call)))
             .map_err(|error| call_error(&error))?;
         Ok(results.into_iter().map(outcome).collect())
     }
+
+    /// One call and what goes wrong with it, but for the time that it takes in any case.
+    async fn put_faulty(&self, call: u64, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
+        let failed = |class| Err(CallError { class, message: "the plan of faults says so".into() });
+        let unknown = |cause| failed(CallErrorClass::Unknown(cause));
+        let long = Duration::from_secs_f64(FAULT_SECONDS_MAX * self.faults.fraction(call));
+        match self.faults.call(call) {
+            None => self.put_now(call, entries),
+            Some(CallFault::Throttle) => failed(CallErrorClass::Throttled),
+            Some(CallFault::Disconnect) => unknown(UnknownCause::Connection),
+            Some(CallFault::ServerError) => unknown(UnknownCause::ServerError),
+            Some(CallFault::Expire) => failed(CallErrorClass::Credentials),
+            Some(CallFault::LoseAnswer) => {
+                self.put_now(call, entries)?;
+                unknown(UnknownCause::Connection)
+            }
+            Some(CallFault::ApplyLate) => {
+                let stream = self.clone();
+                tokio::spawn(async move {
+                    sleep(long).await;
+                    // Nobody waits for it any more.
+                    let _ = stream.put_now(call, entries);
+                });
+                unknown(UnknownCause::Timeout)
+            }
+            Some(CallFault::Stall | CallFault::Drip) => {
+                let outcomes = self.put_now(call, entries);
+                sleep(long).await;
+                outcomes
+            }
+            Some(CallFault::Miscount) => {
+                self.put_now(call, entries)?;
+                unknown(UnknownCause::BadAnswer)
+            }
+        }
+    }
 }
 
-fn outcome(result: PutResult) -> Outcome {
-    match result {
-        PutResult::Stored { shard, sequence } => Outcome::Acked { shard, sequence_number: sequence.into() },
-        PutResult::Throttled { .. } => Outcome::Throttled,
+fn outcome(told: Told) -> Outcome {
+    match told {
+        Told::Truth(PutResult::Stored { shard, sequence }) => {
+            Outcome::Acked { shard, sequence_number: sequence.into() }
+        }
+        Told::Truth(PutResult::Throttled { .. }) => Outcome::Throttled,
+        Told::Failed => Outcome::Unknown { cause: UnknownCause::InternalFailure },
+        Told::Garbled => Outcome::Unknown { cause: UnknownCause::BadAnswer },
     }
 }
 
@@ -184,7 +236,8 @@ impl Stream for EmbeddedStream {
         Box::pin(async {
             let began = Instant::now();
             sleep(self.latency / 2).await;
-            let outcomes = self.put_now(entries);
+            let call = self.calls.fetch_add(1, Ordering::Relaxed);
+            let outcomes = self.put_faulty(call, entries).await;
             sleep_until(began + self.latency).await;
             outcomes
         })

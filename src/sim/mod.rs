@@ -10,8 +10,10 @@
 //!
 //! Nothing outside this folder depends on it except the commands that start it.
 
+mod drip;
 pub mod embedded;
 pub mod fault;
+pub mod faulty;
 pub mod limit;
 pub mod model;
 pub mod protocol;

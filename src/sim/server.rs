@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
@@ -23,6 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::drip::Drip;
+use super::fault::{CallFault, FaultPlan};
 use super::limit::BurstRule;
 use super::model::{NewStream, Retention, Service, ServiceConfig};
 use super::service_error::ServiceError;
@@ -36,6 +38,8 @@ const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 const BODY_TIME_MAX: Duration = Duration::from_mins(1);
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 const TARGET_PREFIX: &str = "Kinesis_20131202.";
+/// What is late is late by less than this.
+const FAULT_SECONDS_MAX: f64 = 3.0;
 const REGION_DEFAULT: &str = "us-east-1";
 /// What a served stream keeps of its records by default: 1 GiB.
 const RETAINED_BYTES_DEFAULT: usize = 1024 * 1024 * 1024;
@@ -53,6 +57,8 @@ pub struct ServeConfig {
     pub latency: Duration,
     /// How long a stream is `CREATING`, `UPDATING` or `DELETING`.
     pub transition: Duration,
+    /// What goes wrong with PutRecords.
+    pub faults: FaultPlan,
     /// Whether a request without an `Authorization` header is refused, as AWS does.
     pub require_authorization: bool,
 }
@@ -66,6 +72,7 @@ impl ServeConfig {
             retention: Retention::Bytes(RETAINED_BYTES_DEFAULT),
             latency: Duration::ZERO,
             transition: Duration::ZERO,
+            faults: FaultPlan::NONE,
             require_authorization: true,
         }
     }
@@ -96,6 +103,8 @@ struct Shared {
     world: World,
     config: ServeConfig,
     requests: AtomicU64,
+    /// PutRecords calls.
+    puts: AtomicU64,
 }
 
 /// Serves `service` until `shutdown`, then finishes the requests that are being answered.
@@ -105,7 +114,12 @@ pub async fn serve(
     config: ServeConfig,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let shared = Arc::new(Shared { world: World::new(service), config, requests: AtomicU64::new(0) });
+    let shared = Arc::new(Shared {
+        world: World::new(service),
+        config,
+        requests: AtomicU64::new(0),
+        puts: AtomicU64::new(0),
+    });
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (stop, stopped) = watch::channel(false);
     let mut shutdown = std::pin::pin!(shutdown);
@@ -148,7 +162,7 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>, mut stopped: watch::
     let _ = socket.set_nodelay(true);
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, std::convert::Infallible>(respond(&shared, request).await) }
+        async move { respond(&shared, request).await.ok_or(HangUp) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -168,9 +182,23 @@ fn log_end(ended: Result<(), hyper::Error>) {
     }
 }
 
-async fn respond(shared: &Shared, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let answer = answer(shared, request).await;
+/// The connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the plan of faults says so")]
+struct HangUp;
+
+/// A body at once, or slowly.
+type AnswerBody = Either<Full<Bytes>, Drip>;
+
+/// `None` if there is to be no answer.
+async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Option<Response<AnswerBody>> {
+    let Answer { result: answer, manner } = answer(shared, request).await;
     sleep_if(shared.config.latency).await;
+    match manner {
+        Manner::HangUp => return None,
+        Manner::Late(wait) => sleep(wait).await,
+        Manner::Prompt | Manner::Slow => {}
+    }
     let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => (
@@ -179,14 +207,18 @@ async fn respond(shared: &Shared, request: Request<Incoming>) -> Response<Full<B
         ),
     };
     let number = shared.requests.fetch_add(1, Ordering::Relaxed);
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let body = match manner {
+        Manner::Slow => Either::Right(Drip::new(Bytes::from(body))),
+        _ => Either::Left(Full::new(Bytes::from(body))),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
     if let Ok(id) = HeaderValue::try_from(format!("00000000-0000-4000-8000-{number:012x}")) {
         headers.insert("x-amzn-requestid", id);
     }
-    response
+    Some(response)
 }
 
 async fn sleep_if(wait: Duration) {
@@ -195,7 +227,78 @@ async fn sleep_if(wait: Duration) {
     }
 }
 
-async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Vec<u8>, ServiceError> {
+/// What is answered, and how.
+struct Answer {
+    result: Result<Vec<u8>, ServiceError>,
+    manner: Manner,
+}
+
+/// How an answer goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Prompt,
+    Late(Duration),
+    Slow,
+    HangUp,
+}
+
+async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
+    match understand(shared, request).await {
+        Ok(understood) if understood.operation == "PutRecords" && !shared.config.faults.is_empty() => {
+            put_faulty(shared, understood)
+        }
+        Ok(understood) => Answer { result: understood.carry_out(shared, 0), manner: Manner::Prompt },
+        Err(error) => Answer { result: Err(error), manner: Manner::Prompt },
+    }
+}
+
+/// A PutRecords call and what goes wrong with it.
+fn put_faulty(shared: &Arc<Shared>, request: Understood) -> Answer {
+    let call = shared.puts.fetch_add(1, Ordering::Relaxed);
+    let plan = &shared.config.faults;
+    let refuse = |code, status| {
+        let message = "The plan of faults says so.".to_owned();
+        Answer { result: Err(ServiceError { code, message, status }), manner: Manner::Prompt }
+    };
+    let late = Duration::from_secs_f64(FAULT_SECONDS_MAX * plan.fraction(call));
+    let manner = match plan.call(call) {
+        Some(CallFault::Throttle) => return refuse("ProvisionedThroughputExceededException", 400),
+        Some(CallFault::ServerError) => return refuse("InternalFailure", 500),
+        Some(CallFault::Expire) => return refuse("ExpiredTokenException", 400),
+        Some(CallFault::Disconnect) => return Answer { result: Ok(Vec::new()), manner: Manner::HangUp },
+        Some(CallFault::ApplyLate) => {
+            let shared = Arc::clone(shared);
+            tokio::spawn(async move {
+                sleep(late).await;
+                // Nobody waits for it any more.
+                let _ = request.carry_out(&shared, call);
+            });
+            return Answer { result: Ok(Vec::new()), manner: Manner::HangUp };
+        }
+        Some(CallFault::LoseAnswer) => Manner::HangUp,
+        Some(CallFault::Stall) => Manner::Late(late),
+        Some(CallFault::Drip) => Manner::Slow,
+        Some(CallFault::Miscount) | None => Manner::Prompt,
+    };
+    Answer { result: request.carry_out(shared, call), manner }
+}
+
+/// A request of the protocol, whole.
+struct Understood {
+    operation: String,
+    region: String,
+    body: Bytes,
+}
+
+impl Understood {
+    fn carry_out(&self, shared: &Shared, call: u64) -> Result<Vec<u8>, ServiceError> {
+        let Self { operation, region, body } = self;
+        let faults = (&shared.config.faults, call);
+        protocol::handle(&shared.world, protocol::Request { operation, region, body, faults })
+    }
+}
+
+async fn understand(shared: &Shared, request: Request<Incoming>) -> Result<Understood, ServiceError> {
     let (head, body) = request.into_parts();
     check_head(&head.method, &head.headers)?;
     let authorization = text(&head.headers, AUTHORIZATION.as_str());
@@ -215,7 +318,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Vec<u8>, 
         status: 408,
     })??;
     let region = authorization.and_then(scope_region).unwrap_or(REGION_DEFAULT);
-    protocol::handle(&shared.world, protocol::Request { operation, region, body: &body })
+    Ok(Understood { operation: operation.to_owned(), region: region.to_owned(), body })
 }
 
 fn check_head(method: &Method, headers: &HeaderMap) -> Result<(), ServiceError> {

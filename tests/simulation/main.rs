@@ -11,6 +11,7 @@ mod workloads;
 
 mod benchmarks;
 mod delivery;
+mod faults;
 mod interruption;
 mod utilisation;
 mod world;

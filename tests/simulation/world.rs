@@ -28,7 +28,7 @@ use respool::run::segments::Segments;
 use respool::run::session::Session;
 use respool::run::spool::{Spool, SpoolConfig};
 use respool::run::work::Work;
-use respool::sim::{BurstRule, EmbeddedConfig, EmbeddedStream, Retention};
+use respool::sim::{BurstRule, EmbeddedConfig, EmbeddedStream, FaultPlan, Retention};
 use respool::stream::{
     BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
     UnknownCause,
@@ -128,6 +128,10 @@ pub struct Setup {
     pub lost_answers: u64,
     /// Records a second that somebody else writes to each shard.
     pub neighbour: u32,
+    /// What goes wrong with calls.
+    pub faults: FaultPlan,
+    /// Each attempt finds its shards doubled or halved after so long.
+    pub reshard_after: Option<Duration>,
 }
 
 impl Setup {
@@ -140,6 +144,8 @@ impl Setup {
         order: Order::Key,
         lost_answers: 0,
         neighbour: 0,
+        faults: FaultPlan::NONE,
+        reshard_after: None,
     };
 }
 
@@ -212,6 +218,9 @@ impl<'a> World<'a> {
             }
             if self.setup.neighbour > 0 {
                 tokio::spawn(neighbour(stream.clone(), self.setup.neighbour));
+            }
+            if let Some(after) = self.setup.reshard_after {
+                tokio::spawn(reshard(stream.clone(), after));
             }
             let patience = match until {
                 Until::Killed(after) => after,
@@ -306,6 +315,7 @@ impl<'a> World<'a> {
             burst_rule: self.setup.burst_rule,
             retention: self.setup.retention,
             latency: self.setup.latency,
+            faults: self.setup.faults,
             ..EmbeddedConfig::with_shards(NonZeroU32::new(self.setup.shards).unwrap())
         };
         let stream = EmbeddedStream::new(&config, started()).unwrap();
@@ -352,6 +362,16 @@ async fn neighbour(stream: EmbeddedStream, records_per_second: u32) {
         }
         sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Doubles the shards while they are few, and halves them again.
+async fn reshard(stream: EmbeddedStream, after: Duration) {
+    sleep(after).await;
+    stream.with_service(|service, now| {
+        let open = service.stream(now, "sim").unwrap().open_shards().len();
+        let count = u32::try_from(open).unwrap();
+        service.update_shard_count(now, "sim", if count < 6 { count * 2 } else { count / 2 }).unwrap();
+    });
 }
 
 fn runtime() -> Runtime {

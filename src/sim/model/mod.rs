@@ -306,6 +306,6 @@ impl Service {
 }
 
 /// Where an entry is placed: by its explicit hash key, or by its partition key.
-pub(super) fn hash_of(entry: &Entry) -> HashKey {
+pub(in crate::sim) fn hash_of(entry: &Entry) -> HashKey {
     entry.explicit_hash_key.unwrap_or_else(|| HashKey::of(entry.key.as_str()))
 }

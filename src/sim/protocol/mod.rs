@@ -13,6 +13,7 @@ mod tests;
 
 use serde_json::{Value, json};
 
+use super::fault::FaultPlan;
 use super::service_error::{ACCOUNT, ServiceError};
 use super::world::World;
 use check::{Input, parse};
@@ -26,12 +27,14 @@ pub struct Request<'a> {
     pub region: &'a str,
     /// The JSON body.
     pub body: &'a [u8],
+    /// What goes wrong with the entries of this PutRecords call, and its number.
+    pub faults: (&'a FaultPlan, u64),
 }
 
 /// Carries out a request; the answer is a JSON body, possibly empty.
 pub fn handle(world: &World, request: Request<'_>) -> Result<Vec<u8>, ServiceError> {
     match request.operation {
-        "PutRecords" => return records::put_records(world, request.body),
+        "PutRecords" => return records::put_records(world, request.body, request.faults),
         "PutRecord" => return records::put_record(world, request.body),
         "GetRecords" => return records::get_records(world, &parse(request.body)?),
         _ => {}

@@ -13,6 +13,8 @@ use crate::limits::{BATCH_ENTRIES_MAX, HASH_KEY_DIGITS_MAX, RECORD_BYTES_MAX, RE
 use crate::record::{HashKey, PartitionKey, Payload};
 use crate::stream::Entry;
 
+use super::super::fault::{CallFault, FaultPlan};
+use super::super::faulty::{self, Told};
 use super::super::model::{IteratorStart, PutResult};
 use super::super::sequence::Sequence;
 use super::super::service_error::{ACCOUNT, ServiceError, rate_exceeded};
@@ -140,7 +142,11 @@ pub(super) fn hash_key(text: &str, member: &str) -> Result<HashKey, ServiceError
     })
 }
 
-pub(super) fn put_records(world: &World, body: &[u8]) -> Result<Vec<u8>, ServiceError> {
+pub(super) fn put_records(
+    world: &World,
+    body: &[u8],
+    (plan, call): (&FaultPlan, u64),
+) -> Result<Vec<u8>, ServiceError> {
     let input: PutRecordsInput<'_> = parse(body)?;
     let mut check = Check::default();
     let name = check.stream(input.stream_name.as_deref(), input.stream_arn.as_deref());
@@ -165,11 +171,24 @@ pub(super) fn put_records(world: &World, body: &[u8]) -> Result<Vec<u8>, Service
             service.serving_stream(now, &name)?.check_sizes(&entries)?;
             return Err(dry_run_succeeded());
         }
-        service.put(now, &name, entries)
+        faulty::put(service, now, &name, entries, (plan, call))
     })?;
-    let records: Vec<EntryAnswer> = results.into_iter().map(|result| entry_answer(&name, result)).collect();
+    let mut records: Vec<EntryAnswer> = results.into_iter().map(|told| told_answer(&name, told)).collect();
+    if plan.call(call) == Some(CallFault::Miscount) {
+        records.pop();
+    }
     let failed = records.iter().filter(|record| matches!(record, EntryAnswer::Failed { .. })).count();
     written(&PutRecordsAnswer { failed_record_count: failed, records })
+}
+
+fn told_answer(stream: &str, told: Told) -> EntryAnswer {
+    let failed =
+        |error_code, message: &str| EntryAnswer::Failed { error_code, error_message: message.into() };
+    match told {
+        Told::Truth(result) => entry_answer(stream, result),
+        Told::Failed => failed("InternalFailure", "Internal Service Failure"),
+        Told::Garbled => failed("SomethingNew", "Nobody knows this code"),
+    }
 }
 
 fn entry_answer(stream: &str, result: PutResult) -> EntryAnswer {

@@ -16,7 +16,10 @@ fn world() -> World {
 
 fn ask(world: &World, operation: &str, body: &Value) -> Result<Value, ServiceError> {
     let body = body.to_string();
-    let answer = handle(world, Request { operation, region: "eu-west-1", body: body.as_bytes() })?;
+    let answer = handle(
+        world,
+        Request { operation, region: "eu-west-1", body: body.as_bytes(), faults: (&FaultPlan::NONE, 0) },
+    )?;
     Ok(if answer.is_empty() { Value::Null } else { serde_json::from_slice(&answer).unwrap() })
 }
 
