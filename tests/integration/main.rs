@@ -15,6 +15,7 @@ mod quarantine;
 mod reader;
 mod refusals;
 mod resume;
+mod rounds;
 mod s3;
 mod sandbox;
 mod secrets;

@@ -166,7 +166,7 @@ fn compare(python: &Path, stream: &Server, archive: &Path) -> Value {
 }
 
 /// A real server over the folders below `buckets`.
-fn rclone_server(rclone: &Path, buckets: &Path) -> Server {
+pub(crate) fn rclone_server(rclone: &Path, buckets: &Path) -> Server {
     Server::start(|port, home| {
         let mut command = Command::new(rclone);
         command.args(["serve", "s3", "-vv", "--config", "/dev/null", "--vfs-cache-mode", "off"]);
