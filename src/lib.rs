@@ -21,6 +21,7 @@ pub mod cache;
 pub mod decode;
 pub mod route;
 pub mod stream;
+pub mod verify;
 pub mod write;
 
 pub mod run;

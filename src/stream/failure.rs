@@ -98,6 +98,7 @@ fn class_of_code(code: &str) -> Option<CallErrorClass> {
         | "ValidationException"
         | "ValidationError"
         | "SerializationException"
+        | "ExpiredIteratorException"
         | "ExpiredNextTokenException" => CallErrorClass::Invalid,
         "InternalFailure"
         | "InternalFailureException"

@@ -1,4 +1,4 @@
-//! Kinesis Data Streams, or a server that speaks its protocol. The only file that names the SDK for it.
+//! Kinesis Data Streams, or a server that speaks its protocol. Only this file and its reading half name the SDK.
 //!
 //! Two clients share one set of credentials. The one for PutRecords tries nothing twice: what is sent
 //! again, and when, is the engine's decision, and a repetition in here would reorder records behind its
@@ -44,10 +44,11 @@ use super::{
     BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
     UnknownCause,
 };
-use crate::limits::{LIST_SHARDS_PAGE_MAX, RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
+use crate::limits::{RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::record::{HashKeyRange, SequenceNumber, ShardId};
 
 mod config;
+mod read;
 #[cfg(test)]
 mod tests;
 
@@ -198,38 +199,11 @@ impl KinesisStream {
     async fn list_all_open_shards(&self) -> Result<Vec<ShardDescription>, CallError> {
         let open_now = ShardFilter::builder().r#type(ShardFilterType::AtLatest).build();
         let open_now = open_now.map_err(|_| bad_answer("the SDK refuses our shard filter"))?;
-        let first_page = self
-            .describe_client
-            .list_shards()
-            .set_stream_name(self.name_for_call())
-            .set_stream_arn(self.arn_for_call())
-            .shard_filter(open_now);
-        let mut page = first_page;
-        let mut shards = Vec::new();
-        for _ in 0..LIST_SHARDS_PAGES_MAX {
-            let sent = SentMark::default();
-            let answer = page
-                .max_results(i32::try_from(LIST_SHARDS_PAGE_MAX).unwrap_or(i32::MAX))
-                .customize()
-                .interceptor(sent.clone())
-                .send()
-                .await
-                .map_err(|error| self.call_error(&error, &sent))?;
-            for shard in answer.shards() {
-                shards.extend(open_shard(shard)?);
-            }
-            match answer.next_token {
-                // The token stands for stream and filter; the API refuses them beside it.
-                Some(token) if !token.is_empty() => {
-                    page = self.describe_client.list_shards().next_token(token);
-                }
-                _ => {
-                    shards.sort_by_key(|shard: &ShardDescription| shard.range);
-                    return Ok(shards);
-                }
-            }
-        }
-        Err(bad_answer("ListShards does not come to an end"))
+        let mut shards = self.list_shards(Some(open_now)).await?;
+        // Some servers know no filter.
+        shards.retain(|shard| shard.open);
+        shards.sort_by_key(|shard| shard.range);
+        Ok(shards)
     }
 
     async fn put_records(&self, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
@@ -319,25 +293,21 @@ fn record_bytes_max(kib: Option<i32>) -> usize {
     bytes.filter(|bytes| *bytes > 0).unwrap_or(RECORD_BYTES_DEFAULT).min(RECORD_BYTES_MAX)
 }
 
-/// The shard, unless it is closed: some servers know no filter.
-fn open_shard(shard: &Shard) -> Result<Option<ShardDescription>, CallError> {
-    let ended = |ending: &str| !ending.is_empty();
-    if shard.sequence_number_range().and_then(|range| range.ending_sequence_number()).is_some_and(ended) {
-        return Ok(None);
-    }
+fn shard_description(shard: &Shard) -> Result<ShardDescription, CallError> {
+    let ending = shard.sequence_number_range().and_then(|range| range.ending_sequence_number());
     let id = |text: &str| ShardId(text.into());
     let range = shard.hash_key_range().and_then(|range| {
         let first = range.starting_hash_key().parse().ok()?;
         let last = range.ending_hash_key().parse().ok()?;
         Some(HashKeyRange { first, last })
     });
-    Ok(Some(ShardDescription {
+    Ok(ShardDescription {
         id: id(shard.shard_id()),
         range: range.ok_or_else(|| bad_answer("ListShards names a shard without its range"))?,
         parent: shard.parent_shard_id().map(id),
         adjacent_parent: shard.adjacent_parent_shard_id().map(id),
-        open: true,
-    }))
+        open: ending.is_none_or(str::is_empty),
+    })
 }
 
 fn outcomes(sent: usize, answered: &[PutRecordsResultEntry]) -> Result<Vec<Outcome>, CallError> {

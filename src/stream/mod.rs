@@ -10,6 +10,7 @@ mod failure;
 pub mod kinesis;
 pub mod name;
 pub mod null;
+pub mod read;
 
 use std::future::Future;
 use std::pin::Pin;
