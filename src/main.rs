@@ -57,6 +57,13 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             let outcome = outcome.and_then(|report| show_report(&report, &config.output));
             told_as_json(outcome, &config.output, "", "")
         }
+        Invocation::Verify(config) => {
+            logging::start(&config.output);
+            let report = runtime()?.block_on(respool::verify::verify(&config, now()))?;
+            let text = if config.output.json { report.to_json() + "\n" } else { report.render() };
+            console::print(&text)?;
+            Ok(Code::from_number(report.exit_code))
+        }
         Invocation::Runs(config) => console::print(&listing::runs(&config)?).map(|()| Code::Done),
         Invocation::Cache(config) => cache_command::run(&config, now()),
         Invocation::Simulate(config) => {

@@ -24,6 +24,7 @@ mod runs;
 mod simulate;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -33,7 +34,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use environment::Environment;
 
-use crate::config::{CacheCommandConfig, ReplayConfig, ResumeConfig, RunsConfig, SimulateConfig};
+use crate::config::{
+    CacheCommandConfig, ReplayConfig, ResumeConfig, RunsConfig, SimulateConfig, VerifyConfig,
+};
 use crate::error::{Error, ExitCode};
 use options::OutputArgs;
 
@@ -97,6 +100,9 @@ enum Command {
     /// Go on with an interrupted run
     #[command(after_help = EXIT_CODES)]
     Resume(Box<resume::ResumeArgs>),
+    /// Read the stream back and compare it with the archive, record by record
+    #[command(after_help = EXIT_CODES)]
+    Verify(Box<verify::VerifyArgs>),
     /// List runs: state, progress, rates
     #[command(args_conflicts_with_subcommands = true)]
     Runs(runs::RunsArgs),
@@ -113,6 +119,8 @@ pub enum Invocation {
     Replay(Box<ReplayConfig>),
     /// `respool resume`.
     Resume(Box<ResumeConfig>),
+    /// `respool verify`.
+    Verify(Box<VerifyConfig>),
     /// `respool runs`.
     Runs(RunsConfig),
     /// `respool cache`.
@@ -184,6 +192,7 @@ where
     Ok(match command {
         Command::Replay(args) => Invocation::Replay(Box::new(args.resolve(environment, output)?)),
         Command::Resume(args) => Invocation::Resume(Box::new(args.resolve(environment, output)?)),
+        Command::Verify(args) => Invocation::Verify(Box::new(args.resolve(environment, output)?)),
         Command::Runs(args) => Invocation::Runs(args.resolve(environment, output)?),
         Command::Cache(args) => Invocation::Cache(args.resolve(environment, output)?),
         Command::Simulate(args) => Invocation::Simulate(args.resolve(output)),

@@ -75,6 +75,13 @@ pub(super) struct TuningArgs {
     max_rate: Vec<RateCap>,
 
     #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// Where things are, and by which door.
+#[derive(Debug, Args)]
+pub(super) struct AccessArgs {
+    #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
     aws: AwsArgs,
@@ -153,37 +160,7 @@ impl TuningArgs {
     pub(super) fn changes(self, environment: &Environment) -> Result<TuningChanges, Error> {
         let caps = self.max_rate.into_iter().map(Ok).reduce(|a, b| a?.and(b?));
         let max_rate = caps.transpose().map_err(|error| Error::usage(format!("--max-rate: {error}")))?;
-        let cache_mode = match (self.cache.offline, self.cache.no_cache) {
-            (true, true) => {
-                return Err(Error::usage(
-                    "--offline reads from the cache and --no-cache keeps none: give one of them",
-                ));
-            }
-            (true, false) => Some(CacheMode::Offline),
-            (false, true) => Some(CacheMode::Discard),
-            (false, false) => None,
-        };
-        let aws = self.aws;
-        aws.refuse_exposed(environment)?;
-        let general = AwsAccess { region: aws.region, profile: aws.profile, endpoint_url: aws.endpoint_url };
-        let s3 =
-            AwsAccess { region: aws.s3_region, profile: aws.s3_profile, endpoint_url: aws.s3_endpoint_url };
-        let kinesis = AwsAccess {
-            region: aws.kinesis_region,
-            profile: aws.kinesis_profile,
-            endpoint_url: aws.kinesis_endpoint_url,
-        };
-        Ok(TuningChanges {
-            share: self.share,
-            max_rate,
-            cache_dir: self.cache.cache_dir.map(|dir| directory("--cache-dir", &dir)).transpose()?,
-            cache_size: self.cache.cache_size,
-            cache_mode,
-            s3: s3.or(general.clone()),
-            s3_anonymous: aws.anonymous.then_some(true),
-            s3_addressing: aws.s3_addressing,
-            kinesis: kinesis.or(general),
-        })
+        Ok(TuningChanges { share: self.share, max_rate, ..self.access.changes(environment)? })
     }
 
     /// What was given, on top of the defaults.
@@ -205,7 +182,44 @@ impl TuningArgs {
 
     /// The stream's region, if it was given for the stream alone.
     pub(super) fn kinesis_region(&self) -> Option<&str> {
-        self.aws.kinesis_region.as_deref()
+        self.access.aws.kinesis_region.as_deref()
+    }
+}
+
+impl AccessArgs {
+    /// What was given, and nothing else.
+    pub(super) fn changes(self, environment: &Environment) -> Result<TuningChanges, Error> {
+        let cache_mode = match (self.cache.offline, self.cache.no_cache) {
+            (true, true) => {
+                return Err(Error::usage(
+                    "--offline reads from the cache and --no-cache keeps none: give one of them",
+                ));
+            }
+            (true, false) => Some(CacheMode::Offline),
+            (false, true) => Some(CacheMode::Discard),
+            (false, false) => None,
+        };
+        let aws = self.aws;
+        aws.refuse_exposed(environment)?;
+        let general = AwsAccess { region: aws.region, profile: aws.profile, endpoint_url: aws.endpoint_url };
+        let s3 =
+            AwsAccess { region: aws.s3_region, profile: aws.s3_profile, endpoint_url: aws.s3_endpoint_url };
+        let kinesis = AwsAccess {
+            region: aws.kinesis_region,
+            profile: aws.kinesis_profile,
+            endpoint_url: aws.kinesis_endpoint_url,
+        };
+        Ok(TuningChanges {
+            share: None,
+            max_rate: None,
+            cache_dir: self.cache.cache_dir.map(|dir| directory("--cache-dir", &dir)).transpose()?,
+            cache_size: self.cache.cache_size,
+            cache_mode,
+            s3: s3.or(general.clone()),
+            s3_anonymous: aws.anonymous.then_some(true),
+            s3_addressing: aws.s3_addressing,
+            kinesis: kinesis.or(general),
+        })
     }
 }
 

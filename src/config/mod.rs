@@ -304,6 +304,23 @@ pub struct ResumeConfig {
     pub output: OutputConfig,
 }
 
+/// `respool verify`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifyConfig {
+    /// Which run; the last one that is done if absent.
+    pub run: Option<String>,
+    /// The part of the hash space that is verified: above 0, at most 1.
+    pub sample: f64,
+    /// The part of each shard's read limits to take.
+    pub read_share: Share,
+    /// Which doors to use otherwise than before.
+    pub changes: TuningChanges,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
 /// `respool runs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunsConfig {

@@ -22,7 +22,9 @@ use crate::record::ByteCount;
 use crate::route::shard_map::ShardMap;
 use crate::sim::embedded::{EmbeddedConfig, EmbeddedStream};
 use crate::stream::kinesis::{KinesisConfig, KinesisStream};
+use crate::stream::name::StreamName;
 use crate::stream::null::NullStream;
+use crate::stream::read::StreamReader;
 use crate::stream::{CallError, CallErrorClass, Stream, StreamDescription};
 use crate::write;
 use crate::write::rate::ShardRate;
@@ -125,18 +127,7 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
                 .map_err(|error| Error::refused("cannot make the embedded stream").with_source(error))?;
             Arc::new(stream)
         }
-        Target::Kinesis { stream } => {
-            let access = &tuning.kinesis;
-            let config = KinesisConfig {
-                region: access.region.clone(),
-                profile: access.profile.clone(),
-                endpoint_url: access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
-                ..KinesisConfig::new(stream.clone())
-            };
-            Arc::new(
-                KinesisStream::connect(config).await.map_err(|error| stream_error(target, tuning, &error))?,
-            )
-        }
+        Target::Kinesis { stream } => Arc::new(kinesis(target, stream, tuning).await?),
     };
     let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
     if !matches!(description.status.as_str(), "ACTIVE" | "UPDATING") {
@@ -152,8 +143,32 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
     Ok(OpenStream { stream, description, map })
 }
 
+async fn kinesis(target: &Target, stream: &StreamName, tuning: &Tuning) -> Result<KinesisStream, Error> {
+    let access = &tuning.kinesis;
+    let config = KinesisConfig {
+        region: access.region.clone(),
+        profile: access.profile.clone(),
+        endpoint_url: access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        ..KinesisConfig::new(stream.clone())
+    };
+    KinesisStream::connect(config).await.map_err(|error| stream_error(target, tuning, &error))
+}
+
+/// Opens the target to be read, and looks at it.
+pub async fn reader(
+    target: &Target,
+    tuning: &Tuning,
+) -> Result<(Arc<dyn StreamReader>, StreamDescription), Error> {
+    let Target::Kinesis { stream } = target else {
+        return Err(Error::refused(format!("{target} keeps nothing that could be read")));
+    };
+    let stream = kinesis(target, stream, tuning).await?;
+    let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
+    Ok((Arc::new(stream), description))
+}
+
 /// What a failed call before the first record means for the command.
-fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Error {
+pub fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Error {
     match error.class {
         CallErrorClass::NotFound => {
             Error::refused(format!("the stream {target} does not exist: {}", error.message))

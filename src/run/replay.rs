@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::record::{ByteCount, HashKeyRange};
 use crate::route::candidates::candidates;
 use crate::route::key::KeyExtractor;
+use crate::stream::StreamDescription;
 use crate::write::checkpoint::Checkpoint;
 
 /// What came of a replay.
@@ -45,7 +46,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     let target = open::stream(&settings.target, tuning, now).await?;
     check_order(settings, &target)?;
     if !config.new_run && !config.dry_run {
-        refuse_to_start_twice(config, &identity(&target))?;
+        refuse_to_start_twice(config, &identity(&target.description))?;
     }
     let sources = Sources::open(settings, tuning).await?;
     let manifest = match &sources.archive {
@@ -78,7 +79,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         started: now,
         settings: settings.clone(),
         tuning: tuning.clone(),
-        stream: identity(&target),
+        stream: identity(&target.description),
         decoder_version: DECODER_VERSION,
         manifest_digest: manifest.digest(),
     };
@@ -116,7 +117,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
     check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
     let target = open::stream(&settings.target, tuning, now).await?;
-    check_same_stream(&file, &target)?;
+    check_same_stream(&file, &target.description)?;
     let checkpoint = last_checkpoint(&directory)?;
     let sources = Sources::open(settings, tuning).await?;
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
@@ -149,7 +150,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
 
 /// Where the run stands. A run that has lost its checkpoints is not started over: that would send
 /// everything twice and count nothing.
-fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
+pub fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
     let unreadable = |error| {
         Error::refused("the run's checkpoints cannot be read, perhaps another version of respool wrote them")
             .with_source(error)
@@ -164,7 +165,7 @@ fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
 }
 
 /// Where records come from.
-struct Sources {
+pub struct Sources {
     cache: Arc<Cache>,
     passing_bytes_max: ByteCount,
     /// Absent with `--offline`.
@@ -172,7 +173,8 @@ struct Sources {
 }
 
 impl Sources {
-    async fn open(settings: &RunSettings, tuning: &Tuning) -> Result<Self, Error> {
+    /// Opens the cache, and the archive if it may be asked.
+    pub async fn open(settings: &RunSettings, tuning: &Tuning) -> Result<Self, Error> {
         let (cache, passing_bytes_max) = open::cache(&tuning.cache)?;
         let archive = match tuning.cache.mode {
             CacheMode::Offline => None,
@@ -181,7 +183,8 @@ impl Sources {
         Ok(Self { cache, passing_bytes_max, archive })
     }
 
-    fn spool(
+    /// The spool of the objects of `manifest`, and where their segments are.
+    pub fn spool(
         self,
         settings: &RunSettings,
         tuning: &Tuning,
@@ -304,8 +307,7 @@ fn shell_word(pointer: &str) -> Option<String> {
     harmless.then(|| format!("'{}'", pointer.replace('\'', "'\\''")))
 }
 
-fn identity(target: &OpenStream) -> StreamIdentity {
-    let description = &target.description;
+fn identity(description: &StreamDescription) -> StreamIdentity {
     StreamIdentity {
         name: description.name.clone(),
         arn: description.arn.clone(),
@@ -315,16 +317,17 @@ fn identity(target: &OpenStream) -> StreamIdentity {
 
 /// A stream that was deleted and made anew has lost what was delivered. An embedded one ends with its
 /// process, as everybody knows who uses one.
-fn check_same_stream(file: &RunFile, target: &OpenStream) -> Result<(), Error> {
+pub fn check_same_stream(file: &RunFile, stream: &StreamDescription) -> Result<(), Error> {
     let Target::Kinesis { .. } = file.settings.target else { return Ok(()) };
-    let (expected, found) = (&file.stream, identity(target));
+    let (expected, found) = (&file.stream, identity(stream));
     check_unchanged("stream", &expected.name, &found.name)?;
     let time =
         |ms| Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"));
     check_unchanged("stream's creation time", &time(expected.created_ms), &time(found.created_ms))
 }
 
-fn check_unchanged(what: &str, expected: &str, found: &str) -> Result<(), Error> {
+/// Refuses with the difference.
+pub fn check_unchanged(what: &str, expected: &str, found: &str) -> Result<(), Error> {
     if expected == found {
         return Ok(());
     }

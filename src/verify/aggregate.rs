@@ -54,7 +54,11 @@ fn inner<'a>(mut record: &'a [u8], keys: &[&str], hashes: &[HashKey]) -> Option<
         }
     }
     let key = key?;
-    Some(Inner { key: PartitionKey::new(key).ok()?, hash: hash.unwrap_or_else(|| HashKey::of(key)), data: data? })
+    Some(Inner {
+        key: PartitionKey::new(key).ok()?,
+        hash: hash.unwrap_or_else(|| HashKey::of(key)),
+        data: data?,
+    })
 }
 
 enum Value<'a> {
@@ -114,11 +118,18 @@ mod tests {
     fn records_find_their_keys_and_places() {
         let plain = [&[1 << 3, 0][..], &part(3, b"one")].concat();
         let placed = [&[1 << 3, 1, 2 << 3, 0][..], &part(3, b"two"), &part(4, b"tag")].concat();
-        let message = [part(1, b"a"), part(1, "é".as_bytes()), part(2, b"42"), part(3, &plain), part(3, &placed)];
+        let message =
+            [part(1, b"a"), part(1, "é".as_bytes()), part(2, b"42"), part(3, &plain), part(3, &placed)];
         let data = packed(&message.concat());
         let records = unpack(&data).unwrap();
-        assert_eq!((records[0].key.as_str(), records[0].hash, records[0].data), ("a", HashKey::of("a"), &b"one"[..]));
-        assert_eq!((records[1].key.as_str(), records[1].hash, records[1].data), ("é", HashKey(42), &b"two"[..]));
+        assert_eq!(
+            (records[0].key.as_str(), records[0].hash, records[0].data),
+            ("a", HashKey::of("a"), &b"one"[..])
+        );
+        assert_eq!(
+            (records[1].key.as_str(), records[1].hash, records[1].data),
+            ("é", HashKey(42), &b"two"[..])
+        );
         for cut in 0..data.len() {
             assert_eq!(unpack(&data[..cut]), None, "cut at {cut}");
         }

@@ -81,7 +81,8 @@ impl Buckets {
 /// The records of the archive in a bucket.
 pub fn read_expected(file: File) -> io::Result<Vec<Expected>> {
     read(file, |hash, digest, position, what| {
-        let [object, record] = [position >> 32, position & 0xffff_ffff].map(|part| u32::try_from(part).unwrap_or(u32::MAX));
+        let [object, record] =
+            [position >> 32, position & 0xffff_ffff].map(|part| u32::try_from(part).unwrap_or(u32::MAX));
         Expected { hash, digest, ordinal: Ordinal::new(object, record), due: what == 1 }
     })
 }
@@ -136,7 +137,9 @@ mod tests {
         let parts: Vec<Vec<Expected>> = files.into_iter().map(|file| read_expected(file).unwrap()).collect();
         assert!(parts.iter().all(|part| part.len() > 50));
         for key in all.iter().take(50).map(|record| record.hash) {
-            let of_key = |part: &Vec<Expected>| part.iter().filter(|record| record.hash == key).copied().collect::<Vec<_>>();
+            let of_key = |part: &Vec<Expected>| {
+                part.iter().filter(|record| record.hash == key).copied().collect::<Vec<_>>()
+            };
             let found: Vec<_> = parts.iter().map(of_key).filter(|found| !found.is_empty()).collect();
             assert_eq!(found, [of_key(&all)]);
         }

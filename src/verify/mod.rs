@@ -1,4 +1,222 @@
 //! `respool verify`: did all of it arrive, and in order?
+//!
+//! The stream is read from where the run began, and the archive from the run's segments. Both are reduced to
+//! small entries, cut by key and [walked](walk) side by side. It proves content and order, not who wrote it.
+
 pub mod aggregate;
+mod both_sides;
 pub mod buckets;
+pub mod read;
+pub mod report;
 pub mod walk;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use self::both_sides::{Progress, Sides};
+use self::report::{DIFFERENCES_SHOWN, DifferenceLine, ShardLine, VerifyReport};
+use self::walk::{Difference, Findings, Rules};
+use crate::archive::manifest::Manifest;
+use crate::config::{Order, Target, VerifyConfig};
+use crate::error::{Error, ExitCode};
+use crate::record::HashKeyRange;
+use crate::run::directory::{self, RunDirectory, RunFile};
+use crate::run::replay::{self, Sources};
+use crate::run::spool::blocking;
+use crate::run::{console, open};
+use crate::stream::{ShardDescription, StreamDescription};
+
+/// The clocks of two machines differ by less.
+const CLOCK_SLACK: Duration = Duration::from_mins(1);
+/// How often the user is told how far it is.
+const NEWS_INTERVAL: Duration = Duration::from_secs(5);
+/// Every difference of the last verification, in the run's directory.
+const DIFFERENCES_FILE: &str = "verify.jsonl";
+
+/// Verifies a run.
+pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyReport, Error> {
+    let began = Instant::now();
+    let id = match &config.run {
+        Some(id) => id.clone(),
+        None => last_run(config)?,
+    };
+    let directory = RunDirectory::open(&config.state_dir, &id)?;
+    let mut file = directory::read_run_file(&directory)?;
+    let Target::Kinesis { .. } = file.settings.target else {
+        return Err(Error::refused(format!(
+            "run {id} went into {}, which ended with its process: there is nothing left to read",
+            file.settings.target
+        )));
+    };
+    file.tuning = config.changes.clone().apply(file.tuning);
+    let manifest = Arc::new(directory.manifest()?);
+    replay::check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
+    let (reader, description) = open::reader(&file.settings.target, &file.tuning).await?;
+    replay::check_same_stream(&file, &description)?;
+    let checkpoint = replay::last_checkpoint(&directory)?;
+    let shards = reader.list_all_shards().await;
+    let shards = shards.map_err(|error| open::stream_error(&file.settings.target, &file.tuning, &error))?;
+    let (ranges, sample) = sample(&shards, config.sample);
+    let shards = read::choose(shards, &ranges);
+    let sources = Sources::open(&file.settings, &file.tuning).await?;
+    let (spool, segments) = sources.spool(&file.settings, &file.tuning, manifest.clone())?;
+    let due_in_all = directory.is_done();
+    let sides = Sides {
+        directory: &directory,
+        settings: &file.settings,
+        checkpoint,
+        due_in_all,
+        spool,
+        segments,
+        ranges,
+        record_bytes_max: description.record_bytes_max,
+        progress: Arc::new(Progress::default()),
+    };
+    let reading = read::Reading {
+        reader,
+        share: config.read_share.get(),
+        since_ms: (file.started - CLOCK_SLACK).as_millisecond(),
+    };
+    let news = (!config.output.quiet).then(|| tell_news(sides.progress.clone()));
+    let compared = sides.bring_together(&reading, &shards).await;
+    drop(news);
+    let both = compared?;
+    let rules =
+        Rules { ordered: file.settings.order != Order::None, expired: expired(&file, &description, now) };
+    let path = directory.path().join(DIFFERENCES_FILE);
+    let mut report = VerifyReport {
+        run: id,
+        target: file.settings.target.to_string(),
+        sample,
+        objects_lost: both.objects_lost,
+        shards: both.shards,
+        ..VerifyReport::default()
+    };
+    let buckets = (both.expected, both.seen);
+    let strict = matches!(file.settings.order, Order::Key | Order::Shard);
+    report = blocking(move || compare(report, buckets, rules, &manifest, &path)).await??;
+    let differs = report.missing > 0 || (strict && report.order_violations > 0);
+    report.exit_code = if differs { ExitCode::Differs } else { ExitCode::Done } as u8;
+    report.in_order = rules.ordered && report.order_violations == 0;
+    report.seconds = began.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// The last run that is done, or else the last one.
+fn last_run(config: &VerifyConfig) -> Result<String, Error> {
+    let runs = directory::glance_at_all(&config.state_dir)?;
+    let done = runs.iter().rev().find(|run| !run.is_unfinished());
+    let run = done.or(runs.last()).ok_or_else(|| Error::refused("there is no run to verify"))?;
+    Ok(run.id.clone())
+}
+
+/// Whether the stream may have dropped records since the run began.
+fn expired(file: &RunFile, stream: &StreamDescription, now: Timestamp) -> bool {
+    let kept = Duration::from_hours(u64::from(stream.retention_hours));
+    file.started.as_millisecond() < now.as_millisecond() - i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The ranges of every n-th open shard, and the part of the hash space that they cover.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a part of a count, and a part for people"
+)]
+fn sample(shards: &[ShardDescription], part: f64) -> (Vec<HashKeyRange>, f64) {
+    if part >= 1.0 {
+        return (vec![HashKeyRange::ALL], 1.0);
+    }
+    let mut open: Vec<HashKeyRange> =
+        shards.iter().filter(|shard| shard.open).map(|shard| shard.range).collect();
+    open.sort_unstable();
+    let count = ((open.len() as f64 * part).ceil() as usize).clamp(1, open.len().max(1));
+    let step = open.len().div_ceil(count).max(1);
+    let ranges: Vec<HashKeyRange> = open.into_iter().step_by(step).collect();
+    let covered = ranges.iter().map(|range| (range.last.0 - range.first.0) as f64).sum::<f64>();
+    (ranges, covered / u128::MAX as f64)
+}
+
+/// Says from time to time how far it is, until it is dropped.
+fn tell_news(progress: Arc<Progress>) -> crate::run::work::AbortOnDrop<()> {
+    crate::run::work::AbortOnDrop(tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(NEWS_INTERVAL);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            console::say(&progress.to_string());
+        }
+    }))
+}
+
+/// Walks bucket after bucket.
+fn compare(
+    mut report: VerifyReport,
+    (expected, seen): (Vec<File>, Vec<File>),
+    rules: Rules,
+    manifest: &Manifest,
+    path: &Path,
+) -> Result<VerifyReport, Error> {
+    let failed = |error: std::io::Error| Error::incomplete("cannot compare on disk").with_source(error);
+    let mut list = None;
+    for (expected, seen) in expected.into_iter().zip(seen) {
+        let mut findings = Findings::default();
+        let expected = buckets::read_expected(expected).map_err(failed)?;
+        walk::walk(expected, buckets::read_seen(seen).map_err(failed)?, rules, &mut findings);
+        note(&mut report, &findings);
+        for (ordinal, difference) in findings.differences {
+            let line = DifferenceLine {
+                what: match difference {
+                    Difference::Missing => "missing",
+                    Difference::Late => "late",
+                    Difference::NotProvable => "not_provable",
+                },
+                object: ordinal.object(),
+                record: ordinal.record(),
+                key: manifest.object(ordinal.object()).map(|entry| entry.key.clone()).unwrap_or_default(),
+            };
+            let list = match &mut list {
+                Some(list) => list,
+                None => list.insert(BufWriter::new(private_file(path).map_err(failed)?)),
+            };
+            serde_json::to_writer(&mut *list, &line).map_err(|error| failed(error.into()))?;
+            list.write_all(b"\n").map_err(failed)?;
+            if report.differences.len() < DIFFERENCES_SHOWN {
+                report.differences.push(line);
+            }
+        }
+    }
+    if let Some(mut list) = list {
+        list.flush().map_err(failed)?;
+        report.path = Some(path.display().to_string());
+    }
+    Ok(report)
+}
+
+fn note(report: &mut VerifyReport, findings: &Findings) {
+    let count = |wanted| findings.differences.iter().filter(|(_, found)| *found == wanted).count() as u64;
+    report.expected += findings.expected;
+    report.present += findings.present;
+    report.missing += count(Difference::Missing);
+    report.not_provable += count(Difference::NotProvable);
+    report.order_violations += count(Difference::Late);
+    for (&number, found) in &findings.shards {
+        report.duplicates += found.duplicates;
+        report.foreign += found.foreign;
+        let line: &mut ShardLine = &mut report.shards[number as usize];
+        line.ours += found.ours;
+        line.duplicates += found.duplicates;
+        line.foreign += found.foreign;
+    }
+}
+
+fn private_file(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}

@@ -21,3 +21,4 @@ mod sandbox;
 mod secrets;
 mod tidy;
 mod usage;
+mod verify;

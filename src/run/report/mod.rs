@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::write::checkpoint::Doubts;
 
-pub(in crate::run) use page::{duration, number, per_second};
+pub(in crate::run) use page::per_second;
+pub(crate) use page::{duration, number};
 
 /// A run's result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

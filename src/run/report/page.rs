@@ -259,7 +259,7 @@ fn causes(doubts: &Doubts) -> String {
 }
 
 /// `12,345,678`.
-pub(in crate::run) fn number(n: u64) -> String {
+pub(crate) fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -281,7 +281,7 @@ fn percent(part: f64) -> String {
 }
 
 /// `0.4 s`, `2 min 05 s`, `3 h 07 min`, `2 d 04 h`.
-pub(in crate::run) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{:.1} s", seconds.max(0.0));
     }

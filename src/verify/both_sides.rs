@@ -1,0 +1,273 @@
+//! The archive on one side, the stream on the other: both brought into buckets, side by side in time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::aggregate;
+use super::buckets::{Buckets, bucket_count};
+use super::read::{Read, Reading, read_all};
+use super::report::ShardLine;
+use super::walk::{Digest, Expected, Form, Seen};
+use crate::cache::{Segment, SegmentError};
+use crate::config::RunSettings;
+use crate::error::Error;
+use crate::record::{HashKey, HashKeyRange, Ordinal};
+use crate::route::key::KeyExtractor;
+use crate::run::ahead::Ahead;
+use crate::run::directory::RunDirectory;
+use crate::run::journal::quarantine_lines;
+use crate::run::report::number;
+use crate::run::segments::Segments;
+use crate::run::spool::{Spool, Spooled, blocking};
+use crate::stream::ShardDescription;
+use crate::write::checkpoint::Checkpoint;
+
+/// Pages that wait to be written.
+const PAGES: usize = 8;
+
+/// How far both sides are.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    of_archive: AtomicU64,
+    of_stream: AtomicU64,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [archive, stream] =
+            [&self.of_archive, &self.of_stream].map(|count| number(count.load(Ordering::Relaxed)));
+        write!(f, "read {stream} records of the stream and {archive} of the archive")
+    }
+}
+
+/// Both sides in buckets.
+pub(super) struct Both {
+    pub(super) expected: Vec<File>,
+    pub(super) seen: Vec<File>,
+    pub(super) shards: Vec<ShardLine>,
+    pub(super) objects_lost: u64,
+}
+
+/// What is compared.
+pub(super) struct Sides<'a> {
+    pub(super) directory: &'a RunDirectory,
+    pub(super) settings: &'a RunSettings,
+    pub(super) checkpoint: Checkpoint,
+    /// Whether the run is done, so that every record is due that is not set aside.
+    pub(super) due_in_all: bool,
+    pub(super) spool: Arc<Spool>,
+    pub(super) segments: Arc<Segments>,
+    pub(super) ranges: Vec<HashKeyRange>,
+    pub(super) record_bytes_max: usize,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Sides<'_> {
+    /// Reads both sides to their ends.
+    pub(super) async fn bring_together(
+        self,
+        reading: &Reading,
+        shards: &[ShardDescription],
+    ) -> Result<Both, Error> {
+        let count = bucket_count(self.checkpoint.totals.delivered);
+        let buckets = || Buckets::new(self.directory.path(), count).map_err(on_disk);
+        let (expected, seen) = (buckets()?, buckets()?);
+        let (sink, pages) = mpsc::channel(PAGES);
+        let collector = Collector {
+            buckets: seen,
+            ranges: self.ranges.clone(),
+            of_shards: shards.iter().map(|shard| shard.range).collect(),
+            lines: shards
+                .iter()
+                .map(|shard| ShardLine { shard: shard.id.to_string(), ..ShardLine::default() })
+                .collect(),
+            progress: self.progress.clone(),
+        };
+        let (archive, stream, collected) = tokio::join!(
+            self.expect(expected),
+            read_all(reading, shards, sink),
+            blocking(move || collector.collect(pages))
+        );
+        stream?;
+        let (seen, shards) = collected??;
+        let (expected, objects_lost) = archive?;
+        Ok(Both { expected: expected.finish().map_err(on_disk)?, seen, shards, objects_lost })
+    }
+
+    /// Brings every record that the run was to deliver.
+    async fn expect(&self, mut buckets: Buckets) -> Result<(Buckets, u64), Error> {
+        let unreadable = |error| Error::refused("cannot read the quarantine's list").with_source(error);
+        let (mut whole, mut set_aside) = (BTreeSet::new(), BTreeSet::new());
+        for line in quarantine_lines(self.directory.path()).map_err(unreadable)? {
+            match line.record {
+                Some(record) => drop(set_aside.insert(Ordinal::new(line.object, record))),
+                None => drop(whole.insert(line.object)),
+            }
+        }
+        let extractor = self.settings.key_config().map(KeyExtractor::new);
+        let extractor = Arc::new(extractor.ok_or_else(|| Error::refused("the run has no partition key"))?);
+        let (set_aside, checkpoint) = (Arc::new(set_aside), Arc::new(self.checkpoint.clone()));
+        let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
+        let numbers: Vec<u32> = (0..total).filter(|number| !whole.contains(number)).collect();
+        let (mut remaining, mut lost) = (self.settings.limit.unwrap_or(u64::MAX), 0);
+        let mut ahead = Ahead::start(self.spool.clone(), numbers.clone());
+        for number in numbers {
+            if remaining == 0 {
+                break;
+            }
+            let Some(spooled) = ahead.next().await else { break };
+            let Spooled::Segment { records } = spooled? else {
+                lost += 1;
+                continue;
+            };
+            let wanted = records.min(u32::try_from(remaining).unwrap_or(u32::MAX));
+            remaining -= u64::from(wanted);
+            let part = Part {
+                object: number,
+                wanted,
+                extractor: extractor.clone(),
+                set_aside: set_aside.clone(),
+                checkpoint: (!self.due_in_all).then(|| checkpoint.clone()),
+                ranges: self.ranges.clone(),
+                record_bytes_max: self.record_bytes_max,
+            };
+            buckets = self.object(part, buckets).await?;
+            self.progress.of_archive.fetch_add(u64::from(wanted), Ordering::Relaxed);
+            self.spool.settled(number);
+        }
+        Ok((buckets, lost))
+    }
+
+    /// The records of one object. A segment that is damaged is fetched once more.
+    async fn object(&self, part: Part, mut buckets: Buckets) -> Result<Buckets, Error> {
+        let (segments, number) = (self.segments.clone(), part.object);
+        let part = Arc::new(part);
+        for last in [false, true] {
+            let (segments, part) = (segments.clone(), part.clone());
+            let read = move || -> Result<_, Error> {
+                let records = part.records(&segments.get(part.object)?);
+                if let Ok(records) = &records {
+                    records.iter().try_for_each(|record| buckets.expect(record)).map_err(on_disk)?;
+                }
+                Ok((records.map(drop), buckets))
+            };
+            let (outcome, back) = blocking(read).await??;
+            buckets = back;
+            match outcome {
+                Ok(()) => return Ok(buckets),
+                Err(damage) if last => {
+                    let sentence = format!("the segment of object {number} is damaged on disk");
+                    return Err(Error::incomplete(sentence).with_source(damage));
+                }
+                Err(damage) => {
+                    self.spool.discard(number, &damage);
+                    self.spool.object(number).await?;
+                }
+            }
+        }
+        Ok(buckets)
+    }
+}
+
+/// One object of the archive.
+struct Part {
+    object: u32,
+    wanted: u32,
+    extractor: Arc<KeyExtractor>,
+    set_aside: Arc<BTreeSet<Ordinal>>,
+    /// Where the run stands, if it is not done.
+    checkpoint: Option<Arc<Checkpoint>>,
+    ranges: Vec<HashKeyRange>,
+    record_bytes_max: usize,
+}
+
+impl Part {
+    fn records(&self, segment: &Segment) -> Result<Vec<Expected>, SegmentError> {
+        let mut records = Vec::new();
+        for number in 0..self.wanted {
+            let data = segment.record(number)?;
+            let ordinal = Ordinal::new(self.object, number);
+            // The route has set aside what has no key or is too large.
+            let Ok(key) = self.extractor.key(data, ordinal) else { continue };
+            let hash = HashKey::of(key.as_str());
+            let too_large = data.len() + key.as_str().len() > self.record_bytes_max;
+            if too_large || !covers(&self.ranges, hash) {
+                continue;
+            }
+            let due = !self.set_aside.contains(&ordinal) && self.is_settled(hash, ordinal);
+            records.push(Expected { hash, digest: Digest::of(&key, data), ordinal, due });
+        }
+        Ok(records)
+    }
+
+    fn is_settled(&self, hash: HashKey, ordinal: Ordinal) -> bool {
+        self.checkpoint.as_ref().is_none_or(|checkpoint| {
+            let at = checkpoint.lanes.partition_point(|lane| lane.range.last < hash);
+            ordinal < checkpoint.frontier
+                && checkpoint.lanes.get(at).is_some_and(|lane| lane.is_settled(ordinal))
+        })
+    }
+}
+
+/// Writes what is read of the stream into buckets.
+struct Collector {
+    buckets: Buckets,
+    ranges: Vec<HashKeyRange>,
+    of_shards: Vec<HashKeyRange>,
+    lines: Vec<ShardLine>,
+    progress: Arc<Progress>,
+}
+
+impl Collector {
+    fn collect(mut self, mut pages: mpsc::Receiver<Read>) -> Result<(Vec<File>, Vec<ShardLine>), Error> {
+        let mut foreign: BTreeMap<u32, u64> = BTreeMap::new();
+        while let Some(Read { shard, records }) = pages.blocking_recv() {
+            self.progress.of_stream.fetch_add(records.len() as u64, Ordering::Relaxed);
+            let line = &mut self.lines[shard as usize];
+            line.records += records.len() as u64;
+            line.bytes += records.iter().map(|record| record.data.len() as u64).sum::<u64>();
+            for record in records {
+                // Ours all have a key.
+                let Some(key) = record.key else {
+                    *foreign.entry(shard).or_default() += 1;
+                    continue;
+                };
+                let digest = Digest::of(&key, &record.data);
+                let hash = HashKey::of(key.as_str());
+                let inner = aggregate::unpack(&record.data);
+                let form = if inner.is_some() { Form::Aggregate } else { Form::Plain };
+                self.see(Seen { hash, digest, shard, form })?;
+                // A consumer drops the whole if one of its records belongs elsewhere.
+                let range = self.of_shards[shard as usize];
+                let inner = inner.unwrap_or_default();
+                if inner.iter().all(|record| range.contains(record.hash)) {
+                    for record in inner {
+                        let digest = Digest::of(&record.key, record.data);
+                        self.see(Seen { hash: record.hash, digest, shard, form: Form::Inner })?;
+                    }
+                }
+            }
+        }
+        for (shard, count) in foreign {
+            self.lines[shard as usize].foreign += count;
+        }
+        Ok((self.buckets.finish().map_err(on_disk)?, self.lines))
+    }
+
+    fn see(&mut self, seen: Seen) -> Result<(), Error> {
+        if covers(&self.ranges, seen.hash) { self.buckets.see(&seen).map_err(on_disk) } else { Ok(()) }
+    }
+}
+
+fn covers(ranges: &[HashKeyRange], hash: HashKey) -> bool {
+    ranges.iter().any(|range| range.contains(hash))
+}
+
+fn on_disk(error: std::io::Error) -> Error {
+    Error::incomplete("cannot write into the run's directory").with_source(error)
+}

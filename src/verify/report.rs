@@ -1,0 +1,149 @@
+//! What a verification found, for a script and for a person.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::record::ByteCount;
+use crate::run::report::{duration, number};
+
+/// Differences that stand in the report itself; all of them are in the file.
+pub const DIFFERENCES_SHOWN: usize = 100;
+
+/// The result of `respool verify`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct VerifyReport {
+    /// The run.
+    pub run: String,
+    /// The stream, as the user named it.
+    pub target: String,
+    /// The process' exit code: 0, or 1 if anything is missing or late.
+    pub exit_code: u8,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// The part of the hash space that was verified, 0 to 1.
+    pub sample: f64,
+    /// Whether the records of each key were seen in the archive's order.
+    pub in_order: bool,
+    /// Records that must be in the stream.
+    pub expected: u64,
+    /// Those of them that are.
+    pub present: u64,
+    /// Those that are not.
+    pub missing: u64,
+    /// Those that are not, but may have been taken by the stream's retention.
+    pub not_provable: u64,
+    /// Records that stand behind a later one of their key.
+    pub order_violations: u64,
+    /// Further copies of records of the run.
+    pub duplicates: u64,
+    /// Records that are not of this run.
+    pub foreign: u64,
+    /// Objects that cannot be had again as they were, so that their records could not be compared.
+    pub objects_lost: u64,
+    /// Every shard that was read.
+    pub shards: Vec<ShardLine>,
+    /// The first differences.
+    pub differences: Vec<DifferenceLine>,
+    /// All of them, one JSON object a line; `null` if there are none.
+    pub path: Option<String>,
+}
+
+/// What was found in one shard.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ShardLine {
+    /// Its name.
+    pub shard: String,
+    /// Records that were read.
+    pub records: u64,
+    /// Their bytes, without keys.
+    pub bytes: u64,
+    /// Records of the run, each once.
+    pub ours: u64,
+    /// Further copies of them.
+    pub duplicates: u64,
+    /// Others.
+    pub foreign: u64,
+}
+
+/// A record that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DifferenceLine {
+    /// `missing`, `late` or `not_provable`.
+    pub what: &'static str,
+    /// The object's number in the manifest.
+    pub object: u32,
+    /// The record's number in the object.
+    pub record: u32,
+    /// The object's key.
+    pub key: String,
+}
+
+impl VerifyReport {
+    /// One line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|error| format!(r#"{{"error":"{error}"}}"#))
+    }
+
+    /// A page for a person.
+    pub fn render(&self) -> String {
+        let mut text = match self.exit_code {
+            0 if self.not_provable + self.objects_lost > 0 => {
+                "Nothing is wrong as far as it can be proved: the stream or the archive has lost some of it.\n\n".into()
+            }
+            0 => {
+                let order = if self.in_order { ", in order" } else { "" };
+                let of = if self.sample < 1.0 { " of the sample" } else { "" };
+                format!("Verified: all {} records{of} are in the stream{order}.\n\n", number(self.expected))
+            }
+            _ => format!(
+                "The stream differs: {} records are missing, {} stand behind a later one of their key.\n\n",
+                number(self.missing),
+                number(self.order_violations)
+            ),
+        };
+        let mut row = |label: &str, value: &str| {
+            let _ = writeln!(text, "  {label:<13}{value}");
+        };
+        row("run", &self.run);
+        row("stream", &self.target);
+        if self.sample < 1.0 {
+            row("sample", &format!("{:.1} % of the hash space", self.sample * 100.0));
+        }
+        row("expected", &number(self.expected));
+        row("present", &number(self.present));
+        for (label, count) in [
+            ("missing", self.missing),
+            ("not provable", self.not_provable),
+            ("late", self.order_violations),
+            ("duplicates", self.duplicates),
+            ("foreign", self.foreign),
+            ("objects lost", self.objects_lost),
+        ] {
+            if count > 0 {
+                row(label, &number(count));
+            }
+        }
+        row("took", &duration(self.seconds));
+        text.push('\n');
+        for shard in &self.shards {
+            let mut notes = String::new();
+            for (count, what) in [(shard.duplicates, "duplicates"), (shard.foreign, "foreign")] {
+                if count > 0 {
+                    let _ = write!(notes, "   {} {what}", number(count));
+                }
+            }
+            let (records, bytes) = (number(shard.records), ByteCount(shard.bytes).to_string());
+            let _ = writeln!(text, "  {}   {records:>12} records   {bytes:>10}{notes}", shard.shard);
+        }
+        if let Some(path) = &self.path {
+            text.push_str("\nDifferences:\n");
+            for line in &self.differences {
+                let key = line.key.escape_debug();
+                let _ = writeln!(text, "  {:<12} {}:{}  {key}", line.what, line.object, line.record);
+            }
+            let _ = writeln!(text, "  all of them are in {path}");
+        }
+        text
+    }
+}

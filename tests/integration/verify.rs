@@ -1,0 +1,151 @@
+//! The proof for the user: what is in the stream is told, and what is not.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::events;
+use crate::foreign::{KEYS, Server, replay, script, tools};
+use crate::reader::{call, read_stream};
+use crate::sandbox::{Outcome, Sandbox};
+
+const KEYS_COUNT: usize = 5;
+const RECORDS: usize = 120;
+
+/// 120 records over five keys in three objects; some are equal to each other.
+fn make_archive(folder: &Path) {
+    for object in 0..3 {
+        let mut lines = String::new();
+        for number in object * 40..object * 40 + 40 {
+            writeln!(lines, r#"{{"k":"key-{}","n":{}}}"#, number % KEYS_COUNT, number / 15).unwrap();
+        }
+        events::put(folder, object, &events::gzip(lines.as_bytes()));
+    }
+}
+
+/// A run that has delivered the archive into `stream`.
+fn delivered(server: &Server, stream: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    make_archive(&sandbox.path("archive"));
+    let flags = format!("--into {stream} --kinesis-endpoint-url {} --partition-key /k", server.url);
+    replay(&sandbox, sandbox.path("archive"), &flags, Some(KEYS)).json(0);
+    sandbox
+}
+
+fn verify(sandbox: &Sandbox, flags: &str) -> Outcome {
+    sandbox.run(&format!("verify --json --read-share 1 {flags}"))
+}
+
+fn put(server: &Server, stream: &str, key: &str, data: &[u8]) {
+    let data = base64_simd::STANDARD.encode_to_string(data);
+    let record = json!({ "StreamName": stream, "PartitionKey": key, "Data": data });
+    call(&server.url, "PutRecord", &record).unwrap();
+}
+
+#[test]
+fn what_arrived_is_verified_and_copies_and_strangers_are_counted() {
+    let server = Server::simulate("--shards 3");
+    let sandbox = delivered(&server, "demo");
+    let report = verify(&sandbox, "").json(0);
+    let counts = |report: &Value| {
+        ["expected", "present", "missing", "order_violations", "duplicates", "foreign"]
+            .map(|field| report[field].as_u64().unwrap())
+    };
+    assert_eq!(counts(&report), [RECORDS as u64, RECORDS as u64, 0, 0, 0, 0], "{report}");
+
+    put(&server, "demo", "key-1", b"{\"k\":\"key-1\",\"n\":0}");
+    put(&server, "demo", "key-1", b"somebody else's");
+    let report = verify(&sandbox, "").json(0);
+    assert_eq!(counts(&report), [RECORDS as u64, RECORDS as u64, 0, 0, 1, 1], "{report}");
+    let sampled = verify(&sandbox, "--sample 10").json(0);
+    let of_shards = sampled["shards"].as_array().unwrap();
+    assert!(of_shards.len() == 1 && sampled["present"].as_u64().unwrap() < RECORDS as u64, "{sampled}");
+
+    // Split in mid-life: children are read behind their parents.
+    let split = json!({ "StreamName": "demo", "TargetShardCount": 6, "ScalingType": "UNIFORM_SCALING" });
+    call(&server.url, "UpdateShardCount", &split).unwrap();
+    put(&server, "demo", "key-2", b"{\"k\":\"key-2\",\"n\":0}");
+    let report = verify(&sandbox, "").json(0);
+    assert_eq!(counts(&report), [RECORDS as u64, RECORDS as u64, 0, 0, 2, 1], "{report}");
+    assert!(report["shards"].as_array().unwrap().len() > 6);
+
+    // From the archive again, if the cache is gone.
+    sandbox.run("cache purge --yes");
+    assert_eq!(counts(&verify(&sandbox, "").json(0))[..2], [RECORDS as u64; 2]);
+    assert!(verify(&sandbox, "20200101-000000").stderr.contains("there is no run"));
+}
+
+#[test]
+fn what_is_missing_or_late_is_named_with_its_object() {
+    let server = Server::simulate("--shards 2");
+    let sandbox = delivered(&server, "demo");
+    // The same records in another stream, but for one that is left out and two that change places.
+    call(&server.url, "CreateStream", &json!({ "StreamName": "other", "ShardCount": 2 })).unwrap();
+    for (key, mut records) in read_stream(&server.url, "demo") {
+        match key.as_str() {
+            "key-3" => drop(records.remove(records.len() - 1)),
+            "key-4" => records.swap(0, RECORDS / KEYS_COUNT - 1),
+            _ => {}
+        }
+        for record in records {
+            put(&server, "other", &key, &record);
+        }
+    }
+    pretend_it_went_into(&sandbox, &server, "other");
+    let outcome = verify(&sandbox, "");
+    let report = outcome.json(1);
+    assert_eq!((&report["missing"], &report["foreign"]), (&json!(1), &json!(0)), "{report}");
+    assert!(report["order_violations"].as_u64().unwrap() > 0, "{report}");
+    let missing =
+        report["differences"].as_array().unwrap().iter().find(|line| line["what"] == "missing").unwrap();
+    assert_eq!((&missing["object"], &missing["record"]), (&json!(2), &json!(38)), "the last of key-3");
+    assert!(missing["key"].as_str().unwrap().starts_with("2026/07/01/02/"), "{missing}");
+    let listed = fs::read_to_string(report["path"].as_str().unwrap()).unwrap();
+    assert_eq!(listed.lines().count(), report["differences"].as_array().unwrap().len());
+    let page = sandbox.run("verify --read-share 1");
+    assert!(page.stdout.contains("The stream differs: 1 records are missing"), "{}", page.stdout);
+}
+
+/// Makes the run's own file say that it wrote to another stream.
+fn pretend_it_went_into(sandbox: &Sandbox, server: &Server, stream: &str) {
+    let summary = call(&server.url, "DescribeStreamSummary", &json!({ "StreamName": stream })).unwrap();
+    let created = summary["StreamDescriptionSummary"]["StreamCreationTimestamp"].as_f64().unwrap();
+    let run = sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    let path = sandbox.path("state/respool/runs").join(run).join("run.json");
+    let text = fs::read_to_string(&path).unwrap().replace("\"demo\"", &format!("\"{stream}\""));
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    let seconds = std::time::Duration::from_secs_f64(created + 0.000_1);
+    file["stream"]["created_ms"] = json!(u64::try_from(seconds.as_millis()).unwrap());
+    fs::write(path, file.to_string()).unwrap();
+}
+
+#[test]
+fn a_stream_that_is_gone_is_not_verified() {
+    let sandbox = Sandbox::new();
+    make_archive(&sandbox.path("archive"));
+    sandbox.run("replay archive --into sim:2 --partition-key /k --json").json(0);
+    assert!(sandbox.run("verify").sentence(5).contains("ended with its process"));
+    assert!(Sandbox::new().run("verify").sentence(5).contains("there is no run"));
+    assert!(sandbox.run("verify --sample 0").sentence(2).contains("percentage"));
+    assert!(sandbox.run("verify --read-share 2").stderr.contains("--read-share"));
+}
+
+#[test]
+fn a_kinesis_of_others_is_verified() {
+    let Some([python, ferrokinesis]) = tools(["RESPOOL_TEST_PYTHON", "RESPOOL_TEST_FERROKINESIS"]) else {
+        return;
+    };
+    let server = Server::start(|port, _| {
+        let mut command = Command::new(&ferrokinesis);
+        let flags = "--enforce-limits --create-stream-ms 0 --log-level warn";
+        command.args(flags.split_whitespace()).arg("--port").arg(port.to_string());
+        command
+    });
+    script(&python, "tests/integration/stream.py", &["create", &server.url, "orders", "3"]);
+    let sandbox = delivered(&server, "orders");
+    let report = verify(&sandbox, "").json(0);
+    assert_eq!((&report["present"], &report["missing"]), (&json!(RECORDS), &json!(0)), "{report}");
+}
