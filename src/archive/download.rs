@@ -6,7 +6,7 @@
 //! they came, and weigh on a budget until the last piece is let go; large ones go to a file without a
 //! name. The body is read as fast as it comes; nothing here waits for a decoder or for Kinesis.
 //!
-//! An attempt that brought something forward does not count; eight in a row that did not end the download.
+//! An attempt that brought something forward does not count; an hour of them that did not end the download.
 //! A body that is whole by its length and still fails did not have the checksum it was sent with: it
 //! is fetched anew from the start, three times. A resumed download has no checksum of its own; there the
 //! format's own (gzip's CRC) must do.
@@ -28,9 +28,8 @@ use super::{ArchiveError, BodyBytes, BoxFuture, DefectReason, ObjectBody, Object
 /// Objects above this size go to a file instead of memory.
 pub(super) const MEMORY_OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Attempts in a row that bring nothing forward: some five minutes of a network that fails at once, which is
-/// as long as most outages last.
-const ATTEMPTS_MAX: u32 = 45;
+/// Attempts in a row that bring nothing forward: an hour of a network that fails at once.
+const ATTEMPTS_MAX: u32 = 480;
 
 /// Attempts in a row with credentials that the service does not take: new ones come soon or not at all.
 const CREDENTIAL_ATTEMPTS_MAX: u32 = 8;

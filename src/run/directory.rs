@@ -7,6 +7,9 @@
 //!   checkpoint-*.log  progress
 //!   quarantine.jsonl  what was set aside
 //!   ledger.jsonl      what became of each object
+//!   segments.jsonl    what the segments were that records were sent from
+//!   late.jsonl        what came to the archive while the run went on
+//!   verify.jsonl      what the last `respool verify` found wrong
 //!   report.json       the last report
 //!   lock              locked, and holding the process id, while a process owns the run
 //! ```

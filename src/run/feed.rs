@@ -4,7 +4,7 @@
 //! pool of their own, because that is where pages of a segment are first touched. What comes out is one
 //! sequence in archive order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ahead::Ahead;
-use super::journal::QuarantineLine;
+use super::journal::{QuarantineLine, SegmentLine};
 use super::segments::Segments;
 use super::spool::{Spool, Spooled, blocking};
 use super::work::Work;
@@ -37,6 +37,8 @@ const CHUNKS_AHEAD: usize = 8;
 /// What the feed hands over, in archive order.
 #[derive(Debug)]
 pub enum Fed {
+    /// The records of this segment follow.
+    Segment(SegmentLine),
     /// Records; the end of the chunk may be the end of its object.
     Chunk(RoutedChunk),
     /// An earlier process settled this object.
@@ -60,6 +62,8 @@ pub struct Feed {
     pub extractor: Arc<KeyExtractor>,
     /// The stream's limit for a record, in bytes.
     pub record_bytes_max: usize,
+    /// The segments that an earlier process has sent records from, by object.
+    pub sent_from: BTreeMap<u32, SegmentLine>,
     /// Records of the run, at most.
     pub limit: Option<u64>,
     /// Where routing happens.
@@ -98,7 +102,11 @@ impl Feed {
                 }
                 Spooled::Segment { records } => {
                     refused.hand_over(&sink).await
-                        && self.object(number, records, &mut remaining, &sink).await?
+                        && match self.begin(number, &done, &sink).await? {
+                            Begun::Feed => self.object(number, records, &mut remaining, &sink).await?,
+                            Begun::SetAside => true,
+                            Begun::NobodyListens => false,
+                        }
                 }
             };
             if !fed {
@@ -108,6 +116,29 @@ impl Feed {
         refused.hand_over(&sink).await;
         let _ = sink.send(Fed::End { beyond_limit: 0 }).await;
         Ok(())
+    }
+
+    /// Says which segment the records of object `number` come from. If they are not those that a part was sent
+    /// of before, what is left of the object is set aside.
+    async fn begin(&self, number: u32, done: &Checkpoint, sink: &mpsc::Sender<Fed>) -> Result<Begun, Error> {
+        let segments = self.segments.clone();
+        let segment = self.work.run(move || segments.get(number));
+        let segment = segment.await.unwrap_or_else(|_| Err(panicked(number)))?;
+        let line = SegmentLine { object: number, records: segment.records(), checksum: segment.checksum() };
+        let before = self.sent_from.get(&number);
+        if before.is_some_and(|before| *before != line) && done.sent_of(number).is_some() {
+            let detail = "its records are not those of which a part was sent".to_owned();
+            let line = self.quarantine_line(number, "changed".to_owned(), detail, done);
+            return Ok(if sink.send(Fed::Quarantined(line)).await.is_ok() {
+                Begun::SetAside
+            } else {
+                Begun::NobodyListens
+            });
+        }
+        if before == Some(&line) || sink.send(Fed::Segment(line)).await.is_ok() {
+            return Ok(Begun::Feed);
+        }
+        Ok(Begun::NobodyListens)
     }
 
     fn quarantine_line(
@@ -193,6 +224,13 @@ impl Feed {
             Ok(records.map(|records| route_chunk(&extractor, record_bytes_max, first, records.into_iter())))
         })
     }
+}
+
+/// Whether the records of an object are to be fed.
+enum Begun {
+    Feed,
+    SetAside,
+    NobodyListens,
 }
 
 /// A chunk on its way, or what is wrong with the segment that it lies in.

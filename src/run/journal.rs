@@ -26,6 +26,9 @@ pub const QUARANTINE_FILE: &str = "quarantine.jsonl";
 /// What became of each object, one JSON object per line.
 pub const LEDGER_FILE: &str = "ledger.jsonl";
 
+/// What the segments were that records were sent from, one JSON object per line.
+const SEGMENTS_FILE: &str = "segments.jsonl";
+
 /// A line of the quarantine: a record, or a whole object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,9 +56,22 @@ pub struct LedgerLine {
     pub ledger: ObjectLedger,
 }
 
+/// A line about a segment that records were sent from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentLine {
+    /// The object's number in the manifest.
+    pub object: u32,
+    /// Its records.
+    pub records: u32,
+    /// Stands for their bytes: see the cache's format.
+    pub checksum: u32,
+}
+
 /// What the thread is asked to write.
 #[derive(Debug)]
 pub enum Entry {
+    /// Records of it are about to be sent.
+    Segment(SegmentLine),
     /// Set aside.
     Quarantine(Vec<QuarantineLine>),
     /// Settled.
@@ -84,7 +100,8 @@ impl Writer {
             log: CheckpointLog::open(directory)?,
             quarantine: open_for_append(&directory.join(QUARANTINE_FILE))?,
             ledger: open_for_append(&directory.join(LEDGER_FILE))?,
-            unsynced: (false, false),
+            segments: open_for_append(&directory.join(SEGMENTS_FILE))?,
+            unsynced: Unsynced::default(),
         };
         Ok(Self { files, durable: Box::new(durable) })
     }
@@ -143,26 +160,41 @@ struct Files {
     log: CheckpointLog,
     quarantine: File,
     ledger: File,
-    unsynced: (bool, bool),
+    segments: File,
+    unsynced: Unsynced,
+}
+
+/// Files that hold more than the last checkpoint counts.
+#[derive(Default)]
+struct Unsynced {
+    quarantine: bool,
+    ledger: bool,
+    segments: bool,
 }
 
 impl Files {
     fn write(&mut self, entry: Entry) -> io::Result<Option<u64>> {
         match entry {
+            Entry::Segment(line) => {
+                write_lines(&mut self.segments, &[line])?;
+                self.unsynced.segments = true;
+            }
             Entry::Quarantine(lines) => {
                 write_lines(&mut self.quarantine, &lines)?;
-                self.unsynced.0 = true;
+                self.unsynced.quarantine = true;
             }
             Entry::Ledger(line) => {
                 write_lines(&mut self.ledger, &[line])?;
-                self.unsynced.1 = true;
+                self.unsynced.ledger = true;
             }
             Entry::Checkpoint(checkpoint) => {
-                if std::mem::take(&mut self.unsynced.0) {
-                    self.quarantine.sync_data()?;
-                }
-                if std::mem::take(&mut self.unsynced.1) {
-                    self.ledger.sync_data()?;
+                let Unsynced { quarantine, ledger, segments } = std::mem::take(&mut self.unsynced);
+                for (unsynced, file) in
+                    [(quarantine, &self.quarantine), (ledger, &self.ledger), (segments, &self.segments)]
+                {
+                    if unsynced {
+                        file.sync_data()?;
+                    }
                 }
                 self.log.append(&checkpoint)?;
                 return Ok(Some(checkpoint.sequence));
@@ -191,10 +223,20 @@ pub fn quarantine_reasons(directory: &Path) -> io::Result<BTreeMap<String, u64>>
     Ok(reasons)
 }
 
+/// The segments that records of unsettled objects were sent from, by object.
+pub fn segments_sent_from(directory: &Path, done: &Checkpoint) -> io::Result<BTreeMap<u32, SegmentLine>> {
+    let lines = read_lines::<SegmentLine>(&directory.join(SEGMENTS_FILE))?;
+    Ok(lines.filter(|line| !done.is_settled(line.object)).map(|line| (line.object, line)).collect())
+}
+
+/// What the ledger holds; the last line about an object counts.
+pub fn ledger_lines(directory: &Path) -> io::Result<impl Iterator<Item = LedgerLine> + use<>> {
+    read_lines::<LedgerLine>(&directory.join(LEDGER_FILE))
+}
+
 /// Whether the ledger knows of a delivered record, so that there must have been a checkpoint.
 pub fn has_delivered(directory: &Path) -> io::Result<bool> {
-    let mut lines = read_lines::<LedgerLine>(&directory.join(LEDGER_FILE))?;
-    Ok(lines.any(|line| line.ledger.delivered > 0))
+    Ok(ledger_lines(directory)?.any(|line| line.ledger.delivered > 0))
 }
 
 fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<impl Iterator<Item = T> + use<T>> {

@@ -6,10 +6,12 @@ use serde::Serialize;
 
 use super::checkpoint_log;
 use super::directory::{self, RunGlance};
+use super::ledger::Ledger;
 use super::report::number;
 use crate::config::RunsConfig;
 use crate::error::Error;
 use crate::record::ByteCount;
+use crate::write::checkpoint::Checkpoint;
 
 /// A run as the list shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,8 +75,19 @@ pub fn runs(config: &RunsConfig) -> Result<String, Error> {
 
 fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
     let line = line(run)?;
+    let checkpoint = checkpoint_of(run)?;
+    let manifest = directory::read_manifest(&run.path)?;
+    let ledger = Ledger::read(&run.path, &manifest, checkpoint.as_ref()).map_err(|error| {
+        Error::refused(format!("cannot read the ledger of {}", run.id)).with_source(error)
+    })?;
     if as_json {
-        return Ok(json(&serde_json::json!({ "run": line, "settings": run.file, "report": run.report })));
+        return Ok(json(&serde_json::json!({
+            "run": line,
+            "settings": run.file,
+            "report": run.report,
+            "objects": ledger.objects,
+            "shards": ledger.shards,
+        })));
     }
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
@@ -95,14 +108,19 @@ fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
         row("rate", &format!("{rate:.0} records/s in the last attempt"));
     }
     row("files", &run.path.display().to_string());
+    text.push('\n');
+    text.push_str(&ledger.render());
     Ok(text)
 }
 
-fn line(run: &RunGlance) -> Result<RunLine, Error> {
-    let checkpoint = checkpoint_log::newest(&run.path).map_err(|error| {
+fn checkpoint_of(run: &RunGlance) -> Result<Option<Checkpoint>, Error> {
+    checkpoint_log::newest(&run.path).map_err(|error| {
         Error::refused(format!("cannot read the checkpoints of {}", run.id)).with_source(error)
-    })?;
-    let totals = checkpoint.map(|checkpoint| checkpoint.totals).unwrap_or_default();
+    })
+}
+
+fn line(run: &RunGlance) -> Result<RunLine, Error> {
+    let totals = checkpoint_of(run)?.map(|checkpoint| checkpoint.totals).unwrap_or_default();
     let reported = |field: &str| run.report.as_ref()?.get(field).cloned();
     let state = match (&run.owner, reported("state")) {
         (Some(_), _) => "running".to_owned(),

@@ -19,6 +19,8 @@ pub mod estimate;
 pub mod feed;
 pub mod forecast;
 pub mod journal;
+pub mod late;
+pub mod ledger;
 pub mod listing;
 pub mod open;
 pub mod progress;

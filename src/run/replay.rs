@@ -321,6 +321,9 @@ pub fn check_same_stream(file: &RunFile, stream: &StreamDescription) -> Result<(
     let Target::Kinesis { .. } = file.settings.target else { return Ok(()) };
     let (expected, found) = (&file.stream, identity(stream));
     check_unchanged("stream", &expected.name, &found.name)?;
+    if let (Some(expected), Some(found)) = (&expected.arn, &found.arn) {
+        check_unchanged("stream's ARN", expected, found)?;
+    }
     let time =
         |ms| Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"));
     check_unchanged("stream's creation time", &time(expected.created_ms), &time(found.created_ms))
@@ -332,7 +335,7 @@ pub fn check_unchanged(what: &str, expected: &str, found: &str) -> Result<(), Er
         return Ok(());
     }
     Err(Error::refused(format!(
-        "the run cannot be resumed: its {what} has changed from {expected} to {found}; start a new run"
+        "the run does not fit any more: its {what} has changed from {expected} to {found}; start a new run"
     )))
 }
 

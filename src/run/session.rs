@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 
 use super::directory::{RunDirectory, RunFile};
 use super::feed::{Fed, Feed};
+use super::journal::segments_sent_from;
+use super::late;
 use super::open::{self, OpenStream};
 use super::progress::{Progress, ProgressSnapshot};
 use super::report::Report;
@@ -19,7 +21,7 @@ use crate::config::OutputConfig;
 use crate::error::Error;
 use crate::route::key::KeyExtractor;
 use crate::write::checkpoint::Checkpoint;
-use crate::write::{Brake, Engine, EngineStats, LaneTimes, StopReason};
+use crate::write::{Brake, End, Engine, EngineStats, LaneTimes, StopReason};
 
 /// Chunks that wait for the engine: routed, not yet taken.
 const INPUT_QUEUE: usize = 4;
@@ -57,11 +59,15 @@ impl Session<'_> {
         let extractor = Arc::new(self.extractor);
         let config = open::engine_config(&self.file.settings, &self.file.tuning, &self.target.description);
         let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
+        let sent_from = segments_sent_from(self.directory.path(), &self.checkpoint).map_err(|error| {
+            Error::refused("cannot read which segments the run has sent from").with_source(error)
+        })?;
         let feed = Feed {
             spool: self.spool.clone(),
             segments: self.segments.clone(),
             extractor: extractor.clone(),
             record_bytes_max: self.target.description.record_bytes_max,
+            sent_from,
             limit: self.file.settings.limit,
             work: work.clone(),
         };
@@ -85,7 +91,12 @@ impl Session<'_> {
         let ended = shell.run(engine, input, feed, stop, show).await;
         display.finish();
         let ended: Ended = ended?;
-        let report = summary::report(self.directory, self.file, &self.spool, &ended, started.elapsed())?;
+        let mut report = summary::report(self.directory, self.file, &self.spool, &ended, started.elapsed())?;
+        if let (End::Done, Some(archive)) = (&ended.end, self.spool.archive()) {
+            let (manifest, path) = (self.spool.manifest(), self.directory.path());
+            let late = late::look_again(archive, manifest, self.file.started, path).await;
+            report.late_objects = Some(late);
+        }
         self.directory.write_report(&report)?;
         Ok(report)
     }

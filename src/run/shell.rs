@@ -165,6 +165,10 @@ impl Shell {
 
     fn fed(fed: Option<Fed>, state: &mut State) -> Option<Event> {
         match fed {
+            Some(Fed::Segment(line)) => {
+                state.journal.write(JournalEntry::Segment(line));
+                None
+            }
             Some(Fed::Chunk(chunk)) => Some(Event::Input(chunk)),
             Some(Fed::SettledBefore(object)) => Some(Event::ObjectSettledBefore(object)),
             Some(Fed::Quarantined(line)) => {

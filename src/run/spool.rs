@@ -123,6 +123,11 @@ impl Spool {
         &self.manifest
     }
 
+    /// Where objects come from, unless only the cache is read.
+    pub fn archive(&self) -> Option<&dyn Archive> {
+        self.archive.as_deref()
+    }
+
     /// Requests for objects made so far.
     pub fn object_requests(&self) -> u64 {
         self.archive.as_ref().map_or(0, |archive| archive.object_requests())

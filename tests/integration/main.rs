@@ -10,6 +10,7 @@ mod cache;
 mod events;
 mod foreign;
 mod kinesis;
+mod late;
 mod memory;
 mod quarantine;
 mod reader;

@@ -116,6 +116,7 @@ fn pretend_it_went_into(sandbox: &Sandbox, server: &Server, stream: &str) {
     let run = sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
     let path = sandbox.path("state/respool/runs").join(run).join("run.json");
     let text = fs::read_to_string(&path).unwrap().replace("\"demo\"", &format!("\"{stream}\""));
+    let text = text.replace("stream/demo", &format!("stream/{stream}"));
     let mut file: Value = serde_json::from_str(&text).unwrap();
     let seconds = std::time::Duration::from_secs_f64(created + 0.000_1);
     file["stream"]["created_ms"] = json!(u64::try_from(seconds.as_millis()).unwrap());

@@ -74,6 +74,8 @@ pub struct Report {
     pub cache: CacheReport,
     /// What was set aside.
     pub quarantine: QuarantineReport,
+    /// What has come to the archive since; `null` unless the run is done and the archive was asked again.
+    pub late_objects: Option<LateReport>,
     /// What limited the run for most of its time; `null` if nothing was measured.
     pub brake: Option<Brake>,
     /// Every shard that took records.
@@ -206,6 +208,21 @@ pub struct QuarantineReport {
     pub path: Option<String>,
 }
 
+/// What has come to the archive since the list of objects was frozen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateReport {
+    /// Objects inside the window that were not there: another replay takes them in.
+    pub late: u64,
+    /// Objects of the manifest that are not what they were.
+    pub changed: u64,
+    /// The first keys of both.
+    pub keys: Vec<String>,
+    /// The list, one JSON object a line; `null` if it is empty.
+    pub path: Option<String>,
+    /// Why it is not known, in a sentence.
+    pub error: Option<String>,
+}
+
 /// One shard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShardReport {
@@ -255,6 +272,7 @@ impl Report {
             put_latency_ms: Latency::default(),
             cache: CacheReport::default(),
             quarantine: QuarantineReport::default(),
+            late_objects: None,
             brake: None,
             shards: Vec::new(),
             next_command: None,

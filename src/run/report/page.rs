@@ -32,6 +32,7 @@ pub(super) fn render(report: &Report, width: usize, color: bool) -> String {
     page.speed(report);
     page.shards(&report.shards, width);
     page.order(&report.shards);
+    page.late(report);
     page.quarantine(report);
     if let Some(command) = &report.next_command {
         let command = page.paint(BOLD, command);
@@ -225,6 +226,27 @@ impl Page {
             self.line(&format!("  and {} more shards", number(more as u64)));
         }
         self.line("  --order relaxed sends them at full speed, in order but behind what is throttled");
+    }
+
+    fn late(&mut self, report: &Report) {
+        let Some(late) = &report.late_objects else { return };
+        for (count, what) in [
+            (late.late, "objects have come into the window since it was listed"),
+            (late.changed, "objects have changed since they were listed"),
+        ] {
+            if count > 0 {
+                self.line(&format!("\nLate: {} {what}; replay again to send them.", number(count)));
+            }
+        }
+        for key in &late.keys {
+            self.line(&format!("  {}", key.escape_debug()));
+        }
+        if let Some(path) = &late.path {
+            self.line(&format!("  listed in {path}"));
+        }
+        if let Some(error) = &late.error {
+            self.line(&format!("\nWhether anything has come late is not known: {error}"));
+        }
     }
 
     fn quarantine(&mut self, report: &Report) {

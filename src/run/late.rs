@@ -1,0 +1,93 @@
+//! What has come to the archive since the list of objects was frozen.
+//!
+//! A delivery stream may take a day to write an object. So when a run is done, its window is listed once more:
+//! objects that were not there are named, and so are those that have changed since. Nothing of them is sent;
+//! another replay of the same window takes them in.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::report::LateReport;
+use crate::archive::manifest::Manifest;
+use crate::archive::{Archive, Listing, ObjectEntry};
+
+/// The list, one JSON object a line.
+const LATE_FILE: &str = "late.jsonl";
+/// Keys that stand in the report itself.
+const KEYS_SHOWN: usize = 20;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    what: &'static str,
+    #[serde(flatten)]
+    object: &'a ObjectEntry,
+}
+
+/// Lists the window of `manifest` again and leaves what differs in `directory`.
+pub async fn look_again(
+    archive: &dyn Archive,
+    manifest: &Manifest,
+    started: Timestamp,
+    directory: &Path,
+) -> LateReport {
+    let listing = match archive.list(&manifest.window).await {
+        Ok(listing) => listing,
+        Err(error) => return LateReport { error: Some(error.to_string()), ..LateReport::default() },
+    };
+    let (late, changed) = compare(manifest, &listing, started);
+    let mut report = LateReport {
+        late: late.len() as u64,
+        changed: changed.len() as u64,
+        keys: late.iter().chain(&changed).take(KEYS_SHOWN).map(|object| object.key.clone()).collect(),
+        ..LateReport::default()
+    };
+    if !report.keys.is_empty() {
+        let path = directory.join(LATE_FILE);
+        match write(&path, &late, &changed) {
+            Ok(()) => report.path = Some(path.display().to_string()),
+            Err(error) => report.error = Some(format!("cannot write {}: {error}", path.display())),
+        }
+    }
+    report
+}
+
+/// The objects that are new, and those that are not what they were. What was written by name only after the
+/// run began is not late: it is what comes next.
+fn compare<'a>(
+    manifest: &Manifest,
+    listing: &'a Listing,
+    started: Timestamp,
+) -> (Vec<&'a ObjectEntry>, Vec<&'a ObjectEntry>) {
+    let known: BTreeMap<&str, &ObjectEntry> =
+        manifest.objects.iter().map(|object| (object.key.as_str(), object)).collect();
+    let (mut late, mut changed) = (Vec::new(), Vec::new());
+    for object in &listing.objects {
+        match known.get(object.key.as_str()) {
+            Some(before) if (&before.etag, before.size) == (&object.etag, object.size) => {}
+            Some(_) => changed.push(object),
+            None if object.time.is_none_or(|time| time < started) => late.push(object),
+            None => {}
+        }
+    }
+    late.sort_unstable_by(|left, right| left.key.cmp(&right.key));
+    changed.sort_unstable_by(|left, right| left.key.cmp(&right.key));
+    (late, changed)
+}
+
+fn write(path: &Path, late: &[&ObjectEntry], changed: &[&ObjectEntry]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut list = BufWriter::new(file);
+    for (what, objects) in [("late", late), ("changed", changed)] {
+        for object in objects {
+            serde_json::to_writer(&mut list, &Line { what, object })?;
+            list.write_all(b"\n")?;
+        }
+    }
+    list.flush()
+}
