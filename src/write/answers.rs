@@ -19,8 +19,10 @@ use crate::stream::{CallError, CallErrorClass, Outcome, UnknownCause};
 
 /// How long the service may be away before the run ends, to be resumed: an outage of an hour is outlived.
 const SERVICE_PATIENCE: Duration = Duration::from_mins(75);
-/// A throttled lane pauses for 20 to 50 ms.
+/// A throttled lane pauses for 20 to 50 ms, and twice as long each time that nothing at all was taken …
 const THROTTLE_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(50));
+/// … this often: then a second has passed, and with it whatever window the shard counts in.
+const THROTTLE_DOUBLINGS_MAX: u32 = 3;
 /// A lane whose call failed pauses up to this, doubled with each further failure …
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 /// … up to this.
@@ -104,7 +106,9 @@ impl Engine {
         }
         if throttled > 0 {
             self.shards[shard].rate.throttled(now);
-            self.pause_after_throttle(lane, now);
+            self.pause_after_throttle(lane, accepted.records > 0.0, now);
+        } else if accepted.records > 0.0 {
+            self.lanes[lane].throttles = 0;
         }
         if unknown {
             self.pause_after_failure(lane, now);
@@ -304,10 +308,12 @@ impl Engine {
         self.progress.changed();
     }
 
-    fn pause_after_throttle(&mut self, lane: usize, now: Duration) {
+    fn pause_after_throttle(&mut self, lane: usize, some_accepted: bool, now: Duration) {
         let (shortest, longest) = THROTTLE_PAUSE;
         let pause = shortest + longest.saturating_sub(shortest).mul_f64(self.draw());
         let lane = &mut self.lanes[lane];
+        lane.throttles = if some_accepted { 0 } else { (lane.throttles + 1).min(THROTTLE_DOUBLINGS_MAX) };
+        let pause = pause * (1 << lane.throttles);
         lane.paused_until = lane.paused_until.max(now + pause);
     }
 

@@ -115,6 +115,8 @@ pub struct Lane {
     pub counted_by: u64,
     /// Nothing leaves any more: the lane waits for its last answer, then it is cut.
     pub draining: bool,
+    /// Answers in a row that took nothing because the shard was over its limit.
+    pub throttles: u32,
     /// Calls that failed since the last acknowledgement.
     pub failures: u32,
     /// When the last request left the lane.
@@ -145,6 +147,7 @@ impl Lane {
             paused_until: Duration::ZERO,
             counted_by: 0,
             draining: false,
+            throttles: 0,
             failures: 0,
             departed_at: Duration::ZERO,
             highest: BTreeMap::new(),

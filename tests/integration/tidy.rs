@@ -55,6 +55,7 @@ const CLOCKS: &[&str] = &[
     "run/",
     "verify/",
     "stream/",
+    "sim/drip.rs",
     "sim/embedded.rs",
     "sim/world.rs",
     "sim/server.rs",

@@ -10,6 +10,7 @@
 mod workloads;
 
 mod benchmarks;
+mod company;
 mod delivery;
 mod faults;
 mod interruption;

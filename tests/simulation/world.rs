@@ -128,6 +128,8 @@ pub struct Setup {
     pub lost_answers: u64,
     /// Records a second that somebody else writes to each shard.
     pub neighbour: u32,
+    /// Whether that one comes and goes.
+    pub restless: bool,
     /// What goes wrong with calls.
     pub faults: FaultPlan,
     /// Each attempt finds its shards doubled or halved after so long.
@@ -144,6 +146,7 @@ impl Setup {
         order: Order::Key,
         lost_answers: 0,
         neighbour: 0,
+        restless: false,
         faults: FaultPlan::NONE,
         reshard_after: None,
     };
@@ -177,6 +180,8 @@ pub struct World<'a> {
 #[derive(Default)]
 pub struct Seen {
     calls: u64,
+    /// Entries of ours that were throttled.
+    pub throttled: u64,
     /// Per shard what it had taken after each call.
     pub shards: BTreeMap<ShardId, Vec<Taken>>,
 }
@@ -217,7 +222,8 @@ impl<'a> World<'a> {
                 std::mem::forget(tell);
             }
             if self.setup.neighbour > 0 {
-                tokio::spawn(neighbour(stream.clone(), self.setup.neighbour));
+                let Setup { neighbour: records_per_second, restless, .. } = self.setup;
+                tokio::spawn(neighbour(stream.clone(), records_per_second, restless));
             }
             if let Some(after) = self.setup.reshard_after {
                 tokio::spawn(reshard(stream.clone(), after));
@@ -348,19 +354,29 @@ impl<'a> World<'a> {
 
 const NEIGHBOUR: &[u8] = b"another producer's";
 
-/// Writes to every shard, a tenth of a second's worth at a time, whatever comes of it.
-async fn neighbour(stream: EmbeddedStream, records_per_second: u32) {
-    let entry = |shard: &ShardDescription| Entry {
+/// Writes to every shard, a few records at a time, whatever comes of it. A restless one writes twice as much every
+/// other second, and nothing in between.
+async fn neighbour(stream: EmbeddedStream, records_per_second: u32, restless: bool) {
+    const EVERY: Duration = Duration::from_millis(20);
+    let entry = |hash| Entry {
         data: respool::record::Payload(bytes::Bytes::from_static(NEIGHBOUR)),
         key: respool::record::PartitionKey::new("another").unwrap(),
-        explicit_hash_key: Some(shard.range.first),
+        explicit_hash_key: Some(hash),
     };
-    let shards = stream.list_open_shards().await.unwrap();
-    loop {
-        for shard in &shards {
-            let _ = stream.put(vec![entry(shard); records_per_second as usize / 10]).await;
-        }
-        sleep(Duration::from_millis(100)).await;
+    for tick in 0_u64.. {
+        let factor = match (restless, tick / 50 % 2) {
+            (false, _) => 1,
+            (true, 0) => 2,
+            (true, _) => 0,
+        };
+        let count = (records_per_second * factor / 50) as usize;
+        stream.with_service(|service, now| {
+            let open = service.stream(now, "sim").unwrap().open_shards().map(|shard| shard.range.first);
+            for hash in open.collect::<Vec<_>>() {
+                let _ = service.put(now, "sim", vec![entry(hash); count]);
+            }
+        });
+        sleep(EVERY).await;
     }
 }
 
@@ -408,6 +424,7 @@ impl Observed {
             }
         }
         seen.calls += 1;
+        seen.throttled += outcomes.iter().filter(|outcome| **outcome == Outcome::Throttled).count() as u64;
         self.setup.lost_answers > 0 && seen.calls.is_multiple_of(self.setup.lost_answers)
     }
 }

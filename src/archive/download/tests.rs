@@ -155,7 +155,7 @@ async fn progress_earns_new_attempts_and_standstill_ends_them() {
     result.unwrap();
     // The last cut leaves nothing to come, so the object is fetched once more for its checksum.
     assert_eq!(asked.len(), 31);
-    let (asked, result) = fetch(3_000_000, &[Answer::CutAfter(1); 60]).await;
+    let (asked, result) = fetch(3_000_000, &[Answer::CutAfter(1); ATTEMPTS_MAX as usize + 1]).await;
     assert!(matches!(result, Err(ArchiveError::Unavailable { .. })));
     assert_eq!(asked.len(), ATTEMPTS_MAX as usize);
     let (asked, result) = fetch(1_000, &[Answer::Fails(400, "ExpiredToken"); 30]).await;

@@ -154,6 +154,7 @@ fn every_field_is_documented() {
     let documents = include_str!("../../../docs/report.md");
     let mut report = finished();
     report.next_command = Some("respool resume".into());
+    report.late_objects = Some(LateReport::default());
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     let mut paths = Vec::new();
     collect("", &json, &mut paths);
