@@ -4,7 +4,7 @@
 //! pool of their own, because that is where pages of a segment are first touched. What comes out is one
 //! sequence in archive order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,13 +18,15 @@ use super::spool::{Spool, Spooled, blocking};
 use super::work::Work;
 use crate::cache::SegmentError;
 use crate::error::Error;
-use crate::record::Ordinal;
+use crate::record::{HashKey, Ordinal};
 use crate::route::key::KeyExtractor;
 use crate::route::{RoutedChunk, route_chunk};
 use crate::write::checkpoint::Checkpoint;
 
 /// Objects that an estimate looks at.
 const SAMPLE_OBJECTS: u32 = 8;
+/// Records of each of them whose keys are counted.
+const SAMPLE_RECORDS: u32 = 50_000;
 /// Reasons by which an archive refuses an object, rather than the object being broken.
 const REFUSALS: [&str; 3] = ["denied", "deleted", "archived"];
 /// When so many objects in a row are refused, it is not about the objects.
@@ -322,14 +324,44 @@ pub async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Resul
     Ok(None)
 }
 
-/// Spools a few objects from all over the archive, so that estimates stand on more than the first one.
-pub async fn sample(spool: &Arc<Spool>) -> Result<(), Error> {
+/// Spools a few objects from all over the archive, so that estimates stand on more than the first one. Gives the
+/// part of their records that the most frequent key has.
+#[expect(clippy::cast_precision_loss, reason = "a part of a sample")]
+pub async fn sample(
+    spool: &Arc<Spool>,
+    segments: &Arc<Segments>,
+    extractor: &Arc<KeyExtractor>,
+) -> Result<Option<f64>, Error> {
     let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
     let step = total.div_ceil(SAMPLE_OBJECTS).max(1);
+    let mut keys: HashMap<HashKey, u64> = HashMap::new();
     for number in (0..total).step_by(step as usize) {
+        if let Spooled::Segment { .. } = spool.object(number).await? {
+            let (segments, extractor) = (segments.clone(), extractor.clone());
+            keys = blocking(move || count_keys(keys, &segments, &extractor, number)).await??;
+        }
         spool.look_at(number).await?;
     }
-    Ok(())
+    let records: u64 = keys.values().sum();
+    let hottest = keys.values().max().copied();
+    Ok(hottest.map(|hottest| hottest as f64 / records as f64))
+}
+
+/// Adds the keys of one object. A damaged block ends the count; it is found again when the object is fed.
+fn count_keys(
+    mut keys: HashMap<HashKey, u64>,
+    segments: &Segments,
+    extractor: &KeyExtractor,
+    number: u32,
+) -> Result<HashMap<HashKey, u64>, Error> {
+    let segment = segments.get(number)?;
+    for record in 0..segment.records().min(SAMPLE_RECORDS) {
+        let Ok(data) = segment.record(record) else { break };
+        if let Ok(key) = extractor.key(data, Ordinal::new(number, record)) {
+            *keys.entry(HashKey::of(key.as_str())).or_default() += 1;
+        }
+    }
+    Ok(keys)
 }
 
 /// A look into an archive.

@@ -11,9 +11,14 @@ use serde::Serialize;
 use super::open::{self, OpenStream};
 use super::report::{duration, number};
 use super::spool::Spool;
-use crate::config::{RunSettings, Tuning};
+use crate::config::{Order, RunSettings, Tuning};
 use crate::record::ByteCount;
 use crate::stream::StreamDescription;
+
+/// A round trip within a region, with what Kinesis takes to store: the estimate for keys that go one by one.
+const ROUND_TRIP_SECONDS: f64 = 0.020;
+/// Nobody minds the order in a shorter run.
+const LONG_SECONDS: f64 = 60.0;
 
 /// The forecast of a replay. Estimates are `null` where nothing could be decoded yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -44,6 +49,8 @@ pub struct Forecast {
     pub bytes: Option<u64>,
     /// How long it takes if every shard gets its share, estimated.
     pub seconds: Option<f64>,
+    /// The part of the sampled records that the most frequent key has.
+    pub hottest_key_share: Option<f64>,
     /// What the user should know before saying yes.
     pub warnings: Vec<String>,
 }
@@ -51,7 +58,13 @@ pub struct Forecast {
 impl Forecast {
     /// Looks at what is known.
     #[expect(clippy::cast_precision_loss, reason = "estimates")]
-    pub fn new(settings: &RunSettings, tuning: &Tuning, target: &OpenStream, spool: &Spool) -> Self {
+    pub fn new(
+        settings: &RunSettings,
+        tuning: &Tuning,
+        target: &OpenStream,
+        spool: &Spool,
+        hottest: Option<f64>,
+    ) -> Self {
         let (manifest, description) = (spool.manifest(), &target.description);
         let (all_records, all_bytes) = (spool.estimate.records(), spool.estimate.bytes());
         let records = all_records.map(|records| records.min(settings.limit.unwrap_or(u64::MAX)));
@@ -70,7 +83,11 @@ impl Forecast {
             let by_bytes = bytes as f64 / rate(config.shard_rate.bytes, config.run_rate.bytes);
             by_records.max(by_bytes)
         });
-        let warnings = warnings(seconds, description);
+        let by_order = records.zip(hottest).map(|(records, part)| records as f64 * part * ROUND_TRIP_SECONDS);
+        let by_order = by_order.filter(|_| settings.order == Order::Key);
+        let mut warnings = warnings(seconds.into_iter().chain(by_order).reduce(f64::max), description);
+        warnings.extend(order_warning(by_order, seconds, hottest));
+        let seconds = seconds.into_iter().chain(by_order).reduce(f64::max);
         Self {
             archive: settings.archive.to_string(),
             window: settings.window.to_string(),
@@ -85,6 +102,7 @@ impl Forecast {
             records,
             bytes,
             seconds,
+            hottest_key_share: hottest,
             warnings,
         }
     }
@@ -128,6 +146,21 @@ impl Forecast {
     }
 }
 
+/// A key that goes on longer than the shards need for everything.
+fn order_warning(by_order: Option<f64>, by_rate: Option<f64>, hottest: Option<f64>) -> Option<String> {
+    let (by_order, by_rate, part) = (by_order?, by_rate?, hottest?);
+    (by_order > by_rate && by_order > LONG_SECONDS).then(|| {
+        format!(
+            "one key has {:.1} % of the records; in strict order it goes one record a round trip, some {} where the shards \
+             need {}. --order relaxed sends it at full speed (a record that is throttled may be passed); a finer \
+             --partition-key spreads it",
+            part * 100.0,
+            duration(by_order),
+            duration(by_rate)
+        )
+    })
+}
+
 /// What has cost others their records.
 fn warnings(seconds: Option<f64>, stream: &StreamDescription) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -152,6 +185,17 @@ fn warnings(seconds: Option<f64>, stream: &StreamDescription) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hot_key_is_warned_of_with_the_alternatives() {
+        let warning = order_warning(Some(7_200.0), Some(600.0), Some(0.372)).unwrap();
+        for words in ["37.2 %", "2 h 00 min", "10 min", "--order relaxed", "--partition-key"] {
+            assert!(warning.contains(words), "{warning}");
+        }
+        assert_eq!(order_warning(Some(7_200.0), Some(8_000.0), Some(0.3)), None);
+        assert_eq!(order_warning(Some(30.0), Some(1.0), Some(1.0)), None);
+        assert_eq!(order_warning(None, Some(1.0), Some(1.0)), None);
+    }
 
     #[test]
     fn a_replay_of_more_than_half_the_retention_is_warned_of() {

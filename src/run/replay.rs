@@ -64,8 +64,9 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         return Err(ask_for_a_key(feed::first_record(&spool, &segments).await?));
     };
     if config.dry_run || !target.description.harmless {
-        feed::sample(&spool).await?;
-        let forecast = Forecast::new(settings, tuning, &target, &spool);
+        let extractor = Arc::new(extractor.clone());
+        let hottest = feed::sample(&spool, &segments, &extractor).await?;
+        let forecast = Forecast::new(settings, tuning, &target, &spool, hottest);
         if config.dry_run {
             return Ok(Replayed::Forecast(Box::new(forecast)));
         }

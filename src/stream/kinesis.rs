@@ -1,4 +1,4 @@
-//! Kinesis Data Streams, or a server that speaks its protocol. Only this file and its reading half name the SDK.
+//! Kinesis Data Streams, or a server that speaks its protocol. Only this file and its folder name the SDK.
 //!
 //! Two clients share one set of credentials. The one for PutRecords tries nothing twice: what is sent
 //! again, and when, is the engine's decision, and a repetition in here would reorder records behind its
@@ -11,34 +11,28 @@
 //! Messages carry the service's code, words and request id. The SDK's own error values hold whole
 //! requests and are never printed.
 
-use std::error::Error as StdError;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::{
-    ConfigBag, Intercept, RuntimeComponents, StalledStreamProtectionConfig, http::HttpResponse,
-};
-use aws_sdk_kinesis::error::{BoxError, ProvideErrorMetadata, SdkError};
-use aws_sdk_kinesis::operation::RequestId;
+use aws_sdk_kinesis::config::{StalledStreamProtectionConfig, http::HttpResponse};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{
     PutRecordsRequestEntry, PutRecordsResultEntry, RecordDistributionStrategy, Shard, ShardFilter,
     ShardFilterType, StreamDescriptionSummary, StreamMode,
 };
 use aws_smithy_http_client::{Builder as HttpClientBuilder, tls};
-use hyper_util::client::legacy::Error as HttpError;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::endpoint::is_loopback;
-use super::failure::{Failure, printable, without_values};
+use super::failure::printable;
 use super::name::StreamName;
 use super::{
     BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
@@ -48,15 +42,20 @@ use crate::limits::{RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::record::{HashKeyRange, SequenceNumber, ShardId};
 
 mod config;
+mod failed;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub use self::config::KinesisConfig;
+use self::failed::{SentMark, failure_of, message_of};
 
 /// How long an unused connection is kept. The service hangs up on idle ones without a word (aws-sdk-rust
 /// issue 1106), and a request that meets a dead connection has an unknown outcome.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Credentials that are not taken are asked for anew this often.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Pages of ListShards before we call it a loop; a stream has at most 20,000 shards by default.
 const LIST_SHARDS_PAGES_MAX: usize = 1_000;
@@ -64,12 +63,18 @@ const LIST_SHARDS_PAGES_MAX: usize = 1_000;
 /// A stream behind the Kinesis API.
 #[derive(Debug, Clone)]
 pub struct KinesisStream {
-    stream: StreamName,
+    config: KinesisConfig,
     region: String,
-    profile: Option<String>,
     harmless: bool,
-    put_client: Client,
-    describe_client: Client,
+    clients: Arc<RwLock<Clients>>,
+    renewed: Arc<Mutex<Option<Instant>>>,
+}
+
+/// One set of credentials, two ways to use it.
+#[derive(Debug, Clone)]
+struct Clients {
+    put: Client,
+    describe: Client,
 }
 
 impl KinesisStream {
@@ -79,35 +84,75 @@ impl KinesisStream {
     /// # Errors
     /// Class [`Invalid`](CallErrorClass::Invalid) if no region is known, or two different ones.
     pub async fn connect(config: KinesisConfig) -> Result<Self, CallError> {
-        let invalid = |message: String| CallError { class: CallErrorClass::Invalid, message };
-        if let (Some(given), Some(of_arn)) = (config.region.as_deref(), config.stream.region())
-            && given != of_arn
-        {
-            return Err(invalid(format!("the stream is in {of_arn}, but {given} is given as its region")));
-        }
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(region) = config.region.as_deref().or(config.stream.region()) {
-            loader = loader.region(Region::new(region.to_owned()));
-        }
-        if let Some(profile) = &config.profile {
-            loader = loader.profile_name(profile);
-        }
-        let mut sdk = loader.load().await;
-        let Some(region) = sdk.region().cloned() else {
-            return Err(invalid("no AWS region found: give --region, or set AWS_REGION".to_owned()));
-        };
-        if let Some(profile) = &config.profile {
-            // The SDK's default chain asks the environment first. Whoever names a profile means that one.
-            let provider_config = ProviderConfig::default().with_region(Some(region.clone()));
-            let provider =
-                ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&provider_config);
-            let provider = aws_sdk_kinesis::config::SharedCredentialsProvider::new(provider.build());
-            sdk = sdk.into_builder().credentials_provider(provider).build();
-        }
-        Ok(Self::new(config, &sdk, region.to_string()))
+        let (sdk, region) = load(&config).await?;
+        Ok(Self::new(config, &sdk, region))
     }
 
     fn new(config: KinesisConfig, sdk: &SdkConfig, region: String) -> Self {
+        let clients = Clients::new(&config, sdk);
+        Self {
+            harmless: config.endpoint_url.as_deref().is_some_and(is_loopback),
+            region,
+            clients: Arc::new(RwLock::new(clients)),
+            renewed: Arc::default(),
+            config,
+        }
+    }
+
+    fn clients(&self) -> Clients {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks for credentials anew if `result` says that those we hold are not taken any more: the user may have
+    /// logged in again, or a file may have been rewritten.
+    async fn renew_after<T>(&self, result: Result<T, CallError>) -> Result<T, CallError> {
+        if !result.as_ref().is_err_and(|error| error.class == CallErrorClass::Credentials) {
+            return result;
+        }
+        let mut renewed = self.renewed.lock().await;
+        if renewed.is_none_or(|at| at.elapsed() >= RENEWAL_INTERVAL) {
+            *renewed = Some(Instant::now());
+            if let Ok((sdk, _)) = load(&self.config).await {
+                let clients = Clients::new(&self.config, &sdk);
+                *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
+            }
+        }
+        result
+    }
+}
+
+/// Region and credentials' source as the environment has them now.
+async fn load(config: &KinesisConfig) -> Result<(SdkConfig, String), CallError> {
+    let invalid = |message: String| CallError { class: CallErrorClass::Invalid, message };
+    if let (Some(given), Some(of_arn)) = (config.region.as_deref(), config.stream.region())
+        && given != of_arn
+    {
+        return Err(invalid(format!("the stream is in {of_arn}, but {given} is given as its region")));
+    }
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(region) = config.region.as_deref().or(config.stream.region()) {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    if let Some(profile) = &config.profile {
+        loader = loader.profile_name(profile);
+    }
+    let mut sdk = loader.load().await;
+    let Some(region) = sdk.region().cloned() else {
+        return Err(invalid("no AWS region found: give --region, or set AWS_REGION".to_owned()));
+    };
+    if let Some(profile) = &config.profile {
+        // The SDK's default chain asks the environment first. Whoever names a profile means that one.
+        let provider_config = ProviderConfig::default().with_region(Some(region.clone()));
+        let provider =
+            ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&provider_config);
+        let provider = aws_sdk_kinesis::config::SharedCredentialsProvider::new(provider.build());
+        sdk = sdk.into_builder().credentials_provider(provider).build();
+    }
+    Ok((sdk, region.to_string()))
+}
+
+impl Clients {
+    fn new(config: &KinesisConfig, sdk: &SdkConfig) -> Self {
         let timeouts = |attempt: Duration| {
             TimeoutConfig::builder()
                 .connect_timeout(config.connect_timeout)
@@ -133,24 +178,19 @@ impl KinesisStream {
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         let describe = builder(config.describe_timeout).retry_config(RetryConfig::standard());
-        Self {
-            harmless: config.endpoint_url.as_deref().is_some_and(is_loopback),
-            stream: config.stream,
-            region,
-            profile: config.profile,
-            put_client: Client::from_conf(put.build()),
-            describe_client: Client::from_conf(describe.build()),
-        }
+        Self { put: Client::from_conf(put.build()), describe: Client::from_conf(describe.build()) }
     }
+}
 
+impl KinesisStream {
     /// The stream's name for a call, or `None` if the call goes by ARN. Servers by others often know
     /// names only, and on a loopback address there is no second account.
     fn name_for_call(&self) -> Option<String> {
-        self.arn_for_call().is_none().then(|| self.stream.name().to_owned())
+        self.arn_for_call().is_none().then(|| self.config.stream.name().to_owned())
     }
 
     fn arn_for_call(&self) -> Option<String> {
-        match &self.stream {
+        match &self.config.stream {
             StreamName::Arn(arn) if !self.harmless => Some(arn.as_str().to_owned()),
             _ => None,
         }
@@ -159,7 +199,8 @@ impl KinesisStream {
     async fn describe_summary(&self) -> Result<StreamDescription, CallError> {
         let sent = SentMark::default();
         let answer = self
-            .describe_client
+            .clients()
+            .describe
             .describe_stream_summary()
             .set_stream_name(self.name_for_call())
             .set_stream_arn(self.arn_for_call())
@@ -177,11 +218,11 @@ impl KinesisStream {
     fn description(&self, summary: &StreamDescriptionSummary) -> StreamDescription {
         let arn = Some(summary.stream_arn().to_owned()).filter(|arn| !arn.is_empty());
         let told = arn.as_deref().and_then(|arn| arn.parse::<StreamName>().ok());
-        let account = told.as_ref().unwrap_or(&self.stream).account().map(str::to_owned);
+        let account = told.as_ref().unwrap_or(&self.config.stream).account().map(str::to_owned);
         let on_demand =
             summary.stream_mode_details().is_some_and(|mode| *mode.stream_mode() == StreamMode::OnDemand);
         StreamDescription {
-            name: self.stream.name().to_owned(),
+            name: self.config.stream.name().to_owned(),
             arn,
             account,
             region: Some(self.region.clone()),
@@ -224,7 +265,8 @@ impl KinesisStream {
             })?;
         let sent = SentMark::default();
         let answer = self
-            .put_client
+            .clients()
+            .put
             .put_records()
             .set_stream_name(self.name_for_call())
             .set_stream_arn(self.arn_for_call())
@@ -241,50 +283,27 @@ impl KinesisStream {
 impl KinesisStream {
     fn call_error<E>(&self, error: &SdkError<E, HttpResponse>, sent: &SentMark) -> CallError
     where
-        E: ProvideErrorMetadata + StdError + 'static,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let failure = failure_of(error, sent);
-        CallError { class: failure.class(), message: message_of(error, failure, self.profile.as_deref()) }
+        CallError {
+            class: failure.class(),
+            message: message_of(error, failure, self.config.profile.as_deref()),
+        }
     }
 }
 
 impl Stream for KinesisStream {
     fn describe(&self) -> BoxFuture<'_, Result<StreamDescription, CallError>> {
-        Box::pin(self.describe_summary())
+        Box::pin(async { self.renew_after(self.describe_summary().await).await })
     }
 
     fn list_open_shards(&self) -> BoxFuture<'_, Result<Vec<ShardDescription>, CallError>> {
-        Box::pin(self.list_all_open_shards())
+        Box::pin(async { self.renew_after(self.list_all_open_shards().await).await })
     }
 
     fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
-        Box::pin(self.put_records(entries))
-    }
-}
-
-/// Whether a request was handed to a connection.
-#[derive(Debug, Clone, Default)]
-struct SentMark(Arc<AtomicBool>);
-
-impl SentMark {
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-impl Intercept for SentMark {
-    fn name(&self) -> &'static str {
-        "SentMark"
-    }
-
-    fn read_before_transmit(
-        &self,
-        _context: &BeforeTransmitInterceptorContextRef<'_>,
-        _runtime_components: &RuntimeComponents,
-        _cfg: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        self.0.store(true, Ordering::Release);
-        Ok(())
+        Box::pin(async { self.renew_after(self.put_records(entries).await).await })
     }
 }
 
@@ -339,80 +358,4 @@ fn outcome(entry: &PutRecordsResultEntry) -> Outcome {
 
 fn bad_answer(message: &str) -> CallError {
     CallError { class: CallErrorClass::Unknown(UnknownCause::BadAnswer), message: message.to_owned() }
-}
-
-fn failure_of<'a, E>(error: &'a SdkError<E, HttpResponse>, sent: &SentMark) -> Failure<'a>
-where
-    E: ProvideErrorMetadata + StdError + 'static,
-{
-    match error {
-        SdkError::ConstructionFailure(_) => Failure::NotBuilt,
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) if !sent.is_set() => Failure::NotSigned,
-        SdkError::TimeoutError(_) => Failure::TimedOut,
-        SdkError::DispatchFailure(dispatch) => {
-            let not_connected = causes(error)
-                .any(|cause| cause.downcast_ref::<HttpError>().is_some_and(HttpError::is_connect));
-            if not_connected {
-                Failure::NotConnected
-            } else if dispatch.is_timeout() {
-                Failure::TimedOut
-            } else {
-                Failure::Disconnected
-            }
-        }
-        SdkError::ResponseError(response) => Failure::Unreadable { status: response.raw().status().as_u16() },
-        SdkError::ServiceError(service) => {
-            Failure::Refused { code: service.err().code(), status: service.raw().status().as_u16() }
-        }
-        // The SDK may learn new ways to fail.
-        _ => Failure::Disconnected,
-    }
-}
-
-fn message_of<E>(error: &SdkError<E, HttpResponse>, failure: Failure<'_>, profile: Option<&str>) -> String
-where
-    E: ProvideErrorMetadata + StdError + 'static,
-{
-    let cause = || causes(error).last().map(|cause| printable(&cause.to_string())).unwrap_or_default();
-    match failure {
-        Failure::NotBuilt => format!("the request to Kinesis could not be built: {}", cause()),
-        Failure::NotSigned => match profile {
-            Some(profile) => {
-                format!("no AWS credentials found in the profile {:?}: {}", printable(profile), cause())
-            }
-            // The SDK's words for "none found" list where it looked, which helps nobody.
-            None if causes(error).any(is_none_found) => "no AWS credentials found: name a profile with \
-                --kinesis-profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                .to_owned(),
-            None => format!("no AWS credentials found: {}", cause()),
-        },
-        Failure::NotConnected => format!("Kinesis cannot be reached: {}", cause()),
-        Failure::TimedOut => "Kinesis did not answer in time".to_owned(),
-        Failure::Disconnected => format!("the connection to Kinesis broke: {}", cause()),
-        Failure::Unreadable { status } => {
-            format!("Kinesis gave an answer that cannot be read (HTTP {status})")
-        }
-        Failure::Refused { code, status } => {
-            let code = code.map_or_else(|| format!("HTTP {status}"), printable);
-            let words = error.as_service_error().and_then(ProvideErrorMetadata::message).map(printable);
-            let invalid = failure.class() == CallErrorClass::Invalid;
-            let words = words.map(|words| if invalid { without_values(&words) } else { words });
-            let request = error.request_id().map(printable);
-            [
-                code,
-                words.map(|words| format!(": {words}")).unwrap_or_default(),
-                request.map(|id| format!(" (request {id})")).unwrap_or_default(),
-            ]
-            .concat()
-        }
-    }
-}
-
-fn is_none_found(error: &(dyn StdError + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_)))
-}
-
-/// An error and what caused it, the innermost cause last.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
 }

@@ -495,3 +495,55 @@ fn what_is_left_of_an_object_that_was_sent_in_part_can_be_set_aside() {
     assert_eq!((last.settled_objects, last.open_objects.len()), (vec![(0, 0)], 0));
     assert_eq!((last.totals.delivered, last.totals.objects_quarantined), (delivered, 1));
 }
+
+/// An engine on two shards that a third was made of, with one request of each of three records answered in turn.
+fn violations(answers: &[(&str, &str)]) -> u64 {
+    let mut descriptions = shards(2).shards().to_vec();
+    descriptions[0].parent = Some(ShardId("shardId-parent".into()));
+    descriptions[1].parent = Some(ShardId("shardId-parent".into()));
+    let map = ShardMap::new(descriptions).unwrap();
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let mut engine = Engine::new(config(Order::Key, UNLIMITED), &map, &start, Duration::ZERO);
+    let mut commands = Vec::new();
+    let records = |count: u32| {
+        (0..count)
+            .map(|record| Routed { ordinal: Ordinal::new(0, record), hash: HashKey(5), cost: 100 })
+            .collect()
+    };
+    let count = u32::try_from(answers.len()).unwrap();
+    let chunk =
+        RoutedChunk { records: records(count), set_aside: Vec::new(), end: Ordinal::new(1, 0), filtered: 0 };
+    engine.handle(millis(1), Event::Input(chunk), &mut commands);
+    let (mut now, mut answers) = (1, answers.iter());
+    while let Some(command) = (!commands.is_empty()).then(|| commands.remove(0)) {
+        now += 200;
+        match command {
+            Command::Checkpoint(checkpoint) => {
+                engine.handle(millis(now), Event::CheckpointDurable(checkpoint.sequence), &mut commands);
+            }
+            Command::Put { request, records } => {
+                assert_eq!(records.len(), 1, "one key, one record at a time");
+                let &(shard, number) = answers.next().unwrap();
+                let sequence_number = SequenceNumber::new(number).unwrap();
+                let outcome = Outcome::Acked { shard: ShardId(shard.into()), sequence_number };
+                engine.handle(millis(now), Event::Departed(request), &mut commands);
+                engine.handle(millis(now), Event::Answered(request, Ok(vec![outcome])), &mut commands);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(engine.totals().delivered, u64::from(count));
+    engine.totals().order_violations
+}
+
+#[test]
+fn sequence_numbers_are_held_against_the_order() {
+    let child = "shardId-000000000000";
+    assert_eq!(violations(&[(child, "7"), (child, "8"), (child, "30")]), 0);
+    assert_eq!(violations(&[(child, "7"), (child, "6"), (child, "8")]), 1);
+    assert_eq!(violations(&[(child, "7"), (child, "7")]), 1);
+    // Another shard's numbers say nothing; but a parent never answers after its child.
+    assert_eq!(violations(&[("shardId-parent", "900"), (child, "7")]), 0);
+    assert_eq!(violations(&[("shardId-elsewhere", "900"), (child, "7")]), 0);
+    assert_eq!(violations(&[(child, "7"), ("shardId-parent", "900")]), 1);
+}

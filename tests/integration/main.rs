@@ -7,6 +7,7 @@
 )]
 
 mod cache;
+mod credentials;
 mod events;
 mod foreign;
 mod kinesis;

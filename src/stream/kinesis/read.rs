@@ -16,7 +16,8 @@ impl KinesisStream {
         filter: Option<ShardFilter>,
     ) -> Result<Vec<ShardDescription>, CallError> {
         let mut page = self
-            .describe_client
+            .clients()
+            .describe
             .list_shards()
             .set_stream_name(self.name_for_call())
             .set_stream_arn(self.arn_for_call())
@@ -37,7 +38,7 @@ impl KinesisStream {
             match answer.next_token {
                 // The token stands for stream and filter; the API refuses them beside it.
                 Some(token) if !token.is_empty() => {
-                    page = self.describe_client.list_shards().next_token(token);
+                    page = self.clients().describe.list_shards().next_token(token);
                 }
                 _ => return Ok(shards),
             }
@@ -48,7 +49,8 @@ impl KinesisStream {
     async fn shard_iterator(&self, shard: ShardId, from: ReadFrom) -> Result<String, CallError> {
         let sent = SentMark::default();
         let call = self
-            .describe_client
+            .clients()
+            .describe
             .get_shard_iterator()
             .set_stream_name(self.name_for_call())
             .set_stream_arn(self.arn_for_call())
@@ -70,7 +72,8 @@ impl KinesisStream {
     async fn get_records(&self, iterator: String) -> Result<Page, CallError> {
         let sent = SentMark::default();
         let answer = self
-            .describe_client
+            .clients()
+            .describe
             .get_records()
             .set_stream_arn(self.arn_for_call())
             .shard_iterator(iterator)
@@ -100,14 +103,14 @@ fn stored(record: Record) -> Result<StoredRecord, CallError> {
 
 impl StreamReader for KinesisStream {
     fn list_all_shards(&self) -> BoxFuture<'_, Result<Vec<ShardDescription>, CallError>> {
-        Box::pin(self.list_shards(None))
+        Box::pin(async { self.renew_after(self.list_shards(None).await).await })
     }
 
     fn iterator(&self, shard: ShardId, from: ReadFrom) -> BoxFuture<'_, Result<String, CallError>> {
-        Box::pin(self.shard_iterator(shard, from))
+        Box::pin(async { self.renew_after(self.shard_iterator(shard, from).await).await })
     }
 
     fn read(&self, iterator: String) -> BoxFuture<'_, Result<Page, CallError>> {
-        Box::pin(self.get_records(iterator))
+        Box::pin(async { self.renew_after(self.get_records(iterator).await).await })
     }
 }

@@ -181,7 +181,7 @@ async fn what_never_left_is_not_unknown() {
     let unsigned = anonymous.put(vec![entry("a", None)]).await.unwrap_err();
     assert_eq!(unsigned.class, CallErrorClass::Credentials, "{unsigned}");
     assert!(unsigned.message.starts_with("no AWS credentials found: "), "{unsigned}");
-    anonymous.profile = Some("other".to_owned());
+    anonymous.config.profile = Some("other".to_owned());
     let unsigned = anonymous.describe().await.unwrap_err();
     assert!(
         unsigned.message.starts_with("no AWS credentials found in the profile \"other\": "),

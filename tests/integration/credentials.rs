@@ -1,0 +1,108 @@
+//! Credentials that expire in the middle of a run: it pauses, asks for new ones, and goes on.
+//!
+//! Between the binary and the simulator stands a door that takes one access key until it is told to take
+//! another; with the wrong one a PutRecords is answered as AWS answers an expired token.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use serde_json::json;
+
+use crate::events::{self, by_key};
+use crate::reader::{check_delivered, read_stream};
+use crate::sandbox::{Sandbox, until};
+
+const OLD: &str = "AKIDOLD";
+const NEW: &str = "AKIDNEW";
+
+#[derive(Default)]
+struct Door {
+    old_has_expired: AtomicBool,
+    refused: AtomicU64,
+}
+
+impl Door {
+    /// A door in front of the server at `url`; gives its own address.
+    fn open(self: &Arc<Self>, url: &str) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let own = format!("http://{}", listener.local_addr().unwrap());
+        let (door, server) = (self.clone(), url.strip_prefix("http://").unwrap().to_owned());
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (door, server) = (door.clone(), server.clone());
+                thread::spawn(move || door.pass(client, &server));
+            }
+        });
+        own
+    }
+
+    /// Passes one request after the other, each over a connection of its own.
+    fn pass(&self, mut client: TcpStream, server: &str) -> Option<()> {
+        loop {
+            let request = read_message(&mut client)?;
+            let head = String::from_utf8_lossy(&request).into_owned();
+            let expired = self.old_has_expired.load(Ordering::SeqCst) && head.contains(OLD);
+            if expired && head.contains("Kinesis_20131202.PutRecords") {
+                self.refused.fetch_add(1, Ordering::SeqCst);
+                let body = r#"{"__type":"ExpiredTokenException","message":"The security token is expired"}"#;
+                let head = format!("HTTP/1.1 400 Bad\r\ncontent-length: {}\r\n\r\n", body.len());
+                client.write_all((head + body).as_bytes()).ok()?;
+                continue;
+            }
+            let mut behind = TcpStream::connect(server).ok()?;
+            behind.write_all(&request).ok()?;
+            client.write_all(&read_message(&mut behind)?).ok()?;
+        }
+    }
+}
+
+/// A head and as much as it announces.
+fn read_message(socket: &mut TcpStream) -> Option<Vec<u8>> {
+    let (mut message, mut part) = (Vec::new(), [0; 16 * 1024]);
+    loop {
+        if let Some(end) = message.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&message[..end]).to_lowercase();
+            let announced =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+            if message.len() >= end + 4 + announced.unwrap_or(0) {
+                return Some(message);
+            }
+        }
+        match socket.read(&mut part).ok()? {
+            0 => return None,
+            count => message.extend_from_slice(&part[..count]),
+        }
+    }
+}
+
+fn write_keys(sandbox: &Sandbox, id: &str) {
+    let text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = nothing\n");
+    fs::create_dir_all(sandbox.path(".aws")).unwrap();
+    fs::write(sandbox.path(".aws/credentials"), text).unwrap();
+}
+
+#[test]
+fn a_run_waits_for_new_credentials_and_goes_on_with_them() {
+    let sandbox = Sandbox::new();
+    events::make_archive(&sandbox.path("archive"), 4, 400);
+    write_keys(&sandbox, OLD);
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let door = Arc::new(Door::default());
+    let own = door.open(&url);
+    let mut command = sandbox.command(&format!(
+        "replay archive --into demo --partition-key /k --share 0.5 --endpoint-url {own} --yes --json"
+    ));
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let process = sandbox.start_command(command);
+    sandbox.wait_for_progress(0);
+    door.old_has_expired.store(true, Ordering::SeqCst);
+    until("a refusal", || (door.refused.load(Ordering::SeqCst) >= 2).then_some(()));
+    write_keys(&sandbox, NEW);
+    let report = process.wait().json(0);
+    assert_eq!((&report["records"]["delivered"], &report["possible_duplicates"]), (&json!(1_600), &json!(0)));
+    assert_eq!(check_delivered(&by_key(&sandbox.path("archive"), "/k"), &read_stream(&url, "demo")), 0);
+}
