@@ -2,7 +2,8 @@
 //!
 //! A map shows the file as it is, so it is sound only while nobody changes the file. Nobody does: a segment
 //! is mapped after its last write, is never opened for writing again, lies in a directory that only its owner
-//! may write to (checked when the cache is opened), and is evicted by unlinking, which leaves maps whole.
+//! may write to (checked when the cache is opened), and is evicted by unlinking, which leaves maps whole. Should its
+//! owner truncate one all the same, pages are brought in before they are first touched, where that is an error.
 #![expect(unsafe_code, reason = "mapping a file cannot be expressed in safe code")]
 
 use std::fs::File;
@@ -27,5 +28,20 @@ impl Map {
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Has the pages of this range brought in. `false` if one of them is gone, because somebody has truncated the
+    /// file: to touch it would end the process. A kernel that does not know how (before Linux 5.14) is trusted.
+    #[cfg(target_os = "linux")]
+    pub(super) fn bring_in(&self, start: usize, len: usize) -> bool {
+        let populated = self.0.advise_range(memmap2::Advice::PopulateRead, start, len);
+        populated.err().and_then(|error| error.raw_os_error())
+            != Some(rustix::io::Errno::FAULT.raw_os_error())
+    }
+
+    /// Elsewhere the owner of the cache is trusted not to truncate what lies in it.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn bring_in(&self, _: usize, _: usize) -> bool {
+        true
     }
 }

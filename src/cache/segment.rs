@@ -139,7 +139,15 @@ impl Segment {
         index.ok_or(Damage::Structure { part: "index" })
     }
 
+    /// Pages that are gone are damage, not a signal.
+    fn bring_in(&self, part: &'static str, offset: u64, len: u64) -> Result<(), Damage> {
+        let range = usize::try_from(offset).ok().zip(usize::try_from(len).ok());
+        let brought_in = range.is_some_and(|(offset, len)| self.0.map.bring_in(offset, len));
+        if brought_in { Ok(()) } else { Err(Damage::Structure { part }) }
+    }
+
     fn check_index(&self) -> Result<(), Damage> {
+        self.bring_in("index", self.counts().index_offset(), self.counts().index_bytes())?;
         let index = self.index()?;
         format::compare("index", self.0.footer.index_crc, crc32c::crc32c(index))?;
         let entries = self.counts().entries_bytes();
@@ -176,6 +184,7 @@ impl Segment {
         let structure = || Damage::Structure { part };
         let start = number * BLOCK_BYTES as u64;
         let len = self.data_bytes().saturating_sub(start).min(BLOCK_BYTES as u64);
+        self.bring_in(part, HEADER_BYTES as u64 + start, len)?;
         let block = slice(self.data()?, start, len).ok_or_else(structure)?;
         let expected = slice(self.index()?, self.counts().entries_bytes() + number * 4, 4);
         let expected = expected.and_then(|bytes| bytes.first_chunk::<4>()).ok_or_else(structure)?;

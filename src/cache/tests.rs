@@ -146,6 +146,18 @@ fn a_flipped_byte_anywhere_is_never_read() {
     assert_eq!(read_back(&cache), Some(right));
 }
 
+/// A mapped page behind the end of its file ends a process that touches it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_segment_that_is_cut_while_it_is_mapped_is_damaged() {
+    let dir = scratch();
+    let (data, spans) = lines(20, 40_000);
+    fill(&open(&dir), "a", &data, &spans, Placement::Kept);
+    let segment = open(&dir).lookup(&identity("a").id()).unwrap().unwrap();
+    OpenOptions::new().write(true).open(path(&dir, "a")).unwrap().set_len(300_000).unwrap();
+    assert!(matches!(segment.record(0), Err(SegmentError::Damaged(_))));
+}
+
 #[test]
 fn a_segment_cut_at_any_length_is_removed() {
     let dir = scratch();
