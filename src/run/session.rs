@@ -11,7 +11,7 @@ use super::journal::segments_sent_from;
 use super::late;
 use super::open::{self, OpenStream};
 use super::progress::{Progress, ProgressSnapshot};
-use super::report::Report;
+use super::report::{LateReport, Report};
 use super::segments::Segments;
 use super::shell::{Ended, Shell};
 use super::spool::Spool;
@@ -54,7 +54,7 @@ impl Session<'_> {
 
     /// Works until everything is settled or `stop` tells why not; chunks are routed and requests encoded
     /// by `work`.
-    pub async fn run_until(self, stop: mpsc::Receiver<StopReason>, work: Work) -> Result<Report, Error> {
+    pub async fn run_until(self, mut stop: mpsc::Receiver<StopReason>, work: Work) -> Result<Report, Error> {
         let started = tokio::time::Instant::now();
         let extractor = Arc::new(self.extractor);
         let config = open::engine_config(&self.file.settings, &self.file.tuning, &self.target.description);
@@ -88,14 +88,18 @@ impl Session<'_> {
         let show = |stats: &EngineStats, elapsed: Duration| {
             display.update(&snapshot(stats, &self.spool, &mut brakes, elapsed));
         };
-        let ended = shell.run(engine, input, feed, stop, show).await;
+        let ended = shell.run(engine, input, feed, &mut stop, show).await;
         display.finish();
         let ended: Ended = ended?;
         let mut report = summary::report(self.directory, self.file, &self.spool, &ended, started.elapsed())?;
         if let (End::Done, Some(archive)) = (&ended.end, self.spool.archive()) {
             let (manifest, path) = (self.spool.manifest(), self.directory.path());
-            let late = late::look_again(archive, manifest, self.file.started, path).await;
-            report.late_objects = Some(late);
+            // What is done is done, whatever becomes of this.
+            self.directory.write_report(&report)?;
+            report.late_objects = Some(tokio::select! {
+                late = late::look_again(archive, manifest, self.file.started, path) => late,
+                Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
+            });
         }
         self.directory.write_report(&report)?;
         Ok(report)

@@ -90,7 +90,7 @@ impl Shell {
         mut engine: Engine,
         mut input: mpsc::Receiver<Fed>,
         feed: tokio::task::JoinHandle<Result<(), Error>>,
-        mut stop: mpsc::Receiver<StopReason>,
+        stop: &mut mpsc::Receiver<StopReason>,
         mut progress: impl FnMut(&EngineStats, Duration),
     ) -> Result<Ended, Error> {
         let (tell, mut told) = mpsc::channel(4_096);

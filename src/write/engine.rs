@@ -129,6 +129,8 @@ pub(super) struct Shard {
     pub(super) acked: (u64, u64),
     pub(super) sent: u64,
     pub(super) throttled: u64,
+    /// What the lanes waited for that have left it.
+    pub(super) left: LaneTimes,
 }
 
 pub(super) struct Request {
@@ -149,6 +151,7 @@ impl Shard {
             acked: (0, 0),
             sent: 0,
             throttled: 0,
+            left: LaneTimes::default(),
         }
     }
 }
@@ -280,9 +283,9 @@ impl Engine {
             self.times[lane].bring_to(now);
         }
         let mut times = LaneTimes::default();
-        self.times.iter().for_each(|lane| times.add(lane));
+        self.times.iter().chain(self.shards.iter().map(|shard| &shard.left)).for_each(|lane| times.add(lane));
         let shard_stats = |(index, shard): (usize, &Shard)| {
-            let mut times = LaneTimes::default();
+            let mut times = shard.left.clone();
             // Lanes of one shard wait side by side; the busiest of them stands for the shard.
             let of_shard = self.lanes.iter().zip(&self.times).filter(|(lane, _)| lane.shard == index);
             if let Some((_, busiest)) = of_shard.max_by_key(|(_, times)| times.with_work()) {

@@ -139,8 +139,11 @@ impl Engine {
         let mut lanes = Vec::with_capacity(map.shards().len());
         let mut times = Vec::with_capacity(map.shards().len());
         let olds = std::mem::take(&mut self.lanes).into_iter().zip(std::mem::take(&mut self.times));
-        for (mut lane, waited) in olds {
+        for (mut lane, mut waited) in olds {
             moved_to.push(lanes.len());
+            if lane.draining || lane.shard != shards[map.shard_of(lane.range.first)] {
+                self.shards[lane.shard].left.add(&waited.take(now));
+            }
             times.push(waited);
             if lane.draining {
                 let parts: Vec<(HashKeyRange, usize)> = map

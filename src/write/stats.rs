@@ -53,6 +53,13 @@ impl LaneTimes {
         self.current = Some((brake, now));
     }
 
+    /// The times up to `now`; from here on it is counted anew.
+    pub(super) fn take(&mut self, now: Duration) -> Self {
+        self.bring_to(now);
+        let times = std::mem::take(&mut self.times);
+        Self { times, current: None }
+    }
+
     /// Counts the current wait up to `now`.
     pub fn bring_to(&mut self, now: Duration) {
         if let Some((brake, since)) = &mut self.current {

@@ -225,7 +225,9 @@ impl Page {
         if let Some(more) = hot.len().checked_sub(SHARDS_LISTED_MAX).filter(|&more| more > 0) {
             self.line(&format!("  and {} more shards", number(more as u64)));
         }
-        self.line("  --order relaxed sends them at full speed, in order but behind what is throttled");
+        self.line(
+            "  --order relaxed sends them at full speed; a record that is throttled may then be passed",
+        );
     }
 
     fn late(&mut self, report: &Report) {
