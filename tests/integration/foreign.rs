@@ -95,6 +95,16 @@ impl Server {
         Self { process, url, _home: home }
     }
 
+    /// ferrokinesis with the limits that Kinesis has.
+    pub(crate) fn ferrokinesis(program: &Path) -> Self {
+        Self::start(|port, _| {
+            let mut command = Command::new(program);
+            let flags = "--enforce-limits --create-stream-ms 0 --shard-limit 5000 --log-level warn";
+            command.args(flags.split_whitespace()).arg("--port").arg(port.to_string());
+            command
+        })
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.process.stdout() + &self.process.stderr()

@@ -7,7 +7,6 @@
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
@@ -21,12 +20,7 @@ fn ferrokinesis_holds_every_record_in_order() {
     let Some([python, ferrokinesis]) = tools(["RESPOOL_TEST_PYTHON", "RESPOOL_TEST_FERROKINESIS"]) else {
         return;
     };
-    let server = Server::start(|port, _| {
-        let mut command = Command::new(&ferrokinesis);
-        let flags = "--enforce-limits --create-stream-ms 0 --shard-limit 500 --log-level warn";
-        command.args(flags.split_whitespace()).arg("--port").arg(port.to_string());
-        command
-    });
+    let server = Server::ferrokinesis(&ferrokinesis);
     check_server(&python, &server);
 }
 

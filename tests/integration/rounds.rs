@@ -7,7 +7,6 @@
 //! begin; `scripts/kill-rounds` does both.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -77,12 +76,7 @@ fn killed_in_front_of_ferrokinesis_nothing_is_lost() {
     };
     let (first, rounds) = seeds(10);
     let mut tally = Tally::default();
-    let server = Server::start(|port, _| {
-        let mut command = Command::new(&ferrokinesis);
-        let flags = "--enforce-limits --create-stream-ms 0 --shard-limit 5000 --log-level warn";
-        command.args(flags.split_whitespace()).arg("--port").arg(port.to_string());
-        command
-    });
+    let server = Server::ferrokinesis(&ferrokinesis);
     for seed in first..first + rounds {
         let stream = format!("round-{seed}");
         script(&python, STREAM_PY, &["create", &server.url, &stream, "3"]);

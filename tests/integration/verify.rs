@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -139,12 +138,7 @@ fn a_kinesis_of_others_is_verified() {
     let Some([python, ferrokinesis]) = tools(["RESPOOL_TEST_PYTHON", "RESPOOL_TEST_FERROKINESIS"]) else {
         return;
     };
-    let server = Server::start(|port, _| {
-        let mut command = Command::new(&ferrokinesis);
-        let flags = "--enforce-limits --create-stream-ms 0 --log-level warn";
-        command.args(flags.split_whitespace()).arg("--port").arg(port.to_string());
-        command
-    });
+    let server = Server::ferrokinesis(&ferrokinesis);
     script(&python, "tests/integration/stream.py", &["create", &server.url, "orders", "3"]);
     let sandbox = delivered(&server, "orders");
     let report = verify(&sandbox, "").json(0);

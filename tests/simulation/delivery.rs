@@ -131,3 +131,15 @@ pub fn check_first_occurrences(world: &World<'_>, archive: &Archive) -> u64 {
     }
     repeated
 }
+
+/// Every record is there, in whatever order; gives how many more there are.
+pub fn check_all_there(world: &World<'_>, archive: &Archive) -> u64 {
+    let mut stored = world.stored().concat();
+    let count = stored.len();
+    stored.sort();
+    stored.dedup();
+    let mut expected = archive.records.clone();
+    expected.sort();
+    assert_eq!(stored, expected);
+    (count - stored.len()) as u64
+}

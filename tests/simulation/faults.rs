@@ -9,7 +9,7 @@ use respool::config::Order;
 use respool::run::report::RunState;
 use respool::sim::{BurstRule, FaultPlan, Retention};
 
-use super::delivery::check_first_occurrences;
+use super::delivery::{check_all_there, check_first_occurrences};
 use super::world::{Archive, Setup, Until, World, mix};
 
 /// Seeds of this layer; the pure one has thousands.
@@ -55,7 +55,7 @@ fn the_shell_keeps_every_promise_under_every_fault() {
         assert_eq!((report.exit_code, report.order_violations), (0, 0), "{situation}");
         assert_eq!(report.records.delivered, archive.records.len() as u64, "{situation}");
         let surplus = match setup.order {
-            Order::None => surplus(&world, archive),
+            Order::None => check_all_there(&world, archive),
             _ => check_first_occurrences(&world, archive),
         };
         assert!(surplus <= report.possible_duplicates, "{surplus} duplicates, {situation}");
@@ -63,16 +63,4 @@ fn the_shell_keeps_every_promise_under_every_fault() {
         reshards += report.reshards;
     }
     assert!(duplicates > 100 && reshards > 10 && attempts > SEEDS, "{duplicates} {reshards} {attempts}");
-}
-
-/// Every record is there; gives how many more there are.
-fn surplus(world: &World<'_>, archive: &Archive) -> u64 {
-    let mut stored = world.stored().concat();
-    let count = stored.len();
-    stored.sort();
-    stored.dedup();
-    let mut expected = archive.records.clone();
-    expected.sort();
-    assert_eq!(stored, expected);
-    (count - stored.len()) as u64
 }
