@@ -228,7 +228,7 @@ pub struct LateReport {
 pub struct ShardReport {
     /// Its name.
     pub shard: String,
-    /// Records it acknowledged.
+    /// Records sent to it that were acknowledged, by itself or by what it was just split or merged into.
     pub records: u64,
     /// Their bytes, data and partition keys.
     pub bytes: u64,
