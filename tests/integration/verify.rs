@@ -93,8 +93,13 @@ fn what_is_missing_or_late_is_named_with_its_object() {
             put(&server, "other", &key, &record);
         }
     }
-    pretend_it_went_into(&sandbox, &server, "other");
-    let outcome = verify(&sandbox, "");
+    // A fraction of a second in a float may lose a millisecond on the way.
+    pretend_it_went_into(&sandbox, &server, 0);
+    let mut outcome = verify(&sandbox, "");
+    if outcome.code == 5 {
+        pretend_it_went_into(&sandbox, &server, 1);
+        outcome = verify(&sandbox, "");
+    }
     let report = outcome.json(1);
     assert_eq!((&report["missing"], &report["foreign"]), (&json!(1), &json!(0)), "{report}");
     assert!(report["order_violations"].as_u64().unwrap() > 0, "{report}");
@@ -108,17 +113,17 @@ fn what_is_missing_or_late_is_named_with_its_object() {
     assert!(page.stdout.contains("The stream differs: 1 records are missing"), "{}", page.stdout);
 }
 
-/// Makes the run's own file say that it wrote to another stream.
-fn pretend_it_went_into(sandbox: &Sandbox, server: &Server, stream: &str) {
-    let summary = call(&server.url, "DescribeStreamSummary", &json!({ "StreamName": stream })).unwrap();
+/// Makes the run's own file say that it wrote to the stream `other`, made so many milliseconds sooner than told.
+fn pretend_it_went_into(sandbox: &Sandbox, server: &Server, sooner: u64) {
+    let summary = call(&server.url, "DescribeStreamSummary", &json!({ "StreamName": "other" })).unwrap();
     let created = summary["StreamDescriptionSummary"]["StreamCreationTimestamp"].as_f64().unwrap();
     let run = sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
     let path = sandbox.path("state/respool/runs").join(run).join("run.json");
-    let text = fs::read_to_string(&path).unwrap().replace("\"demo\"", &format!("\"{stream}\""));
-    let text = text.replace("stream/demo", &format!("stream/{stream}"));
+    let text = fs::read_to_string(&path).unwrap().replace("\"demo\"", "\"other\"");
+    let text = text.replace("stream/demo", "stream/other");
     let mut file: Value = serde_json::from_str(&text).unwrap();
     let seconds = std::time::Duration::from_secs_f64(created + 0.000_1);
-    file["stream"]["created_ms"] = json!(u64::try_from(seconds.as_millis()).unwrap());
+    file["stream"]["created_ms"] = json!(u64::try_from(seconds.as_millis()).unwrap() - sooner);
     fs::write(path, file.to_string()).unwrap();
 }
 
