@@ -25,6 +25,8 @@ pub struct StoredRecord {
     pub data: Bytes,
     /// Its place in the shard.
     pub number: SequenceNumber,
+    /// When it was stored, about, in milliseconds since 1970; 0 if that is not told.
+    pub arrived_ms: i64,
 }
 
 /// What one read gives.

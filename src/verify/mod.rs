@@ -82,6 +82,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
         reader,
         share: config.read_share.get(),
         since_ms: (file.started - CLOCK_SLACK).as_millisecond(),
+        until_ms: (now + CLOCK_SLACK).as_millisecond(),
     };
     let news = (!config.output.quiet).then(|| tell_news(sides.progress.clone()));
     let compared = sides.bring_together(&reading, &shards).await;

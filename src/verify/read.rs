@@ -39,6 +39,8 @@ pub struct Reading {
     pub share: f64,
     /// Records that arrived before this, in milliseconds since 1970, are not ours.
     pub since_ms: i64,
+    /// Nor those that arrived after this: others may write to the stream for ever.
+    pub until_ms: i64,
 }
 
 /// A page, and the number that its shard has in this reading.
@@ -97,7 +99,6 @@ async fn read_shard(
     shard: ShardId,
     sink: mpsc::Sender<Read>,
 ) -> Result<(), Error> {
-    let began = Instant::now();
     let mut budget = Pace::new(reading.share);
     let mut last: Option<SequenceNumber> = None;
     let mut trouble = Trouble::default();
@@ -131,11 +132,11 @@ async fn read_shard(
             last = Some(record.number.clone());
         }
         let empty = records.is_empty();
+        let beyond = records.last().is_some_and(|record| record.arrived_ms > reading.until_ms);
         if !empty && sink.send(Read { shard: number, records }).await.is_err() {
             return Ok(());
         }
-        // An open shard is read until there was nothing more: others may write to it for ever.
-        let caught_up = behind_ms == 0 && (empty || began.elapsed() > Duration::from_mins(1));
+        let caught_up = beyond || (empty && behind_ms == 0);
         match next {
             Some(next) if !caught_up => iterator = Some(next),
             _ => return Ok(()),

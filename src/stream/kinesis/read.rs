@@ -94,9 +94,11 @@ impl KinesisStream {
 
 fn stored(record: Record) -> Result<StoredRecord, CallError> {
     let number = SequenceNumber::new(&record.sequence_number);
+    let arrived = record.approximate_arrival_timestamp.and_then(|time| time.to_millis().ok());
     Ok(StoredRecord {
         key: record.partition_key.and_then(|key| PartitionKey::new(key).ok()),
         data: Blob::into_inner(record.data).into(),
+        arrived_ms: arrived.unwrap_or_default(),
         number: number.ok_or_else(|| bad_answer("GetRecords names a record without its number"))?,
     })
 }
