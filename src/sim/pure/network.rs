@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::scenario::is_slow;
 use super::world::{Answer, Happening, Process, STREAM, World};
 use crate::record::{HashKey, Ordinal, PartitionKey, Payload};
 use crate::route::Routed;
@@ -33,7 +34,7 @@ impl World {
         self.at(departs, Happening::Tell { process: process.id, event: Event::Departed(request) });
         let call = self.calls;
         self.calls += 1;
-        let slow = if records[0].hash < HashKey(u128::MAX / 4) { self.scenario.slow } else { 1 };
+        let slow = if is_slow(records[0].hash) { self.scenario.slow } else { 1 };
         let travels = self.scenario.latency.mul_f64(self.dice.f64() + 0.5) * slow;
         let (arrives, answered) = (departs + travels / 2, departs + travels);
         let fault = if self.now < self.scenario.faults_end { self.scenario.faults.call(call) } else { None };
@@ -114,7 +115,7 @@ impl World {
         let result = self.service.put(now, STREAM, vec![entry(record)]);
         match result.map_err(|_| failed(CallErrorClass::Invalid))?.pop() {
             Some(PutResult::Stored { shard, sequence }) => {
-                self.truth.stored(record);
+                self.truth.stored(self.now, record);
                 Ok(Outcome::Acked { shard, sequence_number: sequence.into() })
             }
             _ => Ok(Outcome::Throttled),

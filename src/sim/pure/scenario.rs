@@ -133,6 +133,31 @@ impl Scenario {
         scenario
     }
 
+    /// Four shards, nothing that goes wrong, and the first of them so many times slower than the others.
+    pub(super) fn calm(slow: u32) -> Self {
+        Self {
+            order: Order::Key,
+            shards: 4,
+            burst_rule: BurstRule::SECOND,
+            share: 0.98,
+            latency: Duration::from_millis(20),
+            window_records: 100_000,
+            keys: 100_000,
+            hot: 0,
+            cost_max: 200,
+            objects: 12,
+            records: 12_000,
+            bad: 0,
+            faults: FaultPlan::NONE,
+            incidents: Vec::new(),
+            sloth: Duration::ZERO,
+            disk: Duration::from_millis(1),
+            slow,
+            neighbour: 0,
+            ..Self::draw(7)
+        }
+    }
+
     /// Everything the archive gives.
     pub(super) fn archive(&self) -> Vec<Fed> {
         let mut dice = Rng::with_seed(self.seed ^ 0x00a7_c41e);
@@ -187,6 +212,11 @@ impl Scenario {
         self.bad > 0
             && (record.hash.0 ^ u128::from(record.ordinal.record())).is_multiple_of(u128::from(self.bad))
     }
+}
+
+/// Whether a slow shard, if there is one, stands in the way.
+pub(super) fn is_slow(hash: HashKey) -> bool {
+    hash < HashKey(u128::MAX / 4)
 }
 
 /// Where the key of that number is placed.

@@ -95,3 +95,15 @@ fn the_seeds_see_everything() {
     );
     assert!(lasted > Duration::from_mins(5));
 }
+
+#[test]
+fn one_slow_shard_slows_down_nobody_else() {
+    let lived = |slow| {
+        let mut world = World::new(Scenario::calm(slow), false);
+        let tally = world.live().unwrap_or_else(|broken| panic!("{broken}"));
+        (world.fast_until(), tally.lasted)
+    };
+    let ((fast_alone, alone), (fast_beside, beside)) = (lived(1), lived(40));
+    assert!(beside > alone + alone / 2, "the slow shard was not slow: {beside:?} and {alone:?}");
+    assert!(fast_beside < fast_alone + fast_alone / 20, "{fast_beside:?}, {fast_alone:?} without it");
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::scenario::{Fed, Scenario};
+use super::scenario::{Fed, Scenario, is_slow};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::record::{HashKey, Ordinal, ShardId};
 use crate::route::{Routed, RoutedChunk, SetAside, SetAsideReason};
@@ -48,6 +48,8 @@ pub(super) struct Truth {
     newest: BTreeMap<HashKey, Ordinal>,
     inversions: u64,
     meters: BTreeMap<ShardId, Meter>,
+    /// When the last record was stored that no slow shard is in the way of.
+    pub(super) fast_until: Duration,
     /// The first promise that was broken.
     pub(super) broken: Option<String>,
 }
@@ -67,6 +69,7 @@ impl Truth {
             newest: BTreeMap::new(),
             inversions: 0,
             meters: BTreeMap::new(),
+            fast_until: Duration::ZERO,
             broken: None,
         };
         for fed in archive {
@@ -107,7 +110,10 @@ impl Truth {
     }
 
     /// The stream has stored a copy.
-    pub(super) fn stored(&mut self, record: &Routed) {
+    pub(super) fn stored(&mut self, now: Duration, record: &Routed) {
+        if !is_slow(record.hash) {
+            self.fast_until = now;
+        }
         let Some(known) = self.records.get_mut(&record.ordinal) else {
             return self.fail(format!("{} was never in the archive", record.ordinal));
         };

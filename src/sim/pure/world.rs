@@ -186,6 +186,11 @@ impl World {
         self.trace.as_deref().unwrap_or_default()
     }
 
+    /// When the last record was stored that no slow shard is in the way of.
+    pub(super) fn fast_until(&self) -> Duration {
+        self.truth.fast_until
+    }
+
     /// When the run must have come to its end: faults have an end, and work has a rate.
     fn deadline(&self) -> Duration {
         let calm = self.scenario.faults_end.max(self.refuses_until).max(self.away_until);
