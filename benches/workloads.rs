@@ -14,7 +14,7 @@ use respool::decode::{DecodeConfig, Decoded, FramingChoice, decode};
 use respool::record::{ByteCount, HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use respool::route::key::{KeyConfig, KeyExtractor};
 use respool::route::shard_map::ShardMap;
-use respool::route::{RoutedChunk, route_chunk};
+use respool::route::{RouteRules, RoutedChunk, route_chunk};
 use respool::stream::{Outcome, ShardDescription};
 use respool::write::checkpoint::Checkpoint;
 use respool::write::rate::ShardRate;
@@ -94,10 +94,12 @@ pub fn extract_keys(extractor: &KeyExtractor, records: &[Vec<u8>]) -> usize {
 
 /// Routes `records` as objects of a chunk each.
 pub fn route(extractor: &KeyExtractor, records: &[Vec<u8>]) -> Vec<RoutedChunk> {
+    let rules =
+        RouteRules { extractor: extractor.clone(), record_bytes_max: RECORD_BYTES_MAX, event_time: None };
     let chunk = |(object, records): (usize, &[Vec<u8>])| {
         let object = u32::try_from(object).unwrap();
         let records = records.iter().map(Vec::as_slice);
-        let mut chunk = route_chunk(extractor, RECORD_BYTES_MAX, Ordinal::new(object, 0), records);
+        let mut chunk = route_chunk(&rules, None, Ordinal::new(object, 0), records);
         chunk.end = Ordinal::new(object + 1, 0);
         chunk
     };

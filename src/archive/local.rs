@@ -10,10 +10,9 @@ use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::layout::{holds_no_events, key_time};
 use super::{
     Archive, ArchiveError, ArchiveLocation, BodyBytes, BoxFuture, DefectReason, Listing, ObjectBody,
-    ObjectEntry, ObjectWindow,
+    ObjectEntry, Selection,
 };
 use crate::record::ByteCount;
 
@@ -53,7 +52,7 @@ fn refused(path: &Path, message: &str) -> ArchiveError {
     ArchiveError::Refused { what: show(path), message: message.to_owned() }
 }
 
-fn list(root: &Path, window: &ObjectWindow) -> Result<Listing, ArchiveError> {
+fn list(root: &Path, selection: &Selection) -> Result<Listing, ArchiveError> {
     let mut listing = Listing::default();
     let mut waiting = vec![(root.to_path_buf(), String::new())];
     while let Some((dir, prefix)) = waiting.pop() {
@@ -70,7 +69,7 @@ fn list(root: &Path, window: &ObjectWindow) -> Result<Listing, ArchiveError> {
             } else if kind.is_dir() {
                 waiting.push((path, format!("{prefix}{name}/")));
             } else {
-                sort_in(&path, format!("{prefix}{name}"), window, &mut listing)?;
+                sort_in(&path, format!("{prefix}{name}"), selection, &mut listing)?;
             }
         }
     }
@@ -80,7 +79,7 @@ fn list(root: &Path, window: &ObjectWindow) -> Result<Listing, ArchiveError> {
 fn sort_in(
     path: &Path,
     key: String,
-    window: &ObjectWindow,
+    selection: &Selection,
     listing: &mut Listing,
 ) -> Result<(), ArchiveError> {
     let metadata = match fs::metadata(path) {
@@ -98,25 +97,43 @@ fn sort_in(
         }
         Err(error) => return Err(refused(path, &error.to_string())),
     };
-    if holds_no_events(&key, metadata.len()) {
-        listing.skipped += 1;
-        return Ok(());
-    }
-    let named = key_time(&key);
-    let modified = modified(&metadata).map_err(|error| refused(path, &error.to_string()))?;
-    if window.selects(named, modified) {
-        listing.objects.push(ObjectEntry {
-            key,
-            size: ByteCount(metadata.len()),
-            etag: etag(modified, metadata.len()),
-            version: None,
-            modified,
-            time: named.map(|named| named.start),
-        });
-    } else {
-        listing.outside += 1;
-    }
+    let object = entry(key, &metadata).map_err(|error| refused(path, &error.to_string()))?;
+    let below = object.key.clone();
+    listing.sort_in(object, &below, selection);
     Ok(())
+}
+
+fn entry(key: String, metadata: &Metadata) -> io::Result<ObjectEntry> {
+    let modified = modified(metadata)?;
+    Ok(ObjectEntry {
+        key,
+        size: ByteCount(metadata.len()),
+        etag: etag(modified, metadata.len()),
+        version: None,
+        modified,
+        time: None,
+        storage_class: None,
+        only: None,
+    })
+}
+
+/// The file of this key, if there is one and it lies in the archive.
+fn look_up(root: &Path, key: &str) -> Result<Option<ObjectEntry>, ArchiveError> {
+    let relative = Path::new(key);
+    if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(refused(relative, "the path leads out of the archive"));
+    }
+    let path = root.join(relative);
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => {
+            entry(key.to_owned(), &metadata).map(Some).map_err(|error| refused(&path, &error.to_string()))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(refused(&path, &error.to_string())),
+    }
 }
 
 fn modified(metadata: &Metadata) -> io::Result<Timestamp> {
@@ -167,9 +184,14 @@ impl Archive for LocalArchive {
         &self.location
     }
 
-    fn list<'a>(&'a self, window: &'a ObjectWindow) -> BoxFuture<'a, Result<Listing, ArchiveError>> {
-        let (root, window) = (self.root.clone(), *window);
-        Box::pin(blocking(move || list(&root, &window)))
+    fn list<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Listing, ArchiveError>> {
+        let (root, selection) = (self.root.clone(), selection.clone());
+        Box::pin(blocking(move || list(&root, &selection)))
+    }
+
+    fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectEntry>, ArchiveError>> {
+        let (root, key) = (self.root.clone(), key.to_owned());
+        Box::pin(blocking(move || look_up(&root, &key)))
     }
 
     fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>> {

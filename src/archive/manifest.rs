@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{ArchiveLocation, Listing, ObjectEntry, ObjectWindow};
+use super::{ArchiveLocation, Listing, ObjectEntry, Selection};
 use crate::record::ByteCount;
 
 /// The version that this program writes, and the only one it reads.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// One line of the file. A key has at most 1,024 bytes in S3 and 4,096 in a path, and JSON writes up to
 /// six characters for one byte.
@@ -31,13 +31,15 @@ pub struct Manifest {
     /// Where the objects lie.
     pub archive: ArchiveLocation,
     /// What was asked for.
-    pub window: ObjectWindow,
+    pub selection: Selection,
     /// The objects; their index is their number.
     pub objects: Vec<ObjectEntry>,
     /// Objects that hold no events by their name.
     pub skipped: u64,
     /// Objects outside the window that were seen.
     pub outside: u64,
+    /// Objects that the user's patterns leave out, as far as they were seen.
+    pub excluded: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,10 +47,11 @@ pub struct Manifest {
 struct Header {
     version: u32,
     archive: ArchiveLocation,
-    window: ObjectWindow,
+    selection: Selection,
     objects: u64,
     skipped: u64,
     outside: u64,
+    excluded: u64,
     /// Of the header without this field, and of all other lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
@@ -132,16 +135,16 @@ impl Manifest {
     /// [`ManifestError::TooManyObjects`] above `u32::MAX`.
     pub fn freeze(
         archive: ArchiveLocation,
-        window: ObjectWindow,
+        selection: Selection,
         listing: Listing,
     ) -> Result<Self, ManifestError> {
-        let Listing { mut objects, skipped, outside } = listing;
+        let Listing { mut objects, skipped, outside, excluded } = listing;
         objects.sort_unstable_by(|a, b| (a.time, &a.key).cmp(&(b.time, &b.key)));
         objects.dedup_by(|a, b| a.key == b.key);
         if u32::try_from(objects.len()).is_err() {
             return Err(ManifestError::TooManyObjects { found: objects.len() });
         }
-        Ok(Self { version: MANIFEST_VERSION, archive, window, objects, skipped, outside })
+        Ok(Self { version: MANIFEST_VERSION, archive, selection, objects, skipped, outside, excluded })
     }
 
     /// The object of number `index`.
@@ -159,7 +162,8 @@ impl Manifest {
     /// How many objects are named after a time before the window, and were selected for the slack alone.
     #[must_use]
     pub fn before_window(&self) -> usize {
-        let before = |object: &&ObjectEntry| object.time.is_some_and(|time| self.window.outside(time));
+        let before =
+            |object: &&ObjectEntry| object.time.is_some_and(|time| self.selection.window.outside(time));
         self.objects.iter().filter(before).count()
     }
 
@@ -178,10 +182,11 @@ impl Manifest {
         Header {
             version: self.version,
             archive: self.archive.clone(),
-            window: self.window,
+            selection: self.selection.clone(),
             objects: self.objects.len() as u64,
             skipped: self.skipped,
             outside: self.outside,
+            excluded: self.excluded,
             digest,
         }
     }
@@ -234,8 +239,8 @@ impl Manifest {
         if found != header.objects || u32::try_from(found).is_err() {
             return Err(ManifestError::Count { path: path.to_owned(), expected: header.objects, found });
         }
-        let Header { version, archive, window, skipped, outside, .. } = header;
-        let manifest = Self { version, archive, window, objects, skipped, outside };
+        let Header { version, archive, selection, skipped, outside, excluded, .. } = header;
+        let manifest = Self { version, archive, selection, objects, skipped, outside, excluded };
         let found = manifest.digest();
         if found != expected {
             return Err(ManifestError::Digest { path: path.to_owned(), expected, found });

@@ -10,6 +10,8 @@ pub mod layout;
 pub mod local;
 pub mod manifest;
 pub mod s3;
+pub mod selection;
+mod template;
 mod walk;
 pub mod window;
 
@@ -26,9 +28,11 @@ use serde::{Deserialize, Serialize};
 pub use local::LocalArchive;
 pub use manifest::{Manifest, ManifestError};
 pub use s3::{S3Archive, S3Config};
+pub use selection::Selection;
 pub use window::{ObjectWindow, TimeBound, WindowError};
 
 use crate::record::ByteCount;
+use selection::Verdict;
 
 /// A future that can be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -81,17 +85,40 @@ pub struct ObjectEntry {
     /// only the hour or the day, its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
+    /// S3's storage class, where it is not the standard one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
+    /// Only these of its records are meant, ascending: an object of which the rest was delivered before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<u32>>,
 }
 
 /// What a listing found.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
-    /// The objects inside the window, in no particular order.
+    /// The objects that are selected, in no particular order.
     pub objects: Vec<ObjectEntry>,
     /// Objects that hold no events by their name (folder markers, `_SUCCESS`, hidden files), and were left out.
     pub skipped: u64,
     /// Objects outside the window that were seen and left out.
     pub outside: u64,
+    /// Objects that the user's patterns leave out, as far as they were seen.
+    pub excluded: u64,
+}
+
+impl Listing {
+    /// Takes in an object that was seen, if `selection` says so.
+    fn sort_in(&mut self, mut object: ObjectEntry, below: &str, selection: &Selection) {
+        match selection.judge(&object.key, below, object.size.0, object.modified) {
+            Verdict::Selected(time) => {
+                object.time = time.map(|time| time.start);
+                self.objects.push(object);
+            }
+            Verdict::Outside => self.outside += 1,
+            Verdict::NoEvents => self.skipped += 1,
+            Verdict::Excluded => self.excluded += 1,
+        }
+    }
 }
 
 /// The bytes of one object, whole and as stored.
@@ -228,8 +255,11 @@ pub trait Archive: Send + Sync {
     /// Which archive it is.
     fn location(&self) -> &ArchiveLocation;
 
-    /// Lists what lies inside `window`.
-    fn list<'a>(&'a self, window: &'a ObjectWindow) -> BoxFuture<'a, Result<Listing, ArchiveError>>;
+    /// Lists what is selected.
+    fn list<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Listing, ArchiveError>>;
+
+    /// Looks at one object by its key, below nothing: as it would be listed; `None` if it is not there.
+    fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectEntry>, ArchiveError>>;
 
     /// Fetches one object whole, pinned to what was listed. Retries inside; gives up with a reason.
     fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>>;

@@ -1,4 +1,4 @@
-//! An archive in S3, or in anything that speaks its protocol. The only file that knows the SDK.
+//! An archive in S3, or in anything that speaks its protocol. Only this file and those below it know the SDK.
 //!
 //! It lists as [`walk`](super::walk) decides, several prefixes at once, and fetches as
 //! [`download`](super::download) decides. Listing is retried by the SDK. A GET is not: its retries are ours,
@@ -9,38 +9,34 @@
 //! asked for again with `encoding-type=url`, and decoded if the answer says that it is encoded: some servers
 //! ignore the wish.
 
+mod answers;
+mod connect;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{
-    ProvideCredentials as _, ResponseChecksumValidation, StalledStreamProtectionConfig,
-};
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::RequestId as _;
+use aws_sdk_s3::config::{ResponseChecksumValidation, StalledStreamProtectionConfig};
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Output};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{EncodingType, Object};
+use aws_sdk_s3::types::{EncodingType, Object, RequestPayer};
 use bytes::Bytes;
-use jiff::Timestamp;
 use tokio::task::JoinSet;
+
+use answers::{Page, entry_of_head, fault_of, read_page};
+use connect::{chain, load};
 
 use super::download::{Body, Part, Source, Spool, content_range, download};
 use super::fault::ServiceFault;
-use super::layout::{decode_key, holds_no_events, key_time};
 use super::walk::{Depth, FOREIGN_DIRS_MAX, Walk};
-use super::{
-    Archive, ArchiveError, ArchiveLocation, BoxFuture, Listing, ObjectBody, ObjectEntry, ObjectWindow,
-};
+use super::{Archive, ArchiveError, ArchiveLocation, BoxFuture, Listing, ObjectBody, ObjectEntry, Selection};
 use crate::limits::LIST_OBJECTS_PAGE_MAX;
 use crate::record::ByteCount;
 
@@ -68,6 +64,10 @@ pub struct S3Config {
     pub path_style: Option<bool>,
     /// Without credentials: for public buckets.
     pub anonymous: bool,
+    /// The requester pays.
+    pub request_payer: bool,
+    /// The account that the bucket must belong to.
+    pub bucket_owner: Option<String>,
     /// What bodies may take of memory together; at least 16 MiB, the largest body held there.
     pub memory_bytes_max: ByteCount,
     /// Where larger bodies are spilled, in files without a name.
@@ -85,6 +85,8 @@ impl S3Config {
             endpoint_url: None,
             path_style: None,
             anonymous: false,
+            request_payer: false,
+            bucket_owner: None,
             memory_bytes_max: ByteCount(128 * 1024 * 1024),
             spill_dir: spill_dir.into(),
         }
@@ -115,6 +117,8 @@ struct Bucket {
     client: Client,
     name: Arc<str>,
     prefix: Arc<str>,
+    payer: Option<RequestPayer>,
+    owner: Option<String>,
 }
 
 impl S3Archive {
@@ -144,6 +148,8 @@ impl S3Archive {
                 client: client(list),
                 name: config.bucket.as_str().into(),
                 prefix: config.prefix.as_str().into(),
+                payer: config.request_payer.then_some(RequestPayer::Requester),
+                owner: config.bucket_owner,
             },
             whole: client(whole),
             range: client(range),
@@ -157,7 +163,8 @@ impl S3Archive {
         })
     }
 
-    async fn list_window(&self, window: &ObjectWindow) -> Result<Listing, ArchiveError> {
+    async fn list_selection(&self, selection: &Selection) -> Result<Listing, ArchiveError> {
+        let selection = Arc::new(selection.clone());
         let mut waiting = vec![Walk::root(&self.bucket.prefix)];
         let mut running = JoinSet::new();
         let mut listing = Listing::default();
@@ -165,7 +172,7 @@ impl S3Archive {
             while running.len() < LISTINGS_MAX
                 && let Some(step) = waiting.pop()
             {
-                running.spawn(self.bucket.clone().list_step(step, *window));
+                running.spawn(self.bucket.clone().list_step(step, selection.clone()));
             }
             let Some(ended) = running.join_next().await else { return Ok(listing) };
             let (found, next) = ended
@@ -174,73 +181,29 @@ impl S3Archive {
             listing.objects.extend(found.objects);
             listing.skipped += found.skipped;
             listing.outside += found.outside;
+            listing.excluded += found.excluded;
             waiting.extend(next);
         }
     }
 }
 
-/// The SDK's configuration for `config`, with a region and with credentials that were found.
-async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, ArchiveError> {
-    let what = format!("s3://{}", config.bucket);
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(profile) = &config.profile {
-        // A profile that was asked for by name goes before keys that happen to stand in the environment.
-        let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
-        loader = loader.profile_name(profile).credentials_provider(credentials);
-    }
-    if let Some(region) = &config.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    if let Some(url) = &config.endpoint_url {
-        loader = loader.endpoint_url(url);
-    }
-    if config.anonymous {
-        loader = loader.no_credentials();
-    }
-    let mut shared = loader.load().await;
-    if shared.region().is_none() {
-        if shared.endpoint_url().is_none() {
-            let message =
-                "no region is known: use --s3-region, AWS_REGION or a profile that has one".to_owned();
-            return Err(ArchiveError::Refused { what, message });
-        }
-        // Servers other than AWS' want some region in the signature; this is the one they expect.
-        shared = shared.into_builder().region(Region::from_static("us-east-1")).build();
-    }
-    if let Some(provider) = shared.credentials_provider()
-        && let Err(error) = provider.provide_credentials().await
-    {
-        // The SDK's words for "none found" list where it looked, which helps nobody; others tell what failed.
-        let message = match (&error, &config.profile) {
-            (CredentialsError::CredentialsNotLoaded(_), None) => "no AWS credentials found: name a profile with \
-                --s3-profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or read a public bucket with --anonymous"
-                .to_owned(),
-            _ => format!("no AWS credentials found: {}", chain(&error)),
-        };
-        return Err(ArchiveError::Refused { what, message });
-    }
-    Ok(shared)
-}
-
-/// An error and its causes, in their own words, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 impl Bucket {
     /// Carries out one step of a walk: what it found, and the steps it leads to.
-    async fn list_step(self, step: Walk, window: ObjectWindow) -> Result<(Listing, Vec<Walk>), ServiceFault> {
+    async fn list_step(
+        self,
+        step: Walk,
+        selection: Arc<Selection>,
+    ) -> Result<(Listing, Vec<Walk>), ServiceFault> {
         let mut found = Listing::default();
         let mut dirs = Vec::new();
         let mut token = None;
         loop {
             let page = self.page(&step, token.take()).await?;
             for object in page.objects {
-                self.sort_in(object, &window, &mut found);
+                let key = object.key.clone();
+                found.sort_in(object, self.below(&key), &selection);
             }
-            dirs.extend(page.dirs);
+            dirs.extend(page.dirs.into_iter().filter(|dir| selection.may_hold(self.below(dir))));
             // Far more than can be looked into, whatever they are.
             let flood = dirs.len() > 10 * FOREIGN_DIRS_MAX;
             token = page.next.filter(|_| !flood);
@@ -250,21 +213,15 @@ impl Bucket {
         }
         dirs.sort_unstable();
         dirs.dedup();
-        match step.next(&dirs, &window) {
+        match step.next(&dirs, &selection) {
             Some(next) => Ok((found, next)),
             None => Ok((Listing::default(), vec![Walk { depth: Depth::Whole, ..step }])),
         }
     }
 
-    fn sort_in(&self, object: ObjectEntry, window: &ObjectWindow, found: &mut Listing) {
-        let below = object.key.strip_prefix(&*self.prefix).unwrap_or(&object.key);
-        if holds_no_events(below, object.size.0) {
-            found.skipped += 1;
-        } else if window.selects(key_time(&object.key), object.modified) {
-            found.objects.push(object);
-        } else {
-            found.outside += 1;
-        }
+    /// What of a key follows the archive's prefix.
+    fn below<'k>(&self, key: &'k str) -> &'k str {
+        key.strip_prefix(&*self.prefix).unwrap_or_default()
     }
 
     async fn page(&self, step: &Walk, token: Option<String>) -> Result<Page, ServiceFault> {
@@ -289,6 +246,8 @@ impl Bucket {
     ) -> Result<ListObjectsV2Output, SdkError<ListObjectsV2Error>> {
         let request = self.client.list_objects_v2().bucket(&*self.name).max_keys(LIST_OBJECTS_PAGE_MAX);
         request
+            .set_request_payer(self.payer.clone())
+            .set_expected_bucket_owner(self.owner.clone())
             .set_prefix((!step.prefix.is_empty()).then(|| step.prefix.clone()))
             .set_delimiter((step.depth != Depth::Whole).then(|| "/".to_owned()))
             .set_encoding_type(encoded.then_some(EncodingType::Url))
@@ -296,86 +255,6 @@ impl Bucket {
             .send()
             .await
     }
-}
-
-/// One page of a listing.
-struct Page {
-    objects: Vec<ObjectEntry>,
-    dirs: Vec<String>,
-    next: Option<String>,
-}
-
-fn read_page(output: ListObjectsV2Output) -> Result<Page, ServiceFault> {
-    let encoded = output.encoding_type() == Some(&EncodingType::Url);
-    let name = |text: String| {
-        let bad = || ServiceFault::connection("the list holds a key that is not encoded as it says");
-        if encoded { decode_key(&text).ok_or_else(bad) } else { Ok(text) }
-    };
-    let next = output.next_continuation_token.filter(|_| output.is_truncated == Some(true));
-    if output.is_truncated == Some(true) && next.is_none() {
-        return Err(ServiceFault::connection(
-            "a page of the list is cut off without saying where it goes on",
-        ));
-    }
-    let objects = output.contents.unwrap_or_default().into_iter();
-    let dirs = output.common_prefixes.unwrap_or_default().into_iter().filter_map(|dir| dir.prefix);
-    Ok(Page {
-        objects: objects.map(|object| entry(object, name)).collect::<Result<_, _>>()?,
-        dirs: dirs.map(name).collect::<Result<_, _>>()?,
-        next,
-    })
-}
-
-fn entry(
-    object: Object,
-    name: impl Fn(String) -> Result<String, ServiceFault>,
-) -> Result<ObjectEntry, ServiceFault> {
-    let lacking =
-        |field: &str| ServiceFault::connection(format!("the list holds an object without its {field}"));
-    let key = name(object.key.ok_or_else(|| lacking("key"))?)?;
-    let size = object.size.and_then(|size| u64::try_from(size).ok()).ok_or_else(|| lacking("size"))?;
-    let modified = object.last_modified.ok_or_else(|| lacking("time"))?;
-    let modified = Timestamp::new(modified.secs(), 0).map_err(|_| lacking("time"))?;
-    let time = key_time(&key).map(|named| named.start);
-    Ok(ObjectEntry {
-        key,
-        size: ByteCount(size),
-        etag: object.e_tag.unwrap_or_default(),
-        version: None,
-        modified,
-        time,
-    })
-}
-
-/// What is worth keeping of an SDK's error.
-fn fault_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> ServiceFault {
-    let text = |text: Option<&str>| text.map(str::to_owned);
-    let response = error.raw_response();
-    let mut fault = ServiceFault {
-        status: response.map(|response| response.status().as_u16()),
-        code: text(error.code()),
-        message: text(error.message()).unwrap_or_default(),
-        request_id: text(error.request_id()),
-        region: text(response.and_then(|response| response.headers().get("x-amz-bucket-region"))),
-        ours: false,
-    };
-    match error {
-        SdkError::ConstructionFailure(_) => {
-            fault.ours = true;
-            "the request cannot be built".clone_into(&mut fault.message);
-        }
-        SdkError::TimeoutError(_) => "the answer took too long".clone_into(&mut fault.message),
-        SdkError::DispatchFailure(failure) => {
-            fault.ours = failure.is_user();
-            fault.message = failure.as_connector_error().map(|error| chain(error)).unwrap_or_default();
-        }
-        SdkError::ResponseError(_) => "the answer cannot be read".clone_into(&mut fault.message),
-        SdkError::ServiceError(error) if error.raw().status().is_success() => {
-            "the answer cannot be read".clone_into(&mut fault.message);
-        }
-        _ => {}
-    }
-    fault
 }
 
 /// One object, as a source of bodies.
@@ -393,6 +272,8 @@ impl Source for ObjectSource<'_> {
                 .get_object()
                 .bucket(&*self.archive.bucket.name)
                 .key(&self.object.key)
+                .set_request_payer(self.archive.bucket.payer.clone())
+                .set_expected_bucket_owner(self.archive.bucket.owner.clone())
                 .set_if_match((!self.object.etag.is_empty()).then(|| self.object.etag.clone()))
                 .set_version_id(self.object.version.clone())
                 .set_range((start > 0).then(|| format!("bytes={start}-")))
@@ -430,8 +311,25 @@ impl Archive for S3Archive {
         &self.location
     }
 
-    fn list<'a>(&'a self, window: &'a ObjectWindow) -> BoxFuture<'a, Result<Listing, ArchiveError>> {
-        Box::pin(self.list_window(window))
+    fn list<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Listing, ArchiveError>> {
+        Box::pin(self.list_selection(selection))
+    }
+
+    fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectEntry>, ArchiveError>> {
+        Box::pin(async move {
+            self.object_requests.fetch_add(1, Ordering::Relaxed);
+            let head = self.bucket.client.head_object().bucket(&*self.bucket.name).key(key);
+            let head = head.set_request_payer(self.bucket.payer.clone());
+            match head.set_expected_bucket_owner(self.bucket.owner.clone()).send().await {
+                Ok(head) => entry_of_head(key, &head).map(Some),
+                Err(error) => match fault_of(&error) {
+                    fault if fault.status == Some(404) => Ok(None),
+                    fault => {
+                        Err(fault.of_archive(&format!("s3://{}/{}", self.bucket.name, key.escape_debug())))
+                    }
+                },
+            }
+        })
     }
 
     fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>> {

@@ -11,8 +11,8 @@
 
 use jiff::SignedDuration;
 
-use super::layout::{CalendarLevel, calendar_dir};
-use super::window::ObjectWindow;
+use super::layout::CalendarLevel;
+use super::selection::Selection;
 
 /// One prefix to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,32 +48,34 @@ impl Walk {
 
     /// What to list next, after `dirs` were found one level below this prefix. `None`: there are too many
     /// directories to look into; this prefix is to be listed whole, and what was found is void.
-    pub(super) fn next(&self, dirs: &[String], window: &ObjectWindow) -> Option<Vec<Self>> {
+    pub(super) fn next(&self, dirs: &[String], selection: &Selection) -> Option<Vec<Self>> {
         let Depth::Level(foreign) = self.depth else { return Some(Vec::new()) };
-        let (calendar, others): (Vec<_>, Vec<_>) = dirs.iter().partition(|dir| calendar_dir(dir).is_some());
+        let (calendar, others): (Vec<_>, Vec<_>) =
+            dirs.iter().partition(|dir| selection.calendar_dir(dir).is_some());
         if others.len() > FOREIGN_DIRS_MAX {
             return None;
         }
-        let in_calendar = self.level() > Some(CalendarLevel::Year);
+        let in_calendar = self.level(selection) > Some(CalendarLevel::Year);
         let deep = in_calendar || foreign >= FOREIGN_LEVELS_MAX;
         let below = if deep { Depth::Whole } else { Depth::Level(foreign + 1) };
         let others = others.into_iter().map(|dir| Self { prefix: dir.clone(), depth: below });
         let calendar = calendar.into_iter().filter_map(|dir| {
-            let depth = self.calendar_depth(dir, window)?;
+            let depth = self.calendar_depth(dir, selection)?;
             Some(Self { prefix: dir.clone(), depth })
         });
         Some(calendar.chain(others).collect())
     }
 
-    fn level(&self) -> Option<CalendarLevel> {
-        calendar_dir(&self.prefix).map(|dir| dir.level)
+    fn level(&self, selection: &Selection) -> Option<CalendarLevel> {
+        selection.calendar_dir(&self.prefix).map(|dir| dir.level)
     }
 
     /// How to list a directory of the calendar; `None` if it lies outside the window.
-    fn calendar_depth(&self, dir: &str, window: &ObjectWindow) -> Option<Depth> {
-        let found = calendar_dir(dir)?;
+    fn calendar_depth(&self, dir: &str, selection: &Selection) -> Option<Depth> {
+        let window = &selection.window;
+        let found = selection.calendar_dir(dir)?;
         // The first calendar on the way is the one that counts, as it is for the time of a key.
-        if self.level().is_some_and(|level| level > CalendarLevel::Year && found.level <= level) {
+        if self.level(selection).is_some_and(|level| level > CalendarLevel::Year && found.level <= level) {
             return Some(Depth::Whole);
         }
         // A year alone decides nothing: other numbers look like one.
@@ -84,7 +86,7 @@ impl Walk {
         Some(match found.level {
             CalendarLevel::Year | CalendarLevel::Month => self.depth,
             CalendarLevel::Day if by_hour || !window.covers(found.time) => self.depth,
-            CalendarLevel::Day | CalendarLevel::Hour => Depth::Whole,
+            CalendarLevel::Day | CalendarLevel::Hour | CalendarLevel::Minute => Depth::Whole,
         })
     }
 }
@@ -94,15 +96,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::archive::layout::key_time;
+    use crate::archive::window::ObjectWindow;
 
-    fn window(from: &str, until: &str) -> ObjectWindow {
+    fn window(from: &str, until: &str) -> Selection {
         let bound = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
-        ObjectWindow::new(bound(from), bound(until), SignedDuration::from_mins(15)).unwrap()
+        ObjectWindow::new(bound(from), bound(until), SignedDuration::from_mins(15)).unwrap().into()
     }
 
     /// Walks `keys` as a bucket would answer; the keys it comes by, and the number of listings.
-    fn walk(keys: &[String], prefix: &str, window: &ObjectWindow) -> (BTreeSet<String>, usize) {
+    fn walk(keys: &[String], prefix: &str, window: &Selection) -> (BTreeSet<String>, usize) {
         let (mut queue, mut seen, mut listings) = (vec![Walk::root(prefix)], BTreeSet::new(), 0);
         while let Some(step) = queue.pop() {
             listings += 1;
@@ -164,7 +166,9 @@ mod tests {
             {
                 let (seen, _) = walk(&keys, prefix, &window);
                 // A name without a time counts as written inside the window.
-                let selects = |key: &&String| key_time(key).is_none_or(|time| window.overlaps(time));
+                let selects = |key: &&String| {
+                    window.layout.key_time(key).is_none_or(|time| window.window.overlaps(time))
+                };
                 let found: Vec<_> = seen.iter().filter(selects).collect();
                 let mut expected: Vec<_> =
                     keys.iter().filter(|key| key.starts_with(prefix)).filter(selects).collect();
@@ -176,12 +180,17 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_layout_makes_a_walk_lose_a_key(keys in odd_archive(), long in proptest::bool::ANY) {
+        fn no_layout_makes_a_walk_lose_a_key(
+            keys in odd_archive(),
+            long in proptest::bool::ANY,
+            rule in proptest::sample::select(vec!["auto", "modified", "{yyyy}/{MM}/{dd}", "{yyyy}{MM}{dd}", "{yyyy}/{MM}"]),
+        ) {
             let keys: Vec<String> = keys.into_iter().collect();
-            let window = window("2026-07-10T06:00:00Z", if long { "" } else { "2026-07-12T06:00:00Z" });
+            let mut window = window("2026-07-10T06:00:00Z", if long { "" } else { "2026-07-12T06:00:00Z" });
+            window.layout.rule = rule.parse().unwrap();
             let (seen, _) = walk(&keys, "", &window);
             for key in &keys {
-                let selected = key_time(key).is_none_or(|time| window.overlaps(time));
+                let selected = window.layout.key_time(key).is_none_or(|time| window.window.overlaps(time));
                 proptest::prop_assert!(!selected || seen.contains(key), "{}", key);
             }
         }
@@ -190,7 +199,7 @@ mod tests {
     /// Keys whose directories may be, or only look like, a calendar's, in any order.
     fn odd_archive() -> impl proptest::strategy::Strategy<Value = BTreeSet<String>> {
         let part = proptest::sample::select(vec![
-            "2026", "2025", "x2026", "07", "08", "11", "31", "a", "", "2026071",
+            "2026", "2025", "x2026", "07", "08", "11", "31", "a", "", "2026071", "20260711", "20250711",
         ]);
         let name = proptest::sample::select(vec![
             "x",
@@ -217,7 +226,7 @@ mod tests {
     #[test]
     fn too_many_foreign_directories_are_listed_in_one_go() {
         let keys: Vec<String> = (0..=FOREIGN_DIRS_MAX).map(|n| format!("r{n:011x}/x")).collect();
-        let (seen, listings) = walk(&keys, "", &ObjectWindow::ALL);
+        let (seen, listings) = walk(&keys, "", &Selection::default());
         assert_eq!((seen.len(), listings), (keys.len(), 2));
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn later(time: Timestamp, distance: SignedDuration) -> Timestamp {
 }
 
 /// A half-open range of time, `[from, until)`, open where a bound is missing, and the slack before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "WindowFields", into = "WindowFields")]
 pub struct ObjectWindow {
     from: Option<Timestamp>,

@@ -26,7 +26,12 @@ const BLOCK_BYTES_WRITTEN: u32 = 256 * 1024;
 const MAGIC: [u8; 8] = *b"\x89RSPLSEG";
 const CRC_BYTES: usize = 4;
 
-const _: () = assert!(76 + 2 * (2 + LABEL_BYTES_MAX) + CRC_BYTES <= HEADER_BYTES);
+/// How the object was decoded, and what was wrong with it.
+const DECODING_BYTES_MAX: usize = 128;
+const DEFECT_BYTES_MAX: usize = 768;
+
+const TEXT_BYTES_MAX: usize = 2 * LABEL_BYTES_MAX + DECODING_BYTES_MAX + DEFECT_BYTES_MAX;
+const _: () = assert!(76 + 4 * 2 + TEXT_BYTES_MAX + CRC_BYTES <= HEADER_BYTES);
 
 /// How many of everything. Header and footer both say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +101,14 @@ impl Header {
         page.extend(self.id.0);
         page.extend(self.created.to_le_bytes());
         encode_counts(&mut page, &self.counts);
-        for text in [&self.label.archive, &self.label.key] {
-            let text = text.get(..text.floor_char_boundary(LABEL_BYTES_MAX)).unwrap_or_default();
+        let SegmentLabel { archive, key, decoding, defect } = &self.label;
+        for (text, bytes_max) in [
+            (archive, LABEL_BYTES_MAX),
+            (key, LABEL_BYTES_MAX),
+            (decoding, DECODING_BYTES_MAX),
+            (defect, DEFECT_BYTES_MAX),
+        ] {
+            let text = text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default();
             page.extend(u16::try_from(text.len()).unwrap_or_default().to_le_bytes());
             page.extend(text.as_bytes());
         }
@@ -122,7 +133,8 @@ impl Header {
         let id = SegmentId(reader.array()?);
         let created = reader.u64()?;
         let counts = reader.counts()?;
-        let label = SegmentLabel { archive: reader.text()?, key: reader.text()? };
+        let (archive, key) = (reader.text()?, reader.text()?);
+        let label = SegmentLabel { archive, key, decoding: reader.text()?, defect: reader.text()? };
         if block_bytes != BLOCK_BYTES_WRITTEN {
             return Err(Damage::Structure { part }.into());
         }

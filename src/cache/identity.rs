@@ -92,17 +92,22 @@ impl SegmentIdentity<'_> {
 
     /// What `cache ls` shows for the segment.
     pub fn label(&self) -> SegmentLabel {
-        SegmentLabel { archive: self.archive.to_owned(), key: self.key.to_owned() }
+        SegmentLabel { archive: self.archive.to_owned(), key: self.key.to_owned(), ..SegmentLabel::default() }
     }
 }
 
-/// What a segment holds, for people. Each part is cut at [`LABEL_BYTES_MAX`] when it is written.
+/// What a segment holds, for people, and what it lacks. Each part is cut at [`LABEL_BYTES_MAX`] when it is written;
+/// the last two together have some 900 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SegmentLabel {
     /// Which archive, as JSON.
     pub archive: String,
     /// The object's key. Not to be printed as it is: it may hold control characters.
     pub key: String,
+    /// How it was compressed and framed.
+    pub decoding: String,
+    /// What is wrong behind the last record, if the object was salvaged: a word, a space, a sentence.
+    pub defect: String,
 }
 
 /// Bytes of each part of a label. S3's keys have at most 1,024.

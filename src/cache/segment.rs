@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{CacheError, Damage, SegmentError};
 use super::format::{self, BLOCK_BYTES, Counts, FOOTER_BYTES, Footer, HEADER_BYTES, Header};
-use super::identity::SegmentId;
+use super::identity::{SegmentId, SegmentLabel};
 use super::mmap::Map;
 
 /// A finished segment. Clones share one map; it outlives the segment's eviction.
@@ -24,6 +24,7 @@ struct Mapped {
     map: Map,
     id: SegmentId,
     footer: Footer,
+    label: SegmentLabel,
     index_checked: OnceLock<Result<(), Damage>>,
     /// One bit per block whose checksum was found right.
     blocks_checked: Box<[AtomicU64]>,
@@ -45,20 +46,25 @@ impl Segment {
         }
         let map = Map::new(file)?;
         Ok(match check(map.bytes(), id) {
-            Ok(footer) => Opened::Whole(Self::new(map, *id, footer)),
+            Ok((footer, label)) => Opened::Whole(Self::new(map, *id, footer, label)),
             Err(error) => Opened::Faulty(error),
         })
     }
 
-    fn new(map: Map, id: SegmentId, footer: Footer) -> Self {
+    fn new(map: Map, id: SegmentId, footer: Footer, label: SegmentLabel) -> Self {
         let words = usize::try_from(footer.counts.blocks().div_ceil(64)).unwrap_or(usize::MAX);
         let blocks_checked = (0..words).map(|_| AtomicU64::new(0)).collect();
-        Self(Arc::new(Mapped { map, id, footer, index_checked: OnceLock::new(), blocks_checked }))
+        Self(Arc::new(Mapped { map, id, footer, label, index_checked: OnceLock::new(), blocks_checked }))
     }
 
     /// Its name.
     pub fn id(&self) -> &SegmentId {
         &self.0.id
+    }
+
+    /// What it holds, for people, and what it lacks.
+    pub fn label(&self) -> &SegmentLabel {
+        &self.0.label
     }
 
     /// How many records it has.
@@ -79,6 +85,14 @@ impl Segment {
     /// Stands for all of the data: equal data, equal checksum.
     pub fn checksum(&self) -> u32 {
         self.0.footer.checksum
+    }
+
+    /// Where record `record` begins in the decoded object.
+    ///
+    /// # Errors
+    /// As for [`record`](Self::record).
+    pub fn record_offset(&self, record: u32) -> Result<u64, SegmentError> {
+        self.place(record).map(|(offset, _)| offset)
     }
 
     /// The bytes of record `record`, counted from 0.
@@ -204,7 +218,7 @@ fn slice(bytes: &[u8], offset: u64, len: u64) -> Option<&[u8]> {
 }
 
 /// Checks everything but index and data.
-fn check(file: &[u8], id: &SegmentId) -> Result<Footer, SegmentError> {
+fn check(file: &[u8], id: &SegmentId) -> Result<(Footer, SegmentLabel), SegmentError> {
     let header = Header::decode(file.get(..HEADER_BYTES).unwrap_or_default())?;
     if header.id != *id {
         return Err(Damage::Identity { expected: *id, found: header.id }.into());
@@ -219,5 +233,5 @@ fn check(file: &[u8], id: &SegmentId) -> Result<Footer, SegmentError> {
     if footer.counts != header.counts {
         return Err(Damage::Structure { part: "footer" }.into());
     }
-    Ok(footer)
+    Ok((footer, header.label))
 }

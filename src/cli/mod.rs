@@ -21,6 +21,7 @@ mod options;
 mod replay;
 mod resume;
 mod runs;
+mod select;
 mod simulate;
 #[cfg(test)]
 mod tests;

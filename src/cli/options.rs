@@ -73,6 +73,9 @@ pub(super) struct TuningArgs {
     #[arg(long, value_name = "RATE", env = "RESPOOL_MAX_RATE", help_heading = HEADING_SPEED)]
     #[arg(allow_hyphen_values = true)]
     max_rate: Vec<RateCap>,
+    /// End the run, to be resumed, when more records and objects than this are in quarantine [default: no bound]
+    #[arg(long, value_name = "COUNT", env = "RESPOOL_MAX_QUARANTINE", help_heading = HEADING_OUTPUT)]
+    max_quarantine: Option<u64>,
 
     #[command(flatten)]
     access: AccessArgs,
@@ -140,6 +143,13 @@ struct AwsArgs {
     #[arg(long, env = "RESPOOL_ANONYMOUS", value_parser = FalseyValueParser::new())]
     anonymous: bool,
 
+    /// Pay for the requests and the transfer of a bucket whose owner does not
+    #[arg(long, env = "RESPOOL_REQUEST_PAYER", value_parser = FalseyValueParser::new())]
+    request_payer: bool,
+    /// Refuse a bucket that does not belong to this account
+    #[arg(long, value_name = "ACCOUNT", env = "RESPOOL_EXPECTED_BUCKET_OWNER", value_parser = parse_account)]
+    expected_bucket_owner: Option<String>,
+
     /// Region of the stream
     #[arg(long, value_name = "REGION", env = "RESPOOL_KINESIS_REGION", value_parser = parse_region)]
     kinesis_region: Option<String>,
@@ -160,7 +170,8 @@ impl TuningArgs {
     pub(super) fn changes(self, environment: &Environment) -> Result<TuningChanges, Error> {
         let caps = self.max_rate.into_iter().map(Ok).reduce(|a, b| a?.and(b?));
         let max_rate = caps.transpose().map_err(|error| Error::usage(format!("--max-rate: {error}")))?;
-        Ok(TuningChanges { share: self.share, max_rate, ..self.access.changes(environment)? })
+        let max_quarantine = self.max_quarantine;
+        Ok(TuningChanges { share: self.share, max_rate, max_quarantine, ..self.access.changes(environment)? })
     }
 
     /// What was given, on top of the defaults.
@@ -212,11 +223,14 @@ impl AccessArgs {
         Ok(TuningChanges {
             share: None,
             max_rate: None,
+            max_quarantine: None,
             cache_dir: self.cache.cache_dir.map(|dir| directory("--cache-dir", &dir)).transpose()?,
             cache_size: self.cache.cache_size,
             cache_mode,
             s3: s3.or(general.clone()),
             s3_anonymous: aws.anonymous.then_some(true),
+            s3_request_payer: aws.request_payer.then_some(true),
+            s3_bucket_owner: aws.expected_bucket_owner,
             s3_addressing: aws.s3_addressing,
             kinesis: kinesis.or(general),
         })
@@ -247,6 +261,11 @@ pub(super) fn directory(flag: &str, dir: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(dir).map_err(|error| {
         Error::usage(format!("{flag}: {} has no absolute path", dir.display())).with_source(error)
     })
+}
+
+fn parse_account(text: &str) -> Result<String, &'static str> {
+    let digits = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    if digits { Ok(text.into()) } else { Err("an account has twelve digits") }
 }
 
 fn parse_region(text: &str) -> Result<String, &'static str> {

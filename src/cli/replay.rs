@@ -1,19 +1,16 @@
 //! `respool replay`: an archive into a stream.
 
 use std::path::Path;
-use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
-use jiff::SignedDuration;
 
 use super::environment::Environment;
 use super::options::{StateArgs, TuningArgs, directory};
+use super::select::SelectArgs;
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
-use crate::archive::window::{ObjectWindow, TimeBound};
 use crate::config::{
-    ArchiveAddress, CacheMode, FramingChoice, Order, OutputConfig, ReplayConfig, RunSettings, SLACK_DEFAULT,
-    Target, Tuning, parse_duration,
+    ArchiveAddress, CacheMode, Order, OutputConfig, ReplayConfig, RunSettings, Target, Tuning,
 };
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
@@ -24,7 +21,9 @@ pub(super) struct ReplayArgs {
     #[arg(help = "Where the events lie: s3://BUCKET/PREFIX or a local directory", env = "RESPOOL_ARCHIVE")]
     archive: ArchiveAddress,
     #[command(flatten)]
-    what: WhatArgs,
+    what: SelectArgs,
+    #[command(flatten)]
+    limit: LimitArgs,
     /// Where they go: a Kinesis stream's name or ARN; sim:SHARDS (an embedded stream with Kinesis' limits);
     /// null: (all the work but the wire)
     #[arg(long, value_name = "TARGET", env = "RESPOOL_INTO", help_heading = HEADING_INTO)]
@@ -41,28 +40,11 @@ pub(super) struct ReplayArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING_WHAT)]
-struct WhatArgs {
-    /// Start of the window: 2026-11-02, 2026-11-02T06:00:00Z, or ago as in 3d or 6h; UTC unless said
-    /// otherwise [default: the archive's beginning]
-    #[arg(long, value_name = "TIME", env = "RESPOOL_FROM", allow_hyphen_values = true)]
-    from: Option<TimeBound>,
-    /// End of the window, not included [default: the archive's end]
-    #[arg(long, value_name = "TIME", env = "RESPOOL_UNTIL", allow_hyphen_values = true)]
-    until: Option<TimeBound>,
-    /// An object is named after its oldest record: read objects from this much before the window too
-    /// [default: 15m]
-    #[arg(long, value_name = "DURATION", env = "RESPOOL_SLACK", value_parser = parse_duration)]
-    #[arg(allow_hyphen_values = true)]
-    slack: Option<Duration>,
+struct LimitArgs {
     /// Stop after this many records: for a first try
     #[arg(long, value_name = "RECORDS", env = "RESPOOL_LIMIT", allow_negative_numbers = true)]
     #[arg(value_parser = parse_limit)]
     limit: Option<u64>,
-    /// How an object is cut into records: at line feeds, as JSON values one after the other, or whichever
-    /// fits the object
-    #[arg(long, value_name = "HOW", env = "RESPOOL_FRAMING", default_value = "auto")]
-    #[arg(value_parser = PossibleValuesParser::new(["auto", "newline", "json"]).try_map(|word| word.parse::<FramingChoice>()))]
-    framing: FramingChoice,
 }
 
 #[derive(Debug, Args)]
@@ -108,11 +90,8 @@ impl ReplayArgs {
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
         let mut tuning = self.tuning.resolve(environment)?;
         follow_arn(&self.into, region_of_stream.as_deref(), &mut tuning)?;
-        let archive = match self.archive {
-            ArchiveAddress::Directory { path } => resolve_directory(&path, tuning.cache.mode)?,
-            s3 @ ArchiveAddress::S3 { .. } => s3,
-        };
-        let window = window(&self.what, environment)?;
+        let archive = resolve_archive(self.archive, tuning.cache.mode)?;
+        let input = self.what.resolve(environment)?;
         let KeyArgs { partition_key, key_fallback, order } = self.keys;
         if key_fallback.is_some() && matches!(partition_key, Some(KeyRule::Random | KeyRule::Hash)) {
             return Err(Error::usage(
@@ -124,9 +103,8 @@ impl ReplayArgs {
             settings: RunSettings {
                 archive,
                 target: self.into,
-                window,
-                limit: self.what.limit,
-                framing: self.what.framing,
+                input,
+                limit: self.limit.limit,
                 partition_key,
                 key_fallback,
                 order,
@@ -155,12 +133,12 @@ fn follow_arn(target: &Target, region_of_stream: Option<&str>, tuning: &mut Tuni
     Ok(())
 }
 
-fn window(what: &WhatArgs, environment: &Environment) -> Result<ObjectWindow, Error> {
-    let instant = |bound: TimeBound| bound.resolve(environment.now);
-    let slack = SignedDuration::try_from(what.slack.unwrap_or(SLACK_DEFAULT))
-        .map_err(|error| Error::usage("--slack is too long").with_source(error))?;
-    ObjectWindow::new(what.from.map(instant), what.until.map(instant), slack)
-        .map_err(|error| Error::usage(error.to_string()))
+/// The archive with a directory made absolute, and looked for unless only the cache is read.
+pub(super) fn resolve_archive(archive: ArchiveAddress, mode: CacheMode) -> Result<ArchiveAddress, Error> {
+    match archive {
+        ArchiveAddress::Directory { path } => resolve_directory(&path, mode),
+        s3 @ ArchiveAddress::S3 { .. } => Ok(s3),
+    }
 }
 
 fn resolve_directory(path: &Path, mode: CacheMode) -> Result<ArchiveAddress, Error> {

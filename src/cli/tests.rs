@@ -44,7 +44,7 @@ fn the_command_is_consistent() {
 fn defaults_are_the_documented_ones() {
     let config = replay("");
     assert_eq!(config.settings.order, Order::Key);
-    assert_eq!(config.settings.framing, FramingChoice::Auto);
+    assert_eq!(config.settings.input.decoding.framing, FramingChoice::Auto);
     assert_eq!(config.settings.seed, 7);
     assert_eq!(config.tuning.share, Share::DEFAULT);
     assert_eq!(config.tuning.max_rate, RateCap::default());
@@ -62,11 +62,14 @@ fn every_flag_arrives() {
          --s3-addressing host --dry-run --json -vv --yes --new",
     );
     let settings = &config.settings;
-    let window = &settings.window;
+    let window = &settings.input.selection.window;
     assert_eq!(window.from().unwrap().to_string(), "2026-11-06T12:00:00Z");
     assert_eq!(window.until().unwrap().to_string(), "2026-11-09T00:00:00Z");
     assert_eq!((window.slack().as_secs(), settings.limit), (7_200, Some(10)));
-    assert_eq!((settings.framing, settings.order), (FramingChoice::ConcatenatedJson, Order::None));
+    assert_eq!(
+        (settings.input.decoding.framing, settings.order),
+        (FramingChoice::ConcatenatedJson, Order::None)
+    );
     assert_eq!(settings.key_fallback, Some(KeyFallback::Hash));
     let both = RateCap { records_per_second: Some(5_000), bytes_per_second: Some(20_000_000) };
     assert_eq!(config.tuning.max_rate, both);

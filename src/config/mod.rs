@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::decode::FramingChoice;
+pub use crate::archive::layout::LayoutRule;
+pub use crate::decode::{Delimiter, FramingChoice};
+pub use crate::route::event_time::{EventTime, TimeFormat};
 pub use crate::write::lane::Order;
 pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 
-use crate::archive::window::ObjectWindow;
+use crate::archive::Selection;
 use crate::record::ByteCount;
 use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
 
@@ -90,6 +92,51 @@ choice! {
     }
 }
 
+choice! {
+    /// How fast S3 brings back what lies in an archive tier. Times and prices: S3 user guide, archive retrieval
+    /// options.
+    RestoreTier {
+        /// Three to five hours, from Deep Archive twelve.
+        Standard = "standard",
+        /// Five to twelve hours, from Deep Archive two days.
+        Bulk = "bulk",
+        /// One to five minutes; not from Deep Archive.
+        Expedited = "expedited",
+    }
+}
+
+/// Which objects and records of an archive are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Which objects.
+    pub selection: Selection,
+    /// The file that names the objects, instead of a listing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<PathBuf>,
+    /// Leave out what lies in an archive tier.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_archived: bool,
+    /// Have what lies in an archive tier restored first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreTier>,
+    /// Which records, by their own time; all of them if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<EventTime>,
+    /// How bytes become records.
+    pub decoding: Decoding,
+}
+
+/// How objects become records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decoding {
+    /// How they are cut.
+    pub framing: FramingChoice,
+    /// Whether the whole records of a damaged object are taken.
+    pub salvage: bool,
+}
+
 /// What defines a run. It is written to the run's directory, and a resume that would change any of it
 /// is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,12 +146,10 @@ pub struct RunSettings {
     pub archive: ArchiveAddress,
     /// Where they go.
     pub target: Target,
-    /// Which objects; `3d` ago has become an instant.
-    pub window: ObjectWindow,
+    /// Which objects and records, and how they are told apart; `3d` ago has become an instant.
+    pub input: Input,
     /// Stop after this many records.
     pub limit: Option<u64>,
-    /// How objects are cut into records.
-    pub framing: FramingChoice,
     /// Where a record's key is found. Absent where the user has not chosen yet: then the first record is
     /// shown, and nothing is sent.
     pub partition_key: Option<KeyRule>,
@@ -133,12 +178,18 @@ pub struct Tuning {
     pub share: Share,
     /// Bounds of the whole run.
     pub max_rate: RateCap,
+    /// The run ends, to be resumed, when more than this is in quarantine: records and objects.
+    pub max_quarantine: Option<u64>,
     /// Where and how much is cached.
     pub cache: CacheConfig,
     /// How S3 is reached.
     pub s3: AwsAccess,
     /// Whether requests to S3 go out unsigned.
     pub s3_anonymous: bool,
+    /// Whether the requester pays for requests to S3.
+    pub s3_request_payer: bool,
+    /// The account that the bucket must belong to.
+    pub s3_bucket_owner: Option<String>,
     /// How buckets are named in requests.
     pub s3_addressing: Addressing,
     /// How Kinesis is reached.
@@ -155,6 +206,9 @@ impl Tuning {
             cache: CacheConfig { dir: cache_dir, size: None, mode: CacheMode::Keep },
             s3: AwsAccess::default(),
             s3_anonymous: false,
+            s3_request_payer: false,
+            s3_bucket_owner: None,
+            max_quarantine: None,
             s3_addressing: Addressing::Auto,
             kinesis: AwsAccess::default(),
         }
@@ -204,6 +258,8 @@ pub struct TuningChanges {
     pub share: Option<Share>,
     /// See [`Tuning::max_rate`]; replaces both bounds.
     pub max_rate: Option<RateCap>,
+    /// See [`Tuning::max_quarantine`].
+    pub max_quarantine: Option<u64>,
     /// See [`CacheConfig::dir`].
     pub cache_dir: Option<PathBuf>,
     /// See [`CacheConfig::size`].
@@ -214,6 +270,10 @@ pub struct TuningChanges {
     pub s3: AwsAccess,
     /// See [`Tuning::s3_anonymous`].
     pub s3_anonymous: Option<bool>,
+    /// See [`Tuning::s3_request_payer`].
+    pub s3_request_payer: Option<bool>,
+    /// See [`Tuning::s3_bucket_owner`].
+    pub s3_bucket_owner: Option<String>,
     /// See [`Tuning::s3_addressing`].
     pub s3_addressing: Option<Addressing>,
     /// See [`Tuning::kinesis`]; each part by itself.
@@ -234,6 +294,9 @@ impl TuningChanges {
             },
             s3: self.s3.or(base.s3),
             s3_anonymous: self.s3_anonymous.unwrap_or(base.s3_anonymous),
+            s3_request_payer: self.s3_request_payer.unwrap_or(base.s3_request_payer),
+            s3_bucket_owner: self.s3_bucket_owner.or(base.s3_bucket_owner),
+            max_quarantine: self.max_quarantine.or(base.max_quarantine),
             s3_addressing: self.s3_addressing.unwrap_or(base.s3_addressing),
             kinesis: self.kinesis.or(base.kinesis),
         }

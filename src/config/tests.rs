@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::archive::ObjectWindow;
 
 #[test]
 fn shares_are_above_zero_and_at_most_one() {
@@ -162,14 +163,17 @@ fn settings_survive_their_file() {
     let settings = RunSettings {
         archive: "s3://events/live".parse().unwrap(),
         target: "sim:4".parse().unwrap(),
-        window: ObjectWindow::new(
-            Some(jiff::Timestamp::UNIX_EPOCH),
-            None,
-            jiff::SignedDuration::from_hours(1),
-        )
-        .unwrap(),
+        input: Input {
+            selection: ObjectWindow::new(
+                Some(jiff::Timestamp::UNIX_EPOCH),
+                None,
+                jiff::SignedDuration::from_hours(1),
+            )
+            .unwrap()
+            .into(),
+            ..Input::default()
+        },
         limit: Some(5),
-        framing: FramingChoice::Auto,
         partition_key: Some("/tailnum".parse().unwrap()),
         key_fallback: Some(KeyFallback::Hash),
         order: Order::Key,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::Input;
 use super::output::Output;
-use super::{DecodeDefect, DecodeError, FramingChoice, gzip, zstd};
+use super::{DecodeDefect, DecodeError, FramingChoice, aggregate, bzip2, gzip, snappy, zip, zstd};
 
 /// How an object's bytes are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,6 +23,16 @@ pub enum Compression {
     Gzip,
     /// zstd, one frame or many.
     Zstd,
+    /// bzip2, one stream or many.
+    Bzip2,
+    /// ZIP, with one entry.
+    Zip,
+    /// Snappy as snappy-java writes it, and Firehose.
+    SnappyXerial,
+    /// Snappy as Hadoop writes it, and Firehose.
+    SnappyHadoop,
+    /// Snappy in its framing format.
+    SnappyFramed,
 }
 
 impl fmt::Display for Compression {
@@ -31,16 +41,18 @@ impl fmt::Display for Compression {
             Self::None => "plain",
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Zip => "zip",
+            Self::SnappyXerial => "snappy (xerial)",
+            Self::SnappyHadoop => "snappy (hadoop)",
+            Self::SnappyFramed => "snappy (framed)",
         })
     }
 }
 
 /// Formats that are recognised in order to be refused by name. None of these beginnings is text.
-const UNREADABLE: [(&[u8], &str); 13] = [
-    (b"PK\x03\x04", "a ZIP archive"),
+const UNREADABLE: [(&[u8], &str); 10] = [
     (b"PK\x05\x06", "an empty ZIP archive"),
-    (b"\x82SNAPPY\0", "Snappy as Firehose writes it (xerial)"),
-    (b"\xff\x06\0\0sNaPpY", "framed Snappy"),
     (b"PAR1\x15", "Parquet"),
     (b"ORC\x08", "ORC"),
     (b"ORC\x0a", "ORC"),
@@ -52,19 +64,11 @@ const UNREADABLE: [(&[u8], &str); 13] = [
     (b"\xfe\xff", "UTF-16"),
 ];
 
-/// bzip2's magic has a digit in its middle, followed by the digits of pi.
-fn is_bzip2(head: &[u8]) -> bool {
-    matches!(head, [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..])
-}
-
 /// Bytes of the head that are judged. Also what has to be text where the framing is to be found out.
 pub(super) const HEAD_BYTES: usize = 4096;
 
 /// What the head looks like, if it is a format that is not read.
 pub(super) fn unreadable(head: &[u8]) -> Option<&'static str> {
-    if is_bzip2(head) {
-        return Some("bzip2");
-    }
     UNREADABLE.iter().find(|(magic, _)| head.starts_with(magic)).map(|&(_, name)| name)
 }
 
@@ -84,20 +88,25 @@ pub(super) fn detect(
     if head.is_empty() {
         return Err(DecodeError::defect(DecodeDefect::Empty, 0, "the object has no bytes"));
     }
-    if head.starts_with(&gzip::MAGIC) {
-        return Ok(Compression::Gzip);
-    }
-    if zstd::is_frame(head) {
-        return Ok(Compression::Zstd);
+    if let Some(compression) = by_magic(head) {
+        return Ok(compression);
     }
     if let Some(name) = unreadable(head) {
         return unknown(format!("it looks like {name}, which is not read"));
+    }
+    if head.starts_with(&aggregate::MAGIC) {
+        return Ok(Compression::None);
     }
     if is_text(head) && head != &gzip::MAGIC[..1] {
         return Ok(Compression::None);
     }
     if gzip::MAGIC.starts_with(head) || zstd::MAGIC.starts_with(head) {
         return Err(DecodeError::defect(DecodeDefect::Truncated, 0, "it ends inside its first four bytes"));
+    }
+    // It has no magic, so only what can be nothing else is taken for it: no text, and not what the user frames.
+    let labelled = content_encoding.is_some_and(|label| label.trim().eq_ignore_ascii_case("hadoop-snappy"));
+    if (labelled || framing.is_of_text()) && snappy::is_hadoop(head) {
+        return Ok(Compression::SnappyHadoop);
     }
     if let Some(label) = content_encoding.and_then(foreign_label) {
         return unknown(format!("its Content-Encoding is {label}, which is not read"));
@@ -108,12 +117,47 @@ pub(super) fn detect(
     Ok(Compression::None)
 }
 
+/// The compression that these first bytes can only mean.
+fn by_magic(head: &[u8]) -> Option<Compression> {
+    let found = [
+        (head.starts_with(&gzip::MAGIC), Compression::Gzip),
+        (zstd::is_frame(head), Compression::Zstd),
+        (bzip2::is_stream(head), Compression::Bzip2),
+        (head.starts_with(&zip::MAGIC), Compression::Zip),
+        (head.starts_with(&snappy::XERIAL_MAGIC), Compression::SnappyXerial),
+        (head.starts_with(&snappy::FRAME_MAGIC), Compression::SnappyFramed),
+    ];
+    found.into_iter().find(|(fits, _)| *fits).map(|(_, compression)| compression)
+}
+
 /// The first encoding in the label that says more than "plain" or names what its bytes are not.
 fn foreign_label(content_encoding: &str) -> Option<String> {
-    let ours = ["identity", "aws-chunked", "utf-8", "gzip", "x-gzip", "zstd", "binary"];
+    let ours = [
+        "identity",
+        "aws-chunked",
+        "utf-8",
+        "gzip",
+        "x-gzip",
+        "zstd",
+        "binary",
+        "zip",
+        "bzip2",
+        "snappy-java",
+        "snappy",
+        "hadoop-snappy",
+    ];
     let mut labels = content_encoding.split(',').map(|label| label.trim().to_ascii_lowercase());
     let label = labels.find(|label| !label.is_empty() && !ours.contains(&label.as_str()))?;
     Some(label.chars().take(40).flat_map(char::escape_default).collect())
+}
+
+/// The next `N` bytes, taken; `None` if it ends before.
+pub(super) fn array<const N: usize>(input: &mut Input<'_>) -> Result<Option<[u8; N]>, DecodeError> {
+    let found = input.peek(N)?.first_chunk::<N>().copied();
+    if found.is_some() {
+        input.take(N);
+    }
+    Ok(found)
 }
 
 /// Passes a plain object through.
@@ -132,11 +176,8 @@ pub(super) fn copy(input: &mut Input<'_>, output: &mut Output<'_>) -> Result<(),
 
 /// What a decompressed head looks like, if it is compressed again or otherwise not to be read.
 pub(super) fn nested(head: &[u8]) -> Option<&'static str> {
-    if head.starts_with(&gzip::MAGIC) {
-        return Some("gzip inside of another compression");
+    match by_magic(head) {
+        Some(_) => Some("compressed once more"),
+        None => unreadable(head),
     }
-    if zstd::is_frame(head) {
-        return Some("zstd inside of another compression");
-    }
-    unreadable(head)
 }

@@ -13,62 +13,167 @@
 //! | has values that share or span lines, and something that does not fit | a defect: `mixed_framing` |
 //! | anything else | a defect: `bad_framing` |
 //!
+//! An object that begins with the magic of the Kinesis Producer Library's aggregates is told by that.
+//!
 //! Wrongly cut, two records become one or one becomes two, and nobody notices: so doubt is a defect.
 
+use super::aggregate;
 use super::compression::{self, HEAD_BYTES};
+use super::delimiter::DelimiterFramer;
+use super::elements::{ElementError, Elements, Wanted};
 use super::json::{Evidence, Misfit, Scanner};
+use super::kpl::KplFramer;
 use super::newline::NewlineFramer;
+use super::prefix::PrefixFramer;
 use super::spans::{SpanError, Spans};
 use super::{DecodeDefect, DecodeError, Framing, FramingChoice};
 
 /// The first value is parsed for good before an object counts as concatenated JSON, if it ends within this.
 const FIRST_VALUE_BYTES: usize = 64 * 1024;
 
-pub(super) enum Framer {
-    Newline(NewlineFramer, u64),
-    ConcatenatedJson(Box<Scanner>, u64),
+/// The bytes that were looked at so far, and what they are looked at with.
+pub(super) struct Framer {
+    rule: Rule,
+    position: u64,
+    /// The whole records of a broken object may be asked for.
+    salvage: bool,
+}
+
+enum Rule {
+    Newline(NewlineFramer),
+    ConcatenatedJson(Box<Scanner>),
+    Elements(Box<Elements>, Framing),
+    Delimiter(Box<DelimiterFramer>),
+    LengthPrefixed(PrefixFramer),
+    Kpl(Box<KplFramer>),
+    Whole,
+    /// Too little has come to tell an aggregate from text.
+    Undecided(Vec<u8>),
     Auto(Box<Auto>),
 }
 
 impl Framer {
-    pub(super) fn new(choice: FramingChoice) -> Self {
-        match choice {
-            FramingChoice::Newline => Self::Newline(NewlineFramer::default(), 0),
-            FramingChoice::ConcatenatedJson => Self::ConcatenatedJson(Box::new(Scanner::new()), 0),
-            FramingChoice::Auto => Self::Auto(Box::new(Auto::new())),
-        }
+    /// # Panics
+    /// For a choice that rewrites what it reads: that is no framing of the bytes themselves.
+    pub(super) fn new(choice: FramingChoice, salvage: bool) -> Self {
+        let elements = |wanted, framing| Rule::Elements(Box::new(Elements::new(wanted)), framing);
+        let rule = match choice {
+            FramingChoice::Auto => Rule::Undecided(Vec::new()),
+            FramingChoice::Newline => Rule::Newline(NewlineFramer::default()),
+            FramingChoice::ConcatenatedJson => Rule::ConcatenatedJson(Box::new(Scanner::new(salvage))),
+            FramingChoice::JsonArray => elements(Wanted::Array, Framing::JsonArray),
+            FramingChoice::CloudwatchLogs => elements(Wanted::LogEvents, Framing::CloudwatchLogs),
+            FramingChoice::Delimiter(delimiter) => Rule::Delimiter(Box::new(DelimiterFramer::new(delimiter))),
+            FramingChoice::LengthPrefixed(prefix) => Rule::LengthPrefixed(PrefixFramer::new(prefix)),
+            FramingChoice::Kpl => Rule::Kpl(Box::default()),
+            FramingChoice::Whole => Rule::Whole,
+            FramingChoice::ErrorOutput => panic!("an error output is rewritten, not framed"),
+        };
+        Self { rule, position: 0, salvage }
     }
 
     /// Takes the next piece of the decoded object. How the object is cut into pieces makes no difference.
     pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), DecodeError> {
-        match self {
-            Self::Newline(framer, position) => {
-                framer.push(piece).map_err(|error| beyond_counting(error, *position))?;
-                *position += piece.len() as u64;
-                Ok(())
+        let position = self.position;
+        let counting = |error| beyond_counting(error, position);
+        let fits = |misfit: Misfit| bad_framing(misfit.offset, misfit.what);
+        match &mut self.rule {
+            Rule::Newline(framer) => framer.push(piece).map_err(counting)?,
+            Rule::ConcatenatedJson(scanner) => {
+                scanner.push(piece).map_err(counting)?;
+                scanner.evidence().misfit.map_or(Ok(()), |misfit| Err(not_json(misfit)))?;
             }
-            Self::ConcatenatedJson(scanner, position) => {
-                scanner.push(piece).map_err(|error| beyond_counting(error, *position))?;
-                *position += piece.len() as u64;
-                scanner.evidence().misfit.map_or(Ok(()), |misfit| Err(not_json(misfit)))
+            Rule::Elements(elements, _) => elements.push(piece).map_err(|error| match error {
+                ElementError::Span(error) => counting(error),
+                ElementError::Misfit(misfit) => fits(misfit),
+            })?,
+            Rule::Delimiter(framer) => framer.push(piece).map_err(counting)?,
+            Rule::LengthPrefixed(framer) => framer.push(piece).map_err(counting)?.map_err(fits)?,
+            Rule::Kpl(framer) => framer.push(piece).map_err(counting)?.map_err(fits)?,
+            Rule::Whole => {}
+            Rule::Undecided(held) => {
+                held.extend_from_slice(piece);
+                if held.len() < aggregate::MAGIC.len() {
+                    return Ok(());
+                }
+                let held = std::mem::take(held);
+                self.decide(&held);
+                return self.push(&held);
             }
-            Self::Auto(auto) => auto.push(piece),
+            Rule::Auto(auto) => auto.push(piece)?,
+        }
+        self.position += piece.len() as u64;
+        Ok(())
+    }
+
+    fn decide(&mut self, first: &[u8]) {
+        let aggregates = first.starts_with(&aggregate::MAGIC);
+        self.rule = if aggregates {
+            Rule::Kpl(Box::default())
+        } else {
+            Rule::Auto(Box::new(Auto::new(self.salvage)))
+        };
+    }
+
+    pub(super) fn finish(mut self) -> Result<(Spans, Framing), DecodeError> {
+        if let Rule::Undecided(held) = &mut self.rule {
+            let held = std::mem::take(held);
+            self.decide(&held);
+            self.push(&held)?;
+        }
+        let position = self.position;
+        let counting = |error| beyond_counting(error, position);
+        let whole = |(spans, whole): (Spans, bool), framing| {
+            if whole {
+                return Ok((spans, framing));
+            }
+            let message = "it ends inside a record";
+            Err(DecodeError::defect(DecodeDefect::Truncated, position, message))
+        };
+        match self.rule {
+            Rule::Newline(framer) => Ok((framer.finish().map_err(counting)?, Framing::Newline)),
+            Rule::ConcatenatedJson(scanner) => {
+                let (spans, evidence) = scanner.finish().map_err(counting)?;
+                evidence.misfit.map_or(Ok((spans, Framing::ConcatenatedJson)), |misfit| Err(not_json(misfit)))
+            }
+            Rule::Elements(elements, framing) => match elements.finish() {
+                Ok(spans) => Ok((spans, framing)),
+                Err(Misfit { offset, what }) => Err(bad_framing(offset, what)),
+            },
+            Rule::Delimiter(framer) => Ok((framer.finish().map_err(counting)?, Framing::Delimiter)),
+            Rule::LengthPrefixed(framer) => whole(framer.finish(), Framing::LengthPrefixed),
+            Rule::Kpl(framer) => whole(framer.finish(), Framing::Kpl),
+            Rule::Whole => Ok((all_of(position).map_err(counting)?, Framing::Whole)),
+            Rule::Undecided(_) => Ok((Spans::default(), Framing::Newline)),
+            Rule::Auto(auto) => auto.finish(),
         }
     }
 
-    pub(super) fn finish(self) -> Result<(Spans, Framing), DecodeError> {
-        match self {
-            Self::Newline(framer, position) => {
-                let spans = framer.finish().map_err(|error| beyond_counting(error, position))?;
-                Ok((spans, Framing::Newline))
-            }
-            Self::ConcatenatedJson(scanner, position) => {
-                let (spans, evidence) = scanner.finish().map_err(|error| beyond_counting(error, position))?;
-                evidence.misfit.map_or(Ok((spans, Framing::ConcatenatedJson)), |misfit| Err(not_json(misfit)))
-            }
-            Self::Auto(auto) => auto.finish(),
-        }
+    /// The records that are whole although the object is not, of which the first `sound` bytes are right.
+    pub(super) fn salvage(self, sound: u64) -> Option<(Spans, Framing)> {
+        Some(match self.rule {
+            Rule::Newline(framer) => (framer.spans(), Framing::Newline),
+            Rule::ConcatenatedJson(scanner) => (scanner.spans(), Framing::ConcatenatedJson),
+            Rule::Elements(elements, framing) => (elements.spans(), framing),
+            Rule::Delimiter(framer) => (framer.spans(), Framing::Delimiter),
+            Rule::LengthPrefixed(framer) => (framer.finish().0, Framing::LengthPrefixed),
+            Rule::Kpl(framer) => (framer.finish().0, Framing::Kpl),
+            Rule::Auto(auto) => return auto.salvage(sound),
+            Rule::Whole | Rule::Undecided(_) => return None,
+        })
     }
+}
+
+fn all_of(bytes: u64) -> Result<Spans, SpanError> {
+    let mut spans = Spans::default();
+    if bytes > 0 {
+        spans.push(0, bytes)?;
+    }
+    Ok(spans)
+}
+
+fn bad_framing(offset: u64, what: &str) -> DecodeError {
+    DecodeError::defect(DecodeDefect::BadFraming, offset, format!("not framed as was asked for: {what}"))
 }
 
 fn beyond_counting(error: SpanError, offset: u64) -> DecodeError {
@@ -92,14 +197,14 @@ pub(super) struct Auto {
 }
 
 impl Auto {
-    fn new() -> Self {
+    fn new(salvage: bool) -> Self {
         Self {
             head: Vec::new(),
             head_judged: false,
             lead_seen: false,
             position: 0,
             newline: Some(NewlineFramer::default()),
-            json: Some(Scanner::new()),
+            json: Some(Scanner::new(salvage)),
         }
     }
 
@@ -164,6 +269,24 @@ impl Auto {
                 Ok((values, verdict))
             }
             (_, lines, _) => Ok((lines.unwrap_or_default(), Framing::Newline)),
+        }
+    }
+}
+
+impl Auto {
+    /// By what has come so far; a value or line that has not ended says nothing, and neither does what was damaged.
+    fn salvage(self, sound: u64) -> Option<(Spans, Framing)> {
+        let evidence = self.json.as_ref().map(|scanner| {
+            let evidence = scanner.evidence_so_far();
+            Evidence { misfit: evidence.misfit.filter(|misfit| misfit.offset < sound), ..evidence }
+        });
+        match evidence.map_or(Ok(Framing::Newline), |evidence| judge(&evidence)).ok()? {
+            Framing::ConcatenatedJson => {
+                let values = self.json?.spans();
+                first_value_parses(&self.head, &values).ok()?;
+                Some((values, Framing::ConcatenatedJson))
+            }
+            _ => Some((self.newline?.spans(), Framing::Newline)),
         }
     }
 }

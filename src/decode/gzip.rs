@@ -32,8 +32,9 @@ pub(super) fn decode(input: &mut Input<'_>, output: &mut Output<'_>) -> Result<(
     for _ in 0..MEMBERS_MAX {
         let start = input.offset();
         Header { input, crc: Crc::new(), start }.parse()?;
-        let crc = body(input, output, &mut inflate, &mut buffer)?;
+        let crc = self::inflate(input, output, &mut inflate, &mut buffer)?;
         trailer(input, &crc)?;
+        output.verified();
         if at_end(input)? {
             return Ok(());
         }
@@ -126,7 +127,8 @@ fn truncated(input: &Input<'_>, inside: &str) -> DecodeError {
     defect(DecodeDefect::Truncated, input, format!("it ends inside {inside}"))
 }
 
-fn body(
+/// Inflates up to the end of the deflate data; the checksum of what came out.
+pub(super) fn inflate(
     input: &mut Input<'_>,
     output: &mut Output<'_>,
     inflate: &mut Decompress,

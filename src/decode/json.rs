@@ -72,6 +72,8 @@ pub(super) struct Scanner {
     evidence: Evidence,
     /// Complete up to the first misfit, and of no use behind it.
     spans: Spans,
+    /// The values before the first misfit may be asked for.
+    keeps: bool,
     span_error: Option<SpanError>,
 }
 
@@ -120,8 +122,9 @@ fn may_follow(last: u8, next: u8, in_object: bool) -> bool {
 }
 
 impl Scanner {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(keeps: bool) -> Self {
         Self {
+            keeps,
             state: State::Between,
             position: 0,
             depth: 0,
@@ -140,6 +143,11 @@ impl Scanner {
 
     pub(super) fn evidence(&self) -> &Evidence {
         &self.evidence
+    }
+
+    /// The evidence, with that of a line that has not ended.
+    pub(super) fn evidence_so_far(&self) -> Evidence {
+        Evidence { several: self.evidence.several + u64::from(self.line_starts > 1), ..self.evidence }
     }
 
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), SpanError> {
@@ -173,6 +181,11 @@ impl Scanner {
         }
         self.end_line();
         self.span_error.map_or(Ok((self.spans, self.evidence)), Err)
+    }
+
+    /// The values before the first misfit, if they were kept.
+    pub(super) fn spans(self) -> Spans {
+        self.spans
     }
 
     fn between(&mut self, chunk: &[u8], from: usize) -> usize {
@@ -341,7 +354,9 @@ impl Scanner {
     fn misfit(&mut self, offset: u64, what: &'static str) {
         if self.evidence.misfit.is_none() {
             self.evidence.misfit = Some(Misfit { offset, what });
-            self.spans = Spans::default();
+            if !self.keeps {
+                self.spans = Spans::default();
+            }
         }
         self.evidence.bad += self.crossed;
         self.crossed = 0;

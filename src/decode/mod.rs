@@ -1,7 +1,7 @@
 //! Bytes to records: what an archive's object holds, decompressed and cut into records.
 //!
 //! ```text
-//!  body ──► input ──► gzip | zstd | plain ──► 256 KiB pieces ──┬──► out, byte for byte
+//!  body ──► input ──► gzip | zstd | … | plain ──► 256 KiB pieces ──┬──► out, byte for byte
 //!                                                              └──► framing ──► Spans
 //! ```
 //!
@@ -13,16 +13,27 @@
 //!
 //! Nothing here holds more than a few buffers and the spans in memory, whatever the object does.
 
+pub mod aggregate;
+mod bzip2;
 mod compression;
+mod delimiter;
+mod elements;
+mod error_output;
+#[cfg(test)]
+mod foreign_tests;
 mod framing;
 mod gzip;
 mod input;
 mod json;
+mod kpl;
 mod newline;
 mod output;
+mod prefix;
+mod snappy;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod zip;
 mod zstd;
 
 use std::fmt;
@@ -32,13 +43,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use compression::Compression;
+pub use delimiter::{Delimiter, DelimiterError};
+pub use prefix::LengthPrefix;
 pub use spans::{Span, Spans};
 
 use input::Input;
 use output::Output;
 
 /// Part of each segment's identity: goes up whenever the same object would decode to something else.
-pub const DECODER_VERSION: u32 = 1;
+pub const DECODER_VERSION: u32 = 2;
 
 /// Input and output move in pieces of this size: 8 KiB would cost a quarter of the speed.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -54,23 +67,70 @@ pub enum FramingChoice {
     Newline,
     /// A record is one JSON object or array, with nothing but white space between.
     ConcatenatedJson,
+    /// A record is one element of a JSON array, or of the array `Records` in an object, as `CloudTrail` writes.
+    JsonArray,
+    /// A record is one log event of a `CloudWatch` Logs subscription's payload.
+    CloudwatchLogs,
+    /// A record is what lies between delimiters.
+    Delimiter(Delimiter),
+    /// A record is what comes behind its length; aggregates are unpacked.
+    LengthPrefixed(LengthPrefix),
+    /// The object is aggregates of the Kinesis Producer Library; a record is what lies inside of them.
+    Kpl,
+    /// The object is one record.
+    Whole,
+    /// The object is an error output of Firehose; a record is what it wraps.
+    ErrorOutput,
 }
 
 /// The text names no framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a framing is one of auto, newline, json")]
+#[error("a framing is one of {}", FramingChoice::WORDS.join(", "))]
 pub struct FramingParseError;
+
+impl FramingChoice {
+    /// The words on the command line. A delimiter and an error output have flags of their own.
+    pub const WORDS: [&str; 10] = [
+        "auto",
+        "newline",
+        "json",
+        "json-array",
+        "cloudwatch-logs",
+        "u32be",
+        "u32le",
+        "varint",
+        "kpl",
+        "whole",
+    ];
+
+    /// Whether it makes sense of text only.
+    fn is_of_text(self) -> bool {
+        match self {
+            Self::Auto
+            | Self::Newline
+            | Self::ConcatenatedJson
+            | Self::JsonArray
+            | Self::CloudwatchLogs
+            | Self::ErrorOutput => true,
+            Self::Delimiter(_) | Self::LengthPrefixed(_) | Self::Kpl | Self::Whole => false,
+        }
+    }
+}
 
 impl FromStr for FramingChoice {
     type Err = FramingParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "newline" => Ok(Self::Newline),
-            "json" => Ok(Self::ConcatenatedJson),
-            _ => Err(FramingParseError),
-        }
+        Ok(match text {
+            "auto" => Self::Auto,
+            "newline" => Self::Newline,
+            "json" => Self::ConcatenatedJson,
+            "json-array" => Self::JsonArray,
+            "cloudwatch-logs" => Self::CloudwatchLogs,
+            "kpl" => Self::Kpl,
+            "whole" => Self::Whole,
+            prefix => Self::LengthPrefixed(prefix.parse().map_err(|()| FramingParseError)?),
+        })
     }
 }
 
@@ -80,6 +140,13 @@ impl fmt::Display for FramingChoice {
             Self::Auto => "auto",
             Self::Newline => "newline",
             Self::ConcatenatedJson => "json",
+            Self::JsonArray => "json-array",
+            Self::CloudwatchLogs => "cloudwatch-logs",
+            Self::Kpl => "kpl",
+            Self::Whole => "whole",
+            Self::ErrorOutput => "error-output",
+            Self::LengthPrefixed(prefix) => prefix.word(),
+            Self::Delimiter(delimiter) => return write!(f, "delimiter {delimiter}"),
         })
     }
 }
@@ -92,10 +159,40 @@ pub enum Framing {
     Newline,
     /// At the ends of JSON values.
     ConcatenatedJson,
+    /// Into the elements of a JSON array.
+    JsonArray,
+    /// Into log events.
+    CloudwatchLogs,
+    /// At delimiters.
+    Delimiter,
+    /// By lengths.
+    LengthPrefixed,
+    /// Out of aggregates.
+    Kpl,
+    /// Not at all.
+    Whole,
+    /// Out of Firehose's error lines.
+    ErrorOutput,
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Newline => "newline",
+            Self::ConcatenatedJson => "json",
+            Self::JsonArray => "json-array",
+            Self::CloudwatchLogs => "cloudwatch-logs",
+            Self::Delimiter => "delimiter",
+            Self::LengthPrefixed => "length-prefixed",
+            Self::Kpl => "kpl",
+            Self::Whole => "whole",
+            Self::ErrorOutput => "error-output",
+        })
+    }
 }
 
 /// How to decode. Part of each segment's identity, so it holds nothing that does not change records.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecodeConfig {
     /// How records are told apart.
@@ -104,11 +201,13 @@ pub struct DecodeConfig {
     pub output_bytes_max: u64,
     /// The most bytes one stored byte may become, once there are 64 MiB of them.
     pub ratio_max: u64,
+    /// Whether the whole records of an object that ends early or is damaged are taken all the same.
+    pub salvage: bool,
 }
 
 impl Default for DecodeConfig {
     fn default() -> Self {
-        Self { framing: FramingChoice::Auto, output_bytes_max: 20 << 30, ratio_max: 200 }
+        Self { framing: FramingChoice::Auto, output_bytes_max: 20 << 30, ratio_max: 200, salvage: false }
     }
 }
 
@@ -123,6 +222,17 @@ pub struct Decoded {
     pub framing: Framing,
     /// Bytes that went to `out`.
     pub bytes: u64,
+    /// What is wrong behind the last record, where the object was salvaged.
+    pub salvaged: Option<Salvaged>,
+}
+
+/// What an object lacks of which the whole records were taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salvaged {
+    /// What is wrong.
+    pub reason: DecodeDefect,
+    /// Where and how, in a sentence without the object's content.
+    pub message: String,
 }
 
 /// What is wrong with an object; the words of the quarantine list.
@@ -214,11 +324,25 @@ pub fn decode(
     let mut input = Input::new(body);
     let mut output = Output::new(out, config);
     let compression = compression::detect(&mut input, content_encoding, config.framing)?;
-    match compression {
-        Compression::Gzip => gzip::decode(&mut input, &mut output)?,
-        Compression::Zstd => zstd::decode(&mut input, &mut output)?,
-        Compression::None => compression::copy(&mut input, &mut output)?,
-    }
-    let (spans, framing, bytes) = output.finish()?;
-    Ok(Decoded { spans, compression, framing, bytes })
+    let decompressed = match compression {
+        Compression::Gzip => gzip::decode(&mut input, &mut output),
+        Compression::Zstd => zstd::decode(&mut input, &mut output),
+        Compression::Bzip2 => bzip2::decode(&mut input, &mut output),
+        Compression::Zip => zip::decode(&mut input, &mut output),
+        Compression::SnappyXerial => snappy::decode_xerial(&mut input, &mut output),
+        Compression::SnappyHadoop => snappy::decode_hadoop(&mut input, &mut output),
+        Compression::SnappyFramed => snappy::decode_framed(&mut input, &mut output),
+        Compression::None => compression::copy(&mut input, &mut output),
+    };
+    let found = match decompressed {
+        Ok(()) => output.finish().map(|found| (found, None)),
+        Err(DecodeError::Defect { reason, offset, message }) if config.salvage => {
+            let salvaged = Salvaged { reason, message: format!("{message} (at byte {offset})") };
+            let found = output.salvage(reason).map(|found| (found, Some(salvaged)));
+            found.ok_or(DecodeError::Defect { reason, offset, message })
+        }
+        Err(error) => Err(error),
+    };
+    let ((spans, framing, bytes), salvaged) = found?;
+    Ok(Decoded { spans, compression, framing, bytes, salvaged })
 }

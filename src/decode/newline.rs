@@ -33,6 +33,11 @@ impl NewlineFramer {
         Ok(self.spans)
     }
 
+    /// The lines that have ended.
+    pub(super) fn spans(self) -> Spans {
+        self.spans
+    }
+
     /// Remembers the line's first byte if it begins at `from` in this chunk.
     fn note_first(&mut self, chunk: &[u8], from: usize) {
         if self.line_start == self.position + from as u64 {

@@ -5,8 +5,9 @@
 
 use std::io::Write;
 
+use super::error_output::ErrorOutput;
 use super::framing::Framer;
-use super::{DecodeConfig, DecodeDefect, DecodeError, Framing, Spans};
+use super::{DecodeConfig, DecodeDefect, DecodeError, Framing, FramingChoice, Spans};
 
 /// Below this much output the ratio says nothing.
 const RATIO_CHECKED_FROM: u64 = 64 * 1024 * 1024;
@@ -14,13 +15,27 @@ const RATIO_CHECKED_FROM: u64 = 64 * 1024 * 1024;
 pub(super) struct Output<'a> {
     out: &'a mut dyn Write,
     config: &'a DecodeConfig,
-    framer: Framer,
+    stage: Stage,
     written: u64,
+    /// Bytes that some checksum or structure of the format has vouched for.
+    verified: u64,
+}
+
+/// What becomes of the decompressed bytes.
+enum Stage {
+    /// They are the segment's data, and records lie in them.
+    Verbatim(Framer),
+    /// Records are unwrapped from them.
+    Unwrapped(ErrorOutput),
 }
 
 impl<'a> Output<'a> {
     pub(super) fn new(out: &'a mut dyn Write, config: &'a DecodeConfig) -> Self {
-        Self { out, config, framer: Framer::new(config.framing), written: 0 }
+        let stage = match config.framing {
+            FramingChoice::ErrorOutput => Stage::Unwrapped(ErrorOutput::default()),
+            framing => Stage::Verbatim(Framer::new(framing, config.salvage)),
+        };
+        Self { out, config, stage, written: 0, verified: 0 }
     }
 
     /// Takes the next piece, made of the object's first `taken` bytes.
@@ -35,14 +50,59 @@ impl<'a> Output<'a> {
                 format!("{taken} B of it decode to {written} B, over {} : 1", self.config.ratio_max);
             return Err(DecodeError::defect(DecodeDefect::TooLarge, taken, message));
         }
-        self.framer.push(piece)?;
-        self.out.write_all(piece).map_err(DecodeError::Output)?;
+        match &mut self.stage {
+            Stage::Verbatim(framer) => {
+                framer.push(piece)?;
+                self.out.write_all(piece).map_err(DecodeError::Output)?;
+            }
+            Stage::Unwrapped(unwrapper) => unwrapper.push(piece, self.out)?,
+        }
         self.written = written;
         Ok(())
     }
 
+    /// What was pushed so far is as it was stored.
+    pub(super) fn verified(&mut self) {
+        self.verified = self.written;
+    }
+
     pub(super) fn finish(self) -> Result<(Spans, Framing, u64), DecodeError> {
-        let (spans, framing) = self.framer.finish()?;
-        Ok((spans, framing, self.written))
+        match self.stage {
+            Stage::Verbatim(framer) => {
+                let (spans, framing) = framer.finish()?;
+                Ok((spans, framing, self.written))
+            }
+            Stage::Unwrapped(unwrapper) => {
+                let (spans, bytes) = unwrapper.finish(self.out)?;
+                Ok((spans, Framing::ErrorOutput, bytes))
+            }
+        }
+    }
+
+    /// The whole records of an object with this defect, and the bytes that went to `out`: for an object that ends
+    /// early or has something behind its end, all that came; for a damaged one, what was vouched for.
+    pub(super) fn salvage(self, reason: DecodeDefect) -> Option<(Spans, Framing, u64)> {
+        let sound = match reason {
+            DecodeDefect::Truncated | DecodeDefect::TrailingData => self.written,
+            DecodeDefect::Corrupt => self.verified,
+            _ => return None,
+        };
+        let (spans, framing, bytes) = match self.stage {
+            Stage::Verbatim(framer) => {
+                let (spans, framing) = framer.salvage(sound)?;
+                (spans, framing, self.written)
+            }
+            // Its records do not lie where the verified bytes lay.
+            Stage::Unwrapped(_) if reason == DecodeDefect::Corrupt => return None,
+            Stage::Unwrapped(unwrapper) => {
+                let (spans, bytes) = unwrapper.salvage();
+                (spans, Framing::ErrorOutput, bytes)
+            }
+        };
+        let mut whole = Spans::default();
+        for span in spans.iter().take_while(|span| span.offset + u64::from(span.len) <= sound) {
+            whole.push(span.offset, u64::from(span.len)).ok()?;
+        }
+        (!whole.is_empty()).then_some((whole, framing, bytes))
     }
 }

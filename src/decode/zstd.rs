@@ -29,6 +29,7 @@ pub(super) fn decode(input: &mut Input<'_>, output: &mut Output<'_>) -> Result<(
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         frame(input, output, &mut context, &mut buffer)?;
+        output.verified();
         let next = input.peek(MAGIC.len())?;
         if next.is_empty() {
             return Ok(());

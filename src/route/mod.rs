@@ -3,11 +3,12 @@
 //! [`route_chunk`] does the CPU's share for a run of records of one object, on a thread that may be slow.
 //! What comes out is small: a record that can be sent is a [`Routed`] of 32 bytes, in the order of
 //! ordinals, and the bytes stay in their segment. What cannot be sent is set aside with its reason.
-//! Every ordinal of the chunk is in exactly one of the two lists.
+//! Every ordinal of the chunk is in exactly one of the two lists, or counted as left out by the user's own flags.
 //!
 //! Nothing here knows of shards' rates, lanes or requests.
 
 pub mod candidates;
+pub mod event_time;
 pub mod key;
 pub mod pointer;
 pub mod shard_map;
@@ -19,6 +20,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use self::event_time::{EventTime, NoEventTime};
 use self::key::{KeyExtractor, KeyFault};
 use crate::record::{ByteCount, HashKey, Ordinal, PartitionKey};
 
@@ -52,6 +54,13 @@ pub struct SetAside {
 pub enum SetAsideReason {
     /// It has no partition key.
     KeyFault(KeyFault),
+    /// It has no time where `--event-time` says, so it cannot be told whether it belongs to the window.
+    NoEventTime,
+    /// It stands for what is lost of its object, of which the records before it were salvaged.
+    Salvaged {
+        /// What is wrong with the object.
+        defect: String,
+    },
     /// The stream takes no record of this size.
     TooLarge {
         /// What it has: its data, and its key if the data alone would fit.
@@ -74,6 +83,8 @@ impl SetAsideReason {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::KeyFault(fault) => fault.as_str(),
+            Self::NoEventTime => "no_event_time",
+            Self::Salvaged { .. } => "salvaged",
             Self::TooLarge { .. } => "too_large",
             Self::Rejected { .. } => "rejected",
         }
@@ -95,15 +106,26 @@ pub struct RoutedChunk {
     pub set_aside: Vec<SetAside>,
     /// The ordinal behind the chunk's last record; at the end of an object, the next object's first.
     pub end: Ordinal,
-    /// Records behind the last one, in the same object, that the user's own flags left out.
+    /// Records that the user's own flags left out: among these, and behind the last one in the same object.
     pub filtered: u32,
 }
 
-/// Routes `records`, which stand one behind the other in one object, the first of them at `first`. A
-/// record that with its key has more than `record_bytes_max` bytes is set aside.
+/// How records are routed.
+#[derive(Debug, Clone)]
+pub struct RouteRules {
+    /// Finds a record's key.
+    pub extractor: KeyExtractor,
+    /// The stream's limit for a record with its key, in bytes.
+    pub record_bytes_max: usize,
+    /// Which records the run is about, if not all.
+    pub event_time: Option<EventTime>,
+}
+
+/// Routes `records`, which stand one behind the other in one object, the first of them at `first`. Of an object of
+/// which only some records are wanted, `only` are their numbers, ascending.
 pub fn route_chunk<'a>(
-    extractor: &KeyExtractor,
-    record_bytes_max: usize,
+    rules: &RouteRules,
+    only: Option<&[u32]>,
     first: Ordinal,
     records: impl Iterator<Item = &'a [u8]>,
 ) -> RoutedChunk {
@@ -115,8 +137,9 @@ pub fn route_chunk<'a>(
     };
     for record in records {
         let ordinal = chunk.end;
-        match route(extractor, record_bytes_max, ordinal, record) {
-            Ok(routed) => chunk.records.push(routed),
+        match rules.route(only, ordinal, record) {
+            Ok(Some(routed)) => chunk.records.push(routed),
+            Ok(None) => chunk.filtered += 1,
             Err(reason) => chunk.set_aside.push(SetAside { ordinal, reason }),
         }
         chunk.end = ordinal.next();
@@ -124,25 +147,39 @@ pub fn route_chunk<'a>(
     chunk
 }
 
-fn route(
-    extractor: &KeyExtractor,
-    record_bytes_max: usize,
-    ordinal: Ordinal,
-    record: &[u8],
-) -> Result<Routed, SetAsideReason> {
-    let too_large = |found: usize| SetAsideReason::TooLarge {
-        found: ByteCount(found as u64),
-        max: ByteCount(record_bytes_max as u64),
-    };
-    if record.len() > record_bytes_max {
-        return Err(too_large(record.len()));
-    }
-    let key: PartitionKey = extractor.key(record, ordinal).map_err(SetAsideReason::KeyFault)?;
-    let found = record.len() + key.as_str().len();
-    match u32::try_from(found) {
-        Ok(cost) if found <= record_bytes_max => {
-            Ok(Routed { ordinal, hash: HashKey::of(key.as_str()), cost })
+impl RouteRules {
+    /// Where `record` goes; `None` if the user left it out.
+    ///
+    /// # Errors
+    /// Why it cannot go anywhere.
+    pub fn route(
+        &self,
+        only: Option<&[u32]>,
+        ordinal: Ordinal,
+        record: &[u8],
+    ) -> Result<Option<Routed>, SetAsideReason> {
+        if only.is_some_and(|only| only.binary_search(&ordinal.record()).is_err()) {
+            return Ok(None);
         }
-        _ => Err(too_large(found)),
+        if let Some(event_time) = &self.event_time
+            && !event_time.selects(record).map_err(|NoEventTime| SetAsideReason::NoEventTime)?
+        {
+            return Ok(None);
+        }
+        let too_large = |found: usize| SetAsideReason::TooLarge {
+            found: ByteCount(found as u64),
+            max: ByteCount(self.record_bytes_max as u64),
+        };
+        if record.len() > self.record_bytes_max {
+            return Err(too_large(record.len()));
+        }
+        let key: PartitionKey = self.extractor.key(record, ordinal).map_err(SetAsideReason::KeyFault)?;
+        let found = record.len() + key.as_str().len();
+        match u32::try_from(found) {
+            Ok(cost) if found <= self.record_bytes_max => {
+                Ok(Some(Routed { ordinal, hash: HashKey::of(key.as_str()), cost }))
+            }
+            _ => Err(too_large(found)),
+        }
     }
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::candidates::{CANDIDATES_MAX, CandidateKind, candidates};
+use super::event_time::EventTime;
 use super::key::{KeyConfig, KeyExtractor, KeyFallback, KeyFault, KeyRule};
 use super::*;
 
@@ -164,7 +165,8 @@ fn candidates_are_bounded() {
 fn a_chunk_puts_each_record_on_one_of_two_lists() {
     let records: [&[u8]; 4] = [br#"{"k":"a"}"#, b"{}", br#"{"k":"bb"}"#, br#"{"k":"bb" }"#];
     let first = Ordinal::new(2, 40);
-    let chunk = route_chunk(&extractor("/k"), 12, first, records.into_iter());
+    let rules = RouteRules { extractor: extractor("/k"), record_bytes_max: 12, event_time: None };
+    let chunk = route_chunk(&rules, None, first, records.into_iter());
     let at = |n: u32| Ordinal::new(2, 40 + n);
     assert_eq!(
         chunk.records,
@@ -283,4 +285,32 @@ fn survives(record: &[u8]) {
     for candidate in candidates(record) {
         assert!(!candidate.pointer.as_str().is_empty());
     }
+}
+
+#[test]
+fn what_the_user_leaves_out_is_counted_and_nothing_else() {
+    let event_time = EventTime {
+        pointer: "/ts".parse().unwrap(),
+        format: "s".parse().unwrap(),
+        from: Some("1970-01-01T00:00:10Z".parse().unwrap()),
+        until: Some("1970-01-01T00:00:20Z".parse().unwrap()),
+    };
+    let rules =
+        RouteRules { extractor: extractor("/k"), record_bytes_max: 100, event_time: Some(event_time) };
+    let records: [&[u8]; 5] = [
+        br#"{"k":"a","ts":9}"#,
+        br#"{"k":"a","ts":10}"#,
+        br#"{"k":"a"}"#,
+        br#"{"ts":15}"#,
+        br#"{"k":"a","ts":20}"#,
+    ];
+    let first = Ordinal::new(0, 0);
+    let chunk = route_chunk(&rules, None, first, records.into_iter());
+    let sent: Vec<u32> = chunk.records.iter().map(|routed| routed.ordinal.record()).collect();
+    let aside: Vec<_> =
+        chunk.set_aside.iter().map(|aside| (aside.ordinal.record(), aside.reason.as_str())).collect();
+    assert_eq!((sent, chunk.filtered), (vec![1], 2));
+    assert_eq!(aside, [(2, "no_event_time"), (3, "missing")]);
+    let chunk = route_chunk(&rules, Some(&[0, 1]), first, records.into_iter());
+    assert_eq!((chunk.records.len(), chunk.set_aside.len(), chunk.filtered), (1, 0, 4));
 }

@@ -5,7 +5,7 @@
 //!   run.json          what defines the run, and the stream it writes to
 //!   manifest.jsonl    the frozen list of objects
 //!   checkpoint-*.log  progress
-//!   quarantine.jsonl  what was set aside
+//!   quarantine/       what was set aside: list.jsonl, and the records' bytes in records.bin
 //!   ledger.jsonl      what became of each object
 //!   segments.jsonl    what the segments were that records were sent from
 //!   late.jsonl        what came to the archive while the run went on

@@ -20,7 +20,7 @@ use crate::cache::SegmentError;
 use crate::error::Error;
 use crate::record::{HashKey, Ordinal};
 use crate::route::key::KeyExtractor;
-use crate::route::{RoutedChunk, route_chunk};
+use crate::route::{RouteRules, RoutedChunk, SetAside, SetAsideReason, route_chunk};
 use crate::write::checkpoint::Checkpoint;
 
 /// Objects that an estimate looks at.
@@ -60,10 +60,8 @@ pub struct Feed {
     pub spool: Arc<Spool>,
     /// Where they lie then.
     pub segments: Arc<Segments>,
-    /// Finds a record's key.
-    pub extractor: Arc<KeyExtractor>,
-    /// The stream's limit for a record, in bytes.
-    pub record_bytes_max: usize,
+    /// Where each record goes, if anywhere.
+    pub rules: Arc<RouteRules>,
     /// The segments that an earlier process has sent records from, by object.
     pub sent_from: BTreeMap<u32, SegmentLine>,
     /// Records of the run, at most.
@@ -158,7 +156,7 @@ impl Feed {
             );
         }
         let key = self.spool.manifest().object(object).map(|entry| entry.key.clone()).unwrap_or_default();
-        QuarantineLine { object, record: None, key, reason, detail }
+        QuarantineLine { object, record: None, key, reason, detail, offset: None, stored: None }
     }
 
     /// Routes one object. `false` if nobody listens any more.
@@ -196,7 +194,11 @@ impl Feed {
             };
             if ended && routing.is_empty() {
                 chunk.end = Ordinal::new(number + 1, 0);
-                chunk.filtered = records - wanted;
+                chunk.filtered += records - wanted;
+                if let (true, Some(defect)) = (wanted == records, self.segments.defect(number)?) {
+                    let ordinal = Ordinal::new(number, records);
+                    chunk.set_aside.push(SetAside { ordinal, reason: SetAsideReason::Salvaged { defect } });
+                }
             }
             if sink.send(Fed::Chunk(chunk)).await.is_err() {
                 return Ok(false);
@@ -217,13 +219,13 @@ impl Feed {
     }
 
     fn route(&self, number: u32, range: Range<u32>) -> Routing {
-        let (segments, extractor) = (self.segments.clone(), self.extractor.clone());
-        let record_bytes_max = self.record_bytes_max;
+        let (segments, rules, spool) = (self.segments.clone(), self.rules.clone(), self.spool.clone());
         self.work.run(move || {
             let segment = segments.get(number)?;
             let first = Ordinal::new(number, range.start);
             let records = range.map(|record| segment.record(record)).collect::<Result<Vec<_>, _>>();
-            Ok(records.map(|records| route_chunk(&extractor, record_bytes_max, first, records.into_iter())))
+            let only = spool.manifest().object(number).and_then(|entry| entry.only.as_deref());
+            Ok(records.map(|records| route_chunk(&rules, only, first, records.into_iter())))
         })
     }
 }
@@ -240,8 +242,9 @@ type Routing = oneshot::Receiver<Result<Result<RoutedChunk, SegmentError>, Error
 
 /// What counts towards a limit and is not fed again. Objects that are open are fed from their first record.
 fn records_in_settled_objects(done: &Checkpoint) -> u64 {
-    let open = done.open_objects.values().map(|open| u64::from(open.delivered) + u64::from(open.quarantined));
-    (done.totals.delivered + done.totals.quarantined).saturating_sub(open.sum())
+    let open = done.open_objects.values().map(|open| u64::from(open.settled()));
+    let totals = &done.totals;
+    (totals.delivered + totals.quarantined + totals.filtered).saturating_sub(open.sum())
 }
 
 /// Objects that the archive refused one after the other. They are handed over when another object was had:
@@ -382,6 +385,8 @@ mod tests {
             key: format!("{object}.gz"),
             reason: reason.into(),
             detail: "AccessDenied".into(),
+            offset: None,
+            stored: None,
         };
         Refused { lines: (0..count).map(line).collect() }
     }

@@ -90,7 +90,7 @@ impl Forecast {
         let seconds = seconds.into_iter().chain(by_order).reduce(f64::max);
         Self {
             archive: settings.archive.to_string(),
-            window: settings.window.to_string(),
+            window: settings.input.selection.to_string(),
             objects: manifest.objects.len() as u64,
             bytes_stored: manifest.bytes().0,
             objects_outside_window: manifest.before_window() as u64,

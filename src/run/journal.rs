@@ -5,9 +5,9 @@
 //! is. The thread blocks on the disk so that nothing else has to; one checkpoint is under way at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 
@@ -21,8 +21,14 @@ use crate::write::checkpoint::{Checkpoint, ObjectLedger};
 /// Writes may wait here while the disk is busy; the engine sends one checkpoint at a time, so few do.
 const QUEUE: usize = 1_024;
 
-/// The list of what was set aside, one JSON object per line.
-pub const QUARANTINE_FILE: &str = "quarantine.jsonl";
+/// Below the run's directory: what was set aside.
+const QUARANTINE_DIR: &str = "quarantine";
+/// The list of it, one JSON object per line.
+pub const QUARANTINE_FILE: &str = "quarantine/list.jsonl";
+/// The bytes of the records on the list, one behind the other.
+pub const RECORDS_FILE: &str = "quarantine/records.bin";
+/// The file of bytes does not grow beyond this; what comes later is still in the archive.
+const RECORDS_FILE_BYTES_MAX: u64 = 1 << 30;
 /// What became of each object, one JSON object per line.
 pub const LEDGER_FILE: &str = "ledger.jsonl";
 
@@ -44,6 +50,30 @@ pub struct QuarantineLine {
     pub reason: String,
     /// Why, in the words of whoever said no.
     pub detail: String,
+    /// Where the record begins in the decoded object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Where its bytes are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Stored>,
+}
+
+/// A part of [`RECORDS_FILE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Its first byte.
+    pub at: u64,
+    /// Its length.
+    pub len: u64,
+}
+
+/// What is set aside, and its bytes if it is a record.
+#[derive(Debug)]
+pub struct Quarantined {
+    /// The line about it.
+    pub line: QuarantineLine,
+    /// The record.
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// A line of the ledger.
@@ -73,7 +103,7 @@ pub enum Entry {
     /// Records of it are about to be sent.
     Segment(SegmentLine),
     /// Set aside.
-    Quarantine(Vec<QuarantineLine>),
+    Quarantine(Vec<Quarantined>),
     /// Settled.
     Ledger(LedgerLine),
     /// Durable, with everything before it.
@@ -96,8 +126,13 @@ struct Writer {
 
 impl Writer {
     fn open(directory: &Path, durable: impl Fn(io::Result<u64>) + Send + 'static) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory.join(QUARANTINE_DIR))?;
+        let records =
+            OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(RECORDS_FILE))?;
         let files = Files {
             log: CheckpointLog::open(directory)?,
+            records_bytes: records.metadata()?.len(),
+            records,
             quarantine: open_for_append(&directory.join(QUARANTINE_FILE))?,
             ledger: open_for_append(&directory.join(LEDGER_FILE))?,
             segments: open_for_append(&directory.join(SEGMENTS_FILE))?,
@@ -159,6 +194,8 @@ impl Journal {
 struct Files {
     log: CheckpointLog,
     quarantine: File,
+    records: File,
+    records_bytes: u64,
     ledger: File,
     segments: File,
     unsynced: Unsynced,
@@ -179,7 +216,9 @@ impl Files {
                 write_lines(&mut self.segments, &[line])?;
                 self.unsynced.segments = true;
             }
-            Entry::Quarantine(lines) => {
+            Entry::Quarantine(entries) => {
+                let lines =
+                    entries.into_iter().map(|entry| self.store(entry)).collect::<io::Result<Vec<_>>>()?;
                 write_lines(&mut self.quarantine, &lines)?;
                 self.unsynced.quarantine = true;
             }
@@ -189,9 +228,12 @@ impl Files {
             }
             Entry::Checkpoint(checkpoint) => {
                 let Unsynced { quarantine, ledger, segments } = std::mem::take(&mut self.unsynced);
-                for (unsynced, file) in
-                    [(quarantine, &self.quarantine), (ledger, &self.ledger), (segments, &self.segments)]
-                {
+                for (unsynced, file) in [
+                    (quarantine, &self.records),
+                    (quarantine, &self.quarantine),
+                    (ledger, &self.ledger),
+                    (segments, &self.segments),
+                ] {
                     if unsynced {
                         file.sync_data()?;
                     }
@@ -201,6 +243,21 @@ impl Files {
             }
         }
         Ok(None)
+    }
+}
+
+impl Files {
+    /// Writes the bytes of a record, if there are any and there is room, and says where they are.
+    fn store(&mut self, entry: Quarantined) -> io::Result<QuarantineLine> {
+        let Quarantined { mut line, bytes } = entry;
+        if let Some(bytes) =
+            bytes.filter(|bytes| self.records_bytes + bytes.len() as u64 <= RECORDS_FILE_BYTES_MAX)
+        {
+            self.records.write_all(&bytes)?;
+            line.stored = Some(Stored { at: self.records_bytes, len: bytes.len() as u64 });
+            self.records_bytes += bytes.len() as u64;
+        }
+        Ok(line)
     }
 }
 
@@ -281,7 +338,13 @@ mod tests {
             key: "a\nb.gz".into(),
             reason: "missing".into(),
             detail: String::new(),
+            offset: None,
+            stored: None,
         }
+    }
+
+    fn entry(record: u32) -> Quarantined {
+        Quarantined { line: line(record), bytes: Some(format!("record {record}").into_bytes()) }
     }
 
     #[test]
@@ -294,19 +357,23 @@ mod tests {
             sender.send((sequence.unwrap(), lines)).unwrap();
         };
         let mut journal = Journal::start(directory.path(), report).unwrap();
-        journal.write(Entry::Quarantine(vec![line(1), line(2)]));
+        journal.write(Entry::Quarantine(vec![entry(1), entry(2)]));
         journal.write(Entry::Checkpoint(Box::new(Checkpoint {
             sequence: 5,
             ..Checkpoint::start([HashKeyRange::ALL])
         })));
         journal.close();
         assert_eq!(durable.iter().collect::<Vec<_>>(), [(5, 2)]);
+        let stored = quarantine_lines(directory.path()).unwrap().last().unwrap().stored.unwrap();
+        let bytes = fs::read(directory.path().join(RECORDS_FILE)).unwrap();
+        assert_eq!((stored.at, stored.len, bytes.as_slice()), (8, 8, &b"record 1record 2"[..]));
     }
 
     #[test]
     fn entries_written_twice_count_once_and_a_torn_line_not_at_all() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(QUARANTINE_FILE);
+        fs::create_dir(directory.path().join(QUARANTINE_DIR)).unwrap();
         let mut file = open_for_append(&path).unwrap();
         write_lines(&mut file, &[line(1), line(2), line(1)]).unwrap();
         file.write_all(b"{\"object\":").unwrap();

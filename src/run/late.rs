@@ -36,7 +36,7 @@ pub async fn look_again(
     started: Timestamp,
     directory: &Path,
 ) -> LateReport {
-    let listing = match archive.list(&manifest.window).await {
+    let listing = match archive.list(&manifest.selection).await {
         Ok(listing) => listing,
         Err(error) => return LateReport { error: Some(error.to_string()), ..LateReport::default() },
     };

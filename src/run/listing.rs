@@ -96,7 +96,7 @@ fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
     row("run", &line.run);
     row("state", &line.state);
     row("started", &line.started);
-    row("from", &format!("{}, {}", line.archive, run.file.settings.window));
+    row("from", &format!("{}, {}", line.archive, run.file.settings.input.selection));
     row("into", &line.target);
     row("objects", &number(line.objects_done));
     row(

@@ -13,7 +13,7 @@ use crate::archive::s3::{S3Archive, S3Config};
 use crate::archive::{Archive, ArchiveError};
 use crate::cache::Cache;
 use crate::config::{
-    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, RunSettings, Target, Tuning,
+    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, RunSettings, Target, Tuning,
 };
 use crate::decode::DecodeConfig;
 use crate::error::Error;
@@ -38,7 +38,8 @@ const WINDOW_RECORDS: usize = 1 << 20;
 
 /// How bytes become records.
 pub fn decode_config(settings: &RunSettings) -> DecodeConfig {
-    DecodeConfig { framing: settings.framing, ..DecodeConfig::default() }
+    let Decoding { framing, salvage } = settings.input.decoding;
+    DecodeConfig { framing, salvage, ..DecodeConfig::default() }
 }
 
 /// The cache, and how much may lie beside it of what only passes through.
@@ -88,6 +89,8 @@ pub async fn archive(settings: &RunSettings, tuning: &Tuning) -> Result<Arc<dyn 
                     Addressing::Host => Some(false),
                 },
                 anonymous: tuning.s3_anonymous,
+                request_payer: tuning.s3_request_payer,
+                bucket_owner: tuning.s3_bucket_owner.clone(),
                 ..S3Config::new(bucket, prefix, &tuning.cache.dir)
             };
             Ok(Arc::new(S3Archive::connect(config).await.map_err(archive_error)?))

@@ -51,8 +51,8 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     let sources = Sources::open(settings, tuning).await?;
     let manifest = match &sources.archive {
         Some(archive) => {
-            let listing = archive.list(&settings.window).await.map_err(open::archive_error)?;
-            Manifest::freeze(archive.location().clone(), settings.window, listing)
+            let listing = archive.list(&settings.input.selection).await.map_err(open::archive_error)?;
+            Manifest::freeze(archive.location().clone(), settings.input.selection.clone(), listing)
                 .map_err(|error| Error::refused(error.to_string()))?
         }
         None => earlier_manifest(config)?,
@@ -233,7 +233,7 @@ fn refuse_to_start_twice(config: &ReplayConfig, stream: &StreamIdentity) -> Resu
         let (one, other) = (&run.file.settings, &config.settings);
         one.archive.overlaps(&other.archive)
             && run.file.stream == *stream
-            && overlap(&one.window, &other.window)
+            && overlap(&one.input.selection.window, &other.input.selection.window)
     };
     let runs = directory::glance_at_all(&config.state_dir)?;
     match runs.iter().rev().find(|run| run.is_unfinished() && same(run)) {
@@ -241,7 +241,7 @@ fn refuse_to_start_twice(config: &ReplayConfig, stream: &StreamIdentity) -> Resu
             "run {id} of {window} into {target} is not finished: go on with `respool resume {id}`, or start anew with \
              --new",
             id = run.id,
-            window = run.file.settings.window,
+            window = run.file.settings.input.selection.window,
             target = config.settings.target,
         ))),
         None => Ok(()),
@@ -263,7 +263,7 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
     let wanted = &config.settings;
     let same = |run: &RunGlance| {
         let found = &run.file.settings;
-        found.archive == wanted.archive && found.window == wanted.window
+        found.archive == wanted.archive && found.input == wanted.input
     };
     let runs = directory::glance_at_all(&config.state_dir)?;
     let run = runs.iter().rev().find(|run| same(run)).ok_or_else(|| {

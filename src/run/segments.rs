@@ -76,6 +76,13 @@ impl Segments {
         self.lock().known.get(&object).map(|&(_, records)| records)
     }
 
+    /// What is wrong with `object` behind its last record, if it was salvaged. Blocks on the disk.
+    pub fn defect(&self, object: u32) -> Result<Option<String>, Error> {
+        let segment = self.get(object)?;
+        let defect = &segment.label().defect;
+        Ok((!defect.is_empty()).then(|| defect.clone()))
+    }
+
     /// The records of `object` are settled: its segment is not needed any more.
     pub fn settle(&self, object: u32) {
         let mut state = self.lock();

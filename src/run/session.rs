@@ -19,6 +19,7 @@ use super::summary::{self, limits};
 use super::work::Work;
 use crate::config::OutputConfig;
 use crate::error::Error;
+use crate::route::RouteRules;
 use crate::route::key::KeyExtractor;
 use crate::write::checkpoint::Checkpoint;
 use crate::write::{Brake, End, Engine, EngineStats, LaneTimes, StopReason};
@@ -65,8 +66,11 @@ impl Session<'_> {
         let feed = Feed {
             spool: self.spool.clone(),
             segments: self.segments.clone(),
-            extractor: extractor.clone(),
-            record_bytes_max: self.target.description.record_bytes_max,
+            rules: Arc::new(RouteRules {
+                extractor: KeyExtractor::clone(&extractor),
+                record_bytes_max: self.target.description.record_bytes_max,
+                event_time: self.file.settings.input.event_time.clone(),
+            }),
             sent_from,
             limit: self.file.settings.limit,
             work: work.clone(),
@@ -81,6 +85,7 @@ impl Session<'_> {
             extractor,
             work,
             directory: self.directory.path().to_owned(),
+            max_quarantine: self.file.tuning.max_quarantine,
             resumed,
         };
         let mut display = Progress::new(self.output);
@@ -100,6 +105,10 @@ impl Session<'_> {
                 late = late::look_again(archive, manifest, self.file.started, path) => late,
                 Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
             });
+            if let Err(error) = self.directory.write_report(&report) {
+                tracing::warn!("the report on disk lacks what came late: {error}");
+            }
+            return Ok(report);
         }
         self.directory.write_report(&report)?;
         Ok(report)

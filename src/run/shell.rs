@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::Fed;
-use super::journal::{Entry as JournalEntry, Journal, LedgerLine, QuarantineLine};
+use super::journal::{Entry as JournalEntry, Journal, LedgerLine, QuarantineLine, Quarantined};
 use super::segments::Segments;
 use super::spool::Spool;
 use super::work::{AbortOnDrop, Work};
@@ -78,6 +78,8 @@ pub struct Shell {
     pub work: Work,
     /// The run's directory.
     pub directory: std::path::PathBuf,
+    /// What may be set aside before the run ends, to be resumed: records and objects.
+    pub max_quarantine: Option<u64>,
     /// Whether an earlier process has worked on the run.
     pub resumed: bool,
 }
@@ -138,6 +140,13 @@ impl Shell {
 
     /// Why a run should not go on that sets aside most of what it reads.
     fn flood(&self, totals: &Totals) -> Option<StopReason> {
+        let set_aside = totals.quarantined + totals.objects_quarantined;
+        if let Some(max) = self.max_quarantine.filter(|max| set_aside > *max) {
+            return Some(StopReason::Failed(format!(
+                "{set_aside} records and objects are in quarantine, more than the {max} of --max-quarantine: see why \
+                 there, and resume with another bound"
+            )));
+        }
         let settled = totals.delivered + totals.quarantined + totals.filtered;
         let flood = totals.quarantined >= FLOOD_RECORDS && totals.quarantined * 2 > settled;
         (flood && !self.resumed).then(|| {
@@ -173,7 +182,7 @@ impl Shell {
             Some(Fed::SettledBefore(object)) => Some(Event::ObjectSettledBefore(object)),
             Some(Fed::Quarantined(line)) => {
                 let object = line.object;
-                state.journal.write(JournalEntry::Quarantine(vec![line]));
+                state.journal.write(JournalEntry::Quarantine(vec![Quarantined { line, bytes: None }]));
                 Some(Event::ObjectQuarantined(object))
             }
             Some(Fed::End { beyond_limit }) => {
@@ -194,8 +203,8 @@ impl Shell {
             Command::Put { request, records } => self.put(request, records, state.tell.clone()),
             Command::ListShards => self.list_shards(state.tell.clone()),
             Command::SetAside(set_aside) => {
-                let lines = set_aside.into_iter().map(|aside| self.quarantine_line(&aside)).collect();
-                state.journal.write(JournalEntry::Quarantine(lines));
+                let entries = set_aside.into_iter().map(|aside| self.quarantined(&aside)).collect();
+                state.journal.write(JournalEntry::Quarantine(entries));
             }
             Command::ObjectSettled(object, ledger) => {
                 state.journal.write(JournalEntry::Ledger(LedgerLine { object, ledger }));
@@ -240,10 +249,25 @@ impl Shell {
         });
     }
 
+    /// The line about a record, and its bytes; of one that is damaged on disk there are none.
+    fn quarantined(&self, aside: &SetAside) -> Quarantined {
+        let (object, record) = (aside.ordinal.object(), aside.ordinal.record());
+        let segment = self.segments.get(object).ok().filter(|segment| record < segment.records());
+        let bytes = segment.as_ref().and_then(|segment| segment.record(record).ok());
+        let offset = segment.as_ref().and_then(|segment| segment.record_offset(record).ok());
+        let line = QuarantineLine { offset, ..self.quarantine_line(aside) };
+        Quarantined { line, bytes: bytes.map(<[u8]>::to_vec) }
+    }
+
     fn quarantine_line(&self, aside: &SetAside) -> QuarantineLine {
         let object = aside.ordinal.object();
         let detail = match &aside.reason {
             SetAsideReason::KeyFault(_) => "the record has no partition key".to_owned(),
+            SetAsideReason::NoEventTime => "the record has no time where --event-time says".to_owned(),
+            SetAsideReason::Salvaged { defect } => {
+                let before = aside.ordinal.record();
+                format!("{defect}: the {before} records before were taken (--salvage), what follows is lost")
+            }
             SetAsideReason::TooLarge { found, max } => {
                 format!("{} B with its key, the stream takes {} B", found.0, max.0)
             }
@@ -259,6 +283,8 @@ impl Shell {
             key,
             reason: aside.reason.to_string(),
             detail,
+            offset: None,
+            stored: None,
         }
     }
 }

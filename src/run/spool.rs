@@ -228,7 +228,7 @@ impl Spool {
             let room = self.space.reserve(number, bytes).await;
             let passing = matches!(room, Room::Passing);
             let result = match self.fetch_body(entry, archive).await {
-                Ok(body) => self.decode(number, id, entry, body, passing).await,
+                Ok(body) => self.decode(number, id, entry, body, passing, fetched_again).await,
                 Err(error) => Err(SpoolError::Archive(error)),
             };
             drop(room);
@@ -240,7 +240,8 @@ impl Spool {
                 // What arrived broken may have been broken on the way: once more.
                 Err(SpoolError::Decode(DecodeError::Defect { reason, .. }))
                     if !fetched_again
-                        && matches!(reason, DecodeDefect::Corrupt | DecodeDefect::Truncated) =>
+                        && (matches!(reason, DecodeDefect::Corrupt | DecodeDefect::Truncated)
+                            || self.config.decode.salvage) =>
                 {
                     tracing::info!("{} is damaged ({reason}), fetched once more", entry.key.escape_debug());
                     fetched_again = true;
@@ -271,13 +272,18 @@ impl Spool {
         entry: &ObjectEntry,
         body: ObjectBody,
         passing: bool,
+        fetched_again: bool,
     ) -> Result<Segment, SpoolError> {
         let spool = self.clone();
-        let label = SegmentLabel { archive: self.manifest.archive.to_string(), key: entry.key.clone() };
+        let archive = self.manifest.archive.to_string();
+        let label = SegmentLabel { archive, key: entry.key.clone(), ..SegmentLabel::default() };
+        // What arrived broken is not salvaged before it arrived broken once more.
+        let config =
+            DecodeConfig { salvage: self.config.decode.salvage && fetched_again, ..self.config.decode };
         let decoded = self.config.work.run(move || {
             let _under_way = Counted::new(&spool.stats.decoding);
             let placement = if passing { Placement::Passing } else { Placement::Kept };
-            spool.decode_now(id, body, placement, &label)
+            spool.decode_now(id, body, placement, &config, label)
         });
         decoded.await.unwrap_or(Err(SpoolError::Panicked(number)))
     }
@@ -288,13 +294,18 @@ impl Spool {
         id: SegmentId,
         body: ObjectBody,
         placement: Placement,
-        label: &SegmentLabel,
+        config: &DecodeConfig,
+        mut label: SegmentLabel,
     ) -> Result<Segment, SpoolError> {
         let mut writer = self.cache.create(&id, placement)?;
         let encoding = body.content_encoding.clone();
         let mut reader = body.reader().map_err(ArchiveError::Io)?;
-        let decoded = decode::decode(&mut reader, encoding.as_deref(), &self.config.decode, &mut writer)?;
-        Ok(writer.publish(&decoded.spans, label)?)
+        let decoded = decode::decode(&mut reader, encoding.as_deref(), config, &mut writer)?;
+        label.decoding = format!("{}, {}", decoded.compression, decoded.framing);
+        if let Some(salvaged) = decoded.salvaged {
+            label.defect = format!("{} {}", salvaged.reason, salvaged.message);
+        }
+        Ok(writer.publish(&decoded.spans, &label)?)
     }
 
     fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, passing: bool) -> Spooled {

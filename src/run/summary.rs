@@ -44,8 +44,8 @@ pub fn report(
         message,
         seconds: lasted.as_secs_f64(),
         window: WindowReport {
-            from: manifest.window.from().map(|time| time.to_string()),
-            until: manifest.window.until().map(|time| time.to_string()),
+            from: manifest.selection.window.from().map(|time| time.to_string()),
+            until: manifest.selection.window.until().map(|time| time.to_string()),
         },
         objects: ObjectCounts {
             total: manifest.objects.len() as u64,

@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::aggregate;
 use super::buckets::{Buckets, bucket_count};
 use super::read::{Read, Reading, read_all};
 use super::report::ShardLine;
 use super::walk::{Digest, Expected, Form, Seen};
 use crate::cache::{Segment, SegmentError};
 use crate::config::RunSettings;
+use crate::decode::aggregate;
 use crate::error::Error;
 use crate::record::{HashKey, HashKeyRange, Ordinal};
 use crate::route::key::KeyExtractor;
+use crate::route::{RouteRules, Routed};
 use crate::run::ahead::Ahead;
 use crate::run::directory::RunDirectory;
 use crate::run::journal::quarantine_lines;
@@ -110,7 +111,11 @@ impl Sides<'_> {
             }
         }
         let extractor = self.settings.key_config().map(KeyExtractor::new);
-        let extractor = Arc::new(extractor.ok_or_else(|| Error::refused("the run has no partition key"))?);
+        let rules = Arc::new(RouteRules {
+            extractor: extractor.ok_or_else(|| Error::refused("the run has no partition key"))?,
+            record_bytes_max: self.record_bytes_max,
+            event_time: self.settings.input.event_time.clone(),
+        });
         let (set_aside, checkpoint) = (Arc::new(set_aside), Arc::new(self.checkpoint.clone()));
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
         let numbers: Vec<u32> = (0..total).filter(|number| !whole.contains(number)).collect();
@@ -130,11 +135,11 @@ impl Sides<'_> {
             let part = Part {
                 object: number,
                 wanted,
-                extractor: extractor.clone(),
+                rules: rules.clone(),
+                only: self.spool.manifest().object(number).and_then(|entry| entry.only.clone()),
                 set_aside: set_aside.clone(),
                 checkpoint: (!self.due_in_all).then(|| checkpoint.clone()),
                 ranges: self.ranges.clone(),
-                record_bytes_max: self.record_bytes_max,
             };
             buckets = self.object(part, buckets).await?;
             self.progress.of_archive.fetch_add(u64::from(wanted), Ordering::Relaxed);
@@ -178,12 +183,13 @@ impl Sides<'_> {
 struct Part {
     object: u32,
     wanted: u32,
-    extractor: Arc<KeyExtractor>,
+    rules: Arc<RouteRules>,
+    /// Its only records, if it is not about all of them.
+    only: Option<Vec<u32>>,
     set_aside: Arc<BTreeSet<Ordinal>>,
     /// Where the run stands, if it is not done.
     checkpoint: Option<Arc<Checkpoint>>,
     ranges: Vec<HashKeyRange>,
-    record_bytes_max: usize,
 }
 
 impl Part {
@@ -192,11 +198,12 @@ impl Part {
         for number in 0..self.wanted {
             let data = segment.record(number)?;
             let ordinal = Ordinal::new(self.object, number);
-            // The route has set aside what has no key or is too large.
-            let Ok(key) = self.extractor.key(data, ordinal) else { continue };
-            let hash = HashKey::of(key.as_str());
-            let too_large = data.len() + key.as_str().len() > self.record_bytes_max;
-            if too_large || !covers(&self.ranges, hash) {
+            // The route has set aside what has no key or is too large, and left out what was not asked for.
+            let Ok(Some(Routed { hash, .. })) = self.rules.route(self.only.as_deref(), ordinal, data) else {
+                continue;
+            };
+            let Ok(key) = self.rules.extractor.key(data, ordinal) else { continue };
+            if !covers(&self.ranges, hash) {
                 continue;
             }
             let due = !self.set_aside.contains(&ordinal) && self.is_settled(hash, ordinal);

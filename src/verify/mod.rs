@@ -3,7 +3,6 @@
 //! The stream is read from where the run began, and the archive from the run's segments. Both are reduced to
 //! small entries, cut by key and [walked](walk) side by side. It proves content and order, not who wrote it.
 
-pub mod aggregate;
 mod both_sides;
 pub mod buckets;
 pub mod read;

@@ -115,7 +115,11 @@ fn a_record_without_the_key_is_set_aside_unless_it_may_have_another() {
     let page = sandbox.run("replay archive --into sim:1 --partition-key /k");
     assert_eq!(page.code, 3);
     let path = report["quarantine"]["path"].as_str().unwrap();
-    assert!(page.stdout.contains("quarantine.jsonl") && Path::new(path).is_absolute(), "{}", page.stdout);
+    assert!(
+        page.stdout.contains("quarantine/list.jsonl") && Path::new(path).is_absolute(),
+        "{}",
+        page.stdout
+    );
 
     for fallback in ["hash", "random"] {
         let line = format!("replay archive --into sim:1 --partition-key /k --key-fallback {fallback} --json");

@@ -1,5 +1,5 @@
 //! What is the user's is not repeated: neither records nor keys nor credentials reach the log, the report, or
-//! any file of the run's directory, however much is logged and whatever goes wrong.
+//! any file of the run's directory but the quarantine's own, however much is logged and whatever goes wrong.
 
 use std::fs;
 use std::path::Path;
@@ -34,6 +34,10 @@ fn assert_clean(what: &str, text: &[u8]) {
 fn assert_files_clean(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // What was set aside is kept for its owner; nothing else may repeat it.
+        if path.ends_with("quarantine/records.bin") {
+            continue;
+        }
         if path.is_dir() {
             assert_files_clean(&path);
         } else {

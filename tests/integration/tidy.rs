@@ -37,7 +37,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// A name of the outside world, and the files (or folders, ending in `/`) that may use it.
 const FENCES: &[(&str, &[&str])] = &[
-    ("aws_sdk_s3", &["archive/s3.rs"]),
+    ("aws_sdk_s3", &["archive/s3.rs", "archive/s3/"]),
     ("aws_sdk_kinesis", &["stream/kinesis.rs", "stream/kinesis/"]),
     ("memmap2", &["cache/mmap.rs"]),
     ("unsafe", &["cache/mmap.rs"]),

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use respool::archive::manifest::Manifest;
-use respool::archive::{Archive as _, LocalArchive, ObjectWindow};
+use respool::archive::{Archive as _, LocalArchive, Selection};
 use respool::cache::Cache;
-use respool::config::{ArchiveAddress, Order, OutputConfig, RunSettings, Target, Tuning};
-use respool::decode::{DECODER_VERSION, DecodeConfig, FramingChoice};
+use respool::config::{ArchiveAddress, Input, Order, OutputConfig, RunSettings, Target, Tuning};
+use respool::decode::{DECODER_VERSION, DecodeConfig};
 use respool::record::{ByteCount, HashKeyRange, ShardId};
 use respool::route::key::KeyExtractor;
 use respool::route::shard_map::ShardMap;
@@ -278,8 +278,8 @@ impl<'a> World<'a> {
             return (directory, file, manifest);
         }
         let archive = LocalArchive::open(&self.archive.root()).unwrap();
-        let listing = archive.list(&ObjectWindow::ALL).await.unwrap();
-        let manifest = Manifest::freeze(archive.location().clone(), ObjectWindow::ALL, listing).unwrap();
+        let listing = archive.list(&Selection::default()).await.unwrap();
+        let manifest = Manifest::freeze(archive.location().clone(), Selection::default(), listing).unwrap();
         let file = self.file(stream, manifest.digest());
         let directory = RunDirectory::create(self.state.path(), file.started).unwrap();
         directory.define(&file, &manifest).unwrap();
@@ -294,9 +294,8 @@ impl<'a> World<'a> {
             settings: RunSettings {
                 archive: ArchiveAddress::Directory { path: self.archive.root() },
                 target: Target::Sim { shards: self.setup.shards },
-                window: ObjectWindow::ALL,
+                input: Input::default(),
                 limit: None,
-                framing: FramingChoice::Auto,
                 partition_key: Some("/key".parse().unwrap()),
                 key_fallback: None,
                 order: self.setup.order,

@@ -91,6 +91,8 @@ fn object(size: u64) -> ObjectEntry {
         version: None,
         modified: jiff::Timestamp::UNIX_EPOCH,
         time: None,
+        storage_class: None,
+        only: None,
     }
 }
 

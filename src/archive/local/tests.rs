@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 use jiff::SignedDuration;
 
 use super::*;
+use crate::archive::ObjectWindow;
 
 struct Dir(tempfile::TempDir);
 
@@ -69,7 +70,7 @@ async fn a_directory_is_listed_with_what_was_left_out() {
         SignedDuration::from_mins(15),
     )
     .unwrap();
-    let listing = dir.open().list(&window).await.unwrap();
+    let listing = dir.open().list(&window.into()).await.unwrap();
     assert_eq!(
         keys(&listing),
         [
@@ -79,14 +80,14 @@ async fn a_directory_is_listed_with_what_was_left_out() {
         ]
     );
     assert_eq!((listing.skipped, listing.outside), (8, 2));
-    assert_eq!(keys(&dir.open().list(&ObjectWindow::ALL).await.unwrap()).len(), 5);
+    assert_eq!(keys(&dir.open().list(&Selection::default()).await.unwrap()).len(), 5);
 }
 
 #[tokio::test]
 async fn an_object_is_read_as_it_was_listed_or_not_at_all() {
     let dir = Dir::new(&[("a", "first"), ("b/é \n+%20", "odd"), ("c", "gone"), ("d", "grows"), ("e", "")]);
     let archive = dir.open();
-    let listing = archive.list(&ObjectWindow::ALL).await.unwrap();
+    let listing = archive.list(&Selection::default()).await.unwrap();
     let object = |key: &str| listing.objects.iter().find(|object| object.key == key).unwrap();
     for (key, content) in [("a", "first"), ("b/é \n+%20", "odd"), ("e", "")] {
         let body = archive.fetch(object(key)).await.unwrap();
@@ -110,7 +111,7 @@ async fn an_object_is_read_as_it_was_listed_or_not_at_all() {
 async fn a_key_cannot_lead_out_of_the_archive() {
     let dir = Dir::new(&[("inside/a", "a"), ("secret", "s")]);
     let archive = LocalArchive::open(&dir.path("inside")).unwrap();
-    let listing = archive.list(&ObjectWindow::ALL).await.unwrap();
+    let listing = archive.list(&Selection::default()).await.unwrap();
     let absolute = dir.path("secret").to_str().unwrap().to_owned();
     for key in ["../secret".to_owned(), "a/../../secret".to_owned(), absolute, "./a".to_owned()] {
         let object = ObjectEntry { key, ..listing.objects[0].clone() };
@@ -126,6 +127,6 @@ async fn what_is_no_archive_is_told_apart() {
     assert!(matches!(LocalArchive::open(&dir.path("file")), Err(ArchiveError::NotADirectory { .. })));
     assert!(matches!(LocalArchive::open(&dir.path("file/x")), Err(ArchiveError::NotADirectory { .. })));
     fs::write(dir.0.path().join(std::ffi::OsStr::from_bytes(b"\xff")), "x").unwrap();
-    let error = dir.open().list(&ObjectWindow::ALL).await.unwrap_err();
+    let error = dir.open().list(&Selection::default()).await.unwrap_err();
     assert!(matches!(&error, ArchiveError::Refused { .. }) && error.to_string().contains("UTF-8"), "{error}");
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::archive::ObjectWindow;
 
 fn entry(key: &str, time: Option<&str>) -> ObjectEntry {
     ObjectEntry {
@@ -8,6 +9,8 @@ fn entry(key: &str, time: Option<&str>) -> ObjectEntry {
         version: None,
         modified: "2026-11-02T00:00:00Z".parse().unwrap(),
         time: time.map(|time| time.parse().unwrap()),
+        storage_class: None,
+        only: None,
     }
 }
 
@@ -24,7 +27,8 @@ fn manifest() -> Manifest {
         entry("s-10-c", Some("2026-11-01T01:00:00Z")),
         entry("s-10-c", Some("2026-11-01T01:00:00Z")),
     ];
-    Manifest::freeze(archive, window, Listing { objects, skipped: 3, outside: 4 }).unwrap()
+    Manifest::freeze(archive, window.into(), Listing { objects, skipped: 3, outside: 4, excluded: 5 })
+        .unwrap()
 }
 
 fn written() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
@@ -90,8 +94,8 @@ fn each_defect_has_its_own_error() {
         Manifest::read(&path).unwrap_err()
     };
     assert!(matches!(
-        read(format!("{}\n{objects}", header.replace("\"version\":1", "\"version\":2,\"new\":0"))),
-        ManifestError::Version { found: 2, .. }
+        read(format!("{}\n{objects}", header.replace("\"version\":2", "\"version\":3,\"new\":0"))),
+        ManifestError::Version { found: 3, .. }
     ));
     assert!(matches!(read(format!("{header}\n{objects}{{}}\n")), ManifestError::Line { line: 7, .. }));
     let first = objects.lines().next().unwrap();

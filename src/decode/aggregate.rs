@@ -9,8 +9,11 @@ use md5::{Digest as _, Md5};
 
 use crate::record::{HashKey, PartitionKey};
 
-const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
-const MD5_BYTES: usize = 16;
+pub(super) const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
+pub(super) const MD5_BYTES: usize = 16;
+
+/// The largest aggregate that is looked for: the largest record of any stream.
+pub(super) const BYTES_MAX: usize = crate::limits::RECORD_BYTES_MAX;
 
 /// A record inside of an aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,21 @@ pub struct Inner<'a> {
     pub hash: HashKey,
     /// Its bytes.
     pub data: &'a [u8],
+    /// Where they begin in the aggregate.
+    pub offset: u64,
+}
+
+/// Whether an aggregate may begin with these bytes, possibly fewer than its magic has.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let magic = MAGIC.get(..bytes.len()).unwrap_or(&MAGIC);
+    bytes.starts_with(magic)
+}
+
+/// Bytes of the field of a message that `bytes` begin with, if all of it is there.
+pub(super) fn field_bytes(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    field(&mut rest)?;
+    Some(bytes.len() - rest.len())
 }
 
 /// The records inside of `data`; `None` if it is no aggregate.
@@ -40,10 +58,10 @@ pub fn unpack(data: &[u8]) -> Option<Vec<Inner<'_>>> {
             _ => {}
         }
     }
-    records.into_iter().map(|record| inner(record, &keys, &hashes)).collect()
+    records.into_iter().map(|record| inner(data, record, &keys, &hashes)).collect()
 }
 
-fn inner<'a>(mut record: &'a [u8], keys: &[&str], hashes: &[HashKey]) -> Option<Inner<'a>> {
+fn inner<'a>(whole: &[u8], mut record: &'a [u8], keys: &[&str], hashes: &[HashKey]) -> Option<Inner<'a>> {
     let (mut key, mut hash, mut data) = (None, None, None);
     while !record.is_empty() {
         match field(&mut record)? {
@@ -53,11 +71,13 @@ fn inner<'a>(mut record: &'a [u8], keys: &[&str], hashes: &[HashKey]) -> Option<
             _ => {}
         }
     }
-    let key = key?;
+    let (key, data) = (key?, data?);
     Some(Inner {
         key: PartitionKey::new(key).ok()?,
         hash: hash.unwrap_or_else(|| HashKey::of(key)),
-        data: data?,
+        data,
+        // A part of the same slice, behind its beginning.
+        offset: (data.as_ptr().addr() - whole.as_ptr().addr()) as u64,
     })
 }
 

@@ -1,0 +1,59 @@
+//! Finding region and credentials, as the SDK does, and saying in one sentence what was not found.
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::ProvideCredentials as _;
+
+use super::S3Config;
+use crate::archive::ArchiveError;
+
+/// The SDK's configuration for `config`, with a region and with credentials that were found.
+pub(super) async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, ArchiveError> {
+    let what = format!("s3://{}", config.bucket);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(profile) = &config.profile {
+        // A profile that was asked for by name goes before keys that happen to stand in the environment.
+        let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+        loader = loader.profile_name(profile).credentials_provider(credentials);
+    }
+    if let Some(region) = &config.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(url) = &config.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if config.anonymous {
+        loader = loader.no_credentials();
+    }
+    let mut shared = loader.load().await;
+    if shared.region().is_none() {
+        if shared.endpoint_url().is_none() {
+            let message =
+                "no region is known: use --s3-region, AWS_REGION or a profile that has one".to_owned();
+            return Err(ArchiveError::Refused { what, message });
+        }
+        // Servers other than AWS' want some region in the signature; this is the one they expect.
+        shared = shared.into_builder().region(Region::from_static("us-east-1")).build();
+    }
+    if let Some(provider) = shared.credentials_provider()
+        && let Err(error) = provider.provide_credentials().await
+    {
+        // The SDK's words for "none found" list where it looked, which helps nobody; others tell what failed.
+        let message = match (&error, &config.profile) {
+            (CredentialsError::CredentialsNotLoaded(_), None) => "no AWS credentials found: name a profile with \
+                --s3-profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or read a public bucket with --anonymous"
+                .to_owned(),
+            _ => format!("no AWS credentials found: {}", chain(&error)),
+        };
+        return Err(ArchiveError::Refused { what, message });
+    }
+    Ok(shared)
+}
+
+/// An error and its causes, in their own words, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
