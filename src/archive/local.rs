@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::tier::{Access, RestoreTier};
 use super::{
     Archive, ArchiveError, ArchiveLocation, BodyBytes, BoxFuture, DefectReason, Listing, ObjectBody,
     ObjectEntry, Selection,
@@ -192,6 +193,14 @@ impl Archive for LocalArchive {
     fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectEntry>, ArchiveError>> {
         let (root, key) = (self.root.clone(), key.to_owned());
         Box::pin(blocking(move || look_up(&root, &key)))
+    }
+
+    fn access<'a>(&'a self, _: &'a ObjectEntry) -> BoxFuture<'a, Result<Access, ArchiveError>> {
+        Box::pin(async { Ok(Access::Readable) })
+    }
+
+    fn restore<'a>(&'a self, _: &'a ObjectEntry, _: RestoreTier) -> BoxFuture<'a, Result<(), ArchiveError>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>> {

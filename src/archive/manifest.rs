@@ -40,6 +40,8 @@ pub struct Manifest {
     pub outside: u64,
     /// Objects that the user's patterns leave out, as far as they were seen.
     pub excluded: u64,
+    /// Objects that were left out because they lie in an archive tier.
+    pub archived: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,6 +54,7 @@ struct Header {
     skipped: u64,
     outside: u64,
     excluded: u64,
+    archived: u64,
     /// Of the header without this field, and of all other lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
@@ -138,13 +141,22 @@ impl Manifest {
         selection: Selection,
         listing: Listing,
     ) -> Result<Self, ManifestError> {
-        let Listing { mut objects, skipped, outside, excluded } = listing;
+        let Listing { mut objects, skipped, outside, excluded, archived } = listing;
         objects.sort_unstable_by(|a, b| (a.time, &a.key).cmp(&(b.time, &b.key)));
         objects.dedup_by(|a, b| a.key == b.key);
         if u32::try_from(objects.len()).is_err() {
             return Err(ManifestError::TooManyObjects { found: objects.len() });
         }
-        Ok(Self { version: MANIFEST_VERSION, archive, selection, objects, skipped, outside, excluded })
+        Ok(Self {
+            version: MANIFEST_VERSION,
+            archive,
+            selection,
+            objects,
+            skipped,
+            outside,
+            excluded,
+            archived,
+        })
     }
 
     /// The object of number `index`.
@@ -187,6 +199,7 @@ impl Manifest {
             skipped: self.skipped,
             outside: self.outside,
             excluded: self.excluded,
+            archived: self.archived,
             digest,
         }
     }
@@ -239,8 +252,8 @@ impl Manifest {
         if found != header.objects || u32::try_from(found).is_err() {
             return Err(ManifestError::Count { path: path.to_owned(), expected: header.objects, found });
         }
-        let Header { version, archive, selection, skipped, outside, excluded, .. } = header;
-        let manifest = Self { version, archive, selection, objects, skipped, outside, excluded };
+        let Header { version, archive, selection, skipped, outside, excluded, archived, .. } = header;
+        let manifest = Self { version, archive, selection, objects, skipped, outside, excluded, archived };
         let found = manifest.digest();
         if found != expected {
             return Err(ManifestError::Digest { path: path.to_owned(), expected, found });

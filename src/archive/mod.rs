@@ -9,9 +9,11 @@ mod fault;
 pub mod layout;
 pub mod local;
 pub mod manifest;
+pub mod objects;
 pub mod s3;
 pub mod selection;
 mod template;
+pub mod tier;
 mod walk;
 pub mod window;
 
@@ -33,6 +35,7 @@ pub use window::{ObjectWindow, TimeBound, WindowError};
 
 use crate::record::ByteCount;
 use selection::Verdict;
+use tier::{Access, RestoreTier};
 
 /// A future that can be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -104,9 +107,20 @@ pub struct Listing {
     pub outside: u64,
     /// Objects that the user's patterns leave out, as far as they were seen.
     pub excluded: u64,
+    /// Objects that were left out because they lie in an archive tier.
+    pub archived: u64,
 }
 
 impl Listing {
+    /// Takes in an object that was named by its whole key, if `selection` says so.
+    pub fn take_in(&mut self, object: ObjectEntry, prefix: &str, selection: &Selection) {
+        let Some(below) = object.key.strip_prefix(prefix).map(str::to_owned) else {
+            self.excluded += 1;
+            return;
+        };
+        self.sort_in(object, &below, selection);
+    }
+
     /// Takes in an object that was seen, if `selection` says so.
     fn sort_in(&mut self, mut object: ObjectEntry, below: &str, selection: &Selection) {
         match selection.judge(&object.key, below, object.size.0, object.modified) {
@@ -260,6 +274,16 @@ pub trait Archive: Send + Sync {
 
     /// Looks at one object by its key, below nothing: as it would be listed; `None` if it is not there.
     fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectEntry>, ArchiveError>>;
+
+    /// Whether an object can be read, or has to be restored first.
+    fn access<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<Access, ArchiveError>>;
+
+    /// Asks for an object to be brought back from an archive tier. What is under way already is no error.
+    fn restore<'a>(
+        &'a self,
+        object: &'a ObjectEntry,
+        tier: RestoreTier,
+    ) -> BoxFuture<'a, Result<(), ArchiveError>>;
 
     /// Fetches one object whole, pinned to what was listed. Retries inside; gives up with a reason.
     fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>>;

@@ -11,6 +11,7 @@
 
 mod answers;
 mod connect;
+mod tiers;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{ResponseChecksumValidation, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Output};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{EncodingType, Object, RequestPayer};
@@ -35,6 +37,7 @@ use connect::{chain, load};
 
 use super::download::{Body, Part, Source, Spool, content_range, download};
 use super::fault::ServiceFault;
+use super::tier::{Access, RestoreTier};
 use super::walk::{Depth, FOREIGN_DIRS_MAX, Walk};
 use super::{Archive, ArchiveError, ArchiveLocation, BoxFuture, Listing, ObjectBody, ObjectEntry, Selection};
 use crate::limits::LIST_OBJECTS_PAGE_MAX;
@@ -161,6 +164,19 @@ impl S3Archive {
             },
             object_requests: AtomicU64::new(0),
         })
+    }
+
+    /// How a message names an object.
+    fn name_of(&self, key: &str) -> String {
+        format!("s3://{}/{}", self.bucket.name, key.escape_debug())
+    }
+
+    async fn head(&self, key: &str) -> Result<HeadObjectOutput, ServiceFault> {
+        self.object_requests.fetch_add(1, Ordering::Relaxed);
+        let head = self.bucket.client.head_object().bucket(&*self.bucket.name).key(key);
+        let head = head.set_request_payer(self.bucket.payer.clone());
+        let head = head.set_expected_bucket_owner(self.bucket.owner.clone());
+        head.send().await.map_err(|error| fault_of(&error))
     }
 
     async fn list_selection(&self, selection: &Selection) -> Result<Listing, ArchiveError> {
@@ -317,24 +333,29 @@ impl Archive for S3Archive {
 
     fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectEntry>, ArchiveError>> {
         Box::pin(async move {
-            self.object_requests.fetch_add(1, Ordering::Relaxed);
-            let head = self.bucket.client.head_object().bucket(&*self.bucket.name).key(key);
-            let head = head.set_request_payer(self.bucket.payer.clone());
-            match head.set_expected_bucket_owner(self.bucket.owner.clone()).send().await {
+            match self.head(key).await {
                 Ok(head) => entry_of_head(key, &head).map(Some),
-                Err(error) => match fault_of(&error) {
-                    fault if fault.status == Some(404) => Ok(None),
-                    fault => {
-                        Err(fault.of_archive(&format!("s3://{}/{}", self.bucket.name, key.escape_debug())))
-                    }
-                },
+                Err(fault) if fault.status == Some(404) => Ok(None),
+                Err(fault) => Err(fault.of_archive(&self.name_of(key))),
             }
         })
     }
 
+    fn access<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<Access, ArchiveError>> {
+        Box::pin(self.access_of(object))
+    }
+
+    fn restore<'a>(
+        &'a self,
+        object: &'a ObjectEntry,
+        tier: RestoreTier,
+    ) -> BoxFuture<'a, Result<(), ArchiveError>> {
+        Box::pin(self.ask_back(object, tier))
+    }
+
     fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>> {
         Box::pin(async move {
-            let what = format!("s3://{}/{}", self.bucket.name, object.key.escape_debug());
+            let what = self.name_of(&object.key);
             download(&ObjectSource { archive: self, object }, object, &self.spool, &what).await
         })
     }

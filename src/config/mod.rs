@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::archive::layout::LayoutRule;
+pub use crate::archive::tier::RestoreTier;
 pub use crate::decode::{Delimiter, FramingChoice};
 pub use crate::route::event_time::{EventTime, TimeFormat};
 pub use crate::write::lane::Order;
@@ -89,19 +90,6 @@ choice! {
         Path = "path",
         /// `https://bucket.host/key`.
         Host = "host",
-    }
-}
-
-choice! {
-    /// How fast S3 brings back what lies in an archive tier. Times and prices: S3 user guide, archive retrieval
-    /// options.
-    RestoreTier {
-        /// Three to five hours, from Deep Archive twelve.
-        Standard = "standard",
-        /// Five to twelve hours, from Deep Archive two days.
-        Bulk = "bulk",
-        /// One to five minutes; not from Deep Archive.
-        Expedited = "expedited",
     }
 }
 

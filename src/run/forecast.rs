@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::open::{self, OpenStream};
 use super::report::{duration, number};
 use super::spool::Spool;
+use crate::archive::{Manifest, ObjectEntry};
 use crate::config::{Order, RunSettings, Tuning};
 use crate::record::ByteCount;
 use crate::stream::StreamDescription;
@@ -86,6 +87,7 @@ impl Forecast {
         let by_order = records.zip(hottest).map(|(records, part)| records as f64 * part * ROUND_TRIP_SECONDS);
         let by_order = by_order.filter(|_| settings.order == Order::Key);
         let mut warnings = warnings(seconds.into_iter().chain(by_order).reduce(f64::max), description);
+        warnings.extend(archived_warning(manifest));
         warnings.extend(order_warning(by_order, seconds, hottest));
         let seconds = seconds.into_iter().chain(by_order).reduce(f64::max);
         Self {
@@ -144,6 +146,24 @@ impl Forecast {
         }
         text
     }
+}
+
+/// Objects that S3 will not hand out as they are.
+fn archived_warning(manifest: &Manifest) -> Option<String> {
+    let put_away =
+        |object: &&ObjectEntry| matches!(object.storage_class.as_deref(), Some("GLACIER" | "DEEP_ARCHIVE"));
+    let (mut count, mut bytes) = (0, 0);
+    for object in manifest.objects.iter().filter(put_away) {
+        (count, bytes) = (count + 1, bytes + object.size.0);
+    }
+    (count > 0).then(|| {
+        format!(
+            "{} objects ({}) lie in Glacier: unless they were restored they go to quarantine. --restore has them restored, \
+             --skip-archived leaves them out",
+            number(count),
+            ByteCount(bytes)
+        )
+    })
 }
 
 /// A key that goes on longer than the shards need for everything.

@@ -27,6 +27,7 @@ pub mod progress;
 pub mod replay;
 pub mod report;
 pub mod segments;
+mod select;
 pub mod session;
 pub mod shell;
 pub mod space;

@@ -16,6 +16,7 @@ use super::journal;
 use super::open::{self, OpenStream};
 use super::report::{Report, number};
 use super::segments::Segments;
+use super::select::select;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
 use super::work::Work;
@@ -50,11 +51,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     }
     let sources = Sources::open(settings, tuning).await?;
     let manifest = match &sources.archive {
-        Some(archive) => {
-            let listing = archive.list(&settings.input.selection).await.map_err(open::archive_error)?;
-            Manifest::freeze(archive.location().clone(), settings.input.selection.clone(), listing)
-                .map_err(|error| Error::refused(error.to_string()))?
-        }
+        Some(archive) => select(archive, &settings.input, config.output.quiet).await?,
         None => earlier_manifest(config)?,
     };
     check_not_empty(settings, &manifest)?;
@@ -221,8 +218,8 @@ fn check_not_empty(settings: &RunSettings, manifest: &Manifest) -> Result<(), Er
     }
     Err(Error::refused(format!(
         "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no events \
-         by their name)",
-        settings.archive, manifest.outside, manifest.skipped
+         by their name, {} are left out by patterns, {} lie in an archive tier)",
+        settings.archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
     )))
 }
 

@@ -97,7 +97,8 @@ impl Session<'_> {
         display.finish();
         let ended: Ended = ended?;
         let mut report = summary::report(self.directory, self.file, &self.spool, &ended, started.elapsed())?;
-        if let (End::Done, Some(archive)) = (&ended.end, self.spool.archive()) {
+        let listed = self.file.settings.input.objects.is_none();
+        if let (End::Done, Some(archive), true) = (&ended.end, self.spool.archive(), listed) {
             let (manifest, path) = (self.spool.manifest(), self.directory.path());
             // What is done is done, whatever becomes of this.
             self.directory.write_report(&report)?;

@@ -27,8 +27,12 @@ fn manifest() -> Manifest {
         entry("s-10-c", Some("2026-11-01T01:00:00Z")),
         entry("s-10-c", Some("2026-11-01T01:00:00Z")),
     ];
-    Manifest::freeze(archive, window.into(), Listing { objects, skipped: 3, outside: 4, excluded: 5 })
-        .unwrap()
+    Manifest::freeze(
+        archive,
+        window.into(),
+        Listing { objects, skipped: 3, outside: 4, excluded: 5, archived: 6 },
+    )
+    .unwrap()
 }
 
 fn written() -> (tempfile::TempDir, PathBuf, Vec<u8>) {

@@ -1,0 +1,161 @@
+//! From what the user asked for to the frozen list of objects.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::console;
+use super::open::archive_error;
+use super::report::number;
+use super::spool::blocking;
+use crate::archive::manifest::Manifest;
+use crate::archive::objects::{self, Named};
+use crate::archive::tier::{Access, RestoreTier, may_be_archived};
+use crate::archive::{Archive, ArchiveError, ArchiveLocation, Listing, ObjectEntry};
+use crate::config::Input;
+use crate::error::Error;
+
+/// Objects that are looked up at the same time.
+const LOOK_UPS_AT_ONCE: usize = 32;
+/// How often S3 is asked whether an object was restored.
+const RESTORE_POLL: Duration = Duration::from_mins(1);
+/// Keys that are named in a message.
+const KEYS_SHOWN: usize = 3;
+
+/// Lists what `input` selects, sees to what lies in archive tiers, and freezes it.
+pub(super) async fn select(
+    archive: &Arc<dyn Archive>,
+    input: &Input,
+    quiet: bool,
+) -> Result<Manifest, Error> {
+    let mut listing = match &input.objects {
+        Some(file) => named(archive, input, file).await?,
+        None => archive.list(&input.selection).await.map_err(archive_error)?,
+    };
+    if input.skip_archived || input.restore.is_some() {
+        let archived = archived(archive, &listing.objects).await?;
+        if let Some(tier) = input.restore {
+            restore(archive, archived, tier, quiet).await?;
+        } else {
+            let keys: BTreeSet<String> = archived.into_iter().map(|object| object.key).collect();
+            listing.archived = keys.len() as u64;
+            listing.objects.retain(|object| !keys.contains(&object.key));
+        }
+    }
+    Manifest::freeze(archive.location().clone(), input.selection.clone(), listing)
+        .map_err(|error| Error::refused(error.to_string()))
+}
+
+/// The objects that a file names; those of which it says too little are looked up.
+async fn named(archive: &Arc<dyn Archive>, input: &Input, file: &Path) -> Result<Listing, Error> {
+    let (path, location) = (file.to_owned(), archive.location().clone());
+    let named = blocking(move || objects::read(&path, &location)).await?;
+    let named = named.map_err(|error| Error::refused("--objects cannot be used").with_source(error))?;
+    let prefix = match archive.location() {
+        ArchiveLocation::S3 { prefix, .. } => prefix.clone(),
+        ArchiveLocation::Directory { .. } => String::new(),
+    };
+    let mut listing = Listing::default();
+    let mut keys = Vec::new();
+    for named in named {
+        match named {
+            Named::Entry(entry) => listing.take_in(entry, &prefix, &input.selection),
+            Named::Key(key) => keys.push(key),
+        }
+    }
+    let mut missing = Vec::new();
+    let found = each(archive, keys, |archive, key| async move {
+        let found = archive.look_up(&key).await?;
+        Ok((key, found))
+    });
+    for (key, found) in found.await? {
+        match found {
+            Some(entry) => listing.take_in(entry, &prefix, &input.selection),
+            None => missing.push(key),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(listing);
+    }
+    let shown: Vec<_> = missing.iter().take(KEYS_SHOWN).map(|key| key.escape_debug().to_string()).collect();
+    Err(Error::refused(format!(
+        "{} of the objects in {} are not in {}: {}{}",
+        number(missing.len() as u64),
+        file.display(),
+        archive.location(),
+        shown.join(", "),
+        if missing.len() > KEYS_SHOWN { ", …" } else { "" }
+    )))
+}
+
+/// Those of `objects` that have to be restored before they can be read.
+async fn archived(archive: &Arc<dyn Archive>, objects: &[ObjectEntry]) -> Result<Vec<ObjectEntry>, Error> {
+    let doubtful: Vec<_> =
+        objects.iter().filter(|object| may_be_archived(object.storage_class.as_deref())).cloned().collect();
+    let looked_at = each(archive, doubtful, |archive, object| async move {
+        let access = archive.access(&object).await?;
+        Ok((object, access))
+    });
+    let looked_at = looked_at.await?.into_iter();
+    Ok(looked_at.filter(|(_, access)| *access != Access::Readable).map(|(object, _)| object).collect())
+}
+
+/// Has `objects` restored, and waits until all of them can be read.
+async fn restore(
+    archive: &Arc<dyn Archive>,
+    objects: Vec<ObjectEntry>,
+    tier: RestoreTier,
+    quiet: bool,
+) -> Result<(), Error> {
+    if objects.is_empty() {
+        return Ok(());
+    }
+    let total = number(objects.len() as u64);
+    let asked = each(archive, objects, move |archive, object| async move {
+        archive.restore(&object, tier).await?;
+        Ok(object)
+    });
+    let mut waiting = asked.await?;
+    loop {
+        waiting = archived(archive, &waiting).await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        if !quiet {
+            let left = number(waiting.len() as u64);
+            console::say(&format!(
+                "S3 restores {total} objects ({tier:?}), {left} are still to come; Ctrl-C ends the wait, not the restore"
+            ));
+        }
+        tokio::time::sleep(RESTORE_POLL).await;
+    }
+}
+
+/// Does `work` for each of `items`, many at a time; the results in no particular order.
+async fn each<T, R, F>(
+    archive: &Arc<dyn Archive>,
+    items: Vec<T>,
+    work: impl Fn(Arc<dyn Archive>, T) -> F,
+) -> Result<Vec<R>, Error>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+    F: Future<Output = Result<R, ArchiveError>> + Send + 'static,
+{
+    let (mut running, mut done) = (JoinSet::new(), Vec::with_capacity(items.len()));
+    let mut items = items.into_iter();
+    loop {
+        while running.len() < LOOK_UPS_AT_ONCE
+            && let Some(item) = items.next()
+        {
+            running.spawn(work(archive.clone(), item));
+        }
+        let Some(ended) = running.join_next().await else { return Ok(done) };
+        let ended =
+            ended.map_err(|error| Error::internal("a look at an object failed").with_source(error))?;
+        done.push(ended.map_err(archive_error)?);
+    }
+}
