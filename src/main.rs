@@ -10,7 +10,7 @@ use respool::config::{OutputConfig, ReplayConfig, RunSettings, SimulateConfig};
 use respool::error::{Error, ExitCode as Code};
 use respool::run::replay::{Replayed, replay, resume};
 use respool::run::report::{Report, RunState};
-use respool::run::{cache_command, console, listing, now, summary};
+use respool::run::{cache_command, console, listing, now, quarantine, summary};
 use respool::sim;
 
 fn main() -> ExitCode {
@@ -65,6 +65,13 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             Ok(Code::from_number(report.exit_code))
         }
         Invocation::Runs(config) => console::print(&listing::runs(&config)?).map(|()| Code::Done),
+        Invocation::Quarantine(config) => quarantine::run(&config),
+        Invocation::Retry(config) => {
+            logging::start(&config.output);
+            let outcome = runtime()?.block_on(quarantine::retry(&config, now()));
+            let outcome = outcome.and_then(|(replay, replayed)| show_replayed(&replayed, &replay.output));
+            told_as_json(outcome, &config.output, "", "")
+        }
         Invocation::Cache(config) => cache_command::run(&config, now()),
         Invocation::Simulate(config) => {
             logging::start(&config.output);
@@ -74,9 +81,13 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
 }
 
 async fn run_replay(config: &ReplayConfig) -> Result<Code, Error> {
-    match replay(config, now()).await? {
-        Replayed::Report(report) => show_report(&report, &config.output),
-        Replayed::Forecast(forecast) if config.output.json => {
+    show_replayed(&replay(config, now()).await?, &config.output)
+}
+
+fn show_replayed(replayed: &Replayed, output: &OutputConfig) -> Result<Code, Error> {
+    match replayed {
+        Replayed::Report(report) => show_report(report, output),
+        Replayed::Forecast(forecast) if output.json => {
             console::print(&format!("{}\n", forecast.to_json())).map(|()| Code::Done)
         }
         Replayed::Forecast(forecast) => {

@@ -91,9 +91,10 @@ pub struct ObjectEntry {
     /// S3's storage class, where it is not the standard one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<String>,
-    /// Only these of its records are meant, ascending: an object of which the rest was delivered before.
+    /// Only these of its records are meant, from the first to the last of each range, ascending: the rest was
+    /// delivered before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only: Option<Vec<u32>>,
+    pub only: Option<Vec<(u32, u32)>>,
 }
 
 /// What a listing found.

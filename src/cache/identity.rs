@@ -106,7 +106,7 @@ pub struct SegmentLabel {
     pub key: String,
     /// How it was compressed and framed.
     pub decoding: String,
-    /// What is wrong behind the last record, if the object was salvaged: a word, a space, a sentence.
+    /// What is wrong behind the last record, if the object was salvaged: a word, a colon, a sentence.
     pub defect: String,
 }
 

@@ -18,6 +18,7 @@ mod cache;
 mod environment;
 pub mod logging;
 mod options;
+mod quarantine;
 mod replay;
 mod resume;
 mod runs;
@@ -36,7 +37,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use environment::Environment;
 
 use crate::config::{
-    CacheCommandConfig, ReplayConfig, ResumeConfig, RunsConfig, SimulateConfig, VerifyConfig,
+    CacheCommandConfig, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig, RunsConfig,
+    SimulateConfig, VerifyConfig,
 };
 use crate::error::{Error, ExitCode};
 use options::OutputArgs;
@@ -107,6 +109,8 @@ enum Command {
     /// List runs: state, progress, rates
     #[command(args_conflicts_with_subcommands = true)]
     Runs(runs::RunsArgs),
+    /// See what a run has set aside, and try it again
+    Quarantine(quarantine::QuarantineArgs),
     /// See, check and clear the local cache
     Cache(cache::CacheArgs),
     /// Serve the embedded stream on a loopback port, for any Kinesis client
@@ -124,6 +128,10 @@ pub enum Invocation {
     Verify(Box<VerifyConfig>),
     /// `respool runs`.
     Runs(RunsConfig),
+    /// `respool quarantine ls` and `show`.
+    Quarantine(QuarantineConfig),
+    /// `respool quarantine retry`.
+    Retry(Box<RetryConfig>),
     /// `respool cache`.
     Cache(CacheCommandConfig),
     /// `respool simulate`.
@@ -195,6 +203,7 @@ where
         Command::Resume(args) => Invocation::Resume(Box::new(args.resolve(environment, output)?)),
         Command::Verify(args) => Invocation::Verify(Box::new(args.resolve(environment, output)?)),
         Command::Runs(args) => Invocation::Runs(args.resolve(environment, output)?),
+        Command::Quarantine(args) => args.resolve(environment, output)?,
         Command::Cache(args) => Invocation::Cache(args.resolve(environment, output)?),
         Command::Simulate(args) => Invocation::Simulate(args.resolve(output)),
     })

@@ -383,6 +383,56 @@ pub struct RunsConfig {
     pub output: OutputConfig,
 }
 
+/// `respool quarantine ls` and `show`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineConfig {
+    /// What to do.
+    pub action: QuarantineAction,
+    /// Which run; the last one with something in quarantine if absent.
+    pub run: Option<String>,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// What to do with a quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QuarantineAction {
+    /// Say what lies in it.
+    Ls,
+    /// Print a record.
+    Show {
+        /// The object's number in the manifest.
+        object: u32,
+        /// The record's number in the object.
+        record: u32,
+    },
+}
+
+/// `respool quarantine retry`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryConfig {
+    /// Which run; the last one with something in quarantine if absent.
+    pub run: Option<String>,
+    /// Another rule for keys.
+    pub partition_key: Option<KeyRule>,
+    /// What a record without the key gets.
+    pub key_fallback: Option<KeyFallback>,
+    /// Whether the whole records of a damaged object are taken.
+    pub salvage: bool,
+    /// What to do otherwise than before.
+    pub changes: TuningChanges,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// Say what would be done, and stop.
+    pub dry_run: bool,
+    /// Do not ask before the first record.
+    pub yes: bool,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
 /// `respool cache`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheCommandConfig {

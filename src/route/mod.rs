@@ -122,10 +122,11 @@ pub struct RouteRules {
 }
 
 /// Routes `records`, which stand one behind the other in one object, the first of them at `first`. Of an object of
-/// which only some records are wanted, `only` are their numbers, ascending.
+/// which only some records are wanted, `only` are the ranges of
+/// their numbers, ascending, both ends included.
 pub fn route_chunk<'a>(
     rules: &RouteRules,
-    only: Option<&[u32]>,
+    only: Option<&[(u32, u32)]>,
     first: Ordinal,
     records: impl Iterator<Item = &'a [u8]>,
 ) -> RoutedChunk {
@@ -147,6 +148,11 @@ pub fn route_chunk<'a>(
     chunk
 }
 
+fn is_in(ranges: &[(u32, u32)], record: u32) -> bool {
+    let behind = ranges.partition_point(|(first, _)| *first <= record);
+    behind.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| record <= *last)
+}
+
 impl RouteRules {
     /// Where `record` goes; `None` if the user left it out.
     ///
@@ -154,11 +160,11 @@ impl RouteRules {
     /// Why it cannot go anywhere.
     pub fn route(
         &self,
-        only: Option<&[u32]>,
+        only: Option<&[(u32, u32)]>,
         ordinal: Ordinal,
         record: &[u8],
     ) -> Result<Option<Routed>, SetAsideReason> {
-        if only.is_some_and(|only| only.binary_search(&ordinal.record()).is_err()) {
+        if only.is_some_and(|only| !is_in(only, ordinal.record())) {
             return Ok(None);
         }
         if let Some(event_time) = &self.event_time

@@ -311,6 +311,6 @@ fn what_the_user_leaves_out_is_counted_and_nothing_else() {
         chunk.set_aside.iter().map(|aside| (aside.ordinal.record(), aside.reason.as_str())).collect();
     assert_eq!((sent, chunk.filtered), (vec![1], 2));
     assert_eq!(aside, [(2, "no_event_time"), (3, "missing")]);
-    let chunk = route_chunk(&rules, Some(&[0, 1]), first, records.into_iter());
+    let chunk = route_chunk(&rules, Some(&[(0, 1), (9, u32::MAX)]), first, records.into_iter());
     assert_eq!((chunk.records.len(), chunk.set_aside.len(), chunk.filtered), (1, 0, 4));
 }

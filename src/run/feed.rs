@@ -156,7 +156,16 @@ impl Feed {
             );
         }
         let key = self.spool.manifest().object(object).map(|entry| entry.key.clone()).unwrap_or_default();
-        QuarantineLine { object, record: None, key, reason, detail, offset: None, stored: None }
+        QuarantineLine {
+            object,
+            record: None,
+            key,
+            reason,
+            detail,
+            offset: None,
+            stored: None,
+            sent_in_part: done.sent_of(object).is_some(),
+        }
     }
 
     /// Routes one object. `false` if nobody listens any more.
@@ -387,6 +396,7 @@ mod tests {
             detail: "AccessDenied".into(),
             offset: None,
             stored: None,
+            sent_in_part: false,
         };
         Refused { lines: (0..count).map(line).collect() }
     }

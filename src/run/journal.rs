@@ -56,6 +56,9 @@ pub struct QuarantineLine {
     /// Where its bytes are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Stored>,
+    /// Of a whole object: whether some of its records were, or may have been, delivered before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sent_in_part: bool,
 }
 
 /// A part of [`RECORDS_FILE`].
@@ -340,6 +343,7 @@ mod tests {
             detail: String::new(),
             offset: None,
             stored: None,
+            sent_in_part: false,
         }
     }
 

@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod listing;
 pub mod open;
 pub mod progress;
+pub mod quarantine;
 pub mod replay;
 pub mod report;
 pub mod segments;

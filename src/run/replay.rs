@@ -43,7 +43,7 @@ pub enum Replayed {
 /// Starts a run.
 pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
     let ReplayConfig { settings, tuning, .. } = config;
-    let extractor = settings.key_config().map(KeyExtractor::new);
+    // First the stream, which is asked one question; then the archive, which may be asked thousands.
     let target = open::stream(&settings.target, tuning, now).await?;
     check_order(settings, &target)?;
     if !config.new_run && !config.dry_run {
@@ -55,6 +55,30 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         None => earlier_manifest(config)?,
     };
     check_not_empty(settings, &manifest)?;
+    begin(config, now, target, sources, manifest).await
+}
+
+/// Starts a run of the objects in `manifest`, whatever else the archive holds.
+pub async fn replay_listed(
+    config: &ReplayConfig,
+    now: Timestamp,
+    sources: Sources,
+    manifest: Manifest,
+) -> Result<Replayed, Error> {
+    let target = open::stream(&config.settings.target, &config.tuning, now).await?;
+    check_order(&config.settings, &target)?;
+    begin(config, now, target, sources, manifest).await
+}
+
+async fn begin(
+    config: &ReplayConfig,
+    now: Timestamp,
+    target: OpenStream,
+    sources: Sources,
+    manifest: Manifest,
+) -> Result<Replayed, Error> {
+    let ReplayConfig { settings, tuning, .. } = config;
+    let extractor = settings.key_config().map(KeyExtractor::new);
     let manifest = Arc::new(manifest);
     let (spool, segments) = sources.spool(settings, tuning, manifest.clone())?;
     let Some(extractor) = extractor else {
@@ -179,6 +203,11 @@ impl Sources {
             CacheMode::Keep | CacheMode::Discard => Some(open::archive(settings, tuning).await?),
         };
         Ok(Self { cache, passing_bytes_max, archive })
+    }
+
+    /// The archive, unless only the cache is read.
+    pub fn archive(&self) -> Option<Arc<dyn Archive>> {
+        self.archive.clone()
     }
 
     /// The spool of the objects of `manifest`, and where their segments are.

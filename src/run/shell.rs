@@ -285,6 +285,7 @@ impl Shell {
             detail,
             offset: None,
             stored: None,
+            sent_in_part: false,
         }
     }
 }

@@ -303,7 +303,7 @@ impl Spool {
         let decoded = decode::decode(&mut reader, encoding.as_deref(), config, &mut writer)?;
         label.decoding = format!("{}, {}", decoded.compression, decoded.framing);
         if let Some(salvaged) = decoded.salvaged {
-            label.defect = format!("{} {}", salvaged.reason, salvaged.message);
+            label.defect = format!("{}: {}", salvaged.reason, salvaged.message);
         }
         Ok(writer.publish(&decoded.spans, &label)?)
     }

@@ -185,7 +185,7 @@ struct Part {
     wanted: u32,
     rules: Arc<RouteRules>,
     /// Its only records, if it is not about all of them.
-    only: Option<Vec<u32>>,
+    only: Option<Vec<(u32, u32)>>,
     set_aside: Arc<BTreeSet<Ordinal>>,
     /// Where the run stands, if it is not done.
     checkpoint: Option<Arc<Checkpoint>>,

@@ -1,0 +1,107 @@
+//! `respool quarantine`: what a run has set aside, and another try.
+
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+
+use super::environment::Environment;
+use super::options::{StateArgs, TuningArgs};
+use super::{HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT, Invocation};
+use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig};
+use crate::error::Error;
+use crate::route::key::{KeyFallback, KeyRule};
+
+/// What was typed after `respool quarantine`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct QuarantineArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List what was set aside: object or object:record, reason, key, and why
+    Ls {
+        /// The run, as `respool runs` names it [default: the last one with something in quarantine]
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        run: Option<String>,
+        #[command(flatten)]
+        state: StateArgs,
+    },
+    /// Print the bytes of a record that was set aside
+    Show {
+        /// The record, as `quarantine ls` names it: OBJECT:RECORD
+        #[arg(value_name = "OBJECT:RECORD", value_parser = parse_entry)]
+        entry: (u32, u32),
+        /// The run, as `respool runs` names it [default: the last one with something in quarantine]
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        run: Option<String>,
+        #[command(flatten)]
+        state: StateArgs,
+    },
+    /// Send what was set aside once more, as a run of its own into the same stream
+    Retry(Box<RetryArgs>),
+}
+
+#[derive(Debug, Args)]
+struct RetryArgs {
+    /// The run, as `respool runs` names it [default: the last one with something in quarantine]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    run: Option<String>,
+    /// Take another field for the key
+    #[arg(long, value_name = "KEY", env = "RESPOOL_PARTITION_KEY", help_heading = HEADING_ORDER)]
+    partition_key: Option<KeyRule>,
+    /// Give a record without the key one of these
+    #[arg(long, value_name = "KEY", env = "RESPOOL_KEY_FALLBACK", help_heading = HEADING_ORDER)]
+    #[arg(value_parser = PossibleValuesParser::new(["random", "hash"]).try_map(|word| word.parse::<KeyFallback>()))]
+    key_fallback: Option<KeyFallback>,
+    /// Of an object that is still damaged, send the whole records before the damage
+    #[arg(long, env = "RESPOOL_SALVAGE", value_parser = FalseyValueParser::new(), help_heading = HEADING_WHAT)]
+    salvage: bool,
+    #[command(flatten)]
+    tuning: TuningArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    /// Say what would be sent, where, and how long it takes; send nothing
+    #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    dry_run: bool,
+    /// Do not ask before the first record goes to Kinesis
+    #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    yes: bool,
+}
+
+impl QuarantineArgs {
+    pub(super) fn resolve(
+        self,
+        environment: &Environment,
+        output: OutputConfig,
+    ) -> Result<Invocation, Error> {
+        let look = |action, run, state: StateArgs| {
+            let state_dir = state.resolve(environment)?;
+            Ok(Invocation::Quarantine(QuarantineConfig { action, run, state_dir, output }))
+        };
+        match self.action {
+            Action::Ls { run, state } => look(QuarantineAction::Ls, run, state),
+            Action::Show { entry: (object, record), run, state } => {
+                look(QuarantineAction::Show { object, record }, run, state)
+            }
+            Action::Retry(args) => Ok(Invocation::Retry(Box::new(RetryConfig {
+                run: args.run,
+                partition_key: args.partition_key,
+                key_fallback: args.key_fallback,
+                salvage: args.salvage,
+                changes: args.tuning.changes(environment)?,
+                state_dir: args.state.resolve(environment)?,
+                dry_run: args.dry_run,
+                yes: args.yes,
+                output,
+            }))),
+        }
+    }
+}
+
+fn parse_entry(text: &str) -> Result<(u32, u32), &'static str> {
+    let parsed =
+        text.split_once(':').and_then(|(object, record)| Some((object.parse().ok()?, record.parse().ok()?)));
+    parsed.ok_or("a record is named as 3:120, by its object's number and its own")
+}

@@ -1,0 +1,238 @@
+//! `respool quarantine`: what a run has set aside, the bytes of it, and another try.
+//!
+//! Another try is a run of its own, into the same stream, of nothing but what was set aside: whole objects as they
+//! are in the archive now, single records out of the objects as they were.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::directory::{self, RunGlance};
+use super::journal::{QUARANTINE_FILE, QuarantineLine, RECORDS_FILE, quarantine_lines};
+use super::open::archive_error;
+use super::replay::{Replayed, Sources, replay_listed};
+use super::report::number;
+use crate::archive::manifest::Manifest;
+use crate::archive::{Archive, Listing, ObjectEntry};
+use crate::config::{
+    Input, QuarantineAction, QuarantineConfig, ReplayConfig, RetryConfig, RunSettings, Tuning,
+};
+use crate::error::{Error, ExitCode};
+
+/// Lists what a run has set aside, or shows the bytes of one record.
+pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
+    let run = find(&config.state_dir, config.run.as_deref())?;
+    match &config.action {
+        QuarantineAction::Ls => {
+            let lines = lines(&run)?;
+            super::console::print(&if config.output.json { json(&lines) } else { table(&run, &lines) })?;
+        }
+        QuarantineAction::Show { object, record } => {
+            let lines = lines(&run)?;
+            let line = lines.iter().find(|line| line.object == *object && line.record == Some(*record));
+            let line = line.ok_or_else(|| {
+                Error::refused(format!("run {} has no record {object}:{record} in quarantine", run.id))
+            })?;
+            let bytes = bytes(&run.path, line)?;
+            let written = io::stdout().lock().write_all(&bytes);
+            written.map_err(|error| Error::incomplete("cannot write to stdout").with_source(error))?;
+        }
+    }
+    Ok(ExitCode::Done)
+}
+
+/// The run of that name, or the last one with something in quarantine.
+fn find(state_dir: &Path, id: Option<&str>) -> Result<RunGlance, Error> {
+    let mut runs = directory::glance_at_all(state_dir)?.into_iter().rev();
+    let found = match id {
+        Some(id) => runs.find(|run| run.id == id),
+        None => runs.find(|run| lines(run).is_ok_and(|lines| !lines.is_empty())),
+    };
+    found.ok_or_else(|| {
+        Error::refused(id.map_or_else(
+            || "no run has anything in quarantine".to_owned(),
+            |id| format!("there is no run {id}; `respool runs` lists them"),
+        ))
+    })
+}
+
+fn lines(run: &RunGlance) -> Result<Vec<QuarantineLine>, Error> {
+    let lines = quarantine_lines(&run.path).map_err(|error| {
+        Error::refused(format!("cannot read {}", run.path.join(QUARANTINE_FILE).display())).with_source(error)
+    })?;
+    Ok(lines.collect())
+}
+
+fn json(lines: &[QuarantineLine]) -> String {
+    serde_json::to_string_pretty(lines).unwrap_or_default() + "\n"
+}
+
+fn table(run: &RunGlance, lines: &[QuarantineLine]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let what =
+            line.record.map_or_else(|| line.object.to_string(), |record| format!("{}:{record}", line.object));
+        let (key, detail) = (line.key.escape_debug(), line.detail.escape_debug());
+        let _ = writeln!(text, "{what:>12}  {:<16} {key}  {detail}", line.reason);
+    }
+    let objects = lines.iter().filter(|line| line.record.is_none()).count() as u64;
+    let records = lines.len() as u64 - objects;
+    let _ = writeln!(
+        text,
+        "run {}: {} objects and {} records in quarantine",
+        run.id,
+        number(objects),
+        number(records)
+    );
+    text
+}
+
+fn bytes(run: &Path, line: &QuarantineLine) -> Result<Vec<u8>, Error> {
+    let Some(stored) = line.stored else {
+        return Err(Error::refused("the bytes of this record were not kept: they are in the archive only"));
+    };
+    let path = run.join(RECORDS_FILE);
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(&path)?;
+        file.seek(SeekFrom::Start(stored.at))?;
+        let mut bytes = Vec::new();
+        file.take(stored.len).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 == stored.len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    };
+    read().map_err(|error| Error::refused(format!("cannot read {}", path.display())).with_source(error))
+}
+
+/// Sends what `config` names once more, as a run of its own.
+pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig, Replayed), Error> {
+    let run = find(&config.state_dir, config.run.as_deref())?;
+    if run.is_unfinished() {
+        return Err(Error::refused(format!(
+            "run {id} is not finished: `respool resume {id}` first",
+            id = run.id
+        )));
+    }
+    let lines = lines(&run)?;
+    let (wanted, left_alone) = wanted(&lines);
+    if let (true, Some(line)) = (wanted.is_empty(), left_alone.first()) {
+        return Err(Error::refused(format!(
+            "nothing can be tried again: {} was sent in part before it was set aside, so all of it would be sent twice",
+            line.key.escape_debug()
+        )));
+    }
+    if wanted.is_empty() {
+        return Err(Error::refused(format!("run {} has nothing in quarantine", run.id)));
+    }
+    let replay = replay_config(config, &run);
+    let sources = Sources::open(&replay.settings, &replay.tuning).await?;
+    let archive =
+        sources.archive().ok_or_else(|| Error::usage("a retry asks the archive: not with --offline"))?;
+    let before = directory::read_manifest(&run.path)?;
+    let mut listing = Listing::default();
+    for (object, only) in wanted {
+        let known =
+            before.object(object).ok_or_else(|| Error::refused("the quarantine names an unknown object"))?;
+        listing.objects.push(entry(&archive, known, only).await?);
+    }
+    if !left_alone.is_empty() && !config.output.quiet {
+        let count = number(left_alone.len() as u64);
+        super::console::say(&format!(
+            "{count} objects were sent in part before they were set aside: left alone"
+        ));
+    }
+    let manifest = Manifest::freeze(before.archive.clone(), before.selection.clone(), listing)
+        .map_err(|error| Error::refused(error.to_string()))?;
+    let replayed = replay_listed(&replay, now, sources, manifest).await?;
+    Ok((replay, replayed))
+}
+
+/// A whole object as it is now; single records of it as it was.
+async fn entry(
+    archive: &Arc<dyn Archive>,
+    known: &ObjectEntry,
+    only: Option<Vec<(u32, u32)>>,
+) -> Result<ObjectEntry, Error> {
+    if only.as_ref().is_some_and(|only| only.iter().all(|(first, last)| first == last)) {
+        return Ok(ObjectEntry { only, ..known.clone() });
+    }
+    // What is not there any more is asked for as it was, and named in quarantine again.
+    let now = archive.look_up(&known.key).await.map_err(archive_error)?.unwrap_or_else(|| known.clone());
+    Ok(ObjectEntry { time: known.time, only, ..now })
+}
+
+type Wanted = BTreeMap<u32, Option<Vec<(u32, u32)>>>;
+
+/// By object what is to be sent, and the objects of which a part was sent before.
+fn wanted(lines: &[QuarantineLine]) -> (Wanted, Vec<&QuarantineLine>) {
+    let (mut wanted, mut left_alone): (Wanted, _) = (BTreeMap::new(), Vec::new());
+    for line in lines {
+        match line.record {
+            None if line.sent_in_part => left_alone.push(line),
+            None => drop(wanted.insert(line.object, None)),
+            Some(record) => {
+                let last = if line.reason == "salvaged" { u32::MAX } else { record };
+                if let Some(only) = wanted.entry(line.object).or_insert_with(|| Some(Vec::new())) {
+                    only.push((record, last));
+                }
+            }
+        }
+    }
+    for only in wanted.values_mut().flatten() {
+        only.sort_unstable();
+        only.dedup();
+    }
+    (wanted, left_alone)
+}
+
+fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
+    let RunSettings { input, partition_key, key_fallback, .. } = run.file.settings.clone();
+    let mut decoding = input.decoding;
+    decoding.salvage |= config.salvage;
+    let settings = RunSettings {
+        input: Input { objects: Some(run.path.join(QUARANTINE_FILE)), decoding, ..input },
+        partition_key: config.partition_key.clone().or(partition_key),
+        key_fallback: config.key_fallback.or(key_fallback),
+        limit: None,
+        ..run.file.settings.clone()
+    };
+    let tuning: Tuning = config.changes.clone().apply(run.file.tuning.clone());
+    ReplayConfig {
+        settings,
+        tuning,
+        state_dir: config.state_dir.clone(),
+        dry_run: config.dry_run,
+        new_run: true,
+        yes: config.yes,
+        output: config.output,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(object: u32, record: Option<u32>, reason: &str, sent_in_part: bool) -> QuarantineLine {
+        let (key, detail) = (format!("{object}.gz"), String::new());
+        let reason = reason.to_owned();
+        QuarantineLine { object, record, key, reason, detail, offset: None, stored: None, sent_in_part }
+    }
+
+    #[test]
+    fn another_try_takes_what_was_set_aside_and_nothing_that_was_sent() {
+        let lines = [
+            line(0, None, "corrupt", false),
+            line(1, Some(7), "missing", false),
+            line(1, Some(3), "too_large", false),
+            line(2, Some(9), "salvaged", false),
+            line(3, None, "changed", true),
+        ];
+        let (wanted, left_alone) = wanted(&lines);
+        let expected: Wanted =
+            BTreeMap::from([(0, None), (1, Some(vec![(3, 3), (7, 7)])), (2, Some(vec![(9, u32::MAX)]))]);
+        assert_eq!((wanted, left_alone.len()), (expected, 1));
+    }
+}
