@@ -10,7 +10,7 @@ use respool::config::{OutputConfig, ReplayConfig, RunSettings, SimulateConfig};
 use respool::error::{Error, ExitCode as Code};
 use respool::run::replay::{Replayed, replay, resume};
 use respool::run::report::{Report, RunState};
-use respool::run::{cache_command, console, listing, now, quarantine, summary};
+use respool::run::{cache_command, console, inspect, listing, now, quarantine, summary};
 use respool::sim;
 
 fn main() -> ExitCode {
@@ -50,6 +50,12 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             let outcome = runtime()?.block_on(run_replay(&config));
             let RunSettings { archive, target, .. } = &config.settings;
             told_as_json(outcome, &config.output, &archive.to_string(), &target.to_string())
+        }
+        Invocation::Inspect(config) => {
+            logging::start(&config.output);
+            let found = runtime()?.block_on(inspect::inspect(&config))?;
+            console::print(&if config.output.json { found.to_json() } else { found.render() })
+                .map(|()| Code::Done)
         }
         Invocation::Resume(config) => {
             logging::start(&config.output);

@@ -16,6 +16,7 @@
 
 mod cache;
 mod environment;
+mod inspect;
 pub mod logging;
 mod options;
 mod quarantine;
@@ -37,7 +38,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use environment::Environment;
 
 use crate::config::{
-    CacheCommandConfig, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig, RunsConfig,
+    CacheCommandConfig, InspectConfig, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig, RunsConfig,
     SimulateConfig, VerifyConfig,
 };
 use crate::error::{Error, ExitCode};
@@ -100,6 +101,9 @@ enum Command {
     /// Replay an archive into a stream
     #[command(after_help = EXIT_CODES, after_long_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]
     Replay(Box<replay::ReplayArgs>),
+    /// Look at an archive: its layout, formats, records, and the flags that would select it
+    #[command(after_help = EXIT_CODES)]
+    Inspect(Box<inspect::InspectArgs>),
     /// Go on with an interrupted run
     #[command(after_help = EXIT_CODES)]
     Resume(Box<resume::ResumeArgs>),
@@ -122,6 +126,8 @@ enum Command {
 pub enum Invocation {
     /// `respool replay`.
     Replay(Box<ReplayConfig>),
+    /// `respool inspect`.
+    Inspect(Box<InspectConfig>),
     /// `respool resume`.
     Resume(Box<ResumeConfig>),
     /// `respool verify`.
@@ -200,6 +206,7 @@ where
     let output = output.resolve(environment)?;
     Ok(match command {
         Command::Replay(args) => Invocation::Replay(Box::new(args.resolve(environment, output)?)),
+        Command::Inspect(args) => Invocation::Inspect(Box::new(args.resolve(environment, output)?)),
         Command::Resume(args) => Invocation::Resume(Box::new(args.resolve(environment, output)?)),
         Command::Verify(args) => Invocation::Verify(Box::new(args.resolve(environment, output)?)),
         Command::Runs(args) => Invocation::Runs(args.resolve(environment, output)?),

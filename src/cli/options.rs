@@ -176,19 +176,7 @@ impl TuningArgs {
 
     /// What was given, on top of the defaults.
     pub(super) fn resolve(self, environment: &Environment) -> Result<Tuning, Error> {
-        let changes = self.changes(environment)?;
-        let cache_dir = match &changes.cache_dir {
-            Some(dir) => dir.clone(),
-            None => environment.cache_dir()?,
-        };
-        let mut tuning = changes.apply(Tuning::new(cache_dir));
-        if tuning.s3.endpoint_url.is_none() {
-            tuning.s3.endpoint_url = environment.endpoint_s3()?;
-        }
-        if tuning.kinesis.endpoint_url.is_none() {
-            tuning.kinesis.endpoint_url = environment.endpoint_kinesis()?;
-        }
-        Ok(tuning)
+        tuning_of(self.changes(environment)?, environment)
     }
 
     /// The stream's region, if it was given for the stream alone.
@@ -197,7 +185,28 @@ impl TuningArgs {
     }
 }
 
+/// `changes` on top of the defaults.
+fn tuning_of(changes: TuningChanges, environment: &Environment) -> Result<Tuning, Error> {
+    let cache_dir = match &changes.cache_dir {
+        Some(dir) => dir.clone(),
+        None => environment.cache_dir()?,
+    };
+    let mut tuning = changes.apply(Tuning::new(cache_dir));
+    if tuning.s3.endpoint_url.is_none() {
+        tuning.s3.endpoint_url = environment.endpoint_s3()?;
+    }
+    if tuning.kinesis.endpoint_url.is_none() {
+        tuning.kinesis.endpoint_url = environment.endpoint_kinesis()?;
+    }
+    Ok(tuning)
+}
+
 impl AccessArgs {
+    /// What was given, on top of the defaults.
+    pub(super) fn resolve(self, environment: &Environment) -> Result<Tuning, Error> {
+        tuning_of(self.changes(environment)?, environment)
+    }
+
     /// What was given, and nothing else.
     pub(super) fn changes(self, environment: &Environment) -> Result<TuningChanges, Error> {
         let cache_mode = match (self.cache.offline, self.cache.no_cache) {

@@ -383,6 +383,19 @@ pub struct RunsConfig {
     pub output: OutputConfig,
 }
 
+/// `respool inspect`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InspectConfig {
+    /// Where the events lie.
+    pub archive: ArchiveAddress,
+    /// Which of them.
+    pub input: Input,
+    /// By which door.
+    pub tuning: Tuning,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
 /// `respool quarantine ls` and `show`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantineConfig {

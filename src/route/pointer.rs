@@ -14,7 +14,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use memchr::memchr2;
-use sonic_rs::{LazyValue, PointerNode};
+use sonic_rs::{JsonType, JsonValueTrait as _, LazyValue, PointerNode};
 
 /// Levels of arrays and objects in a record whose fields are looked at. The same as `serde_json`'s.
 pub const DEPTH_MAX: usize = 128;
@@ -65,6 +65,17 @@ impl JsonPointer {
             parts.push(part(name));
         }
         Self { text: text.into(), parts }
+    }
+
+    /// What this points at as text, if it is a string, a number or a boolean.
+    #[must_use]
+    pub fn text_in(&self, record: &[u8]) -> Option<String> {
+        let value = self.find(record).ok()?;
+        match value.get_type() {
+            JsonType::String => value.as_str().map(str::to_owned),
+            JsonType::Number | JsonType::Boolean => Some(value.as_raw_str().to_owned()),
+            _ => None,
+        }
     }
 
     /// The value this points at, the first one if a name stands twice.

@@ -18,6 +18,7 @@ pub mod directory;
 pub mod estimate;
 pub mod feed;
 pub mod forecast;
+pub mod inspect;
 pub mod journal;
 pub mod late;
 pub mod ledger;

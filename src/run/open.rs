@@ -71,9 +71,9 @@ fn free_bytes(path: &Path) -> std::io::Result<u64> {
     Ok(status.f_bavail * status.f_frsize)
 }
 
-/// The archive.
-pub async fn archive(settings: &RunSettings, tuning: &Tuning) -> Result<Arc<dyn Archive>, Error> {
-    match &settings.archive {
+/// The archive at `address`.
+pub async fn archive_at(address: &ArchiveAddress, tuning: &Tuning) -> Result<Arc<dyn Archive>, Error> {
+    match address {
         ArchiveAddress::Directory { path } => {
             let archive = LocalArchive::open(path).map_err(archive_error)?;
             Ok(Arc::new(archive))

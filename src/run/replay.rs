@@ -200,7 +200,7 @@ impl Sources {
         let (cache, passing_bytes_max) = open::cache(&tuning.cache)?;
         let archive = match tuning.cache.mode {
             CacheMode::Offline => None,
-            CacheMode::Keep | CacheMode::Discard => Some(open::archive(settings, tuning).await?),
+            CacheMode::Keep | CacheMode::Discard => Some(open::archive_at(&settings.archive, tuning).await?),
         };
         Ok(Self { cache, passing_bytes_max, archive })
     }

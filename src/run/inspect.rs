@@ -1,0 +1,470 @@
+//! `respool inspect`: what an archive turns out to be, and the flags that would select it.
+//!
+//! Everything is listed, a few objects are read, nothing is written. Layouts and framings that nobody asked for are
+//! tried here, and only here: a replay takes what it was told.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::open::{self, archive_error};
+use super::report::number;
+use super::select::select;
+use super::spool::blocking;
+use crate::archive::layout::{Layout, LayoutRule};
+use crate::archive::manifest::Manifest;
+use crate::archive::{Archive, ObjectBody, ObjectEntry};
+use crate::config::{FramingChoice, Input, InspectConfig};
+use crate::decode::{DecodeConfig, DecodeError, Decoded, Span, decode};
+use crate::error::Error;
+use crate::record::ByteCount;
+use crate::route::candidates::candidates;
+use crate::route::event_time::{EventTime, TimeFormat};
+use crate::route::pointer::JsonPointer;
+
+/// Objects that are read.
+const SAMPLES: usize = 8;
+/// Larger objects are not read, and larger ones are not decoded to their end.
+const SAMPLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Records of each that are looked at.
+const SAMPLE_RECORDS: usize = 2_000;
+/// Characters of the first record that are shown.
+const RECORD_CHARS_MAX: usize = 1_000;
+/// Gaps that are named.
+const GAPS_SHOWN: usize = 5;
+/// Without an object for so long an archive has a gap, if it has one every few minutes otherwise.
+const GAP_MIN: SignedDuration = SignedDuration::from_hours(1);
+/// A layout counts if it tells the time of so many keys, in percent.
+const LAYOUT_PERCENT_MIN: usize = 90;
+/// Layouts that are tried, the usual ones first.
+const LAYOUTS: [&str; 9] = [
+    "auto",
+    "dt={yyyy-MM-dd}/hr={HH}",
+    "dt={yyyy-MM-dd}/hour={HH}",
+    "date={yyyy-MM-dd}/hour={HH}",
+    "year={yyyy}/month={MM}/day={dd}/hour={HH}",
+    "{yyyy-MM-dd}/{HH}",
+    "{yyyy}{MM}{dd}/{HH}",
+    "*{yyyy-MM-dd}*",
+    "*{yyyy}{MM}{dd}*",
+];
+/// Framings that are tried where none can be told, the strictest first.
+const FRAMINGS: [&str; 7] = ["cloudwatch-logs", "json-array", "kpl", "u32be", "u32le", "varint", "newline"];
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Inspection {
+    /// The archive, as the user named it.
+    pub archive: String,
+    /// Objects with events.
+    pub objects: u64,
+    /// Their size as stored, in bytes.
+    pub bytes_stored: u64,
+    /// Objects that hold no events by their name.
+    pub skipped: u64,
+    /// By storage class, other than the standard one, how many.
+    pub storage_classes: BTreeMap<String, u64>,
+    /// How keys tell the time, as `--layout` takes it; `null` if they do not.
+    pub layout: Option<String>,
+    /// The first time in a key.
+    pub from: Option<String>,
+    /// The last one.
+    pub until: Option<String>,
+    /// Times without objects, the longest first.
+    pub gaps: Vec<Gap>,
+    /// How many sampled objects had each compression and framing.
+    pub decodings: BTreeMap<String, u64>,
+    /// What could not be read of the sample, and why.
+    pub unread: Vec<String>,
+    /// The framing to ask for, where it cannot be told by itself.
+    pub framing: Option<String>,
+    /// Mean bytes of a record.
+    pub record_bytes: Option<u64>,
+    /// Records, estimated from the sample.
+    pub records_estimated: Option<u64>,
+    /// The first record, cut.
+    pub sample_record: Option<String>,
+    /// Fields that could be the partition key.
+    pub partition_keys: Vec<KeyField>,
+    /// Fields that hold a time, as `--event-time` takes them.
+    pub time_fields: Vec<TimeField>,
+    /// The flags that would select all of it.
+    pub flags: Vec<String>,
+}
+
+/// A time without objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// The last object before it.
+    pub from: String,
+    /// The first behind it.
+    pub until: String,
+    /// How long.
+    pub seconds: i64,
+}
+
+/// A field that could be the key.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KeyField {
+    /// A JSON pointer.
+    pub pointer: String,
+    /// The part of the sampled records that have it.
+    pub present: f64,
+    /// How many values it has in the sample.
+    pub distinct: u64,
+    /// The part that its most frequent value has.
+    pub hottest: f64,
+}
+
+/// A field that holds a time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TimeField {
+    /// A JSON pointer.
+    pub pointer: String,
+    /// The earliest and the latest in the sample.
+    pub span: [String; 2],
+}
+
+/// Looks at an archive.
+pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
+    let archive = open::archive_at(&config.archive, &config.tuning).await?;
+    let mut input = config.input.clone();
+    let given = input.selection.layout.rule.clone();
+    if given == LayoutRule::Auto && input.selection.window == crate::archive::ObjectWindow::default() {
+        input.selection.layout.rule = LayoutRule::All;
+    }
+    let manifest = select(&archive, &input, config.output.quiet).await?;
+    let mut found = Inspection {
+        archive: config.archive.to_string(),
+        objects: manifest.objects.len() as u64,
+        bytes_stored: manifest.bytes().0,
+        skipped: manifest.skipped,
+        ..Inspection::default()
+    };
+    for class in manifest.objects.iter().filter_map(|object| object.storage_class.as_ref()) {
+        *found.storage_classes.entry(class.clone()).or_default() += 1;
+    }
+    let rules = if given == LayoutRule::Auto { LAYOUTS.map(str::parse).to_vec() } else { vec![Ok(given)] };
+    let zone = &input.selection.layout.zone;
+    let layouts = rules.into_iter().flatten().map(|rule| Layout { rule, zone: zone.clone() });
+    find_times(&mut found, &manifest, layouts);
+    sample(&mut found, &archive, &manifest, &input).await?;
+    found.flags = flags(&found, &input);
+    Ok(found)
+}
+
+/// The layout that tells most, and what it tells.
+fn find_times(found: &mut Inspection, manifest: &Manifest, layouts: impl Iterator<Item = Layout>) {
+    for layout in layouts {
+        let times = manifest.objects.iter().filter_map(|object| layout.key_time(&object.key));
+        let mut times: Vec<Timestamp> = times.map(|time| time.start).collect();
+        if times.is_empty() || times.len() * 100 < manifest.objects.len() * LAYOUT_PERCENT_MIN {
+            continue;
+        }
+        times.sort_unstable();
+        found.layout = Some(layout.rule.to_string());
+        found.from = times.first().map(ToString::to_string);
+        found.until = times.last().map(ToString::to_string);
+        found.gaps = gaps(&times);
+        return;
+    }
+}
+
+/// Longer than an hour and than ten times the usual distance of two objects.
+fn gaps(times: &[Timestamp]) -> Vec<Gap> {
+    let steps = || times.windows(2).filter_map(|pair| pair.first().zip(pair.last()));
+    let mut lengths: Vec<_> = steps().map(|(from, until)| until.duration_since(*from)).collect();
+    lengths.sort_unstable();
+    let usual = lengths.get(lengths.len() / 2).copied().unwrap_or_default();
+    let least = GAP_MIN.max(usual * 10);
+    let mut gaps: Vec<Gap> = steps()
+        .map(|(from, until)| (from, until, until.duration_since(*from)))
+        .filter(|(_, _, length)| *length > least)
+        .map(|(from, until, length)| Gap {
+            from: from.to_string(),
+            until: until.to_string(),
+            seconds: length.as_secs(),
+        })
+        .collect();
+    gaps.sort_by_key(|gap| std::cmp::Reverse(gap.seconds));
+    gaps
+}
+
+/// What the sampled objects hold.
+#[derive(Default)]
+struct Sampled {
+    objects: u64,
+    stored: u64,
+    records: u64,
+    bytes: u64,
+    first: Option<Vec<u8>>,
+    /// By pointer: its values, as often as they were seen, and its times.
+    fields: BTreeMap<String, (JsonPointer, Values)>,
+}
+
+#[derive(Default)]
+struct Values {
+    counts: BTreeMap<String, u64>,
+    present: u64,
+    times: Vec<Timestamp>,
+}
+
+async fn sample(
+    found: &mut Inspection,
+    archive: &Arc<dyn Archive>,
+    manifest: &Manifest,
+    input: &Input,
+) -> Result<(), Error> {
+    let readable: Vec<&ObjectEntry> =
+        manifest.objects.iter().filter(|object| (1..=SAMPLE_BYTES_MAX).contains(&object.size.0)).collect();
+    let step = readable.len().div_ceil(SAMPLES).max(1);
+    let (mut sampled, mut framings) = (Sampled::default(), HashSet::new());
+    for object in readable.into_iter().step_by(step) {
+        let body = match archive.fetch(object).await {
+            Ok(body) => body,
+            Err(error @ crate::archive::ArchiveError::Defect { .. }) => {
+                found.unread.push(format!("{}: {error}", object.key.escape_debug()));
+                continue;
+            }
+            Err(error) => return Err(archive_error(error)),
+        };
+        let asked = input.decoding.framing;
+        match blocking(move || read(body, asked)).await? {
+            Ok((framing, decoded, data)) => {
+                framings.extend(framing);
+                let what = format!("{}, {}", decoded.compression, decoded.framing);
+                *found.decodings.entry(what).or_default() += 1;
+                sampled.take(object, &decoded, &data);
+            }
+            Err(error) => found.unread.push(format!("{}: {error}", object.key.escape_debug())),
+        }
+    }
+    // One that all of the sample agrees about.
+    found.framing = framings.iter().next().filter(|_| framings.len() == 1).map(ToString::to_string);
+    sampled.tell(found);
+    Ok(())
+}
+
+/// Reads an object as it was asked for; if it shows no framing, as whichever fits.
+fn read(
+    body: ObjectBody,
+    asked: FramingChoice,
+) -> Result<(Option<FramingChoice>, Decoded, Vec<u8>), DecodeError> {
+    let encoding = body.content_encoding.clone();
+    let mut stored = Vec::new();
+    let mut reader = body.reader().map_err(DecodeError::Input)?;
+    io_read(&mut reader, &mut stored)?;
+    let try_as = |framing| {
+        let config =
+            DecodeConfig { framing, output_bytes_max: 4 * SAMPLE_BYTES_MAX, ..DecodeConfig::default() };
+        let mut data = Vec::new();
+        let decoded = decode(&mut stored.as_slice(), encoding.as_deref(), &config, &mut data)?;
+        Ok((decoded, data))
+    };
+    let first: Result<_, DecodeError> = try_as(asked);
+    if asked != FramingChoice::Auto {
+        return first.map(|(decoded, data)| (None, decoded, data));
+    }
+    // An object that is one value may be a record, or hold them.
+    let alone = first.as_ref().is_ok_and(|(decoded, _)| decoded.spans.len() == 1);
+    let all = first.is_err();
+    for word in
+        FRAMINGS.into_iter().filter(|word| all || (alone && ["cloudwatch-logs", "json-array"].contains(word)))
+    {
+        let Ok(framing) = word.parse::<FramingChoice>() else { continue };
+        if let Ok((decoded, data)) = try_as(framing)
+            && decoded.spans.len() > 1
+        {
+            return Ok((Some(framing), decoded, data));
+        }
+    }
+    first.map(|(decoded, data)| (None, decoded, data))
+}
+
+fn io_read(reader: &mut dyn std::io::Read, into: &mut Vec<u8>) -> Result<(), DecodeError> {
+    reader.read_to_end(into).map(drop).map_err(DecodeError::Input)
+}
+
+impl Sampled {
+    fn take(&mut self, object: &ObjectEntry, decoded: &Decoded, data: &[u8]) {
+        self.objects += 1;
+        self.stored += object.size.0;
+        self.records += u64::from(decoded.spans.len());
+        let cut = |span: Span| {
+            let start = usize::try_from(span.offset).ok()?;
+            data.get(start..start.checked_add(span.len as usize)?)
+        };
+        self.bytes += decoded.spans.iter().map(|span| u64::from(span.len)).sum::<u64>();
+        for record in decoded.spans.iter().take(SAMPLE_RECORDS).filter_map(cut) {
+            if self.first.is_none() {
+                self.first = Some(record.to_vec());
+                for candidate in candidates(record) {
+                    let pointer = candidate.pointer;
+                    self.fields.insert(pointer.as_str().to_owned(), (pointer, Values::default()));
+                }
+            }
+            for (pointer, values) in self.fields.values_mut() {
+                values.see(pointer, record);
+            }
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "shares and estimates for people")]
+    fn tell(self, found: &mut Inspection) {
+        let seen = self.fields.values().map(|(_, values)| values.present).max().unwrap_or_default();
+        if let Some(mean) = self.bytes.checked_div(self.records) {
+            found.record_bytes = Some(mean);
+            let whole =
+                u128::from(self.records) * u128::from(found.bytes_stored) / u128::from(self.stored.max(1));
+            found.records_estimated = u64::try_from(whole).ok();
+        }
+        found.sample_record = self.first.map(|record| {
+            String::from_utf8_lossy(&record)
+                .chars()
+                .take(RECORD_CHARS_MAX)
+                .flat_map(char::escape_debug)
+                .collect()
+        });
+        for (pointer, (_, values)) in self.fields {
+            let span = values.times.iter().min().zip(values.times.iter().max());
+            if let Some((first, last)) = span.filter(|_| values.times.len() as u64 == values.present) {
+                found.time_fields.push(TimeField {
+                    pointer: pointer.clone(),
+                    span: [first.to_string(), last.to_string()],
+                });
+            }
+            let hottest = values.counts.values().max().copied().unwrap_or_default();
+            found.partition_keys.push(KeyField {
+                pointer,
+                present: values.present as f64 / seen.max(1) as f64,
+                distinct: values.counts.len() as u64,
+                hottest: hottest as f64 / values.present.max(1) as f64,
+            });
+        }
+        // What every record has, and most values of, spreads best.
+        let rank = |field: &KeyField| (field.present >= 1.0, field.distinct > 1);
+        found
+            .partition_keys
+            .sort_by(|left, right| rank(right).cmp(&rank(left)).then(left.hottest.total_cmp(&right.hottest)));
+    }
+}
+
+impl Values {
+    fn see(&mut self, pointer: &JsonPointer, record: &[u8]) {
+        let Some(text) = pointer.text_in(record) else { return };
+        self.present += 1;
+        *self.counts.entry(text).or_default() += 1;
+        let rule = EventTime { pointer: pointer.clone(), format: TimeFormat::Auto, from: None, until: None };
+        // A small number is a number; from 2001 on it may be a time.
+        let plausible = |time: &Timestamp| (1_000_000_000..4_102_444_800).contains(&time.as_second());
+        self.times.extend(rule.time(record).filter(plausible));
+    }
+}
+
+fn flags(found: &Inspection, input: &Input) -> Vec<String> {
+    let mut flags = Vec::new();
+    match &found.layout {
+        Some(layout) if layout != "auto" => flags.push(format!("--layout '{layout}'")),
+        None if input.selection.layout.rule == LayoutRule::All => flags.push("--layout modified".to_owned()),
+        _ => {}
+    }
+    if let (Some(from), Some(until)) = (&found.from, &found.until) {
+        flags.push(format!("--from {from}"));
+        let behind = until.parse::<Timestamp>().ok().and_then(|until| until.checked_add(GAP_MIN).ok());
+        flags.extend(behind.map(|until| format!("--until {until}")));
+    }
+    flags.extend(found.framing.as_ref().map(|framing| format!("--framing {framing}")));
+    flags.extend(found.partition_keys.first().map(|field| format!("--partition-key {}", field.pointer)));
+    flags
+}
+
+impl Inspection {
+    /// One JSON object.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// For a person.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let mut row = |name: &str, value: &str| {
+            let _ = writeln!(text, "  {name:<12} {value}");
+        };
+        row("archive", &self.archive);
+        let skipped = match self.skipped {
+            0 => String::new(),
+            count => format!("; {} hold no events by their name", number(count)),
+        };
+        row(
+            "objects",
+            &format!("{} ({} stored){skipped}", number(self.objects), ByteCount(self.bytes_stored)),
+        );
+        for (class, count) in &self.storage_classes {
+            row("class", &format!("{} in {class}", number(*count)));
+        }
+        row("layout", self.layout.as_deref().unwrap_or("keys tell no time that is known here"));
+        if let (Some(from), Some(until)) = (&self.from, &self.until) {
+            row("time", &format!("{from} to {until}, by the keys"));
+        }
+        for gap in self.gaps.iter().take(GAPS_SHOWN) {
+            #[expect(clippy::cast_precision_loss, reason = "a length for people")]
+            let length = super::report::duration(gap.seconds as f64);
+            row("gap", &format!("{length} from {} to {}", gap.from, gap.until));
+        }
+        if let Some(more) = self.gaps.len().checked_sub(GAPS_SHOWN).filter(|more| *more > 0) {
+            row("", &format!("and {more} shorter ones"));
+        }
+        for (decoding, count) in &self.decodings {
+            row("format", &format!("{decoding}: {count} of the sampled objects"));
+        }
+        for unread in &self.unread {
+            row("unread", unread);
+        }
+        if let (Some(bytes), Some(records)) = (self.record_bytes, self.records_estimated) {
+            row("records", &format!("about {} of {bytes} B", number(records)));
+        }
+        if let Some(record) = &self.sample_record {
+            row("first", record);
+        }
+        for field in self.partition_keys.iter().take(GAPS_SHOWN * 2) {
+            let spread = format!(
+                "{} values in the sample, the most frequent has {:.1} %, {:.0} % of the records have it",
+                number(field.distinct),
+                100.0 * field.hottest,
+                100.0 * field.present
+            );
+            row("key", &format!("{:<24} {spread}", field.pointer));
+        }
+        for field in &self.time_fields {
+            row("event time", &format!("{:<24} {} to {}", field.pointer, field.span[0], field.span[1]));
+        }
+        if !self.flags.is_empty() {
+            let _ = writeln!(
+                text,
+                "\nTo replay it:\n  respool replay {} --into STREAM \\\n    {}",
+                self.archive,
+                self.flags.join(" \\\n    ")
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_much_longer_than_what_is_usual() {
+        let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+        let times: Vec<_> = (0..60).chain(600..660).chain(700..710).map(at).collect();
+        let lengths: Vec<_> = gaps(&times).iter().map(|gap| gap.seconds / 60).collect();
+        assert_eq!(lengths, [541]);
+        let daily: Vec<_> = (0..9).map(|day| at(day * 24 * 60)).collect();
+        assert!(gaps(&daily).is_empty());
+        assert!(gaps(&[]).is_empty());
+    }
+}
