@@ -268,12 +268,17 @@ fn read(
     if asked != FramingChoice::Auto {
         return first.map(|(decoded, data)| (None, decoded, data));
     }
-    // An object that is one value may be a record, or hold them.
+    // An object that is one value may be a record, or hold them; and payloads of logs hold them.
     let alone = first.as_ref().is_ok_and(|(decoded, _)| decoded.spans.len() == 1);
-    let all = first.is_err();
-    for word in
-        FRAMINGS.into_iter().filter(|word| all || (alone && ["cloudwatch-logs", "json-array"].contains(word)))
-    {
+    let none = first.is_err();
+    let data = first.as_ref().map_or(&[][..], |(_, data)| data);
+    let logs = memchr::memmem::find(data, b"\"logEvents\"").is_some();
+    let fits = |word: &&str| match *word {
+        "cloudwatch-logs" => none || logs,
+        "json-array" => none || alone,
+        _ => none,
+    };
+    for word in FRAMINGS.into_iter().filter(fits) {
         let Ok(framing) = word.parse::<FramingChoice>() else { continue };
         if let Ok((decoded, data)) = try_as(framing)
             && decoded.spans.len() > 1
@@ -344,8 +349,11 @@ impl Sampled {
                 hottest: hottest as f64 / values.present.max(1) as f64,
             });
         }
-        // What every record has, and most values of, spreads best.
-        let rank = |field: &KeyField| (field.present >= 1.0, field.distinct > 1);
+        // What every record has, more than once: an order within one record is none. Then what spreads best.
+        let rank = |field: &KeyField| {
+            let repeats = field.distinct > 1 && field.distinct * 2 <= seen;
+            (field.present >= 1.0, repeats, field.distinct > 1)
+        };
         found
             .partition_keys
             .sort_by(|left, right| rank(right).cmp(&rank(left)).then(left.hottest.total_cmp(&right.hottest)));
@@ -427,7 +435,7 @@ impl Inspection {
             row("records", &format!("about {} of {bytes} B", number(records)));
         }
         if let Some(record) = &self.sample_record {
-            row("first", record);
+            row("first", &record.replace("\\\"", "\""));
         }
         for field in self.partition_keys.iter().take(GAPS_SHOWN * 2) {
             let spread = format!(
