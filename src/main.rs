@@ -10,7 +10,7 @@ use respool::config::{OutputConfig, ReplayConfig, RunSettings, SimulateConfig};
 use respool::error::{Error, ExitCode as Code};
 use respool::run::replay::{Replayed, replay, resume};
 use respool::run::report::{Report, RunState};
-use respool::run::{cache_command, console, inspect, listing, now, quarantine, summary};
+use respool::run::{cache_command, console, inspect, listing, now, quarantine, summary, warm};
 use respool::sim;
 
 fn main() -> ExitCode {
@@ -77,6 +77,10 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             let outcome = runtime()?.block_on(quarantine::retry(&config, now()));
             let outcome = outcome.and_then(|(replay, replayed)| show_replayed(&replayed, &replay.output));
             told_as_json(outcome, &config.output, "", "")
+        }
+        Invocation::Fill(config) => {
+            logging::start(&config.output);
+            runtime()?.block_on(warm::run(&config))
         }
         Invocation::Cache(config) => cache_command::run(&config, now()),
         Invocation::Simulate(config) => {

@@ -3,6 +3,7 @@
 //! ```text
 //! <dir>/lock                a shared lock per process at work; exclusive to clear everything
 //! <dir>/tmp/…               segments being written, each under its own lock
+//! <dir>/pins/…              what runs need, each list under its own lock
 //! <dir>/v1/ab/<id>.seg      finished segments; ab are the first digits of the id
 //! ```
 //! A link is resolved once, when the cache is opened, and what it leads to is checked; from then on no link is
@@ -48,7 +49,7 @@ impl Directory {
             .open(root.join("lock"))?;
         let this = Self { root, lock };
         this.share()?;
-        for folder in [this.temporary(), this.segments()] {
+        for folder in [this.temporary(), this.pins(), this.segments()] {
             super::writer::make_private_folder(&folder)?;
             check_private(&folder)?;
         }
@@ -57,6 +58,10 @@ impl Directory {
 
     pub(super) fn temporary(&self) -> PathBuf {
         self.root.join("tmp")
+    }
+
+    pub(super) fn pins(&self) -> PathBuf {
+        self.root.join("pins")
     }
 
     pub(super) fn segments(&self) -> PathBuf {
@@ -113,7 +118,7 @@ impl Directory {
     }
 }
 
-fn no_follow() -> i32 {
+pub(super) fn no_follow() -> i32 {
     OFlags::NOFOLLOW.bits().cast_signed()
 }
 

@@ -14,6 +14,7 @@ mod format;
 mod identity;
 mod ledger;
 mod mmap;
+mod pins;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -21,8 +22,9 @@ mod upkeep;
 mod writer;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
@@ -30,6 +32,7 @@ pub use directory::check_private;
 pub use error::{CacheError, Damage, SegmentError};
 pub use identity::{LABEL_BYTES_MAX, SegmentId, SegmentIdentity, SegmentLabel};
 pub use ledger::{Reservation, Usage};
+pub use pins::{Fill, Pin};
 pub use segment::Segment;
 pub use upkeep::{Removed, SegmentCheck, SegmentInfo};
 pub use writer::{Placement, SegmentWriter};
@@ -46,6 +49,8 @@ pub struct Cache {
     limit: ByteCount,
     ledger: Ledger,
     damaged: AtomicU64,
+    /// The lists of what this process needs.
+    own_pins: Mutex<Vec<PathBuf>>,
     version_warned: AtomicBool,
 }
 
@@ -57,11 +62,13 @@ impl Cache {
     pub fn open(dir: &Path, limit: ByteCount) -> Result<Self, CacheError> {
         let directory = Directory::open(dir)?;
         writer::remove_abandoned(&directory.temporary())?;
+        writer::remove_abandoned(&directory.pins())?;
         let cache = Self {
             directory,
             limit,
             ledger: Ledger::default(),
             damaged: AtomicU64::new(0),
+            own_pins: Mutex::default(),
             version_warned: AtomicBool::new(false),
         };
         cache.rescan()?;
@@ -148,8 +155,12 @@ impl Cache {
         self.damaged.load(Ordering::Relaxed)
     }
 
+    fn own_pins(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.own_pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes room for `bytes` and reserves it: the least recently used segments go, except for those that
-    /// `pinned` holds. `None` if that would not be enough; then nothing is evicted in vain.
+    /// `pinned` holds or that another process has pinned. `None` if that would not be enough; then nothing is evicted in vain.
     ///
     /// # Errors
     /// Those of the file system.
@@ -165,10 +176,11 @@ impl Cache {
             }
             self.rescan()?;
             let excess = self.ledger.excess(bytes.0, self.limit.0);
+            let others = self.pinned_by_others()?;
             let mut freed = 0_u64;
             let mut chosen = Vec::new();
             for (id, entry) in self.ledger.by_age() {
-                if freed < excess && !pinned(&id) {
+                if freed < excess && !pinned(&id) && !others.contains(&id) {
                     freed += entry.bytes;
                     chosen.push(id);
                 }

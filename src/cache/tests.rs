@@ -187,7 +187,9 @@ fn only_the_touched_blocks_are_checked_when_reading_and_all_when_verifying() {
     let cache = open(&dir);
     let segment = cache.lookup(&identity("a").id()).unwrap().unwrap();
     assert!(segment.record(0).is_ok() && segment.record(59).is_err());
-    let faults = |full| cache.verify(full).unwrap().into_iter().filter(|check| check.fault.is_some()).count();
+    let faults = |full| {
+        cache.verify(full, |_| true).unwrap().into_iter().filter(|check| check.fault.is_some()).count()
+    };
     assert_eq!((faults(false), faults(true)), (0, 1));
 }
 
@@ -366,4 +368,37 @@ fn a_full_disk_has_its_own_name() {
     let full = CacheError::from(io::Error::from(io::ErrorKind::StorageFull));
     let quota = CacheError::from(io::Error::from(io::ErrorKind::QuotaExceeded));
     assert!(matches!((full, quota), (CacheError::NoSpace(_), CacheError::NoSpace(_))));
+}
+
+#[test]
+fn what_another_process_needs_stays_until_it_ends() {
+    let directory = scratch();
+    let (ours, theirs) = (open(&directory), open(&directory));
+    let (data, spans) = lines(1, 9);
+    let put = |cache, key| fill(cache, key, &data, &spans, Placement::Kept);
+    let (one, other) = (put(&theirs, "a"), put(&ours, "b"));
+    let pin = theirs.pin(&[*one.id()]).unwrap();
+    let _own = ours.pin(&[*other.id()]).unwrap();
+    let all = ours.limit();
+    let none = |_: &SegmentId| false;
+    assert!(ours.make_room(all, &none).unwrap().is_none(), "a is needed");
+    assert_eq!(ours.prune(None, Some(ByteCount(0))).unwrap().segments, 1, "b was only ours to keep");
+    drop(pin);
+    assert!(ours.make_room(all, &none).unwrap().is_some());
+    assert_eq!(ours.usage().segments, 0);
+}
+
+#[test]
+fn a_segment_is_filled_by_one_at_a_time() {
+    let directory = scratch();
+    let (ours, theirs) = (open(&directory), open(&directory));
+    let id = identity("a").id();
+    let held = theirs.begin_fill(&id).unwrap().unwrap();
+    assert!(ours.begin_fill(&id).unwrap().is_none());
+    assert!(ours.begin_fill(&identity("b").id()).unwrap().is_some());
+    // Opening the cache once more takes nothing from those at work.
+    let third = open(&directory);
+    assert!(third.begin_fill(&id).unwrap().is_none());
+    drop(held);
+    assert!(ours.begin_fill(&id).unwrap().is_some());
 }

@@ -24,6 +24,8 @@ pub struct SegmentInfo {
     pub key: String,
     /// Bytes of its file.
     pub bytes: ByteCount,
+    /// How the object was compressed and framed; empty if unknown.
+    pub decoding: String,
     /// Its records, if known.
     pub records: Option<u32>,
     /// When it was made, if known.
@@ -77,6 +79,7 @@ impl Cache {
                 id,
                 archive: header.as_ref().map(|header| escape(&header.label.archive)).unwrap_or_default(),
                 key: header.as_ref().map(|header| escape(&header.label.key)).unwrap_or_default(),
+                decoding: header.as_ref().map(|header| escape(&header.label.decoding)).unwrap_or_default(),
                 bytes: ByteCount(metadata.len()),
                 records: header.as_ref().map(|header| header.counts.records),
                 created: header.and_then(|h| UNIX_EPOCH.checked_add(Duration::from_secs(h.created))),
@@ -87,13 +90,22 @@ impl Cache {
         Ok(list)
     }
 
-    /// Checks every segment: header, footer and length, or with `full` every byte. Removes nothing.
+    /// Checks the segments that `chosen` holds: header, footer and length, or with `full` every byte. Removes
+    /// nothing.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn verify(&self, full: bool) -> Result<Vec<SegmentCheck>, CacheError> {
+    pub fn verify(
+        &self,
+        full: bool,
+        chosen: impl Fn(&SegmentId) -> bool,
+    ) -> Result<Vec<SegmentCheck>, CacheError> {
         let mut paths = Vec::new();
-        self.directory.walk(|id, path, _| paths.push((id, path.to_owned())))?;
+        self.directory.walk(|id, path, _| {
+            if chosen(&id) {
+                paths.push((id, path.to_owned()));
+            }
+        })?;
         let mut checks = Vec::new();
         for (id, path) in paths {
             let file = match directory::open_file(&path) {
@@ -123,8 +135,9 @@ impl Cache {
         size: Option<ByteCount>,
     ) -> Result<Removed, CacheError> {
         self.rescan()?;
+        let needed = self.pinned_by_others()?;
         let mut removed = Removed::default();
-        for (id, entry) in self.ledger.by_age() {
+        for (id, entry) in self.ledger.by_age().into_iter().filter(|(id, _)| !needed.contains(id)) {
             let old = unused_since.is_some_and(|time| entry.last_used < time);
             let above = size.is_some_and(|size| self.usage().bytes > size);
             if !old && !above {

@@ -3,13 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use super::environment::Environment;
-use super::options::directory;
-use super::{HEADING_CACHE, HEADING_OUTPUT};
-use crate::config::{CacheAction, CacheCommandConfig, OutputConfig, parse_duration, parse_size};
+use super::options::{AccessArgs, directory};
+use super::replay::resolve_archive;
+use super::select::SelectArgs;
+use super::{HEADING_CACHE, HEADING_OUTPUT, HEADING_WHAT, Invocation};
+use crate::config::{
+    ArchiveAddress, CacheAction, CacheCommandConfig, ExportConfig, ExportFormat, FillConfig, OutputConfig,
+    parse_duration, parse_size,
+};
 use crate::error::Error;
 use crate::record::ByteCount;
 
@@ -26,10 +31,38 @@ pub(super) struct CacheArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List what lies in the cache: object, records, size, age
-    Ls,
-    /// Read everything and check every block; what is damaged is named and deleted
-    Verify,
+    /// List what lies in the cache, by archive and day
+    Ls {
+        /// Each segment: size, records, when it was used last, archive and key
+        #[arg(long, help_heading = HEADING_WHAT)]
+        long: bool,
+    },
+    /// Read segments and check every block; what is damaged is named and deleted, and fetched again when it is needed
+    Verify {
+        /// Every block of every segment [default]
+        #[arg(long, help_heading = HEADING_WHAT, conflicts_with_all = ["sample", "quick"])]
+        full: bool,
+        /// Headers, footers and lengths only
+        #[arg(long, help_heading = HEADING_WHAT)]
+        quick: bool,
+        /// One part of them, as in 3/30: every day another, and all are checked in a month
+        #[arg(long, value_name = "N/PARTS", value_parser = parse_part, help_heading = HEADING_WHAT)]
+        sample: Option<(u32, u32)>,
+    },
+    /// Fill the cache with an archive, and send nothing
+    Warm(Box<FillArgs>),
+    /// Write an archive's records to a file, a line each, through the cache
+    Export {
+        #[command(flatten)]
+        fill: Box<FillArgs>,
+        /// The file, which must not be there yet; - for stdout
+        #[arg(long, short, value_name = "FILE", help_heading = HEADING_OUTPUT)]
+        out: PathBuf,
+        /// How it is compressed
+        #[arg(long, value_name = "HOW", default_value = "plain", help_heading = HEADING_OUTPUT)]
+        #[arg(value_parser = PossibleValuesParser::new(ExportFormat::WORDS).try_map(|word| word.parse::<ExportFormat>()))]
+        format: ExportFormat,
+    },
     /// Delete the segments that were not used for longest and that no run needs
     Prune {
         /// Those unused for this long, as in 30d
@@ -48,22 +81,66 @@ enum Action {
     },
 }
 
+/// Which part of an archive goes into the cache.
+#[derive(Debug, Args)]
+struct FillArgs {
+    #[arg(help = "Where the events lie: s3://BUCKET/PREFIX or a local directory", env = "RESPOOL_ARCHIVE")]
+    archive: ArchiveAddress,
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+impl FillArgs {
+    fn resolve(
+        self,
+        environment: &Environment,
+        export: Option<ExportConfig>,
+        output: OutputConfig,
+    ) -> Result<Invocation, Error> {
+        let tuning = self.access.resolve(environment)?;
+        Ok(Invocation::Fill(Box::new(FillConfig {
+            archive: resolve_archive(self.archive, tuning.cache.mode)?,
+            input: self.select.resolve(environment)?,
+            tuning,
+            export,
+            output,
+        })))
+    }
+}
+
 impl CacheArgs {
     pub(super) fn resolve(
         self,
         environment: &Environment,
         output: OutputConfig,
-    ) -> Result<CacheCommandConfig, Error> {
+    ) -> Result<Invocation, Error> {
         let dir = match self.cache_dir {
             Some(dir) => directory("--cache-dir", &dir)?,
             None => environment.cache_dir()?,
         };
         let action = match self.action {
-            Action::Ls => CacheAction::Ls,
-            Action::Verify => CacheAction::Verify,
+            Action::Ls { long } => CacheAction::Ls { long },
+            Action::Verify { full: _, quick, sample } => {
+                CacheAction::Verify { full: !quick, part: sample.unwrap_or((1, 1)) }
+            }
+            Action::Warm(fill) => return fill.resolve(environment, None, output),
+            Action::Export { fill, out, format } => {
+                let path = if out.as_os_str() == "-" { out } else { directory("--out", &out)? };
+                return fill.resolve(environment, Some(ExportConfig { path, format }), output);
+            }
             Action::Prune { older_than, to_size } => CacheAction::Prune { older_than, to_size },
             Action::Purge { yes } => CacheAction::Purge { yes },
         };
-        Ok(CacheCommandConfig { action, dir, output })
+        Ok(Invocation::Cache(CacheCommandConfig { action, dir, output }))
     }
+}
+
+fn parse_part(text: &str) -> Result<(u32, u32), &'static str> {
+    let parsed =
+        text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    parsed
+        .filter(|(part, parts)| (1..=*parts).contains(part))
+        .ok_or("a part is written as 3/30: the third of thirty")
 }

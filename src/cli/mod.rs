@@ -38,8 +38,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use environment::Environment;
 
 use crate::config::{
-    CacheCommandConfig, InspectConfig, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig, RunsConfig,
-    SimulateConfig, VerifyConfig,
+    CacheCommandConfig, FillConfig, InspectConfig, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig,
+    RunsConfig, SimulateConfig, VerifyConfig,
 };
 use crate::error::{Error, ExitCode};
 use options::OutputArgs;
@@ -138,6 +138,8 @@ pub enum Invocation {
     Quarantine(QuarantineConfig),
     /// `respool quarantine retry`.
     Retry(Box<RetryConfig>),
+    /// `respool cache warm` and `export`.
+    Fill(Box<FillConfig>),
     /// `respool cache`.
     Cache(CacheCommandConfig),
     /// `respool simulate`.
@@ -211,7 +213,7 @@ where
         Command::Verify(args) => Invocation::Verify(Box::new(args.resolve(environment, output)?)),
         Command::Runs(args) => Invocation::Runs(args.resolve(environment, output)?),
         Command::Quarantine(args) => args.resolve(environment, output)?,
-        Command::Cache(args) => Invocation::Cache(args.resolve(environment, output)?),
+        Command::Cache(args) => args.resolve(environment, output)?,
         Command::Simulate(args) => Invocation::Simulate(args.resolve(output)),
     })
 }

@@ -7,41 +7,11 @@
 //!
 //! Nothing here reads a file, a clock or the environment.
 
-mod amount;
-mod place;
-#[cfg(test)]
-mod tests;
-
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-
-pub use crate::archive::layout::LayoutRule;
-pub use crate::archive::tier::RestoreTier;
-pub use crate::decode::{Delimiter, FramingChoice};
-pub use crate::route::event_time::{EventTime, TimeFormat};
-pub use crate::write::lane::Order;
-pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
-pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
-
-use crate::archive::Selection;
-use crate::record::ByteCount;
-use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
-
-/// How far before the window's start an object may be named and still hold records of the window, where
-/// the user does not say: as long as Firehose gathers at most when all is well.
-pub const SLACK_DEFAULT: Duration = crate::limits::FIREHOSE_BUFFER_MAX;
-
-/// The most that `--cache-size` grows to by itself. The other bound is half of the free disk.
-pub const CACHE_BYTES_DEFAULT: ByteCount = ByteCount(50_000_000_000);
-
 /// Declares a choice that has one lower-case word per variant, on the command line and in files alike.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name { $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+ }
 
         impl $name {
@@ -61,18 +31,53 @@ macro_rules! choice {
             }
         }
 
-        impl FromStr for $name {
-            type Err = ChoiceError;
+        impl std::str::FromStr for $name {
+            type Err = $crate::config::ChoiceError;
 
-            fn from_str(text: &str) -> Result<Self, ChoiceError> {
+            fn from_str(text: &str) -> Result<Self, $crate::config::ChoiceError> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(ChoiceError { words: Self::WORDS }),
+                    _ => Err($crate::config::ChoiceError { words: Self::WORDS }),
                 }
             }
         }
     };
 }
+
+mod amount;
+mod commands;
+mod place;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::archive::layout::LayoutRule;
+pub use crate::archive::tier::RestoreTier;
+pub use crate::decode::{Delimiter, FramingChoice};
+pub use crate::route::event_time::{EventTime, TimeFormat};
+pub use crate::write::lane::Order;
+pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
+pub use commands::{
+    CacheAction, CacheCommandConfig, ExportConfig, ExportFormat, FillConfig, InspectConfig, OutputConfig,
+    QuarantineAction, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig, RunsConfig, SimulateConfig,
+    VerifyConfig,
+};
+pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
+
+use crate::archive::Selection;
+use crate::record::ByteCount;
+use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
+
+/// How far before the window's start an object may be named and still hold records of the window, where
+/// the user does not say: as long as Firehose gathers at most when all is well.
+pub const SLACK_DEFAULT: Duration = crate::limits::FIREHOSE_BUFFER_MAX;
+
+/// The most that `--cache-size` grows to by itself. The other bound is half of the free disk.
+pub const CACHE_BYTES_DEFAULT: ByteCount = ByteCount(50_000_000_000);
 
 /// The text is none of the words that a choice has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -301,194 +306,4 @@ impl AwsAccess {
             endpoint_url: self.endpoint_url.or(other.endpoint_url),
         }
     }
-}
-
-/// How the user wants to be spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches, each from its own flag or terminal")]
-pub struct OutputConfig {
-    /// The result as one JSON object on stdout.
-    pub json: bool,
-    /// Nothing but the result and errors.
-    pub quiet: bool,
-    /// 0, or the number of `-v`.
-    pub verbosity: u8,
-    /// Whether colours are wanted.
-    pub color: bool,
-    /// Columns of the terminal.
-    pub width: usize,
-    /// Whether stderr is a terminal, so that a bar may be drawn there.
-    pub progress_bar: bool,
-    /// Whether stdin is a terminal, so that a question can be asked there.
-    pub can_ask: bool,
-}
-
-/// `respool replay`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReplayConfig {
-    /// What defines the run.
-    pub settings: RunSettings,
-    /// How it is carried out.
-    pub tuning: Tuning,
-    /// Where runs are kept.
-    pub state_dir: PathBuf,
-    /// Say what would be done, and stop.
-    pub dry_run: bool,
-    /// Start although an unfinished run does the same.
-    pub new_run: bool,
-    /// Do not ask before the first record.
-    pub yes: bool,
-    /// How the user is spoken to.
-    pub output: OutputConfig,
-}
-
-/// `respool resume`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ResumeConfig {
-    /// Which run; the last unfinished one if absent.
-    pub run: Option<String>,
-    /// What to do otherwise than before.
-    pub changes: TuningChanges,
-    /// Where runs are kept.
-    pub state_dir: PathBuf,
-    /// How the user is spoken to.
-    pub output: OutputConfig,
-}
-
-/// `respool verify`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VerifyConfig {
-    /// Which run; the last one that is done if absent.
-    pub run: Option<String>,
-    /// The part of the hash space that is verified: above 0, at most 1.
-    pub sample: f64,
-    /// The part of each shard's read limits to take.
-    pub read_share: Share,
-    /// Which doors to use otherwise than before.
-    pub changes: TuningChanges,
-    /// Where runs are kept.
-    pub state_dir: PathBuf,
-    /// How the user is spoken to.
-    pub output: OutputConfig,
-}
-
-/// `respool runs`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunsConfig {
-    /// One run in full; a list of all if absent.
-    pub show: Option<String>,
-    /// Where runs are kept.
-    pub state_dir: PathBuf,
-    /// How the user is spoken to.
-    pub output: OutputConfig,
-}
-
-/// `respool inspect`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InspectConfig {
-    /// Where the events lie.
-    pub archive: ArchiveAddress,
-    /// Which of them.
-    pub input: Input,
-    /// By which door.
-    pub tuning: Tuning,
-    /// How the user is spoken to.
-    pub output: OutputConfig,
-}
-
-/// `respool quarantine ls` and `show`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuarantineConfig {
-    /// What to do.
-    pub action: QuarantineAction,
-    /// Which run; the last one with something in quarantine if absent.
-    pub run: Option<String>,
-    /// Where runs are kept.
-    pub state_dir: PathBuf,
-    /// How the user is spoken to.
-    pub output: OutputConfig,
-}
-
-/// What to do with a quarantine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum QuarantineAction {
-    /// Say what lies in it.
-    Ls,
-    /// Print a record.
-    Show {
-        /// The object's number in the manifest.
-        object: u32,
-        /// The record's number in the object.
-        record: u32,
-    },
-}
-
-/// `respool quarantine retry`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RetryConfig {
-    /// Which run; the last one with something in quarantine if absent.
-    pub run: Option<String>,
-    /// Another rule for keys.
-    pub partition_key: Option<KeyRule>,
-    /// What a record without the key gets.
-    pub key_fallback: Option<KeyFallback>,
-    /// Whether the whole records of a damaged object are taken.
-    pub salvage: bool,
-    /// What to do otherwise than before.
-    pub changes: TuningChanges,
-    /// Where runs are kept.
-    pub state_dir: PathBuf,
-    /// Say what would be done, and stop.
-    pub dry_run: bool,
-    /// Do not ask before the first record.
-    pub yes: bool,
-    /// How the user is spoken to.
-    pub output: OutputConfig,
-}
-
-/// `respool cache`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheCommandConfig {
-    /// What to do with it.
-    pub action: CacheAction,
-    /// Its directory.
-    pub dir: PathBuf,
-    /// How the user is spoken to.
-    pub output: OutputConfig,
-}
-
-/// What to do with the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheAction {
-    /// Say what lies in it.
-    Ls,
-    /// Read all of it and check every block.
-    Verify,
-    /// Delete the oldest segments that no run needs.
-    Prune {
-        /// Only those unused for this long.
-        older_than: Option<Duration>,
-        /// Only until no more than this is left.
-        to_size: Option<ByteCount>,
-    },
-    /// Delete everything.
-    Purge {
-        /// Do not ask.
-        yes: bool,
-    },
-}
-
-/// `respool simulate`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SimulateConfig {
-    /// Shards of the stream `demo`.
-    pub shards: u32,
-    /// The loopback port; 0 for any free one.
-    pub port: u16,
-    /// No limits are enforced.
-    pub unlimited: bool,
-    /// What goes wrong with PutRecords, as `sim` understands it; empty for nothing.
-    pub faults: String,
-    /// How the user is spoken to.
-    pub output: OutputConfig,
 }

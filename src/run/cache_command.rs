@@ -1,5 +1,6 @@
 //! `respool cache`: what lies in the cache, whether it is whole, and how to be rid of it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
@@ -8,7 +9,8 @@ use serde::Serialize;
 
 use super::console;
 use super::report::number;
-use crate::cache::{Cache, Removed, SegmentCheck, SegmentInfo};
+use crate::archive::layout::Layout;
+use crate::cache::{Cache, Removed, SegmentCheck, SegmentId, SegmentInfo};
 use crate::config::{CacheAction, CacheCommandConfig};
 use crate::error::{Error, ExitCode};
 use crate::record::ByteCount;
@@ -18,6 +20,9 @@ struct Line {
     segment: String,
     archive: String,
     key: String,
+    /// By its key; empty if that tells none.
+    day: String,
+    decoding: String,
     bytes: u64,
     records: Option<u32>,
     last_used: String,
@@ -31,9 +36,16 @@ pub fn run(config: &CacheCommandConfig, now: Timestamp) -> Result<ExitCode, Erro
     let cache = Cache::open(&config.dir, ByteCount(u64::MAX)).map_err(failed)?;
     let json = config.output.json;
     match config.action {
-        CacheAction::Ls => list(&cache.ls().map_err(failed)?, json),
-        CacheAction::Verify => {
-            let checks = cache.verify(true).map_err(failed)?;
+        CacheAction::Ls { long } => list(&cache.ls().map_err(failed)?, json, long),
+        CacheAction::Verify { full, part: (part, parts) } => {
+            // The names are hashes: any four of their bytes are as good as a die.
+            let die = |id: &SegmentId| u32::from_le_bytes(id.0.first_chunk().copied().unwrap_or_default());
+            let checks = cache.verify(full, |id| die(id) % parts == part - 1).map_err(failed)?;
+            for SegmentCheck { id, fault } in &checks {
+                if let Some(fault) = fault {
+                    cache.discard(id, fault).map_err(failed)?;
+                }
+            }
             verified(&checks, json)
         }
         CacheAction::Prune { older_than, to_size } => {
@@ -56,11 +68,16 @@ pub fn run(config: &CacheCommandConfig, now: Timestamp) -> Result<ExitCode, Erro
     }
 }
 
-fn list(segments: &[SegmentInfo], json: bool) -> Result<ExitCode, Error> {
+fn list(segments: &[SegmentInfo], json: bool, long: bool) -> Result<ExitCode, Error> {
     let line = |info: &SegmentInfo| Line {
         segment: info.id.to_string(),
         archive: info.archive.clone(),
         key: info.key.clone(),
+        day: Layout::default()
+            .key_time(&info.key)
+            .map(|time| time.start.strftime("%Y-%m-%d").to_string())
+            .unwrap_or_default(),
+        decoding: info.decoding.clone(),
         bytes: info.bytes.0,
         records: info.records,
         last_used: Timestamp::try_from(info.last_used)
@@ -74,7 +91,10 @@ fn list(segments: &[SegmentInfo], json: bool) -> Result<ExitCode, Error> {
         return console::print(&format!("{text}\n")).map(|()| ExitCode::Done);
     }
     let mut text = String::new();
-    for line in &lines {
+    if !long {
+        text.push_str(&by_day(&lines));
+    }
+    for line in lines.iter().filter(|_| long) {
         let size = ByteCount(line.bytes).to_string();
         let _ = writeln!(
             text,
@@ -89,6 +109,29 @@ fn list(segments: &[SegmentInfo], json: bool) -> Result<ExitCode, Error> {
     let records: u64 = lines.iter().filter_map(|line| line.records).map(u64::from).sum();
     let _ = writeln!(text, "{} segments, {bytes}, {} records", number(lines.len() as u64), number(records));
     console::print(&text).map(|()| ExitCode::Done)
+}
+
+/// A line for each archive and day.
+fn by_day(lines: &[Line]) -> String {
+    let mut days: BTreeMap<(&str, &str), (u64, u64, u64)> = BTreeMap::new();
+    for line in lines {
+        let (segments, bytes, records) = days.entry((&line.archive, &line.day)).or_default();
+        *segments += 1;
+        *bytes += line.bytes;
+        *records += line.records.map_or(0, u64::from);
+    }
+    let mut text = String::new();
+    for ((archive, day), (segments, bytes, records)) in days {
+        let _ = writeln!(
+            text,
+            "{:>10} {:>12} {:>6}  {:<10}  {archive}",
+            ByteCount(bytes).to_string(),
+            number(records),
+            number(segments),
+            if day.is_empty() { "no date" } else { day }
+        );
+    }
+    text
 }
 
 fn verified(checks: &[SegmentCheck], json: bool) -> Result<ExitCode, Error> {
@@ -109,7 +152,7 @@ fn verified(checks: &[SegmentCheck], json: bool) -> Result<ExitCode, Error> {
             0 => writeln!(text, "{whole} segments, all whole"),
             count => writeln!(
                 text,
-                "{whole} segments are whole, {count} damaged: a run fetches their objects again"
+                "{whole} segments are whole, {count} were damaged and are removed: whoever needs them fetches them again"
             ),
         };
         text

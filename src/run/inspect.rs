@@ -3,36 +3,23 @@
 //! Everything is listed, a few objects are read, nothing is written. Layouts and framings that nobody asked for are
 //! tried here, and only here: a replay takes what it was told.
 
-use std::collections::{BTreeMap, HashSet};
+mod sample;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::open::{self, archive_error};
+use super::open;
 use super::report::number;
 use super::select::select;
-use super::spool::blocking;
 use crate::archive::layout::{Layout, LayoutRule};
 use crate::archive::manifest::Manifest;
-use crate::archive::{Archive, ObjectBody, ObjectEntry};
-use crate::config::{FramingChoice, Input, InspectConfig};
-use crate::decode::{DecodeConfig, DecodeError, Decoded, Span, decode};
+use crate::config::{Input, InspectConfig};
 use crate::error::Error;
 use crate::record::ByteCount;
-use crate::route::candidates::candidates;
-use crate::route::event_time::{EventTime, TimeFormat};
-use crate::route::pointer::JsonPointer;
 
-/// Objects that are read.
-const SAMPLES: usize = 8;
-/// Larger objects are not read, and larger ones are not decoded to their end.
-const SAMPLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Records of each that are looked at.
-const SAMPLE_RECORDS: usize = 2_000;
-/// Characters of the first record that are shown.
-const RECORD_CHARS_MAX: usize = 1_000;
 /// Gaps that are named.
 const GAPS_SHOWN: usize = 5;
 /// Without an object for so long an archive has a gap, if it has one every few minutes otherwise.
@@ -51,8 +38,6 @@ const LAYOUTS: [&str; 9] = [
     "*{yyyy-MM-dd}*",
     "*{yyyy}{MM}{dd}*",
 ];
-/// Framings that are tried where none can be told, the strictest first.
-const FRAMINGS: [&str; 7] = ["cloudwatch-logs", "json-array", "kpl", "u32be", "u32le", "varint", "newline"];
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -151,7 +136,7 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
     let zone = &input.selection.layout.zone;
     let layouts = rules.into_iter().flatten().map(|rule| Layout { rule, zone: zone.clone() });
     find_times(&mut found, &manifest, layouts);
-    sample(&mut found, &archive, &manifest, &input).await?;
+    sample::sample(&mut found, &archive, &manifest, &input).await?;
     found.flags = flags(&found, &input);
     Ok(found)
 }
@@ -191,185 +176,6 @@ fn gaps(times: &[Timestamp]) -> Vec<Gap> {
         .collect();
     gaps.sort_by_key(|gap| std::cmp::Reverse(gap.seconds));
     gaps
-}
-
-/// What the sampled objects hold.
-#[derive(Default)]
-struct Sampled {
-    objects: u64,
-    stored: u64,
-    records: u64,
-    bytes: u64,
-    first: Option<Vec<u8>>,
-    /// By pointer: its values, as often as they were seen, and its times.
-    fields: BTreeMap<String, (JsonPointer, Values)>,
-}
-
-#[derive(Default)]
-struct Values {
-    counts: BTreeMap<String, u64>,
-    present: u64,
-    times: Vec<Timestamp>,
-}
-
-async fn sample(
-    found: &mut Inspection,
-    archive: &Arc<dyn Archive>,
-    manifest: &Manifest,
-    input: &Input,
-) -> Result<(), Error> {
-    let readable: Vec<&ObjectEntry> =
-        manifest.objects.iter().filter(|object| (1..=SAMPLE_BYTES_MAX).contains(&object.size.0)).collect();
-    let step = readable.len().div_ceil(SAMPLES).max(1);
-    let (mut sampled, mut framings) = (Sampled::default(), HashSet::new());
-    for object in readable.into_iter().step_by(step) {
-        let body = match archive.fetch(object).await {
-            Ok(body) => body,
-            Err(error @ crate::archive::ArchiveError::Defect { .. }) => {
-                found.unread.push(format!("{}: {error}", object.key.escape_debug()));
-                continue;
-            }
-            Err(error) => return Err(archive_error(error)),
-        };
-        let asked = input.decoding.framing;
-        match blocking(move || read(body, asked)).await? {
-            Ok((framing, decoded, data)) => {
-                framings.extend(framing);
-                let what = format!("{}, {}", decoded.compression, decoded.framing);
-                *found.decodings.entry(what).or_default() += 1;
-                sampled.take(object, &decoded, &data);
-            }
-            Err(error) => found.unread.push(format!("{}: {error}", object.key.escape_debug())),
-        }
-    }
-    // One that all of the sample agrees about.
-    found.framing = framings.iter().next().filter(|_| framings.len() == 1).map(ToString::to_string);
-    sampled.tell(found);
-    Ok(())
-}
-
-/// Reads an object as it was asked for; if it shows no framing, as whichever fits.
-fn read(
-    body: ObjectBody,
-    asked: FramingChoice,
-) -> Result<(Option<FramingChoice>, Decoded, Vec<u8>), DecodeError> {
-    let encoding = body.content_encoding.clone();
-    let mut stored = Vec::new();
-    let mut reader = body.reader().map_err(DecodeError::Input)?;
-    io_read(&mut reader, &mut stored)?;
-    let try_as = |framing| {
-        let config =
-            DecodeConfig { framing, output_bytes_max: 4 * SAMPLE_BYTES_MAX, ..DecodeConfig::default() };
-        let mut data = Vec::new();
-        let decoded = decode(&mut stored.as_slice(), encoding.as_deref(), &config, &mut data)?;
-        Ok((decoded, data))
-    };
-    let first: Result<_, DecodeError> = try_as(asked);
-    if asked != FramingChoice::Auto {
-        return first.map(|(decoded, data)| (None, decoded, data));
-    }
-    // An object that is one value may be a record, or hold them; and payloads of logs hold them.
-    let alone = first.as_ref().is_ok_and(|(decoded, _)| decoded.spans.len() == 1);
-    let none = first.is_err();
-    let data = first.as_ref().map_or(&[][..], |(_, data)| data);
-    let logs = memchr::memmem::find(data, b"\"logEvents\"").is_some();
-    let fits = |word: &&str| match *word {
-        "cloudwatch-logs" => none || logs,
-        "json-array" => none || alone,
-        _ => none,
-    };
-    for word in FRAMINGS.into_iter().filter(fits) {
-        let Ok(framing) = word.parse::<FramingChoice>() else { continue };
-        if let Ok((decoded, data)) = try_as(framing)
-            && decoded.spans.len() > 1
-        {
-            return Ok((Some(framing), decoded, data));
-        }
-    }
-    first.map(|(decoded, data)| (None, decoded, data))
-}
-
-fn io_read(reader: &mut dyn std::io::Read, into: &mut Vec<u8>) -> Result<(), DecodeError> {
-    reader.read_to_end(into).map(drop).map_err(DecodeError::Input)
-}
-
-impl Sampled {
-    fn take(&mut self, object: &ObjectEntry, decoded: &Decoded, data: &[u8]) {
-        self.objects += 1;
-        self.stored += object.size.0;
-        self.records += u64::from(decoded.spans.len());
-        let cut = |span: Span| {
-            let start = usize::try_from(span.offset).ok()?;
-            data.get(start..start.checked_add(span.len as usize)?)
-        };
-        self.bytes += decoded.spans.iter().map(|span| u64::from(span.len)).sum::<u64>();
-        for record in decoded.spans.iter().take(SAMPLE_RECORDS).filter_map(cut) {
-            if self.first.is_none() {
-                self.first = Some(record.to_vec());
-                for candidate in candidates(record) {
-                    let pointer = candidate.pointer;
-                    self.fields.insert(pointer.as_str().to_owned(), (pointer, Values::default()));
-                }
-            }
-            for (pointer, values) in self.fields.values_mut() {
-                values.see(pointer, record);
-            }
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "shares and estimates for people")]
-    fn tell(self, found: &mut Inspection) {
-        let seen = self.fields.values().map(|(_, values)| values.present).max().unwrap_or_default();
-        if let Some(mean) = self.bytes.checked_div(self.records) {
-            found.record_bytes = Some(mean);
-            let whole =
-                u128::from(self.records) * u128::from(found.bytes_stored) / u128::from(self.stored.max(1));
-            found.records_estimated = u64::try_from(whole).ok();
-        }
-        found.sample_record = self.first.map(|record| {
-            String::from_utf8_lossy(&record)
-                .chars()
-                .take(RECORD_CHARS_MAX)
-                .flat_map(char::escape_debug)
-                .collect()
-        });
-        for (pointer, (_, values)) in self.fields {
-            let span = values.times.iter().min().zip(values.times.iter().max());
-            if let Some((first, last)) = span.filter(|_| values.times.len() as u64 == values.present) {
-                found.time_fields.push(TimeField {
-                    pointer: pointer.clone(),
-                    span: [first.to_string(), last.to_string()],
-                });
-            }
-            let hottest = values.counts.values().max().copied().unwrap_or_default();
-            found.partition_keys.push(KeyField {
-                pointer,
-                present: values.present as f64 / seen.max(1) as f64,
-                distinct: values.counts.len() as u64,
-                hottest: hottest as f64 / values.present.max(1) as f64,
-            });
-        }
-        // What every record has, more than once: an order within one record is none. Then what spreads best.
-        let rank = |field: &KeyField| {
-            let repeats = field.distinct > 1 && field.distinct * 2 <= seen;
-            (field.present >= 1.0, repeats, field.distinct > 1)
-        };
-        found
-            .partition_keys
-            .sort_by(|left, right| rank(right).cmp(&rank(left)).then(left.hottest.total_cmp(&right.hottest)));
-    }
-}
-
-impl Values {
-    fn see(&mut self, pointer: &JsonPointer, record: &[u8]) {
-        let Some(text) = pointer.text_in(record) else { return };
-        self.present += 1;
-        *self.counts.entry(text).or_default() += 1;
-        let rule = EventTime { pointer: pointer.clone(), format: TimeFormat::Auto, from: None, until: None };
-        // A small number is a number; from 2001 on it may be a time.
-        let plausible = |time: &Timestamp| (1_000_000_000..4_102_444_800).contains(&time.as_second());
-        self.times.extend(rule.time(record).filter(plausible));
-    }
 }
 
 fn flags(found: &Inspection, input: &Input) -> Vec<String> {

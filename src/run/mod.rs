@@ -35,6 +35,7 @@ pub mod shell;
 pub mod space;
 pub mod spool;
 pub mod summary;
+pub mod warm;
 pub mod work;
 
 /// No core dump of this process is written: it would hold the users' records.

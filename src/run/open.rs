@@ -13,7 +13,8 @@ use crate::archive::s3::{S3Archive, S3Config};
 use crate::archive::{Archive, ArchiveError};
 use crate::cache::Cache;
 use crate::config::{
-    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, RunSettings, Target, Tuning,
+    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, RunSettings, Target,
+    Tuning,
 };
 use crate::decode::DecodeConfig;
 use crate::error::Error;
@@ -37,8 +38,8 @@ const PASSING_PART: u64 = 8;
 const WINDOW_RECORDS: usize = 1 << 20;
 
 /// How bytes become records.
-pub fn decode_config(settings: &RunSettings) -> DecodeConfig {
-    let Decoding { framing, salvage } = settings.input.decoding;
+pub fn decoding(input: &Input) -> DecodeConfig {
+    let Decoding { framing, salvage } = input.decoding;
     DecodeConfig { framing, salvage, ..DecodeConfig::default() }
 }
 

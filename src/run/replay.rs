@@ -23,8 +23,10 @@ use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ObjectWindow};
 use crate::cache::Cache;
-use crate::config::{CacheMode, Order, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
-use crate::decode::DECODER_VERSION;
+use crate::config::{
+    ArchiveAddress, CacheMode, Order, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning,
+};
+use crate::decode::{DECODER_VERSION, DecodeConfig};
 use crate::error::Error;
 use crate::record::{ByteCount, HashKeyRange};
 use crate::route::candidates::candidates;
@@ -197,10 +199,15 @@ pub struct Sources {
 impl Sources {
     /// Opens the cache, and the archive if it may be asked.
     pub async fn open(settings: &RunSettings, tuning: &Tuning) -> Result<Self, Error> {
+        Self::open_at(&settings.archive, tuning).await
+    }
+
+    /// The same for an archive without a run.
+    pub async fn open_at(address: &ArchiveAddress, tuning: &Tuning) -> Result<Self, Error> {
         let (cache, passing_bytes_max) = open::cache(&tuning.cache)?;
         let archive = match tuning.cache.mode {
             CacheMode::Offline => None,
-            CacheMode::Keep | CacheMode::Discard => Some(open::archive_at(&settings.archive, tuning).await?),
+            CacheMode::Keep | CacheMode::Discard => Some(open::archive_at(address, tuning).await?),
         };
         Ok(Self { cache, passing_bytes_max, archive })
     }
@@ -217,8 +224,18 @@ impl Sources {
         tuning: &Tuning,
         manifest: Arc<Manifest>,
     ) -> Result<(Arc<Spool>, Arc<Segments>), Error> {
+        self.spool_with(open::decoding(&settings.input), tuning, manifest)
+    }
+
+    /// The same for objects without a run.
+    pub fn spool_with(
+        self,
+        decode: DecodeConfig,
+        tuning: &Tuning,
+        manifest: Arc<Manifest>,
+    ) -> Result<(Arc<Spool>, Arc<Segments>), Error> {
         let config = SpoolConfig {
-            decode: open::decode_config(settings),
+            decode,
             keep: tuning.cache.mode != CacheMode::Discard,
             passing_bytes_max: self.passing_bytes_max,
             work: Work::pool("decode")?,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cache::{Cache, Segment, SegmentId};
+use crate::cache::{Cache, Pin, Segment, SegmentId};
 use crate::error::Error;
 
 /// Segments that are mapped at once; a lane that lags behind opens its old ones again.
@@ -25,6 +25,8 @@ struct State {
     known: BTreeMap<u32, (SegmentId, u32)>,
     /// All that this run may need, whether or not it is there: sorted.
     pinned: Vec<SegmentId>,
+    /// Tells other processes so; held until the run ends.
+    pin: Option<Pin>,
     passing: BTreeMap<u32, Segment>,
     settled: VecDeque<SegmentId>,
     open: BTreeMap<u32, (u64, Segment)>,
@@ -37,10 +39,15 @@ impl Segments {
         Self { cache, state: Mutex::new(State::default()) }
     }
 
-    /// This run may need these segments. Whatever of them is in the cache must stay there.
+    /// This run may need these segments. Whatever of them is in the cache must stay there, other processes
+    /// included.
     pub fn pin(&self, mut ids: Vec<SegmentId>) {
         ids.sort_unstable();
-        self.lock().pinned = ids;
+        let pin = self.cache.pin(&ids);
+        let mut state = self.lock();
+        state.pinned = ids;
+        state.pin =
+            pin.inspect_err(|error| tracing::warn!("cannot pin the segments in the cache: {error}")).ok();
     }
 
     /// The records of `object` lie in `segment`, which only passes through or can be looked up again.

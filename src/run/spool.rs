@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -18,7 +19,7 @@ use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
 use crate::cache::{
-    Cache, CacheError, Placement, Segment, SegmentError, SegmentId, SegmentIdentity, SegmentLabel,
+    Cache, CacheError, Fill, Placement, Segment, SegmentError, SegmentId, SegmentIdentity, SegmentLabel,
 };
 use crate::decode::{self, DECODER_VERSION, DecodeConfig, DecodeDefect, DecodeError};
 use crate::error::Error;
@@ -26,6 +27,9 @@ use crate::record::ByteCount;
 
 /// Objects in work at once: fetches, mostly, so the network's latency decides and not the cores.
 const OBJECTS_AT_ONCE: usize = 16;
+/// How often it is asked whether another process has filled a segment.
+const FILL_POLL: Duration = Duration::from_millis(50);
+
 /// Where an object's records are, or why they are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spooled {
@@ -227,11 +231,18 @@ impl Spool {
             let bytes = self.estimate.decoded_size(entry);
             let room = self.space.reserve(number, bytes).await;
             let passing = matches!(room, Room::Passing);
+            let fill = match self.fill(number, id, entry).await? {
+                Filling::Ours(fill) => fill,
+                Filling::Done(found) => {
+                    self.space.release(number);
+                    return Ok(found);
+                }
+            };
             let result = match self.fetch_body(entry, archive).await {
                 Ok(body) => self.decode(number, id, entry, body, passing, fetched_again).await,
                 Err(error) => Err(SpoolError::Archive(error)),
             };
-            drop(room);
+            drop((room, fill));
             match result {
                 Ok(segment) => {
                     self.stats.fetched.fetch_add(1, Ordering::Relaxed);
@@ -252,6 +263,27 @@ impl Spool {
                     return self.set_aside(entry, error);
                 }
             }
+        }
+    }
+
+    /// Waits until nobody else fills the segment; perhaps it is there then.
+    async fn fill(&self, number: u32, id: SegmentId, entry: &ObjectEntry) -> Result<Filling, Error> {
+        if !self.config.keep {
+            return Ok(Filling::Ours(None));
+        }
+        loop {
+            let cache = self.cache.clone();
+            let begun = blocking(move || cache.begin_fill(&id)).await?;
+            let fill = begun.map_err(|error| cache_error(&entry.key, error))?;
+            let waited = fill.is_none();
+            // Somebody may have ended between the first look and this one.
+            if let Some(found) = self.look_up(number, id, entry).await? {
+                return Ok(Filling::Done(found));
+            }
+            if !waited {
+                return Ok(Filling::Ours(fill));
+            }
+            tokio::time::sleep(FILL_POLL).await;
         }
     }
 
@@ -362,6 +394,14 @@ fn identify(manifest: &Manifest, decode: &DecodeConfig) -> Vec<SegmentId> {
         SegmentIdentity { archive, key, version, etag, size, decoding, decoder_version: DECODER_VERSION }.id()
     };
     manifest.objects.iter().map(identity).collect()
+}
+
+/// Who fills a segment.
+enum Filling {
+    /// This process does.
+    Ours(Option<Fill>),
+    /// Another one has.
+    Done(Spooled),
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,242 @@
+//! What each command is to do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{ArchiveAddress, Input, RunSettings, Share, Tuning, TuningChanges};
+use crate::record::ByteCount;
+use crate::route::key::{KeyFallback, KeyRule};
+
+/// How the user wants to be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each from its own flag or terminal")]
+pub struct OutputConfig {
+    /// The result as one JSON object on stdout.
+    pub json: bool,
+    /// Nothing but the result and errors.
+    pub quiet: bool,
+    /// 0, or the number of `-v`.
+    pub verbosity: u8,
+    /// Whether colours are wanted.
+    pub color: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether stderr is a terminal, so that a bar may be drawn there.
+    pub progress_bar: bool,
+    /// Whether stdin is a terminal, so that a question can be asked there.
+    pub can_ask: bool,
+}
+
+/// `respool replay`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplayConfig {
+    /// What defines the run.
+    pub settings: RunSettings,
+    /// How it is carried out.
+    pub tuning: Tuning,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// Say what would be done, and stop.
+    pub dry_run: bool,
+    /// Start although an unfinished run does the same.
+    pub new_run: bool,
+    /// Do not ask before the first record.
+    pub yes: bool,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool resume`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResumeConfig {
+    /// Which run; the last unfinished one if absent.
+    pub run: Option<String>,
+    /// What to do otherwise than before.
+    pub changes: TuningChanges,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool verify`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifyConfig {
+    /// Which run; the last one that is done if absent.
+    pub run: Option<String>,
+    /// The part of the hash space that is verified: above 0, at most 1.
+    pub sample: f64,
+    /// The part of each shard's read limits to take.
+    pub read_share: Share,
+    /// Which doors to use otherwise than before.
+    pub changes: TuningChanges,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool runs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunsConfig {
+    /// One run in full; a list of all if absent.
+    pub show: Option<String>,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool inspect`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InspectConfig {
+    /// Where the events lie.
+    pub archive: ArchiveAddress,
+    /// Which of them.
+    pub input: Input,
+    /// By which door.
+    pub tuning: Tuning,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool quarantine ls` and `show`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineConfig {
+    /// What to do.
+    pub action: QuarantineAction,
+    /// Which run; the last one with something in quarantine if absent.
+    pub run: Option<String>,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// What to do with a quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QuarantineAction {
+    /// Say what lies in it.
+    Ls,
+    /// Print a record.
+    Show {
+        /// The object's number in the manifest.
+        object: u32,
+        /// The record's number in the object.
+        record: u32,
+    },
+}
+
+/// `respool quarantine retry`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryConfig {
+    /// Which run; the last one with something in quarantine if absent.
+    pub run: Option<String>,
+    /// Another rule for keys.
+    pub partition_key: Option<KeyRule>,
+    /// What a record without the key gets.
+    pub key_fallback: Option<KeyFallback>,
+    /// Whether the whole records of a damaged object are taken.
+    pub salvage: bool,
+    /// What to do otherwise than before.
+    pub changes: TuningChanges,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// Say what would be done, and stop.
+    pub dry_run: bool,
+    /// Do not ask before the first record.
+    pub yes: bool,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+choice! {
+    /// How exported records are compressed.
+    ExportFormat {
+        /// Not at all.
+        Plain = "plain",
+        /// With gzip.
+        Gzip = "gzip",
+        /// With zstd.
+        Zstd = "zstd",
+    }
+}
+
+/// Where records are exported to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportConfig {
+    /// A file that is not there yet, or `-` for stdout.
+    pub path: PathBuf,
+    /// How they are compressed.
+    pub format: ExportFormat,
+}
+
+/// `respool cache warm` and `respool cache export`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FillConfig {
+    /// Where the events lie.
+    pub archive: ArchiveAddress,
+    /// Which of them.
+    pub input: Input,
+    /// By which door.
+    pub tuning: Tuning,
+    /// Where the records go beside the cache, if anywhere.
+    pub export: Option<ExportConfig>,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool cache`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheCommandConfig {
+    /// What to do with it.
+    pub action: CacheAction,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// What to do with the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheAction {
+    /// Say what lies in it.
+    Ls {
+        /// Each segment by itself, instead of archives and days.
+        long: bool,
+    },
+    /// Read it and check it.
+    Verify {
+        /// Every block, not only headers, footers and lengths.
+        full: bool,
+        /// Only one of so many parts: which, counted from 1, and how many there are.
+        part: (u32, u32),
+    },
+    /// Delete the oldest segments that no run needs.
+    Prune {
+        /// Only those unused for this long.
+        older_than: Option<Duration>,
+        /// Only until no more than this is left.
+        to_size: Option<ByteCount>,
+    },
+    /// Delete everything.
+    Purge {
+        /// Do not ask.
+        yes: bool,
+    },
+}
+
+/// `respool simulate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimulateConfig {
+    /// Shards of the stream `demo`.
+    pub shards: u32,
+    /// The loopback port; 0 for any free one.
+    pub port: u16,
+    /// No limits are enforced.
+    pub unlimited: bool,
+    /// What goes wrong with PutRecords, as `sim` understands it; empty for nothing.
+    pub faults: String,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
