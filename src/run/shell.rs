@@ -122,7 +122,10 @@ impl Shell {
             };
             let Some(event) = event else { continue };
             engine.handle(start.elapsed(), event, &mut commands);
-            if let Some(reason) = self.flood(engine.totals()) {
+            if !session.flooded
+                && let Some(reason) = self.flood(engine.totals())
+            {
+                session.flooded = true;
                 engine.handle(start.elapsed(), Event::Stop(reason), &mut commands);
             }
             for command in commands.drain(..) {
@@ -298,12 +301,23 @@ struct State {
     tell: mpsc::Sender<Told>,
     input_open: bool,
     journal_answers: bool,
+    /// The run was told to stop because it sets aside too much.
+    flooded: bool,
 }
 
 impl State {
     fn new(journal: Journal, tell: mpsc::Sender<Told>) -> Result<Self, Error> {
         let stats = ShellStats::new()?;
-        Ok(Self { end: None, error: None, stats, journal, tell, input_open: true, journal_answers: true })
+        Ok(Self {
+            end: None,
+            error: None,
+            stats,
+            journal,
+            tell,
+            input_open: true,
+            journal_answers: true,
+            flooded: false,
+        })
     }
 
     fn durable(&mut self, durable: Option<std::io::Result<u64>>) -> Event {

@@ -5,11 +5,15 @@
 //! permanent defect of the object sets it aside whole; trouble with the archive ends the run, to be
 //! resumed.
 
+mod error;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use error::{SpoolError, cache_error};
 
 use super::estimate::Estimate;
 use super::report::Brake;
@@ -18,9 +22,7 @@ use super::space::{Room, Space};
 use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
-use crate::cache::{
-    Cache, CacheError, Fill, Placement, Segment, SegmentError, SegmentId, SegmentIdentity, SegmentLabel,
-};
+use crate::cache::{Cache, Fill, Placement, Segment, SegmentError, SegmentId, SegmentIdentity, SegmentLabel};
 use crate::decode::{self, DECODER_VERSION, DecodeConfig, DecodeDefect, DecodeError};
 use crate::error::Error;
 use crate::record::ByteCount;
@@ -404,30 +406,6 @@ enum Filling {
     Done(Spooled),
 }
 
-#[derive(Debug, thiserror::Error)]
-enum SpoolError {
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-    #[error("the decoder panicked on object {0}")]
-    Panicked(u32),
-}
-
-impl SpoolError {
-    fn is_disk_full(&self) -> bool {
-        match self {
-            Self::Archive(ArchiveError::Io(error)) | Self::Decode(DecodeError::Output(error)) => {
-                matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-            }
-            Self::Cache(error) => matches!(error, CacheError::NoSpace(_)),
-            Self::Archive(_) | Self::Decode(_) | Self::Panicked(_) => false,
-        }
-    }
-}
-
 /// One more as long as it lives.
 struct Counted<'a>(&'a AtomicU64);
 
@@ -442,16 +420,6 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn cache_error(key: &str, error: CacheError) -> Error {
-    let sentence = match &error {
-        CacheError::NoSpace { .. } => {
-            format!("the disk is full: no room in the cache for {}", key.escape_debug())
-        }
-        _ => format!("the cache failed on {}", key.escape_debug()),
-    };
-    Error::incomplete(sentence).with_source(error)
 }
 
 /// Runs `work` where blocking is allowed.

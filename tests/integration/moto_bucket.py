@@ -3,7 +3,7 @@
 
     moto_bucket.py PORT BUCKET FOLDER
 
-The bucket is filled before the server starts, past its port: 2,000 uploads would take longer than the test.
+A file named glacier lies in Glacier. The bucket is filled before the server starts, past its port: 2,000 uploads would take longer than the test.
 """
 
 import sys
@@ -23,7 +23,8 @@ def main():
     backend.create_bucket(bucket, "us-east-1")
     for path in Path(folder).rglob("*"):
         if path.is_file():
-            backend.put_object(bucket, path.relative_to(folder).as_posix(), path.read_bytes())
+            storage = "GLACIER" if path.name == "glacier" else "STANDARD"
+            backend.put_object(bucket, path.relative_to(folder).as_posix(), path.read_bytes(), storage=storage)
     ThreadedMotoServer(ip_address="127.0.0.1", port=int(port)).start()
     threading.Event().wait()
 

@@ -177,7 +177,7 @@ pub(crate) fn rclone_server(rclone: &Path, buckets: &Path) -> Server {
 }
 
 /// A complete server with the bucket `events`, which holds `folder`.
-fn moto_server(python: &Path, folder: &Path) -> Server {
+pub(crate) fn moto_server(python: &Path, folder: &Path) -> Server {
     Server::start(|port, _| {
         let mut command = Command::new(python);
         command.arg(repository("tests/integration/moto_bucket.py"));
