@@ -27,5 +27,8 @@ pub mod write;
 pub mod run;
 pub mod sim;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 pub mod cli;
 pub mod config;

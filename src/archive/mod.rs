@@ -6,6 +6,8 @@
 
 mod download;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod layout;
 pub mod local;
 pub mod manifest;

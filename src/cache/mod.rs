@@ -11,6 +11,8 @@
 mod directory;
 mod error;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod identity;
 mod ledger;
 mod mmap;

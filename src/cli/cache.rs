@@ -39,7 +39,7 @@ enum Action {
     },
     /// Read segments and check every block; what is damaged is named and deleted, and fetched again when it is needed
     Verify {
-        /// Every block of every segment [default]
+        /// Every block of every segment (the default)
         #[arg(long, help_heading = HEADING_WHAT, conflicts_with_all = ["sample", "quick"])]
         full: bool,
         /// Headers, footers and lengths only

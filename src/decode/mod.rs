@@ -22,6 +22,8 @@ mod error_output;
 #[cfg(test)]
 mod foreign_tests;
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gzip;
 mod input;
 mod json;

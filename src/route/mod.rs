@@ -9,6 +9,8 @@
 
 pub mod candidates;
 pub mod event_time;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod key;
 pub mod pointer;
 pub mod shard_map;

@@ -1,0 +1,131 @@
+//! What holds for any object: see [`crate::fuzz`].
+
+#![expect(clippy::expect_used, reason = "what fails here is a finding")]
+
+use std::io::Read as _;
+
+use flate2::read::MultiGzDecoder;
+
+use super::framing::Framer;
+use super::{
+    Compression, DecodeConfig, DecodeDefect, DecodeError, Framing, FramingChoice, Spans, aggregate, decode,
+};
+
+/// Outputs are bounded, so that a bomb costs nothing.
+const OUTPUT_BYTES_MAX: u64 = 1 << 20;
+
+fn choices() -> Vec<FramingChoice> {
+    let words = FramingChoice::WORDS.into_iter().filter_map(|word| word.parse().ok());
+    let delimiters = ["\\n", "}{", "aa", "\\n\\n"].into_iter().filter_map(|text| text.parse().ok());
+    words.chain(delimiters.map(FramingChoice::Delimiter)).collect()
+}
+
+fn in_pieces(
+    data: &[u8],
+    size: usize,
+    choice: FramingChoice,
+) -> Result<(Spans, Framing), (DecodeDefect, u64)> {
+    let mut framer = Framer::new(choice, false);
+    let pushed = data.chunks(size).try_for_each(|piece| framer.push(piece));
+    pushed.and_then(|()| framer.finish()).map_err(|error| match error {
+        DecodeError::Defect { reason, offset, .. } => (reason, offset),
+        other => panic!("{other}"),
+    })
+}
+
+/// Cut anywhere, an object is framed as it is in one piece; and records never overlap or lie outside.
+pub fn framing(data: &[u8]) {
+    let Some(([choice, size], object)) = data.split_first_chunk::<2>() else { return };
+    let choices = choices();
+    let Some(choice) = choices.get(usize::from(*choice) % choices.len()).copied() else { return };
+    let whole = in_pieces(object, object.len().max(1), choice);
+    assert_eq!(whole, in_pieces(object, usize::from(*size % 17) + 1, choice), "{choice}");
+    if let Ok((spans, _)) = whole {
+        assert!(spans.end() <= object.len() as u64);
+    }
+}
+
+fn config() -> DecodeConfig {
+    DecodeConfig {
+        framing: FramingChoice::Whole,
+        output_bytes_max: OUTPUT_BYTES_MAX,
+        ..DecodeConfig::default()
+    }
+}
+
+fn decoded(object: &[u8]) -> Result<(Compression, Vec<u8>), DecodeError> {
+    let mut out = Vec::new();
+    decode(&mut &*object, None, &config(), &mut out).map(|decoded| (decoded.compression, out))
+}
+
+/// What is decoded of gzip is what another decoder makes of it; what was packed comes back.
+pub fn gzip(data: &[u8]) {
+    if let Ok((Compression::Gzip, out)) = decoded(data) {
+        let mut other = Vec::new();
+        MultiGzDecoder::new(data)
+            .take(OUTPUT_BYTES_MAX + 1)
+            .read_to_end(&mut other)
+            .expect("ours has read it");
+        assert_eq!(out, other);
+    }
+    let Some((size, content)) = data.split_first() else { return };
+    let pack = |member: &[u8]| {
+        let mut packed = Vec::new();
+        flate2::read::GzEncoder::new(member, flate2::Compression::fast())
+            .read_to_end(&mut packed)
+            .expect("memory takes it");
+        packed
+    };
+    let members: Vec<u8> = content.chunks(usize::from(*size) + 1).flat_map(pack).collect();
+    if !members.is_empty() {
+        let (_, out) = decoded(&members).expect("it was just packed");
+        assert_eq!(out, content);
+    }
+}
+
+/// No dialect panics on anything, and what was packed in one comes back.
+pub fn snappy(data: &[u8]) {
+    let _ = decoded(data);
+    for magic in
+        [&super::snappy::XERIAL_MAGIC[..], b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01", &super::snappy::FRAME_MAGIC]
+    {
+        let _ = decoded(&[magic, data].concat());
+    }
+    let Some((size, content)) = data.split_first().filter(|(_, content)| !content.is_empty()) else { return };
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or_default().to_be_bytes();
+    let (mut xerial, mut hadoop) = (b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01".to_vec(), Vec::new());
+    for piece in content.chunks(usize::from(*size) + 1) {
+        let packed = snap::raw::Encoder::new().compress_vec(piece).expect("it is small");
+        xerial.extend([&length(&packed)[..], &packed].concat());
+        hadoop.extend([&length(piece)[..], &length(&packed), &packed].concat());
+    }
+    assert_eq!(decoded(&xerial).expect("it was just packed").1, content);
+    // Without a magic number it has to be told from text.
+    let mut out = Vec::new();
+    let label = Some("hadoop-snappy");
+    let found = decode(&mut hadoop.as_slice(), label, &config(), &mut out).expect("it was just packed");
+    assert!(found.compression != Compression::SnappyHadoop || out == content);
+}
+
+/// What is unpacked of an aggregate lies where it says, inside of it.
+pub fn kpl(data: &[u8]) {
+    let sealed = {
+        use md5::Digest as _;
+        let sum: [u8; 16] = md5::Md5::digest(data).into();
+        [&aggregate::MAGIC[..], data, &sum].concat()
+    };
+    for whole in [data, &sealed] {
+        for inner in aggregate::unpack(whole).unwrap_or_default() {
+            let start = usize::try_from(inner.offset).expect("inside of memory");
+            assert_eq!(whole.get(start..start + inner.data.len()), Some(inner.data));
+        }
+    }
+    if aggregate::unpack(&sealed).is_some() {
+        let twice = [&sealed[..], &sealed].concat();
+        let once = in_pieces(&sealed, 7, FramingChoice::Kpl);
+        let both = in_pieces(&twice, 5, FramingChoice::Kpl);
+        if let (Ok((once, _)), Ok((both, _))) = (once, both) {
+            assert_eq!(both.len(), 2 * once.len());
+        }
+    }
+}
