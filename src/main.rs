@@ -45,6 +45,7 @@ fn exit(code: Code) -> ExitCode {
 
 fn execute(invocation: Invocation) -> Result<Code, Error> {
     match invocation {
+        Invocation::Print(text) => console::print(&String::from_utf8_lossy(&text)).map(|()| Code::Done),
         Invocation::Replay(config) => {
             logging::start(&config.output);
             let outcome = runtime()?.block_on(run_replay(&config));

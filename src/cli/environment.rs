@@ -25,6 +25,8 @@ pub struct Environment {
     pub xdg_cache_home: Option<PathBuf>,
     /// `XDG_STATE_HOME`, if absolute.
     pub xdg_state_home: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`, if absolute.
+    pub xdg_config_home: Option<PathBuf>,
     /// `AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`, unless they are to be ignored.
     pub aws_endpoint_s3: Option<String>,
     /// `AWS_ENDPOINT_URL_KINESIS`, else `AWS_ENDPOINT_URL`, unless they are to be ignored.
@@ -58,6 +60,7 @@ impl Environment {
             home: absolute("HOME"),
             xdg_cache_home: absolute("XDG_CACHE_HOME"),
             xdg_state_home: absolute("XDG_STATE_HOME"),
+            xdg_config_home: absolute("XDG_CONFIG_HOME"),
             aws_endpoint_s3: endpoint("AWS_ENDPOINT_URL_S3"),
             aws_endpoint_kinesis: endpoint("AWS_ENDPOINT_URL_KINESIS"),
             stdin_is_terminal: std::io::stdin().is_terminal(),
@@ -84,6 +87,12 @@ impl Environment {
         let base =
             base.ok_or_else(|| Error::usage("neither XDG_STATE_HOME nor HOME is set: give --state-dir"))?;
         Ok(base.join("respool"))
+    }
+
+    /// Where the configuration lies if the user does not say.
+    pub(super) fn config_file(&self) -> Option<PathBuf> {
+        let base = self.xdg_config_home.clone().or_else(|| Some(self.home.as_ref()?.join(".config")));
+        base.map(|base| base.join("respool/config.toml"))
     }
 
     /// The endpoint for S3 that AWS' own tools would use.

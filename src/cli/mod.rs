@@ -15,7 +15,9 @@
 //! ```
 
 mod cache;
+mod config_file;
 mod environment;
+mod generate;
 mod inspect;
 pub mod logging;
 mod options;
@@ -42,6 +44,7 @@ use crate::config::{
     RunsConfig, SimulateConfig, VerifyConfig,
 };
 use crate::error::{Error, ExitCode};
+use config_file::ConfigFile;
 use options::OutputArgs;
 
 const HEADING_WHAT: &str = "What to replay";
@@ -62,8 +65,9 @@ Exit codes:
    5  refused by a service, or by respool for safety
   70  a defect in respool; the run can be resumed
 
-Every flag can be set by a variable as well: --cache-dir by RESPOOL_CACHE_DIR, and so on.
-A flag on the command line goes before its variable.";
+Every flag can be set by a variable as well: --cache-dir by RESPOOL_CACHE_DIR, and so on; and in a configuration
+file, ~/.config/respool/config.toml (`respool config` prints one). The command line goes before the variable, the
+variable before the file.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -119,6 +123,12 @@ enum Command {
     Cache(cache::CacheArgs),
     /// Serve the embedded stream on a loopback port, for any Kinesis client
     Simulate(simulate::SimulateArgs),
+    /// Print a configuration file with every flag in it
+    Config,
+    /// Print completions for a shell
+    Completions(generate::CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(generate::ManArgs),
 }
 
 /// What is to be done, checked as far as it can be without asking anyone.
@@ -144,6 +154,8 @@ pub enum Invocation {
     Cache(CacheCommandConfig),
     /// `respool simulate`.
     Simulate(SimulateConfig),
+    /// Text that follows from the flags: completions, a manual page, a configuration.
+    Print(Vec<u8>),
 }
 
 /// Why there is nothing to do: help was asked for, or the command line is wrong.
@@ -203,7 +215,15 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let matches = command().try_get_matches_from(args)?;
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let file = ConfigFile::find(command(), &args, environment)?;
+    let matches = match &file {
+        None => command().try_get_matches_from(&args)?,
+        Some(file) => {
+            let parsed = file.apply(command())?.try_get_matches_from(&args);
+            parsed.map_err(|error| file.blame(error, &args))?
+        }
+    };
     let Cli { command, output } = Cli::from_arg_matches(&matches)?;
     let output = output.resolve(environment)?;
     Ok(match command {
@@ -215,6 +235,9 @@ where
         Command::Quarantine(args) => args.resolve(environment, output)?,
         Command::Cache(args) => args.resolve(environment, output)?,
         Command::Simulate(args) => Invocation::Simulate(args.resolve(output)),
+        Command::Config => Invocation::Print(config_file::example(&self::command()).into_bytes()),
+        Command::Completions(args) => Invocation::Print(args.render()),
+        Command::Man(args) => Invocation::Print(args.render()?),
     })
 }
 

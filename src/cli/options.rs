@@ -27,6 +27,9 @@ pub(super) struct OutputArgs {
     /// Log more to stderr; -vv for every request (never data, keys or credentials)
     #[arg(long, short, global = true, env = "RESPOOL_VERBOSE", action = ArgAction::Count)]
     verbose: u8,
+    /// The configuration file, read before all else: defaults for flags [default: ~/.config/respool/config.toml, if there]
+    #[arg(long, global = true, value_name = "FILE", env = "RESPOOL_CONFIG")]
+    config: Option<PathBuf>,
 }
 
 impl OutputArgs {

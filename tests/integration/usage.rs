@@ -52,3 +52,40 @@ fn a_variable_never_shows_its_value_in_help() {
     let output = respool("replay --help", &[("RESPOOL_PROFILE", "canary")]).unwrap();
     assert!(!String::from_utf8(output.stdout).unwrap().contains("canary"));
 }
+
+#[test]
+fn a_configuration_holds_defaults_and_its_mistakes_are_told_with_its_name() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = folder.path().join("respool.toml");
+    let run = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let output = respool(&format!("replay s3://events --config {}", file.display()), &[]).unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, errors) = run("[replay]\ninto = \"kafka:topic\"\n");
+    assert!(
+        code == Some(2) && errors.contains("respool.toml: into = \"kafka:topic\": a target is"),
+        "{errors}"
+    );
+    let (code, errors) = run("into = \"sim:2\"\nfrom = 2026-11-03\nuntil = 2026-11-02\n");
+    assert!(code == Some(2) && errors.contains("reversed"), "{errors}");
+    let (code, errors) = run("speed = 9\n");
+    assert!(code == Some(2) && errors.contains("respool.toml: speed: there is no flag --speed"), "{errors}");
+}
+
+#[test]
+fn completions_manual_pages_and_a_configuration_follow_from_the_flags() {
+    for (line, part) in [
+        ("completions bash", "--partition-key"),
+        ("completions fish", "partition-key"),
+        ("man", "respool"),
+        ("config", "# share = "),
+    ] {
+        let output = respool(line, &[]).unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains(part), "{line}: {text}");
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let output = respool(&format!("man --dir {}", folder.path().display()), &[]).unwrap();
+    assert!(output.status.success() && folder.path().join("respool-replay.1").exists());
+}
