@@ -8,19 +8,23 @@
 //!
 //! An attempt that brought something forward does not count; an hour of them that did not end the download.
 //! A body that is whole by its length and still fails did not have the checksum it was sent with: it
-//! is fetched anew from the start, three times. A resumed download has no checksum of its own; there the
-//! format's own (gzip's CRC) must do.
+//! is fetched anew from the start, three times. A gateway that decodes a body on its way sends the listed `ETag` and no
+//! length: such a body is taken to its end, whatever its length, and never resumed. A resumed download has no checksum of its own; there the
+//! format's own (gzip's CRC) must do. So it is for objects above 64 MiB, which come in [`ranges`], several at a time.
 
-use std::fs::File;
+mod ranges;
+mod sink;
+
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Write as _};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time;
+
+use sink::Sink;
+pub(super) use sink::Spool;
 
 use super::fault::{ServiceFault, Verdict};
 use super::{ArchiveError, BodyBytes, BoxFuture, DefectReason, ObjectBody, ObjectEntry};
@@ -50,15 +54,14 @@ const PIECE_WAIT_MAX: Duration = Duration::from_secs(20);
 const BODY_WAIT_BASE: Duration = Duration::from_secs(30);
 const BODY_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 
-/// Bytes gathered before they are written to a file.
-const SPILL_WRITE_BYTES: usize = 1024 * 1024;
-
-const BUDGET_UNIT: u64 = 1024;
+/// What a body may become that is decoded on its way: as many times what is stored, and so much in any case.
+const DECODED_RATIO_MAX: u64 = 200;
+const DECODED_BYTES_FREE: u64 = 64 * 1024 * 1024;
 
 /// Where bodies are asked for: S3, or a test.
 pub(super) trait Source: Sync {
-    /// Asks for the object from byte `start` on.
-    fn open(&self, start: u64) -> BoxFuture<'_, Result<Part, ServiceFault>>;
+    /// Asks for the object from byte `start` on, to its end or up to byte `until`.
+    fn open(&self, start: u64, until: Option<u64>) -> BoxFuture<'_, Result<Part, ServiceFault>>;
 }
 
 /// An answer: what the server says it is, and the body.
@@ -66,6 +69,8 @@ pub(super) struct Part {
     pub(super) etag: Option<String>,
     /// The first byte's place in the object: 0 if the server ignored the range.
     pub(super) start: u64,
+    /// Whether it is the answer to a range.
+    pub(super) ranged: bool,
     /// The whole object's size, if the server says so.
     pub(super) total: Option<u64>,
     pub(super) content_encoding: Option<String>,
@@ -78,116 +83,6 @@ pub(super) trait Body: Send {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Bytes, ServiceFault>>>;
 }
 
-/// Where bodies go, and how much of memory they may take together.
-#[derive(Debug, Clone)]
-pub(super) struct Spool {
-    budget: Arc<Semaphore>,
-    budget_units: u32,
-    spill_dir: PathBuf,
-}
-
-impl Spool {
-    /// A budget of `memory_bytes_max`, at least one object's worth; larger objects go to `spill_dir`.
-    pub(super) fn new(memory_bytes_max: u64, spill_dir: PathBuf) -> Self {
-        let bytes = memory_bytes_max.clamp(MEMORY_OBJECT_BYTES_MAX, u64::from(u32::MAX));
-        let budget_units = u32::try_from(bytes / BUDGET_UNIT).unwrap_or(u32::MAX);
-        Self { budget: Arc::new(Semaphore::new(budget_units as usize)), budget_units, spill_dir }
-    }
-
-    /// Room for an object of `size`, once there is some.
-    async fn sink(&self, size: u64) -> Result<Sink, ArchiveError> {
-        if size > MEMORY_OBJECT_BYTES_MAX {
-            let dir = self.spill_dir.clone();
-            let file = blocking(move || tempfile::tempfile_in(dir)).await?;
-            return Ok(Sink::File { file: Some(file), pending: Vec::new() });
-        }
-        let units = u32::try_from(size.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX).min(self.budget_units);
-        let closed = |_| io::Error::other("the budget of bodies in memory is closed");
-        let permit = Arc::clone(&self.budget).acquire_many_owned(units).await.map_err(closed)?;
-        Ok(Sink::Memory { pieces: Vec::new(), permit: Arc::new(permit) })
-    }
-}
-
-/// What has arrived.
-enum Sink {
-    Memory { pieces: Vec<Bytes>, permit: Arc<OwnedSemaphorePermit> },
-    // The file is away while a write is under way.
-    File { file: Option<File>, pending: Vec<u8> },
-}
-
-/// A piece that gives its object's share of the budget back when all pieces are gone.
-struct Budgeted {
-    bytes: Bytes,
-    _permit: Arc<OwnedSemaphorePermit>,
-}
-
-impl AsRef<[u8]> for Budgeted {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-impl Sink {
-    async fn push(&mut self, piece: Bytes) -> io::Result<()> {
-        match self {
-            Self::Memory { pieces, permit } => {
-                pieces.push(Bytes::from_owner(Budgeted { bytes: piece, _permit: Arc::clone(permit) }));
-                Ok(())
-            }
-            Self::File { pending, .. } => {
-                pending.extend_from_slice(&piece);
-                if pending.len() < SPILL_WRITE_BYTES { Ok(()) } else { self.flush().await }
-            }
-        }
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        let Self::File { file: place, pending } = self else { return Ok(()) };
-        let Some(mut file) = place.take() else { return Err(io::Error::other("an earlier write failed")) };
-        let mut buffer = std::mem::take(pending);
-        let (file, buffer) = blocking(move || {
-            file.write_all(&buffer)?;
-            buffer.clear();
-            Ok((file, buffer))
-        })
-        .await?;
-        (*place, *pending) = (Some(file), buffer);
-        Ok(())
-    }
-
-    async fn clear(&mut self) -> io::Result<()> {
-        match self {
-            Self::Memory { pieces, .. } => pieces.clear(),
-            Self::File { file: place, pending } => {
-                pending.clear();
-                if let Some(mut file) = place.take() {
-                    let emptied = blocking(move || {
-                        file.set_len(0)?;
-                        io::Seek::rewind(&mut file)?;
-                        Ok(file)
-                    });
-                    *place = Some(emptied.await?);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn finish(mut self) -> io::Result<BodyBytes> {
-        self.flush().await?;
-        match self {
-            Self::Memory { pieces, .. } => Ok(BodyBytes::Memory(pieces)),
-            Self::File { file, .. } => {
-                file.map(BodyBytes::File).ok_or_else(|| io::Error::other("an earlier write failed"))
-            }
-        }
-    }
-}
-
 /// How one attempt ended short of a whole object.
 enum Setback {
     /// The connection or the service failed; what has arrived is good.
@@ -196,6 +91,8 @@ enum Setback {
     Damaged(String),
     /// The server answered with another object than the one listed.
     Changed(String),
+    /// The server knows no ranges.
+    Unranged,
     Io(io::Error),
 }
 
@@ -208,8 +105,22 @@ impl From<io::Error> for Setback {
 struct Download<'a> {
     object: &'a ObjectEntry,
     sink: Sink,
+    /// The bytes that are meant.
+    from: u64,
+    until: u64,
+    /// Where the next byte belongs.
     arrived: u64,
+    /// The answer has the right `ETag` and no length.
+    open_ended: bool,
+    spill_dir: &'a Path,
     content_encoding: Option<String>,
+}
+
+/// How a download ended.
+enum Ended {
+    Whole(Option<String>, BodyBytes),
+    /// Nothing of it can be used: the server knows no ranges.
+    Unranged,
 }
 
 /// Fetches `object` whole. `what` names it in errors.
@@ -219,68 +130,103 @@ pub(super) async fn download(
     spool: &Spool,
     what: &str,
 ) -> Result<ObjectBody, ArchiveError> {
+    if object.size.0 > ranges::RANGED_OBJECT_BYTES_MIN
+        && let Some(body) = ranges::download(source, object, spool, what).await?
+    {
+        return Ok(body);
+    }
     let sink = spool.sink(object.size.0).await?;
-    let mut download = Download { object, sink, arrived: 0, content_encoding: None };
-    let (mut failed, mut damaged, mut farthest) = (0, 0, 0_u64);
-    loop {
-        let setback = match download.attempt(source).await {
-            Ok(()) => {
-                let bytes = download.sink.finish().await?;
-                return Ok(ObjectBody { content_encoding: download.content_encoding, bytes });
-            }
-            Err(setback) => setback,
-        };
-        if download.arrived >= farthest.saturating_add(PROGRESS_BYTES_MIN) {
-            (failed, farthest) = (0, download.arrived);
-        }
-        failed += 1;
-        match setback {
-            Setback::Io(error) => return Err(error.into()),
-            Setback::Changed(message) => {
-                return Err(ArchiveError::Defect { reason: DefectReason::Changed, message });
-            }
-            Setback::Damaged(message) => {
-                damaged += 1;
-                if damaged >= DAMAGED_MAX {
-                    return Err(ArchiveError::Defect { reason: DefectReason::Checksum, message });
-                }
-                download.restart().await?;
-                farthest = 0;
-            }
-            Setback::Fault(fault) => {
-                let attempts_max = match fault.verdict() {
-                    Verdict::Retry => ATTEMPTS_MAX,
-                    Verdict::RetryCredentials => CREDENTIAL_ATTEMPTS_MAX,
-                    _ => 0,
-                };
-                if failed >= attempts_max {
-                    return Err(fault.of_object(what));
-                }
-                tracing::debug!(attempt = failed, arrived = download.arrived, %fault, "fetching goes on");
-            }
-        }
-        time::sleep(backoff(failed)).await;
+    let whole = Download::new(object, sink, 0, object.size.0, spool);
+    match whole.run(source, what).await? {
+        Ended::Whole(content_encoding, bytes) => Ok(ObjectBody { content_encoding, bytes }),
+        Ended::Unranged => Err(io::Error::other("a whole object was asked for as a range").into()),
     }
 }
 
-impl Download<'_> {
+impl<'a> Download<'a> {
+    fn new(object: &'a ObjectEntry, sink: Sink, from: u64, until: u64, spool: &'a Spool) -> Self {
+        let spill_dir = spool.spill_dir.as_path();
+        Self {
+            object,
+            sink,
+            from,
+            until,
+            arrived: from,
+            open_ended: false,
+            spill_dir,
+            content_encoding: None,
+        }
+    }
+
+    /// Attempt after attempt, until all of it is there or nothing helps.
+    async fn run(mut self, source: &dyn Source, what: &str) -> Result<Ended, ArchiveError> {
+        let (mut failed, mut damaged, mut farthest) = (0, 0, self.from);
+        loop {
+            let setback = match self.attempt(source).await {
+                Ok(()) => return Ok(Ended::Whole(self.content_encoding, self.sink.finish().await?)),
+                Err(setback) => setback,
+            };
+            if self.arrived >= farthest.saturating_add(PROGRESS_BYTES_MIN) {
+                (failed, farthest) = (0, self.arrived);
+            }
+            failed += 1;
+            match setback {
+                Setback::Io(error) => return Err(error.into()),
+                Setback::Unranged => return Ok(Ended::Unranged),
+                Setback::Changed(message) => {
+                    return Err(ArchiveError::Defect { reason: DefectReason::Changed, message });
+                }
+                Setback::Damaged(message) => {
+                    damaged += 1;
+                    if damaged >= DAMAGED_MAX {
+                        return Err(ArchiveError::Defect { reason: DefectReason::Checksum, message });
+                    }
+                    self.restart().await?;
+                    farthest = self.from;
+                }
+                Setback::Fault(fault) => {
+                    let attempts_max = match fault.verdict() {
+                        Verdict::Retry => ATTEMPTS_MAX,
+                        Verdict::RetryCredentials => CREDENTIAL_ATTEMPTS_MAX,
+                        _ => 0,
+                    };
+                    if failed >= attempts_max {
+                        return Err(fault.of_object(what));
+                    }
+                    tracing::debug!(attempt = failed, arrived = self.arrived, %fault, "fetching goes on");
+                }
+            }
+            time::sleep(backoff(failed)).await;
+        }
+    }
+
+    /// Whether less than the whole object is meant.
+    fn is_range(&self) -> bool {
+        (self.from, self.until) != (0, self.object.size.0)
+    }
+
     async fn restart(&mut self) -> io::Result<()> {
-        self.arrived = 0;
+        self.arrived = self.from;
         self.sink.clear().await
     }
 
     /// One request: everything that is still missing.
     async fn attempt(&mut self, source: &dyn Source) -> Result<(), Setback> {
-        let size = self.object.size.0;
         // All bytes are here, but the answer never ended: its checksum was not compared.
-        if self.arrived == size {
+        if self.arrived >= self.until || self.open_ended {
             self.restart().await?;
         }
-        let mut part = source.open(self.arrived).await.map_err(Setback::Fault)?;
+        let until = self.is_range().then_some(self.until);
+        let mut part = source.open(self.arrived, until).await.map_err(Setback::Fault)?;
         self.check_identity(&part)?;
+        if self.is_range() && !part.ranged {
+            return Err(Setback::Unranged);
+        }
+        self.open_ended =
+            !part.ranged && part.total.is_none() && part.etag.is_some() && !self.object.etag.is_empty();
         if part.start != self.arrived {
             self.restart().await?;
-            if part.start != 0 {
+            if part.start != self.from {
                 return Err(Setback::Damaged(format!(
                     "a range from {} was answered from {}",
                     self.arrived, part.start
@@ -290,7 +236,7 @@ impl Download<'_> {
         if self.content_encoding.is_none() {
             self.content_encoding = part.content_encoding.take();
         }
-        let seconds = size.saturating_sub(self.arrived) / BODY_BYTES_PER_SECOND_MIN;
+        let seconds = self.until.saturating_sub(self.arrived) / BODY_BYTES_PER_SECOND_MIN;
         let limit = BODY_WAIT_BASE + Duration::from_secs(seconds);
         match time::timeout(limit, self.receive(part.body.as_mut())).await {
             Ok(received) => received,
@@ -313,29 +259,34 @@ impl Download<'_> {
     }
 
     async fn receive(&mut self, body: &mut dyn Body) -> Result<(), Setback> {
-        let size = self.object.size.0;
+        let until = self.until;
         loop {
             let silent = |_| Setback::Fault(ServiceFault::connection("the body stalled"));
             let piece = match time::timeout(PIECE_WAIT_MAX, body.next()).await.map_err(silent)? {
                 None => break,
                 Some(Ok(piece)) => piece,
                 // The checksum is compared after the last byte.
-                Some(Err(fault)) if self.arrived == size => {
+                Some(Err(fault)) if self.arrived == until => {
                     return Err(Setback::Damaged(format!("whole by its length, but: {fault}")));
                 }
                 Some(Err(fault)) => return Err(Setback::Fault(fault)),
             };
             self.arrived += piece.len() as u64;
-            if self.arrived > size {
-                return Err(Setback::Damaged(format!("more bytes than the {size} that were listed")));
+            if self.arrived > until {
+                let most = until.saturating_mul(DECODED_RATIO_MAX).saturating_add(DECODED_BYTES_FREE);
+                if !self.open_ended || self.arrived > most {
+                    let message = format!("more bytes than the {until} that were listed");
+                    return Err(Setback::Damaged(message));
+                }
+                self.sink.spill(self.spill_dir).await?;
             }
             if !piece.is_empty() {
                 self.sink.push(piece).await?;
             }
         }
-        if self.arrived < size {
+        if self.arrived < until && !(self.open_ended && self.content_encoding.is_some()) {
             return Err(Setback::Fault(ServiceFault::connection(format!(
-                "the body ended after {} of {size} bytes",
+                "the body ended after {} of {until} bytes",
                 self.arrived
             ))));
         }
@@ -350,7 +301,7 @@ pub(super) fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
 }
 
 /// How long to wait after `failed` attempts: between half and all of a time that doubles up to its cap.
-fn backoff(failed: u32) -> Duration {
+pub(super) fn backoff(failed: u32) -> Duration {
     let full = BACKOFF_FIRST.saturating_mul(1 << failed.saturating_sub(1).min(16)).min(BACKOFF_MAX);
     // A fresh hasher is seeded by the system: enough to keep many clients from knocking in step.
     let dice = u32::try_from(RandomState::new().hash_one(failed) % 1024).unwrap_or_default();

@@ -12,11 +12,12 @@
 mod answers;
 mod connect;
 mod tiers;
+mod versions;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -35,11 +36,14 @@ use tokio::task::JoinSet;
 use answers::{Page, entry_of_head, fault_of, read_page};
 use connect::{chain, load};
 
-use super::download::{Body, Part, Source, Spool, content_range, download};
-use super::fault::ServiceFault;
+use super::download::{Body, Part, Source, Spool, backoff, content_range, download};
+use super::fault::{ServiceFault, Verdict};
 use super::tier::{Access, RestoreTier};
 use super::walk::{Depth, FOREIGN_DIRS_MAX, Walk};
-use super::{Archive, ArchiveError, ArchiveLocation, BoxFuture, Listing, ObjectBody, ObjectEntry, Selection};
+use super::{
+    Archive, ArchiveError, ArchiveLocation, BoxFuture, DefectReason, Listing, ObjectBody, ObjectEntry,
+    Selection,
+};
 use crate::limits::LIST_OBJECTS_PAGE_MAX;
 use crate::record::ByteCount;
 
@@ -48,6 +52,9 @@ const LISTINGS_MAX: usize = 16;
 
 /// Attempts of one page of a listing, by the SDK.
 const LIST_ATTEMPTS_MAX: u32 = 5;
+
+/// How often it is tried anew after that, once the bucket has answered: an hour.
+const LIST_OUTAGE_ATTEMPTS_MAX: u32 = 360;
 
 /// How an archive in S3 is reached.
 #[derive(Debug, Clone)]
@@ -122,14 +129,36 @@ struct Bucket {
     prefix: Arc<str>,
     payer: Option<RequestPayer>,
     owner: Option<String>,
+    /// Whether a page of a listing has come.
+    answered: Arc<AtomicBool>,
 }
 
 impl S3Archive {
-    /// Prepares to speak to S3 and finds credentials; the bucket itself is not asked yet.
+    /// Prepares to speak to S3, finds credentials, and asks where the bucket lies.
     ///
     /// # Errors
     /// [`ArchiveError::Refused`] without a region or without credentials.
-    pub async fn connect(config: S3Config) -> Result<Self, ArchiveError> {
+    pub async fn connect(mut config: S3Config) -> Result<Self, ArchiveError> {
+        let archive = Self::in_region(config.clone()).await?;
+        match archive.other_region().await {
+            Some(region) => {
+                tracing::info!("{} lies in {region}", archive.location);
+                config.region = Some(region);
+                Self::in_region(config).await
+            }
+            None => Ok(archive),
+        }
+    }
+
+    /// Where the bucket lies, if the service says that it is not where it was looked for. Whatever else it says comes
+    /// up again, with more to tell, when the bucket is listed.
+    async fn other_region(&self) -> Option<String> {
+        let head = self.whole.head_bucket().bucket(&*self.bucket.name);
+        let fault = fault_of(&head.set_expected_bucket_owner(self.bucket.owner.clone()).send().await.err()?);
+        fault.region.filter(|_| matches!(fault.status, Some(301 | 307 | 308 | 400)))
+    }
+
+    async fn in_region(config: S3Config) -> Result<Self, ArchiveError> {
         let shared = load(&config).await?;
         let builder = aws_sdk_s3::config::Builder::from(&shared)
             .force_path_style(config.path_style.unwrap_or(shared.endpoint_url().is_some()))
@@ -153,6 +182,7 @@ impl S3Archive {
                 prefix: config.prefix.as_str().into(),
                 payer: config.request_payer.then_some(RequestPayer::Requester),
                 owner: config.bucket_owner,
+                answered: Arc::default(),
             },
             whole: client(whole),
             range: client(range),
@@ -214,7 +244,7 @@ impl Bucket {
         let mut dirs = Vec::new();
         let mut token = None;
         loop {
-            let page = self.page(&step, token.take()).await?;
+            let page = self.page_in_the_end(&step, token.take()).await?;
             for object in page.objects {
                 let key = object.key.clone();
                 found.sort_in(object, self.below(&key), &selection);
@@ -238,6 +268,29 @@ impl Bucket {
     /// What of a key follows the archive's prefix.
     fn below<'k>(&self, key: &'k str) -> &'k str {
         key.strip_prefix(&*self.prefix).unwrap_or_default()
+    }
+
+    /// A page; once the bucket has answered at all, trouble with it is waited out, and the listing goes on at this page.
+    async fn page_in_the_end(&self, step: &Walk, token: Option<String>) -> Result<Page, ServiceFault> {
+        let mut failed = 0;
+        loop {
+            match self.page(step, token.clone()).await {
+                Ok(page) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    return Ok(page);
+                }
+                Err(fault)
+                    if fault.verdict() == Verdict::Retry
+                        && self.answered.load(Ordering::Relaxed)
+                        && failed < LIST_OUTAGE_ATTEMPTS_MAX =>
+                {
+                    failed += 1;
+                    tracing::warn!(attempt = failed, %fault, "the listing waits for s3://{}", self.name);
+                    tokio::time::sleep(backoff(failed)).await;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
     }
 
     async fn page(&self, step: &Walk, token: Option<String>) -> Result<Page, ServiceFault> {
@@ -280,9 +333,13 @@ struct ObjectSource<'a> {
 }
 
 impl Source for ObjectSource<'_> {
-    fn open(&self, start: u64) -> BoxFuture<'_, Result<Part, ServiceFault>> {
+    fn open(&self, start: u64, until: Option<u64>) -> BoxFuture<'_, Result<Part, ServiceFault>> {
         Box::pin(async move {
-            let client = if start == 0 { &self.archive.whole } else { &self.archive.range };
+            let range = match until {
+                Some(until) => Some(format!("bytes={start}-{}", until.saturating_sub(1))),
+                None => (start > 0).then(|| format!("bytes={start}-")),
+            };
+            let client = if range.is_none() { &self.archive.whole } else { &self.archive.range };
             self.archive.object_requests.fetch_add(1, Ordering::Relaxed);
             let output = client
                 .get_object()
@@ -292,7 +349,7 @@ impl Source for ObjectSource<'_> {
                 .set_expected_bucket_owner(self.archive.bucket.owner.clone())
                 .set_if_match((!self.object.etag.is_empty()).then(|| self.object.etag.clone()))
                 .set_version_id(self.object.version.clone())
-                .set_range((start > 0).then(|| format!("bytes={start}-")))
+                .set_range(range)
                 .send()
                 .await
                 .map_err(|error| fault_of(&error))?;
@@ -307,6 +364,7 @@ fn part_of(output: GetObjectOutput) -> Part {
     Part {
         etag: output.e_tag,
         start: range.map_or(0, |(start, _)| start),
+        ranged: range.is_some(),
         total: range.map_or(length, |(_, total)| total),
         content_encoding: output.content_encoding,
         body: Box::new(output.body),
@@ -356,7 +414,18 @@ impl Archive for S3Archive {
     fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>> {
         Box::pin(async move {
             let what = self.name_of(&object.key);
-            download(&ObjectSource { archive: self, object }, object, &self.spool, &what).await
+            let fetched = download(&ObjectSource { archive: self, object }, object, &self.spool, &what).await;
+            let gone = matches!(
+                fetched,
+                Err(ArchiveError::Defect { reason: DefectReason::Changed | DefectReason::Deleted, .. })
+            );
+            match if gone { self.listed_version(object).await } else { None } {
+                Some(object) => {
+                    let source = ObjectSource { archive: self, object: &object };
+                    download(&source, &object, &self.spool, &what).await
+                }
+                None => fetched,
+            }
         })
     }
 

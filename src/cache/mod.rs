@@ -10,6 +10,8 @@
 
 mod directory;
 mod error;
+#[cfg(test)]
+mod fixture_tests;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

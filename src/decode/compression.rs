@@ -33,6 +33,9 @@ pub enum Compression {
     SnappyHadoop,
     /// Snappy in its framing format.
     SnappyFramed,
+    /// Columns, which become a line of JSON for each row.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl fmt::Display for Compression {
@@ -46,14 +49,43 @@ impl fmt::Display for Compression {
             Self::SnappyXerial => "snappy (xerial)",
             Self::SnappyHadoop => "snappy (hadoop)",
             Self::SnappyFramed => "snappy (framed)",
+            #[cfg(feature = "parquet")]
+            Self::Parquet => "parquet",
         })
     }
 }
 
+impl Compression {
+    /// How what it decompresses to is cut, if `asked` is what was asked for.
+    #[cfg_attr(
+        not(feature = "parquet"),
+        expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "of Parquet")
+    )]
+    pub(super) fn framing(self, asked: FramingChoice) -> Result<FramingChoice, DecodeError> {
+        #[cfg(feature = "parquet")]
+        if self == Self::Parquet {
+            return match asked {
+                FramingChoice::Auto | FramingChoice::Newline | FramingChoice::ConcatenatedJson => {
+                    Ok(FramingChoice::Newline)
+                }
+                _ => Err(DecodeError::defect(
+                    DecodeDefect::BadFraming,
+                    0,
+                    format!("rows of Parquet are not framed, so not as {asked}"),
+                )),
+            };
+        }
+        Ok(asked)
+    }
+}
+
+/// The magic, and the first byte of a page's header.
+const PARQUET_MAGIC: &[u8] = b"PAR1\x15";
+
 /// Formats that are recognised in order to be refused by name. None of these beginnings is text.
 const UNREADABLE: [(&[u8], &str); 10] = [
     (b"PK\x05\x06", "an empty ZIP archive"),
-    (b"PAR1\x15", "Parquet"),
+    (PARQUET_MAGIC, "Parquet"),
     (b"ORC\x08", "ORC"),
     (b"ORC\x0a", "ORC"),
     (b"Obj\x01", "Avro"),
@@ -91,6 +123,9 @@ pub(super) fn detect(
     if let Some(compression) = by_magic(head) {
         return Ok(compression);
     }
+    if cfg!(not(feature = "parquet")) && head.starts_with(PARQUET_MAGIC) {
+        return unknown("it is Parquet, and this respool was built without the feature parquet".to_owned());
+    }
     if let Some(name) = unreadable(head) {
         return unknown(format!("it looks like {name}, which is not read"));
     }
@@ -126,6 +161,8 @@ fn by_magic(head: &[u8]) -> Option<Compression> {
         (head.starts_with(&zip::MAGIC), Compression::Zip),
         (head.starts_with(&snappy::XERIAL_MAGIC), Compression::SnappyXerial),
         (head.starts_with(&snappy::FRAME_MAGIC), Compression::SnappyFramed),
+        #[cfg(feature = "parquet")]
+        (head.starts_with(PARQUET_MAGIC), Compression::Parquet),
     ];
     found.into_iter().find(|(fits, _)| *fits).map(|(_, compression)| compression)
 }

@@ -30,6 +30,8 @@ mod json;
 mod kpl;
 mod newline;
 mod output;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod prefix;
 mod snappy;
 mod spans;
@@ -324,8 +326,9 @@ pub fn decode(
     out: &mut dyn Write,
 ) -> Result<Decoded, DecodeError> {
     let mut input = Input::new(body);
-    let mut output = Output::new(out, config);
     let compression = compression::detect(&mut input, content_encoding, config.framing)?;
+    let config = &DecodeConfig { framing: compression.framing(config.framing)?, ..*config };
+    let mut output = Output::new(out, config);
     let decompressed = match compression {
         Compression::Gzip => gzip::decode(&mut input, &mut output),
         Compression::Zstd => zstd::decode(&mut input, &mut output),
@@ -334,6 +337,8 @@ pub fn decode(
         Compression::SnappyXerial => snappy::decode_xerial(&mut input, &mut output),
         Compression::SnappyHadoop => snappy::decode_hadoop(&mut input, &mut output),
         Compression::SnappyFramed => snappy::decode_framed(&mut input, &mut output),
+        #[cfg(feature = "parquet")]
+        Compression::Parquet => parquet::decode(&mut input, &mut output),
         Compression::None => compression::copy(&mut input, &mut output),
     };
     let found = match decompressed {

@@ -1,6 +1,8 @@
 //! Archives as they really are: written by others, laid out in other ways, damaged, put away.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -275,4 +277,41 @@ fn what_s3_has_put_away_is_left_out_or_restored() {
     assert_eq!((&report["objects"]["total"], &report["records"]["delivered"]), (&json!(1), &json!(10)));
     let report = replay("--restore expedited").json(0);
     assert_eq!((&report["objects"]["total"], &report["records"]["delivered"]), (&json!(2), &json!(30)));
+}
+
+#[test]
+fn what_was_overwritten_or_deleted_since_it_was_listed_is_fetched_by_its_version() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (hour, numbers) in [("05", 0..10), ("06", 10..20), ("07", 20..30)] {
+        write(&folder.path().join("live/2026/07/01").join(hour).join("a"), &lines(numbers));
+    }
+    let server = moto_server(&python, folder.path());
+    let sandbox = Sandbox::new();
+    let replay = |flags: &str| {
+        let flags = format!(
+            "--into sim:1 --partition-key /k --no-cache --s3-endpoint-url {} --region us-east-1 {flags}",
+            server.url
+        );
+        foreign::replay(&sandbox, "s3://events/live/", &flags, Some(KEYS))
+    };
+    let run = replay("").json(0)["run"].as_str().unwrap().to_owned();
+    request(&server.url, "PUT", "/events/live/2026/07/01/05/a", &lines(100..105));
+    request(&server.url, "DELETE", "/events/live/2026/07/01/06/a", b"");
+    let report = replay(&format!("--objects state/respool/runs/{run}/manifest.jsonl")).json(0);
+    assert_eq!(report["records"]["delivered"], 30, "as they were listed");
+    let report = replay("").json(0);
+    assert_eq!(report["records"]["delivered"], 15, "as they are");
+}
+
+fn request(url: &str, method: &str, path: &str, body: &[u8]) {
+    let mut connection = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
 }

@@ -11,6 +11,7 @@ mod cache;
 mod credentials;
 mod events;
 mod foreign;
+mod gateway;
 mod kinesis;
 mod late;
 mod memory;

@@ -3,7 +3,7 @@
 
     moto_bucket.py PORT BUCKET FOLDER
 
-A file named glacier lies in Glacier. The bucket is filled before the server starts, past its port: 2,000 uploads would take longer than the test.
+A file named glacier lies in Glacier. The bucket keeps versions. The bucket is filled before the server starts, past its port: 2,000 uploads would take longer than the test.
 """
 
 import sys
@@ -21,6 +21,7 @@ def main():
     port, bucket, folder = sys.argv[1:]
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     backend.create_bucket(bucket, "us-east-1")
+    backend.put_bucket_versioning(bucket, "Enabled")
     for path in Path(folder).rglob("*"):
         if path.is_file():
             storage = "GLACIER" if path.name == "glacier" else "STANDARD"

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::*;
@@ -19,6 +20,10 @@ enum Answer {
     TooLong,
     OtherEtag,
     OtherSize,
+    /// Decoded on its way: three times as long, and without a length.
+    Decoded,
+    /// The same, and cut.
+    DecodedAndCut,
     Fails(u16, &'static str),
     Refuses,
 }
@@ -28,6 +33,7 @@ struct Server {
     answers: Mutex<VecDeque<Answer>>,
     /// Where each request asked to begin.
     asked: Mutex<Vec<u64>>,
+    knows_ranges: bool,
 }
 
 struct Pieces {
@@ -47,11 +53,14 @@ impl Body for Pieces {
 }
 
 impl Source for Server {
-    fn open(&self, start: u64) -> BoxFuture<'_, Result<Part, ServiceFault>> {
+    fn open(&self, start: u64, until: Option<u64>) -> BoxFuture<'_, Result<Part, ServiceFault>> {
         self.asked.lock().unwrap().push(start);
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Whole);
-        let start = if matches!(answer, Answer::IgnoresRange) { 0 } else { start };
-        let rest = self.content.slice(usize::try_from(start).unwrap()..);
+        let ranged =
+            self.knows_ranges && !matches!(answer, Answer::IgnoresRange) && (start > 0 || until.is_some());
+        let (start, until) = if ranged { (start, until) } else { (0, None) };
+        let until = until.map_or(self.content.len(), |until| usize::try_from(until).unwrap());
+        let rest = self.content.slice(usize::try_from(start).unwrap()..until);
         let sized = |length: usize| rest.slice(..length.min(rest.len()));
         let broken = || Some(Err(ServiceFault::connection("reset")));
         let ok = |bytes: Bytes| Some(Ok(bytes));
@@ -66,6 +75,8 @@ impl Source for Server {
             Answer::CutAfter(length) => vec![ok(sized(length)), broken()],
             Answer::StallAfter(length) => vec![ok(sized(length)), None],
             Answer::BadChecksum => vec![ok(rest.clone()), broken()],
+            Answer::Decoded => vec![ok(rest.clone()), ok(rest.clone()), ok(rest.clone())],
+            Answer::DecodedAndCut => vec![ok(rest.clone()), ok(rest.clone()), broken()],
             Answer::TooLong => vec![ok(rest.clone()), ok(Bytes::from_static(b"more"))],
             _ => rest.chunks(100_000).map(|piece| ok(Bytes::copy_from_slice(piece))).collect(),
         };
@@ -75,7 +86,8 @@ impl Source for Server {
         let part = Part {
             etag: Some(etag.into()),
             start,
-            total: Some(total),
+            ranged,
+            total: (!matches!(answer, Answer::Decoded | Answer::DecodedAndCut)).then_some(total),
             content_encoding: Some("gzip".into()),
             body,
         };
@@ -103,6 +115,7 @@ async fn fetch(size: u64, answers: &[Answer]) -> (Vec<u64>, Result<ObjectBody, A
         content: content.clone(),
         answers: Mutex::new(answers.iter().copied().collect()),
         asked: Mutex::default(),
+        knows_ranges: true,
     };
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::new(0, dir.path().to_owned());
@@ -195,10 +208,55 @@ async fn what_no_retry_can_help_is_said_at_once() {
     assert_eq!(reason(result), DefectReason::Changed);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_large_object_comes_in_ranges_and_each_goes_on_where_it_was_cut() {
+    use Answer::{BadChecksum, CutAfter, Fails, OtherEtag, StallAfter, Whole};
+    let (size, step) = (ranges::RANGED_OBJECT_BYTES_MIN + 12_345, ranges::RANGE_BYTES);
+    let (mut asked, result) = fetch(size, &[]).await;
+    result.unwrap();
+    asked.sort_unstable();
+    assert_eq!(asked, [0, step, 2 * step, 3 * step, 4 * step]);
+    let (asked, result) =
+        fetch(size, &[CutAfter(1_000_000), StallAfter(9), BadChecksum, Fails(503, "SlowDown")]).await;
+    result.unwrap();
+    assert!(asked.contains(&1_000_000) && asked.contains(&(step + 9)), "{asked:?}");
+    let (_, result) = fetch(size, &[Whole, Whole, OtherEtag]).await;
+    assert_eq!(reason(result), DefectReason::Changed);
+    let (_, result) = fetch(size, &[Whole, Fails(404, "NoSuchKey")]).await;
+    assert_eq!(reason(result), DefectReason::Deleted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_a_gateway_decodes_is_taken_to_its_end() {
+    for size in [1_000, LARGE] {
+        let content: Bytes = vec![7; usize::try_from(size).unwrap()].into();
+        let answers = Mutex::new([Answer::DecodedAndCut, Answer::Decoded].into());
+        let server = Server { content, answers, asked: Mutex::default(), knows_ranges: false };
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::new(0, dir.path().to_owned());
+        let body = download(&server, &object(size), &spool, "").await.unwrap();
+        let mut bytes = Vec::new();
+        body.reader().unwrap().read_to_end(&mut bytes).unwrap();
+        assert!(bytes.len() as u64 == 3 * size && bytes.iter().all(|byte| *byte == 7), "{}", bytes.len());
+        assert_eq!(*server.asked.lock().unwrap(), [0, 0], "never resumed");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_ranges_is_asked_for_the_whole() {
+    let content: Bytes = vec![7; usize::try_from(ranges::RANGED_OBJECT_BYTES_MIN).unwrap() + 1].into();
+    let object = object(content.len() as u64);
+    let server = Server { content, answers: Mutex::default(), asked: Mutex::default(), knows_ranges: false };
+    let dir = tempfile::tempdir().unwrap();
+    let body = download(&server, &object, &Spool::new(0, dir.path().to_owned()), "").await.unwrap();
+    let BodyBytes::File(file) = body.bytes else { panic!("in a file") };
+    assert_eq!(file.metadata().unwrap().len(), object.size.0);
+}
+
 #[tokio::test]
 async fn bodies_in_memory_weigh_on_the_budget_until_their_last_piece_is_gone() {
     let content: Bytes = vec![0; 12 << 20].into();
-    let server = Server { content, answers: Mutex::default(), asked: Mutex::default() };
+    let server = Server { content, answers: Mutex::default(), asked: Mutex::default(), knows_ranges: true };
     let spool = Spool::new(0, PathBuf::new());
     let object = object(12 << 20);
     let body = download(&server, &object, &spool, "").await.unwrap();

@@ -1,0 +1,228 @@
+//! Buckets that behave as few do: in another region, behind a gateway that decodes, under keys that nobody would choose.
+//!
+//! The server is a few lines of ours, because no other one can be made to behave so. What it says is what S3's
+//! documentation says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::json;
+
+use crate::events::gzip;
+use crate::sandbox::Sandbox;
+
+/// What one request was: method, target, and headers in lower case.
+struct Request {
+    method: String,
+    target: String,
+    headers: String,
+}
+
+impl Request {
+    fn range(&self) -> Option<(usize, usize)> {
+        let range = self.headers.lines().find_map(|line| line.strip_prefix("range: bytes="))?;
+        let (from, to) = range.split_once('-')?;
+        Some((from.parse().ok()?, to.parse().unwrap_or(usize::MAX - 1)))
+    }
+}
+
+type Answer = dyn Fn(&Request) -> Vec<u8> + Send + Sync;
+
+/// A server that answers each request with `answer`; its address, and what was asked.
+fn serve(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (answer, log): (Arc<Answer>, _) = (Arc::new(answer), Arc::new(Mutex::new(Vec::new())));
+    let asked = log.clone();
+    // Lives as long as the process: nobody tells it that a test has ended.
+    thread::spawn(move || {
+        for connection in listener.incoming().map_while(Result::ok) {
+            let (answer, log) = (answer.clone(), log.clone());
+            thread::spawn(move || converse(&connection, &*answer, &log));
+        }
+    });
+    (url, asked)
+}
+
+fn converse(mut connection: &TcpStream, answer: &Answer, log: &Mutex<Vec<String>>) {
+    let mut reader = BufReader::new(connection);
+    loop {
+        let (mut first, mut headers) = (String::new(), String::new());
+        if reader.read_line(&mut first).unwrap_or_default() == 0 {
+            return;
+        }
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|length| length > 2) {
+            headers.push_str(&line.to_ascii_lowercase().replace("\r\n", "\n"));
+            line.clear();
+        }
+        let mut words = first.split(' ').map(str::to_owned);
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let request = Request { method, target, headers };
+        log.lock().unwrap().push(format!("{} {}\n{}", request.method, request.target, request.headers));
+        if connection.write_all(&answer(&request)).is_err() {
+            return;
+        }
+    }
+}
+
+fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// One page that lists `objects`, by URL-encoded keys if that was asked for.
+fn listing(objects: &BTreeMap<String, Vec<u8>>, target: &str) -> Vec<u8> {
+    let encode = target.contains("encoding-type=url");
+    let mut page = String::from("<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>false</IsTruncated>");
+    if encode {
+        page.push_str("<EncodingType>url</EncodingType>");
+    }
+    for (key, bytes) in objects {
+        let key = if encode { percent(key) } else { key.clone() };
+        write!(
+            page,
+            "<Contents><Key>{key}</Key><Size>{}</Size><ETag>&quot;e&quot;</ETag>\
+             <LastModified>2026-07-01T06:00:00.000Z</LastModified></Contents>",
+            bytes.len()
+        )
+        .unwrap();
+    }
+    page.push_str("</ListBucketResult>");
+    response("200 OK", "content-type: application/xml\r\n", page.as_bytes())
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        write!(encoded, "%{byte:02X}").unwrap();
+        encoded
+    })
+}
+
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| u8::try_from(char::from(byte.unwrap()).to_digit(16).unwrap()).unwrap();
+        bytes.push(if byte == b'%' { digit(rest.next()) * 16 + digit(rest.next()) } else { byte });
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// A bucket of `objects`; a body is `sent` by its own rules.
+fn bucket(
+    objects: BTreeMap<String, Vec<u8>>,
+    sent: impl Fn(&Request, &[u8]) -> Vec<u8> + Send + Sync + 'static,
+) -> (String, Arc<Mutex<Vec<String>>>) {
+    serve(move |request| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        match path.trim_start_matches("/events").trim_start_matches('/') {
+            "" if request.method == "HEAD" => response("200 OK", "", b""),
+            "" => listing(&objects, &request.target),
+            key => match objects.get(&decode(key)) {
+                Some(bytes) => sent(request, bytes),
+                None => response("404 Not Found", "", b"<Error><Code>NoSuchKey</Code></Error>"),
+            },
+        }
+    })
+}
+
+fn whole(_: &Request, bytes: &[u8]) -> Vec<u8> {
+    response("200 OK", "etag: \"e\"\r\n", bytes)
+}
+
+fn line(url: &str) -> String {
+    format!("replay s3://events/ --into null: --partition-key /k --json --s3-endpoint-url {url}")
+}
+
+#[test]
+fn a_bucket_in_another_region_is_followed() {
+    let objects = BTreeMap::from([("2026/07/01/05/a".to_owned(), b"{\"k\":\"a\"}\n".to_vec())]);
+    let (url, asked) = serve(move |request| {
+        if !request.headers.contains("/eu-central-1/s3/") {
+            let body: &[u8] =
+                if request.method == "HEAD" { b"" } else { b"<Error><Code>PermanentRedirect</Code></Error>" };
+            return response("301 Moved Permanently", "x-amz-bucket-region: eu-central-1\r\n", body);
+        }
+        if request.target.contains("list-type") {
+            listing(&objects, &request.target)
+        } else {
+            whole(request, &objects["2026/07/01/05/a"])
+        }
+    });
+    let report = Sandbox::new().run(&line(&url)).json(0);
+    assert_eq!(report["records"]["delivered"], 1);
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.iter().filter(|request| request.contains("/eu-west-1/s3/")).count(), 1, "{asked:?}");
+}
+
+#[test]
+fn a_body_that_a_gateway_has_decoded_is_read() {
+    let lines = b"{\"k\":\"a\"}\n".repeat(5_000);
+    let (packed, plain) = (gzip(&lines), lines.clone());
+    let objects = BTreeMap::from([("2026/07/01/05/a.gz".to_owned(), packed)]);
+    let (url, _) = bucket(objects, move |_, _| {
+        let head =
+            "HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
+        let mut answer = head.as_bytes().to_vec();
+        for piece in plain.chunks(10_000) {
+            answer.extend(format!("{:x}\r\n", piece.len()).as_bytes());
+            answer.extend(piece);
+            answer.extend(b"\r\n");
+        }
+        answer.extend(b"0\r\n\r\n");
+        answer
+    });
+    let report = Sandbox::new().run(&line(&url)).json(0);
+    assert_eq!(report["records"]["delivered"], 5_000);
+}
+
+#[test]
+fn a_large_object_comes_in_ranges_under_one_pin() {
+    let lines = format!("{{\"k\":\"a\",\"text\":\"{}\"}}\n", "words ".repeat(800)).repeat(14_500).into_bytes();
+    let size = lines.len();
+    let objects = BTreeMap::from([("2026/07/01/05/a".to_owned(), lines)]);
+    let (url, asked) = bucket(objects, |request, bytes| {
+        let Some((from, to)) = request.range() else { return whole(request, bytes) };
+        let to = to.min(bytes.len() - 1);
+        // Some servers send the whole object's checksum with a range: it must not be held against the range.
+        let headers = format!(
+            "etag: \"e\"\r\ncontent-range: bytes {from}-{to}/{}\r\nx-amz-checksum-crc32: AAAAAA==\r\n",
+            bytes.len()
+        );
+        response("206 Partial Content", &headers, &bytes[from..=to])
+    });
+    let report = Sandbox::new().run(&line(&url)).json(0);
+    assert_eq!(report["records"]["delivered"], 14_500);
+    let asked = asked.lock().unwrap();
+    let ranges: Vec<_> = asked.iter().filter(|request| request.contains("\nrange: bytes=")).collect();
+    assert_eq!(ranges.len(), size.div_ceil(16 << 20));
+    assert!(ranges.iter().all(|request| request.contains("\nif-match: \"e\"")), "{ranges:?}");
+}
+
+#[test]
+fn odd_keys_are_read_and_never_reach_a_terminal_or_a_path() {
+    let keys = [
+        "2026/07/01/05/../../../../etc/passwd".to_owned(),
+        "2026/07/01/05/line\nfeed\u{1b}[2J".to_owned(),
+        format!("2026/07/01/05/{}", "é".repeat(505)),
+        "2026/07/01/05/a+b%20c".to_owned(),
+    ];
+    assert_eq!(keys[2].len(), 1_024);
+    let mut objects: BTreeMap<_, _> =
+        keys.iter().map(|key| (key.clone(), b"{\"k\":\"a\"}\n{\"k\":\"b\"}\n".to_vec())).collect();
+    objects.insert("2026/07/01/05/broken\n\u{1b}[2J".to_owned(), b"{\"k\":\"a\"}{".to_vec());
+    let (url, _) = bucket(objects, whole);
+    let sandbox = Sandbox::new();
+    let report = sandbox.run(&line(&url)).json(3);
+    assert_eq!((&report["records"]["delivered"], &report["objects"]["quarantined"]), (&json!(8), &json!(1)));
+    for command in ["cache ls --long", "quarantine ls", "runs show"] {
+        let run = if command == "runs show" { report["run"].as_str().unwrap() } else { "" };
+        let shown = sandbox.run(&format!("{command} {run}"));
+        assert!(shown.code == 0 && !shown.stdout.contains('\u{1b}'), "{command}: {shown:?}");
+    }
+}
