@@ -39,7 +39,7 @@ use connect::{chain, load};
 use super::download::{Body, Part, Source, Spool, backoff, content_range, download};
 use super::fault::{ServiceFault, Verdict};
 use super::tier::{Access, RestoreTier};
-use super::walk::{Depth, FOREIGN_DIRS_MAX, Walk};
+use super::walk::{Below, Depth, Walk};
 use super::{
     Archive, ArchiveError, ArchiveLocation, BoxFuture, DefectReason, Listing, ObjectBody, ObjectEntry,
     Selection,
@@ -241,7 +241,7 @@ impl Bucket {
         selection: Arc<Selection>,
     ) -> Result<(Listing, Vec<Walk>), ServiceFault> {
         let mut found = Listing::default();
-        let mut dirs = Vec::new();
+        let mut dirs = Below::new(&step, &selection);
         let mut token = None;
         loop {
             let page = self.page_in_the_end(&step, token.take()).await?;
@@ -249,17 +249,13 @@ impl Bucket {
                 let key = object.key.clone();
                 found.sort_in(object, self.below(&key), &selection);
             }
-            dirs.extend(page.dirs.into_iter().filter(|dir| selection.may_hold(self.below(dir))));
-            // Far more than can be looked into, whatever they are.
-            let flood = dirs.len() > 10 * FOREIGN_DIRS_MAX;
-            token = page.next.filter(|_| !flood);
+            dirs.add(page.dirs.into_iter().filter(|dir| selection.may_hold(self.below(dir))));
+            token = page.next.filter(|_| !dirs.is_flood());
             if token.is_none() {
                 break;
             }
         }
-        dirs.sort_unstable();
-        dirs.dedup();
-        match step.next(&dirs, &selection) {
+        match dirs.next() {
             Some(next) => Ok((found, next)),
             None => Ok((Listing::default(), vec![Walk { depth: Depth::Whole, ..step }])),
         }

@@ -9,6 +9,8 @@
 //!
 //! Pure: it decides from what was found; `s3` carries it out.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 
 use super::layout::CalendarLevel;
@@ -35,7 +37,7 @@ const FOREIGN_LEVELS_MAX: u8 = 3;
 
 /// Directories outside the calendar on one level, above which their parent is listed whole. Firehose may
 /// put a random string in front: then a directory holds one object.
-pub(super) const FOREIGN_DIRS_MAX: usize = 200;
+const FOREIGN_DIRS_MAX: usize = 200;
 
 /// A window of so many days is listed by the hour; a longer one by the day, except for its edges.
 const LISTED_BY_HOUR_MAX: SignedDuration = SignedDuration::from_hours(45 * 24);
@@ -48,22 +50,11 @@ impl Walk {
 
     /// What to list next, after `dirs` were found one level below this prefix. `None`: there are too many
     /// directories to look into; this prefix is to be listed whole, and what was found is void.
-    pub(super) fn next(&self, dirs: &[String], selection: &Selection) -> Option<Vec<Self>> {
-        let Depth::Level(foreign) = self.depth else { return Some(Vec::new()) };
-        let (calendar, others): (Vec<_>, Vec<_>) =
-            dirs.iter().partition(|dir| selection.calendar_dir(dir).is_some());
-        if others.len() > FOREIGN_DIRS_MAX {
-            return None;
-        }
-        let in_calendar = self.level(selection) > Some(CalendarLevel::Year);
-        let deep = in_calendar || foreign >= FOREIGN_LEVELS_MAX;
-        let below = if deep { Depth::Whole } else { Depth::Level(foreign + 1) };
-        let others = others.into_iter().map(|dir| Self { prefix: dir.clone(), depth: below });
-        let calendar = calendar.into_iter().filter_map(|dir| {
-            let depth = self.calendar_depth(dir, selection)?;
-            Some(Self { prefix: dir.clone(), depth })
-        });
-        Some(calendar.chain(others).collect())
+    #[cfg(test)]
+    fn next(&self, dirs: &[String], selection: &Selection) -> Option<Vec<Self>> {
+        let mut below = Below::new(self, selection);
+        below.add(dirs.iter().cloned());
+        below.next()
     }
 
     fn level(&self, selection: &Selection) -> Option<CalendarLevel> {
@@ -91,10 +82,58 @@ impl Walk {
     }
 }
 
+/// The directories one level below a prefix, gathered as its pages come in.
+pub(super) struct Below<'a> {
+    step: &'a Walk,
+    selection: &'a Selection,
+    calendar: BTreeSet<String>,
+    others: BTreeSet<String>,
+}
+
+impl<'a> Below<'a> {
+    /// Nothing was found yet.
+    pub(super) fn new(step: &'a Walk, selection: &'a Selection) -> Self {
+        Self { step, selection, calendar: BTreeSet::new(), others: BTreeSet::new() }
+    }
+
+    /// One page's directories. Those of the calendar outside the window are forgotten at once: there may be years of
+    /// hours. All others inside the window are kept, however many.
+    pub(super) fn add(&mut self, dirs: impl IntoIterator<Item = String>) {
+        for dir in dirs {
+            if self.selection.calendar_dir(&dir).is_none() {
+                self.others.insert(dir);
+            } else if self.step.calendar_depth(&dir, self.selection).is_some() {
+                self.calendar.insert(dir);
+            }
+        }
+    }
+
+    /// Whether there are too many directories to look into: then the prefix is to be listed whole, and no further page
+    /// needs to be asked for.
+    pub(super) fn is_flood(&self) -> bool {
+        self.others.len() > FOREIGN_DIRS_MAX
+    }
+
+    /// What to list next; `None` if the prefix is to be listed whole, and what was found is void.
+    pub(super) fn next(self) -> Option<Vec<Walk>> {
+        let Depth::Level(foreign) = self.step.depth else { return Some(Vec::new()) };
+        if self.is_flood() {
+            return None;
+        }
+        let in_calendar = self.step.level(self.selection) > Some(CalendarLevel::Year);
+        let deep = in_calendar || foreign >= FOREIGN_LEVELS_MAX;
+        let below = if deep { Depth::Whole } else { Depth::Level(foreign + 1) };
+        let others = self.others.into_iter().map(|prefix| Walk { prefix, depth: below });
+        let calendar = self.calendar.into_iter().filter_map(|prefix| {
+            let depth = self.step.calendar_depth(&prefix, self.selection)?;
+            Some(Walk { prefix, depth })
+        });
+        Some(calendar.chain(others).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::archive::window::ObjectWindow;
 
@@ -221,6 +260,24 @@ mod tests {
         assert_eq!(listings, 1 + 2 + 1 + 1 + 4);
         let (_, listings) = walk(&keys, "orders/", &window("2025-12-01T00:15:00Z", "2026-02-28T12:00:00Z"));
         assert!(listings < 1 + 2 + 3 + 84 + 24 + 24, "{listings}");
+    }
+
+    #[test]
+    fn thousands_of_calendar_directories_are_no_flood_on_whichever_page_they_come() {
+        let mut selection = window("", "");
+        selection.layout.rule = "dt={yyyy}-{MM}-{dd}-{HH}".parse().unwrap();
+        let hours = |day: usize| {
+            (0..24).map(move |hour| format!("dt=2026-{:02}-{:02}-{hour:02}/", day / 28 + 1, day % 28 + 1))
+        };
+        let dirs: Vec<String> = (0..12 * 28).flat_map(hours).collect();
+        let step = Walk::root("");
+        let mut below = Below::new(&step, &selection);
+        for page in dirs.chunks(1_000) {
+            assert!(!below.is_flood());
+            below.add(page.iter().cloned());
+        }
+        let next: Vec<_> = below.next().unwrap().into_iter().map(|step| step.prefix).collect();
+        assert_eq!(next, dirs);
     }
 
     #[test]

@@ -183,7 +183,8 @@ fn a_body_that_a_gateway_has_decoded_is_read() {
 
 #[test]
 fn a_large_object_comes_in_ranges_under_one_pin() {
-    let lines = format!("{{\"k\":\"a\",\"text\":\"{}\"}}\n", "words ".repeat(800)).repeat(14_500).into_bytes();
+    let lines =
+        format!("{{\"k\":\"a\",\"text\":\"{}\"}}\n", "words ".repeat(800)).repeat(14_500).into_bytes();
     let size = lines.len();
     let objects = BTreeMap::from([("2026/07/01/05/a".to_owned(), lines)]);
     let (url, asked) = bucket(objects, |request, bytes| {
