@@ -20,6 +20,8 @@ struct Books {
     entries: HashMap<SegmentId, Entry>,
     bytes: u64,
     reserved: u64,
+    /// All that was ever reserved since the disk was read.
+    reserved_since_read: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +88,13 @@ impl Ledger {
         let entries = read()?;
         books.bytes = entries.values().map(|entry| entry.bytes).sum();
         books.entries = entries;
+        books.reserved_since_read = 0;
         Ok(())
+    }
+
+    /// How many bytes were reserved since [`replace`](Self::replace).
+    pub(super) fn reserved_since_read(&self) -> u64 {
+        self.books().reserved_since_read
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -100,6 +108,7 @@ impl Ledger {
         let total = books.bytes.checked_add(books.reserved)?.checked_add(bytes)?;
         (total <= limit).then(|| {
             books.reserved += bytes;
+            books.reserved_since_read += bytes;
             Reservation { ledger: self.clone(), bytes }
         })
     }

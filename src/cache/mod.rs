@@ -46,6 +46,10 @@ use directory::Directory;
 use ledger::Ledger;
 use segment::Opened;
 
+/// How often the directory is read while the whole limit is filled: by so much of it several processes together
+/// may be above it for a while, and so much is evicted at once.
+const LOOKS: u64 = 64;
+
 /// The segments in one directory. Processes may share it.
 #[derive(Debug)]
 pub struct Cache {
@@ -175,6 +179,10 @@ impl Cache {
     ) -> Result<Option<Reservation>, CacheError> {
         // Another thread may take the room that was made here: then there is less to evict, and it ends.
         loop {
+            // Other processes fill it too: what they have put there is looked for before much more is.
+            if self.ledger.reserved_since_read() > self.limit.0 / LOOKS {
+                self.rescan()?;
+            }
             if let Some(reservation) = self.ledger.reserve(bytes.0, self.limit.0) {
                 return Ok(Some(reservation));
             }
@@ -183,8 +191,11 @@ impl Cache {
             let others = self.pinned_by_others()?;
             let mut freed = 0_u64;
             let mut chosen = Vec::new();
+            // Room for some more at once: to look for it takes a walk through the whole cache.
+            let wanted = excess.saturating_add(self.limit.0 / LOOKS);
             for (id, entry) in self.ledger.by_age() {
-                if freed < excess && !pinned(&id) && !others.contains(&id) {
+                let more = freed < excess || freed + entry.bytes <= wanted;
+                if more && !pinned(&id) && !others.contains(&id) {
                     freed += entry.bytes;
                     chosen.push(id);
                 }

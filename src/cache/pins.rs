@@ -54,8 +54,15 @@ impl Cache {
     /// Those of the file system.
     pub fn pin(&self, ids: &[SegmentId]) -> Result<Pin, CacheError> {
         let folder = self.directory.pins();
-        let mut file = tempfile::Builder::new().suffix(".new").tempfile_in(&folder)?;
-        file.as_file().try_lock().map_err(io::Error::from)?;
+        let mut file = loop {
+            let file = tempfile::Builder::new().suffix(".new").tempfile_in(&folder)?;
+            // Whoever clears up may have taken it for abandoned between its making and its locking.
+            match file.as_file().try_lock() {
+                Ok(()) if file.as_file().metadata()?.nlink() > 0 => break file,
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+        };
         let bytes: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
         file.write_all(&bytes)?;
         // Only a whole list has this name.

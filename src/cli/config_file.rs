@@ -48,8 +48,9 @@ impl ConfigFile {
         args: &[OsString],
         environment: &Environment,
     ) -> Result<Option<Self>, Error> {
-        // Whatever else is wrong with the command line is told by the real parse.
-        let Ok(matches) = command.ignore_errors(true).try_get_matches_from(args) else { return Ok(None) };
+        // Whatever else is wrong with the command line, or only completed by the file, is told by the real parse.
+        let command = nothing_required(command).ignore_errors(true);
+        let Ok(matches) = command.try_get_matches_from(args) else { return Ok(None) };
         let mut innermost = &matches;
         while let Some((_, inner)) = innermost.subcommand() {
             innermost = inner;
@@ -96,6 +97,10 @@ impl ConfigFile {
         let why = std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));
         Error::usage(format!("{}: {name} = {value:?}{why}", self.path.display())).into()
     }
+}
+
+fn nothing_required(command: Command) -> Command {
+    command.mut_args(|arg| arg.required(false)).mut_subcommands(nothing_required)
 }
 
 fn holds(table: &Table, name: &str) -> bool {

@@ -44,6 +44,7 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each a flag of its own")]
 struct RetryArgs {
     /// The run, as `respool runs` names it [default: the last one with something in quarantine]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
@@ -58,6 +59,9 @@ struct RetryArgs {
     /// Of an object that is still damaged, send the whole records before the damage
     #[arg(long, env = "RESPOOL_SALVAGE", value_parser = FalseyValueParser::new(), help_heading = HEADING_WHAT)]
     salvage: bool,
+    /// Although it was tried before: what was delivered then is sent twice
+    #[arg(long, env = "RESPOOL_AGAIN", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    again: bool,
     #[command(flatten)]
     tuning: TuningArgs,
     #[command(flatten)]
@@ -90,6 +94,7 @@ impl QuarantineArgs {
                 partition_key: args.partition_key,
                 key_fallback: args.key_fallback,
                 salvage: args.salvage,
+                again: args.again,
                 changes: args.tuning.changes(environment)?,
                 state_dir: args.state.resolve(environment)?,
                 dry_run: args.dry_run,

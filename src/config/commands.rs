@@ -129,6 +129,7 @@ pub enum QuarantineAction {
 
 /// `respool quarantine retry`.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each a flag of its own")]
 pub struct RetryConfig {
     /// Which run; the last one with something in quarantine if absent.
     pub run: Option<String>,
@@ -138,6 +139,8 @@ pub struct RetryConfig {
     pub key_fallback: Option<KeyFallback>,
     /// Whether the whole records of a damaged object are taken.
     pub salvage: bool,
+    /// Although another run has tried it.
+    pub again: bool,
     /// What to do otherwise than before.
     pub changes: TuningChanges,
     /// Where runs are kept.

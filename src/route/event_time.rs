@@ -209,12 +209,12 @@ fn epoch(text: &str, unit: EpochUnit) -> Option<Timestamp> {
         return None;
     }
     let unit = unit.nanos();
-    let mut nanos = whole.parse::<i128>().ok()?.checked_mul(unit)?;
-    let mut place = unit;
-    for digit in fraction.bytes() {
-        place /= 10;
-        nanos += place * i128::from(digit - b'0');
-    }
+    // What is finer than a nanosecond falls away.
+    let fraction = fraction.bytes().fold((0, unit), |(sum, place), digit| {
+        let place = place / 10;
+        (sum + place * i128::from(digit - b'0'), place)
+    });
+    let nanos = whole.parse::<i128>().ok()?.checked_mul(unit)?.checked_add(fraction.0)?;
     Timestamp::from_nanosecond(sign * nanos).ok()
 }
 
@@ -244,6 +244,12 @@ mod tests {
     fn time(format: &str, value: &str) -> Option<String> {
         let record = format!("{{\"a\":{{\"ts\":{value}}}}}");
         rule(format).time(record.as_bytes()).map(|time| time.to_string())
+    }
+
+    #[test]
+    fn a_number_at_the_end_of_all_numbers_is_no_time() {
+        assert_eq!(time("s", "170141183460469231731687303715.9"), None);
+        assert_eq!(time("ns", "170141183460469231731687303715884105727.9"), None);
     }
 
     #[test]

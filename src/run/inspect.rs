@@ -121,7 +121,7 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
     if given == LayoutRule::Auto && input.selection.window == crate::archive::ObjectWindow::default() {
         input.selection.layout.rule = LayoutRule::All;
     }
-    let manifest = select(&archive, &input, config.output.quiet).await?;
+    let manifest = select(&archive, &input, None, config.output.quiet).await?;
     let mut found = Inspection {
         archive: config.archive.to_string(),
         objects: manifest.objects.len() as u64,

@@ -9,11 +9,13 @@ use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::report::LateReport;
+use super::select::archived;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, Listing, ObjectEntry};
 
@@ -31,16 +33,29 @@ struct Line<'a> {
 
 /// Lists the window of `manifest` again and leaves what differs in `directory`.
 pub async fn look_again(
-    archive: &dyn Archive,
+    archive: &Arc<dyn Archive>,
     manifest: &Manifest,
+    skip_archived: bool,
     started: Timestamp,
     directory: &Path,
 ) -> LateReport {
+    let failed = |error: &dyn std::error::Error| LateReport {
+        error: Some(error.to_string()),
+        ..LateReport::default()
+    };
     let listing = match archive.list(&manifest.selection).await {
         Ok(listing) => listing,
-        Err(error) => return LateReport { error: Some(error.to_string()), ..LateReport::default() },
+        Err(error) => return failed(&error),
     };
-    let (late, changed) = compare(manifest, &listing, started);
+    let (mut late, changed) = compare(manifest, &listing, started);
+    if skip_archived {
+        // They were there, and left out.
+        let doubtful: Vec<ObjectEntry> = late.iter().copied().cloned().collect();
+        match archived(archive, &doubtful).await {
+            Ok(archived) => late.retain(|object| !archived.contains(object)),
+            Err(error) => return failed(&error),
+        }
+    }
     let mut report = LateReport {
         late: late.len() as u64,
         changed: changed.len() as u64,
@@ -57,8 +72,8 @@ pub async fn look_again(
     report
 }
 
-/// The objects that are new, and those that are not what they were. What was written by name only after the
-/// run began is not late: it is what comes next.
+/// The objects that are new, and those that are not what they were. What was written only after the run began, by its
+/// name or else by its time of writing, is not late: it is what comes next.
 fn compare<'a>(
     manifest: &Manifest,
     listing: &'a Listing,
@@ -71,7 +86,7 @@ fn compare<'a>(
         match known.get(object.key.as_str()) {
             Some(before) if (&before.etag, before.size) == (&object.etag, object.size) => {}
             Some(_) => changed.push(object),
-            None if object.time.is_none_or(|time| time < started) => late.push(object),
+            None if object.time.unwrap_or(object.modified) < started => late.push(object),
             None => {}
         }
     }

@@ -39,8 +39,13 @@ pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
                 Error::refused(format!("run {} has no record {object}:{record} in quarantine", run.id))
             })?;
             let bytes = bytes(&run.path, line)?;
-            let written = io::stdout().lock().write_all(&bytes);
-            written.map_err(|error| Error::incomplete("cannot write to stdout").with_source(error))?;
+            match io::stdout().lock().write_all(&bytes) {
+                // Whoever read it has seen enough.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    return Err(Error::incomplete("cannot write to stdout").with_source(error));
+                }
+                _ => {}
+            }
         }
     }
     Ok(ExitCode::Done)
@@ -128,6 +133,9 @@ pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig
         return Err(Error::refused(format!("run {} has nothing in quarantine", run.id)));
     }
     let replay = replay_config(config, &run);
+    if !config.again && !config.dry_run {
+        refuse_to_retry_twice(&config.state_dir, &run)?;
+    }
     let sources = Sources::open(&replay.settings, &replay.tuning).await?;
     let archive =
         sources.archive().ok_or_else(|| Error::usage("a retry asks the archive: not with --offline"))?;
@@ -148,6 +156,25 @@ pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig
         .map_err(|error| Error::refused(error.to_string()))?;
     let replayed = replay_listed(&replay, now, sources, manifest).await?;
     Ok((replay, replayed))
+}
+
+/// What was tried again once would be sent twice, and counted by nobody.
+fn refuse_to_retry_twice(state_dir: &Path, run: &RunGlance) -> Result<(), Error> {
+    let list = run.path.join(QUARANTINE_FILE);
+    let runs = directory::glance_at_all(state_dir)?;
+    let Some(earlier) = runs.iter().find(|other| other.file.settings.input.objects.as_ref() == Some(&list))
+    else {
+        return Ok(());
+    };
+    let id = &earlier.id;
+    Err(Error::refused(if earlier.is_unfinished() {
+        format!("run {id} tries that already: `respool resume {id}` goes on with it")
+    } else {
+        format!(
+            "run {id} has tried that; what it could not send is in its own quarantine (`respool quarantine retry {id}`). \
+             --again sends all of it once more"
+        )
+    }))
 }
 
 /// A whole object as it is now; single records of it as it was.

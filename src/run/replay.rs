@@ -53,7 +53,10 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     }
     let sources = Sources::open(settings, tuning).await?;
     let manifest = match &sources.archive {
-        Some(archive) => select(archive, &settings.input, config.output.quiet).await?,
+        Some(archive) => {
+            let restore = settings.input.restore.filter(|_| !config.dry_run);
+            select(archive, &settings.input, restore, config.output.quiet).await?
+        }
         None => earlier_manifest(config)?,
     };
     check_not_empty(settings, &manifest)?;

@@ -25,20 +25,22 @@ const RESTORE_POLL: Duration = Duration::from_mins(1);
 /// Keys that are named in a message.
 const KEYS_SHOWN: usize = 3;
 
-/// Lists what `input` selects, sees to what lies in archive tiers, and freezes it.
+/// Lists what `input` selects, sees to what lies in archive tiers, and freezes it. Only what is asked of `restore` is
+/// restored: that costs money and takes hours, so whoever only looks asks for nothing.
 pub(super) async fn select(
     archive: &Arc<dyn Archive>,
     input: &Input,
+    restore: Option<RestoreTier>,
     quiet: bool,
 ) -> Result<Manifest, Error> {
     let mut listing = match &input.objects {
         Some(file) => named(archive, input, file).await?,
         None => archive.list(&input.selection).await.map_err(archive_error)?,
     };
-    if input.skip_archived || input.restore.is_some() {
+    if input.skip_archived || restore.is_some() {
         let archived = archived(archive, &listing.objects).await?;
-        if let Some(tier) = input.restore {
-            restore(archive, archived, tier, quiet).await?;
+        if let Some(tier) = restore {
+            bring_back(archive, archived, tier, quiet).await?;
         } else {
             let keys: BTreeSet<String> = archived.into_iter().map(|object| object.key).collect();
             listing.archived = keys.len() as u64;
@@ -91,12 +93,18 @@ async fn named(archive: &Arc<dyn Archive>, input: &Input, file: &Path) -> Result
     )))
 }
 
-/// Those of `objects` that have to be restored before they can be read.
-async fn archived(archive: &Arc<dyn Archive>, objects: &[ObjectEntry]) -> Result<Vec<ObjectEntry>, Error> {
+/// Those of `objects` that have to be restored before they can be read. Of one that is gone or forbidden the fetch tells.
+pub(super) async fn archived(
+    archive: &Arc<dyn Archive>,
+    objects: &[ObjectEntry],
+) -> Result<Vec<ObjectEntry>, Error> {
     let doubtful: Vec<_> =
         objects.iter().filter(|object| may_be_archived(object.storage_class.as_deref())).cloned().collect();
     let looked_at = each(archive, doubtful, |archive, object| async move {
-        let access = archive.access(&object).await?;
+        let access = match archive.access(&object).await {
+            Err(ArchiveError::Defect { .. }) => Access::Readable,
+            access => access?,
+        };
         Ok((object, access))
     });
     let looked_at = looked_at.await?.into_iter();
@@ -104,7 +112,7 @@ async fn archived(archive: &Arc<dyn Archive>, objects: &[ObjectEntry]) -> Result
 }
 
 /// Has `objects` restored, and waits until all of them can be read.
-async fn restore(
+async fn bring_back(
     archive: &Arc<dyn Archive>,
     objects: Vec<ObjectEntry>,
     tier: RestoreTier,

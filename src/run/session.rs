@@ -100,10 +100,11 @@ impl Session<'_> {
         let listed = self.file.settings.input.objects.is_none();
         if let (End::Done, Some(archive), true) = (&ended.end, self.spool.archive(), listed) {
             let (manifest, path) = (self.spool.manifest(), self.directory.path());
+            let skip_archived = self.file.settings.input.skip_archived;
             // What is done is done, whatever becomes of this.
             self.directory.write_report(&report)?;
             report.late_objects = Some(tokio::select! {
-                late = late::look_again(archive, manifest, self.file.started, path) => late,
+                late = late::look_again(archive, manifest, skip_archived, self.file.started, path) => late,
                 Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
             });
             if let Err(error) = self.directory.write_report(&report) {

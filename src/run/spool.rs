@@ -130,8 +130,8 @@ impl Spool {
     }
 
     /// Where objects come from, unless only the cache is read.
-    pub fn archive(&self) -> Option<&dyn Archive> {
-        self.archive.as_deref()
+    pub fn archive(&self) -> Option<&Arc<dyn Archive>> {
+        self.archive.as_ref()
     }
 
     /// Requests for objects made so far.

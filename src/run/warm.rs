@@ -1,10 +1,8 @@
 //! `respool cache warm` and `respool cache export`: an archive into the cache, and out of it into a file.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,11 +14,11 @@ use super::segments::Segments;
 use super::select::select;
 use super::spool::{Spool, Spooled, blocking};
 use crate::archive::manifest::Manifest;
-use crate::cache::{Segment, SegmentError};
+use crate::cache::Segment;
 use crate::config::{ExportFormat, FillConfig};
 use crate::error::{Error, ExitCode};
-use crate::record::{ByteCount, Ordinal};
-use crate::route::event_time::EventTime;
+use crate::record::ByteCount;
+use crate::route::event_time::{EventTime, NoEventTime};
 
 /// A bound for what is kept to be named at the end.
 const UNREAD_SHOWN: usize = 20;
@@ -33,6 +31,7 @@ struct Outcome {
     bytes: u64,
     left_out: u64,
     not_lines: u64,
+    no_time: u64,
     unread: u64,
     /// The first of those that could not be read.
     named: Vec<String>,
@@ -44,7 +43,7 @@ pub async fn run(config: &FillConfig) -> Result<ExitCode, Error> {
     let archive = sources.archive().ok_or_else(|| {
         Error::usage("--offline lists nothing: give --objects with an earlier run's manifest.jsonl to a replay instead")
     })?;
-    let manifest = select(&archive, &config.input, config.output.quiet).await?;
+    let manifest = select(&archive, &config.input, config.input.restore, config.output.quiet).await?;
     if manifest.objects.is_empty() {
         return Err(Error::refused(format!("nothing is selected in {}", config.archive)));
     }
@@ -75,20 +74,26 @@ async fn fill(
         match spooled? {
             Spooled::Segment { records } => {
                 outcome.objects += 1;
-                let segment = segments.get(object)?;
-                outcome.bytes += segment.data_bytes();
                 if let Some(mut export) = out.take() {
+                    let segment = whole(spool, segments, object).await?;
+                    outcome.bytes += segment.data_bytes();
                     let event_time = config.input.event_time.clone();
                     let written = blocking(move || {
                         let written = export.object(&segment, event_time.as_ref());
                         written.map(|counts| (export, counts))
                     });
-                    let (export, counts) = written.await??;
+                    let (export, counts) = match written.await? {
+                        Ok(written) => written,
+                        Err(NotWritten::ReaderGone) => return Ok(outcome),
+                        Err(NotWritten::Failed(error)) => return Err(error),
+                    };
                     outcome.records += counts.written;
                     outcome.left_out += counts.left_out;
                     outcome.not_lines += counts.not_lines;
+                    outcome.no_time += counts.no_time;
                     *out = Some(export);
                 } else {
+                    outcome.bytes += segments.get(object)?.data_bytes();
                     outcome.records += u64::from(records);
                 }
                 spool.settled(object);
@@ -102,6 +107,28 @@ async fn fill(
         }
     }
     Ok(outcome)
+}
+
+/// The segment of an object, checked to its end before any of it is written out. One that is damaged is fetched once more.
+async fn whole(spool: &Arc<Spool>, segments: &Arc<Segments>, object: u32) -> Result<Segment, Error> {
+    for last in [false, true] {
+        let segment = segments.get(object)?;
+        let checked = segment.clone();
+        match blocking(move || checked.verify()).await? {
+            Ok(()) => return Ok(segment),
+            Err(damage) if last => {
+                let key = spool.manifest().object(object).map(|entry| entry.key.escape_debug().to_string());
+                let sentence =
+                    format!("{} is damaged in the cache again: check the disk", key.unwrap_or_default());
+                return Err(Error::incomplete(sentence).with_source(damage));
+            }
+            Err(damage) => {
+                spool.discard(object, &damage);
+                spool.object(object).await?;
+            }
+        }
+    }
+    Err(Error::internal("two tries have neither failed nor succeeded"))
 }
 
 fn unread(manifest: &Manifest, object: u32, reason: &str, detail: &str) -> String {
@@ -121,6 +148,7 @@ fn tell(config: &FillConfig, spool: &Spool, outcome: &Outcome) -> Result<ExitCod
             "fetched": fetched,
             "filtered": outcome.left_out,
             "not_lines": outcome.not_lines,
+            "no_event_time": outcome.no_time,
             "unread": outcome.unread,
             "unread_objects": outcome.named,
         });
@@ -144,6 +172,13 @@ fn tell(config: &FillConfig, spool: &Spool, outcome: &Outcome) -> Result<ExitCod
                 number(outcome.not_lines)
             );
         }
+        if outcome.no_time > 0 {
+            let _ = writeln!(
+                text,
+                "{} records have no time where --event-time says and were not written",
+                number(outcome.no_time)
+            );
+        }
         text
     };
     // Where the records go to stdout, nothing else does.
@@ -152,7 +187,11 @@ fn tell(config: &FillConfig, spool: &Spool, outcome: &Outcome) -> Result<ExitCod
     } else {
         super::console::print(&text)?;
     }
-    Ok(if outcome.unread + outcome.not_lines > 0 { ExitCode::Quarantine } else { ExitCode::Done })
+    Ok(if outcome.unread + outcome.not_lines + outcome.no_time > 0 {
+        ExitCode::Quarantine
+    } else {
+        ExitCode::Done
+    })
 }
 
 /// Where records are written, a line each.
@@ -160,10 +199,34 @@ struct Export {
     out: Box<dyn Finish>,
 }
 
+#[derive(Default)]
 struct Counts {
     written: u64,
     left_out: u64,
     not_lines: u64,
+    no_time: u64,
+}
+
+/// Why records were not written out.
+enum NotWritten {
+    /// Whoever read them has seen enough.
+    ReaderGone,
+    Failed(Error),
+}
+
+impl From<io::Error> for NotWritten {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::ReaderGone;
+        }
+        Self::Failed(Error::incomplete("cannot write").with_source(error))
+    }
+}
+
+/// A file that is there under its name only when it is whole.
+struct OnceWhole {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
 }
 
 /// A writer that has an end of its own.
@@ -171,33 +234,63 @@ trait Finish: Write + Send {
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-impl<W: Write + Send> Finish for BufWriter<W> {
+impl Finish for io::Stdout {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.flush()
     }
 }
 
-impl<W: Write + Send> Finish for flate2::write::GzEncoder<W> {
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        (*self).finish()?.flush()
+impl Write for OnceWhole {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
-impl<W: Write + Send> Finish for zstd::Encoder<'_, W> {
+impl Finish for OnceWhole {
     fn finish(self: Box<Self>) -> io::Result<()> {
-        (*self).finish()?.flush()
+        self.file.persist_noclobber(&self.path)?;
+        Ok(())
+    }
+}
+
+type Target = BufWriter<Box<dyn Finish>>;
+
+impl Finish for Target {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
+    }
+}
+
+impl Finish for flate2::write::GzEncoder<Target> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Box::new((*self).finish()?).finish()
+    }
+}
+
+impl Finish for zstd::Encoder<'_, Target> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Box::new((*self).finish()?).finish()
     }
 }
 
 impl Export {
     fn open(path: &Path, format: ExportFormat) -> Result<Self, Error> {
         let cannot = |error| Error::refused(format!("cannot write {}", path.display())).with_source(error);
-        let to: Box<dyn Write + Send> = if path == Path::new("-") {
+        let to: Box<dyn Finish> = if path == Path::new("-") {
             Box::new(io::stdout())
         } else {
             // Never over something that is there, and for nobody else to read.
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            Box::new(file.map_err(cannot)?)
+            if path.symlink_metadata().is_ok() {
+                return Err(cannot(io::ErrorKind::AlreadyExists.into()));
+            }
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let file = tempfile::Builder::new().prefix(".respool-").tempfile_in(folder).map_err(cannot)?;
+            Box::new(OnceWhole { file, path: path.to_owned() })
         };
         let to = BufWriter::with_capacity(1 << 20, to);
         let out: Box<dyn Finish> = match format {
@@ -212,19 +305,24 @@ impl Export {
         Ok(Self { out })
     }
 
-    fn object(&mut self, segment: &Segment, event_time: Option<&EventTime>) -> Result<Counts, Error> {
-        let mut counts = Counts { written: 0, left_out: 0, not_lines: 0 };
+    fn object(&mut self, segment: &Segment, event_time: Option<&EventTime>) -> Result<Counts, NotWritten> {
+        let mut counts = Counts::default();
         for number in 0..segment.records() {
-            let record = segment.record(number).map_err(|error: SegmentError| {
-                let ordinal = Ordinal::new(0, number);
-                Error::incomplete(format!("record {} is damaged in the cache", ordinal.record()))
-                    .with_source(error)
+            let record = segment.record(number).map_err(|error| {
+                NotWritten::Failed(Error::incomplete("a segment was damaged meanwhile").with_source(error))
             })?;
-            if event_time.is_some_and(|rule| rule.selects(record) == Ok(false)) {
-                counts.left_out += 1;
-                continue;
+            match event_time.map(|rule| rule.selects(record)) {
+                None | Some(Ok(true)) => {}
+                Some(Ok(false)) => {
+                    counts.left_out += 1;
+                    continue;
+                }
+                Some(Err(NoEventTime)) => {
+                    counts.no_time += 1;
+                    continue;
+                }
             }
-            if self.record(record).map_err(|error| Error::incomplete("cannot write").with_source(error))? {
+            if self.record(record)? {
                 counts.written += 1;
             } else {
                 counts.not_lines += 1;
@@ -251,6 +349,11 @@ impl Export {
     }
 
     fn finish(self) -> Result<(), Error> {
-        self.out.finish().map_err(|error| Error::incomplete("cannot write").with_source(error))
+        match self.out.finish() {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::incomplete("cannot write").with_source(error))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Both {
     pub(super) seen: Vec<File>,
     pub(super) shards: Vec<ShardLine>,
     pub(super) objects_lost: u64,
+    /// Records that the run has not come to yet.
+    pub(super) not_due: u64,
 }
 
 /// What is compared.
@@ -96,12 +98,13 @@ impl Sides<'_> {
         );
         stream?;
         let (seen, shards) = collected??;
-        let (expected, objects_lost) = archive?;
-        Ok(Both { expected: expected.finish().map_err(on_disk)?, seen, shards, objects_lost })
+        let Archived { buckets, objects_lost, not_due } = archive?;
+        let expected = buckets.finish().map_err(on_disk)?;
+        Ok(Both { expected, seen, shards, objects_lost, not_due })
     }
 
     /// Brings every record that the run was to deliver.
-    async fn expect(&self, mut buckets: Buckets) -> Result<(Buckets, u64), Error> {
+    async fn expect(&self, buckets: Buckets) -> Result<Archived, Error> {
         let unreadable = |error| Error::refused("cannot read the quarantine's list").with_source(error);
         let (mut whole, mut set_aside) = (BTreeSet::new(), BTreeSet::new());
         for line in quarantine_lines(self.directory.path()).map_err(unreadable)? {
@@ -119,7 +122,8 @@ impl Sides<'_> {
         let (set_aside, checkpoint) = (Arc::new(set_aside), Arc::new(self.checkpoint.clone()));
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
         let numbers: Vec<u32> = (0..total).filter(|number| !whole.contains(number)).collect();
-        let (mut remaining, mut lost) = (self.settings.limit.unwrap_or(u64::MAX), 0);
+        let mut remaining = self.settings.limit.unwrap_or(u64::MAX);
+        let mut archived = Archived { buckets, objects_lost: 0, not_due: 0 };
         let mut ahead = Ahead::start(self.spool.clone(), numbers.clone());
         for number in numbers {
             if remaining == 0 {
@@ -127,7 +131,7 @@ impl Sides<'_> {
             }
             let Some(spooled) = ahead.next().await else { break };
             let Spooled::Segment { records } = spooled? else {
-                lost += 1;
+                archived.objects_lost += 1;
                 continue;
             };
             let wanted = records.min(u32::try_from(remaining).unwrap_or(u32::MAX));
@@ -141,42 +145,45 @@ impl Sides<'_> {
                 checkpoint: (!self.due_in_all).then(|| checkpoint.clone()),
                 ranges: self.ranges.clone(),
             };
-            buckets = self.object(part, buckets).await?;
+            archived = self.object(part, archived).await?;
             self.progress.of_archive.fetch_add(u64::from(wanted), Ordering::Relaxed);
             self.spool.settled(number);
         }
-        Ok((buckets, lost))
+        Ok(archived)
     }
 
     /// The records of one object. A segment that is damaged is fetched once more.
-    async fn object(&self, part: Part, mut buckets: Buckets) -> Result<Buckets, Error> {
+    async fn object(&self, part: Part, archived: Archived) -> Result<Archived, Error> {
         let (segments, number) = (self.segments.clone(), part.object);
-        let part = Arc::new(part);
         for last in [false, true] {
-            let (segments, part) = (segments.clone(), part.clone());
-            let read = move || -> Result<_, Error> {
-                let records = part.records(&segments.get(part.object)?);
-                if let Ok(records) = &records {
-                    records.iter().try_for_each(|record| buckets.expect(record)).map_err(on_disk)?;
-                }
-                Ok((records.map(drop), buckets))
-            };
-            let (outcome, back) = blocking(read).await??;
-            buckets = back;
-            match outcome {
-                Ok(()) => return Ok(buckets),
-                Err(damage) if last => {
-                    let sentence = format!("the segment of object {number} is damaged on disk");
-                    return Err(Error::incomplete(sentence).with_source(damage));
-                }
+            let segments = segments.clone();
+            // Whole before any of it counts: what was written into the buckets cannot be taken back.
+            let checked = blocking(move || segments.get(number).map(|segment| segment.verify())).await??;
+            match checked {
+                Ok(()) => break,
+                Err(damage) if last => return Err(damaged(number, damage)),
                 Err(damage) => {
                     self.spool.discard(number, &damage);
                     self.spool.object(number).await?;
                 }
             }
         }
-        Ok(buckets)
+        blocking(move || part.bring(&segments.get(number)?, archived)).await?
     }
+}
+
+fn damaged(object: u32, damage: SegmentError) -> Error {
+    Error::incomplete(format!(
+        "the segment of object {object} is damaged on disk: verify once more to fetch it anew"
+    ))
+    .with_source(damage)
+}
+
+/// What has come of the archive's side.
+struct Archived {
+    buckets: Buckets,
+    objects_lost: u64,
+    not_due: u64,
 }
 
 /// One object of the archive.
@@ -193,10 +200,9 @@ struct Part {
 }
 
 impl Part {
-    fn records(&self, segment: &Segment) -> Result<Vec<Expected>, SegmentError> {
-        let mut records = Vec::new();
+    fn bring(&self, segment: &Segment, mut archived: Archived) -> Result<Archived, Error> {
         for number in 0..self.wanted {
-            let data = segment.record(number)?;
+            let data = segment.record(number).map_err(|damage| damaged(self.object, damage))?;
             let ordinal = Ordinal::new(self.object, number);
             // The route has set aside what has no key or is too large, and left out what was not asked for.
             let Ok(Some(Routed { hash, .. })) = self.rules.route(self.only.as_deref(), ordinal, data) else {
@@ -206,10 +212,13 @@ impl Part {
             if !covers(&self.ranges, hash) {
                 continue;
             }
-            let due = !self.set_aside.contains(&ordinal) && self.is_settled(hash, ordinal);
-            records.push(Expected { hash, digest: Digest::of(&key, data), ordinal, due });
+            let settled = self.is_settled(hash, ordinal);
+            archived.not_due += u64::from(!settled);
+            let due = settled && !self.set_aside.contains(&ordinal);
+            let record = Expected { hash, digest: Digest::of(&key, data), ordinal, due };
+            archived.buckets.expect(&record).map_err(on_disk)?;
         }
-        Ok(records)
+        Ok(archived)
     }
 
     fn is_settled(&self, hash: HashKey, ordinal: Ordinal) -> bool {

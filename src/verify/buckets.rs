@@ -2,7 +2,8 @@
 //!
 //! Each side is written once, front to back, into as many unnamed files as it takes; a key lies in one of them,
 //! in the order in which its records came. What is held in memory at once is a bucket of both sides: about
-//! 64 MB whatever the archive's size, unless a single key has more records than that.
+//! 64 MB whatever the archive's size, unless a single key has more records than that. How many records others
+//! have written is not known beforehand, so a bucket that turns out too large is cut again.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
@@ -15,6 +16,8 @@ use crate::record::{HashKey, Ordinal};
 const BUCKET_RECORDS: u64 = 400_000;
 /// More files than this are not opened at once; buckets grow instead.
 const BUCKETS_MAX: u64 = 256;
+/// Parts that a bucket is cut into which is too large all the same.
+const SPLIT_WAYS: usize = 16;
 const BUFFER_BYTES: usize = 32 * 1024;
 /// Hash, digest, position, and what it is.
 const ENTRY_BYTES: usize = 16 + 16 + 8 + 1;
@@ -76,6 +79,28 @@ impl Buckets {
         };
         self.files.into_iter().map(finish).collect()
     }
+}
+
+/// How many entries a bucket holds.
+pub fn entries(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.len() / ENTRY_BYTES as u64)
+}
+
+/// Cuts a bucket, which was made by `level` cuts before, into [`SPLIT_WAYS`]; a key lies in one of them, its records in their order.
+pub fn split(file: File, directory: &Path, level: u32) -> io::Result<Vec<File>> {
+    let count = entries(&file)?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut parts = Buckets::new(directory, SPLIT_WAYS)?;
+    let mut entry = [0; ENTRY_BYTES];
+    for _ in 0..count {
+        reader.read_exact(&mut entry)?;
+        // The last byte of the hash has chosen the bucket, together with others; each level has one of its own.
+        let byte = entry.get(15_usize.saturating_sub(level as usize)).copied().unwrap_or_default();
+        if let Some(part) = parts.files.get_mut(usize::from(byte) % SPLIT_WAYS) {
+            part.write_all(&entry)?;
+        }
+    }
+    parts.finish()
 }
 
 /// The records of the archive in a bucket.
@@ -141,6 +166,26 @@ mod tests {
                 part.iter().filter(|record| record.hash == key).copied().collect::<Vec<_>>()
             };
             let found: Vec<_> = parts.iter().map(of_key).filter(|found| !found.is_empty()).collect();
+            assert_eq!(found, [of_key(&all)]);
+        }
+        let mut buckets = Buckets::new(directory.path(), 1).unwrap();
+        for record in &all {
+            buckets.expect(record).unwrap();
+        }
+        let whole = buckets.finish().unwrap().remove(0);
+        assert_eq!(entries(&whole).unwrap(), 1_000);
+        let cut = split(whole, directory.path(), 0).unwrap();
+        let cut: Vec<Vec<Expected>> = cut
+            .into_iter()
+            .flat_map(|part| split(part, directory.path(), 1).unwrap())
+            .map(|part| read_expected(part).unwrap())
+            .collect();
+        assert_eq!(cut.iter().map(Vec::len).sum::<usize>(), 1_000);
+        for key in all.iter().take(50).map(|record| record.hash) {
+            let of_key = |part: &Vec<Expected>| {
+                part.iter().filter(|record| record.hash == key).copied().collect::<Vec<_>>()
+            };
+            let found: Vec<_> = cut.iter().map(of_key).filter(|found| !found.is_empty()).collect();
             assert_eq!(found, [of_key(&all)]);
         }
         assert_eq!((bucket_count(0), bucket_count(1_000_000), bucket_count(u64::MAX / 4)), (1, 5, 256));

@@ -17,7 +17,8 @@ pub struct VerifyReport {
     pub run: String,
     /// The stream, as the user named it.
     pub target: String,
-    /// The process' exit code: 0, or 1 if anything is missing or late.
+    /// The process' exit code: 0, 1 if anything is missing or late, 4 if nothing is but the run is not done or objects
+    /// could not be read again.
     pub exit_code: u8,
     /// How long it took, in seconds.
     pub seconds: f64,
@@ -39,6 +40,10 @@ pub struct VerifyReport {
     pub duplicates: u64,
     /// Records that are not of this run.
     pub foreign: u64,
+    /// Whether the run was done; if not, what it had not come to was not asked for.
+    pub finished: bool,
+    /// Records that the run had not come to.
+    pub not_due: u64,
     /// Objects that cannot be had again as they were, so that their records could not be compared.
     pub objects_lost: u64,
     /// Every shard that was read.
@@ -88,9 +93,18 @@ impl VerifyReport {
     /// A page for a person.
     pub fn render(&self) -> String {
         let mut text = match self.exit_code {
-            0 if self.not_provable + self.objects_lost > 0 => {
-                "Nothing is wrong as far as it can be proved: the stream or the archive has lost some of it.\n\n".into()
+            0 if self.not_provable > 0 => {
+                "Nothing is wrong as far as it can be proved: the stream's retention may have taken some of it.\n\n".into()
             }
+            4 if !self.finished => format!(
+                "Nothing is wrong so far: {} records are in the stream, but the run is not done; it has not come to {} yet.\n\n",
+                number(self.present),
+                number(self.not_due)
+            ),
+            4 => format!(
+                "Not all of it could be compared: {} objects of the archive cannot be had again as they were.\n\n",
+                number(self.objects_lost)
+            ),
             0 => {
                 let order = if self.in_order { ", in order" } else { "" };
                 let of = if self.sample < 1.0 { " of the sample" } else { "" };
@@ -115,6 +129,7 @@ impl VerifyReport {
         for (label, count) in [
             ("missing", self.missing),
             ("not provable", self.not_provable),
+            ("not due", self.not_due),
             ("late", self.order_violations),
             ("duplicates", self.duplicates),
             ("foreign", self.foreign),

@@ -218,6 +218,19 @@ fn what_is_salvaged_is_sent_and_the_rest_can_be_tried_again() {
         2,
         "the retry left nothing behind"
     );
+    let first = report["run"].as_str().unwrap();
+    let line = format!("quarantine retry {first} --key-fallback hash --json --yes");
+    // Of the runs with this quarantine the last was tried again.
+    let tried: Vec<_> = [first, again["run"].as_str().unwrap()]
+        .into_iter()
+        .filter(|run| {
+            let line = format!("quarantine retry {run} --key-fallback hash --json --yes");
+            sandbox.run(&line).code == 5
+        })
+        .collect();
+    assert_eq!(tried.len(), 1, "what was tried is not tried again without a word");
+    assert!(sandbox.run(&line).stderr.contains("--again"));
+    sandbox.run(&format!("{line} --again")).json(0);
 }
 
 #[test]
@@ -275,6 +288,13 @@ fn what_s3_has_put_away_is_left_out_or_restored() {
     assert!(dry["warnings"][0].as_str().unwrap().contains("--skip-archived"), "{dry}");
     let report = replay("--skip-archived --request-payer").json(0);
     assert_eq!((&report["objects"]["total"], &report["records"]["delivered"]), (&json!(1), &json!(10)));
+    assert_eq!(report["late_objects"]["late"], 0, "what was left out is not late: {report}");
+    replay("--dry-run --restore expedited").json(0);
+    assert_eq!(
+        replay("--new").json(3)["quarantine"]["reasons"],
+        json!({ "archived": 1 }),
+        "a look restores nothing"
+    );
     let report = replay("--restore expedited").json(0);
     assert_eq!((&report["objects"]["total"], &report["records"]["delivered"]), (&json!(2), &json!(30)));
 }

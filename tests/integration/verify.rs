@@ -45,6 +45,28 @@ fn put(server: &Server, stream: &str, key: &str, data: &[u8]) {
 }
 
 #[test]
+fn a_run_that_is_not_done_is_not_called_verified() {
+    let server = Server::simulate("--shards 1");
+    let sandbox = Sandbox::new();
+    make_archive(&sandbox.path("archive"));
+    let flags = format!(
+        "--into demo --kinesis-endpoint-url {} --partition-key /k --max-rate 20rec/s --yes --json",
+        server.url
+    );
+    let mut command = sandbox.command(&format!("replay archive {flags}"));
+    command.env("AWS_ACCESS_KEY_ID", KEYS.0).env("AWS_SECRET_ACCESS_KEY", KEYS.1);
+    let process = sandbox.start_command(command);
+    sandbox.wait_for_progress(10);
+    process.signal(rustix::process::Signal::TERM);
+    process.wait().json(4);
+    let report = verify(&sandbox, "").json(4);
+    assert_eq!((&report["finished"], &report["missing"]), (&json!(false), &json!(0)), "{report}");
+    let (present, not_due) = (report["present"].as_u64().unwrap(), report["not_due"].as_u64().unwrap());
+    assert_eq!(present + not_due, RECORDS as u64, "{report}");
+    assert!(not_due > 0, "{report}");
+}
+
+#[test]
 fn what_arrived_is_verified_and_copies_and_strangers_are_counted() {
     let server = Server::simulate("--shards 3");
     let sandbox = delivered(&server, "demo");

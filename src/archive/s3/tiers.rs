@@ -14,7 +14,7 @@ const RESTORED_DAYS: i32 = 7;
 impl S3Archive {
     pub(super) async fn access_of(&self, object: &ObjectEntry) -> Result<Access, ArchiveError> {
         let head =
-            self.head(&object.key).await.map_err(|fault| fault.of_archive(&self.name_of(&object.key)))?;
+            self.head(&object.key).await.map_err(|fault| fault.of_object(&self.name_of(&object.key)))?;
         let class = head.storage_class().map(StorageClass::as_str);
         Ok(access(class, head.archive_status().map(ArchiveStatus::as_str), head.restore()))
     }
