@@ -282,10 +282,10 @@ fn directories(prefix: &str) -> String {
         2 => vec!["01".to_owned()],
         _ => (0..24).map(|hour| format!("{hour:02}")).collect(),
     };
-    let dirs: String = below
-        .iter()
-        .map(|dir| format!("<CommonPrefixes><Prefix>{prefix}{dir}/</Prefix></CommonPrefixes>"))
-        .collect();
+    let mut dirs = String::new();
+    for dir in below {
+        write!(dirs, "<CommonPrefixes><Prefix>{prefix}{dir}/</Prefix></CommonPrefixes>").unwrap();
+    }
     format!("<ListBucketResult><IsTruncated>false</IsTruncated>{dirs}</ListBucketResult>")
 }
 
