@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::format::{self, Counts};
 use super::segment::Opened;
 use super::*;
 use crate::decode::Spans;
@@ -89,4 +90,15 @@ fn what_is_written_today_is_the_fixture_but_for_its_time() {
     let (time, header_crc) = (48..56, 4092..4096);
     let same = |(at, (a, b)): (usize, (&u8, &u8))| a == b || time.contains(&at) || header_crc.contains(&at);
     assert!(written.len() == fixture.len() && written.iter().zip(&fixture).enumerate().all(same));
+}
+
+#[test]
+fn data_of_4_gib_and_more_have_wide_offsets() {
+    for (data_bytes, width) in [(u64::from(u32::MAX), 4), (1 << 32, 8), (5 << 30, 8)] {
+        let counts = Counts::new(1, data_bytes);
+        let mut entry = Vec::new();
+        format::encode_entry(&mut entry, &counts, data_bytes - 9, 9);
+        assert_eq!((entry.len() as u64, counts.entry_bytes()), (width + 4, width + 4));
+        assert_eq!(format::decode_entry(&entry, &counts), Ok((data_bytes - 9, 9)));
+    }
 }

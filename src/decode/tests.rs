@@ -407,3 +407,31 @@ proptest! {
         prop_assert_eq!(trimmed, expected, "{:?}", framing);
     }
 }
+
+/// Lines of 1 MiB, as many as there are; no more than a piece of them is ever in memory.
+struct Lines {
+    line: Vec<u8>,
+    at: usize,
+    left: u64,
+}
+
+impl std::io::Read for Lines {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let rest = &self.line[self.at..];
+        let count = rest.len().min(into.len()).min(usize::try_from(self.left).unwrap());
+        into[..count].copy_from_slice(&rest[..count]);
+        self.at = (self.at + count) % self.line.len();
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+#[test]
+fn an_object_of_5_gb_is_counted_in_64_bits() {
+    let mut line = vec![b'x'; 1 << 20];
+    line[(1 << 20) - 1] = b'\n';
+    let mut object = Lines { line, at: 0, left: 5 << 30 };
+    let decoded = decode(&mut object, None, &config(FramingChoice::Newline), &mut std::io::sink()).unwrap();
+    assert_eq!((decoded.spans.len(), decoded.bytes), (5 << 10, 5 << 30));
+    assert_eq!(decoded.spans.iter().last().unwrap().offset, (5 << 30) - (1 << 20));
+}

@@ -167,6 +167,19 @@ impl KeyFault {
             Self::TooLong => "too_long",
         }
     }
+
+    /// The same in a sentence.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "no key: the record is not JSON",
+            Self::Missing => "no key: the record has no such field",
+            Self::Null => "no key: the field is null",
+            Self::Empty => "no key: the field is empty",
+            Self::Container => "no key: the field is an object or a list",
+            Self::TooLong => "no key: the field has more than 256 characters",
+        }
+    }
 }
 
 impl fmt::Display for KeyFault {

@@ -255,7 +255,9 @@ impl Inspection {
         for field in &self.time_fields {
             row("event time", &format!("{:<24} {} to {}", field.pointer, field.span[0], field.span[1]));
         }
-        if !self.flags.is_empty() {
+        if self.decodings.is_empty() && !self.unread.is_empty() {
+            text.push_str("\nNothing of the sample could be read as it is: try --framing or --delimiter.\n");
+        } else if !self.flags.is_empty() {
             let _ = writeln!(
                 text,
                 "\nTo replay it:\n  respool replay {} --into STREAM \\\n    {}",

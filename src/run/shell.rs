@@ -265,7 +265,7 @@ impl Shell {
     fn quarantine_line(&self, aside: &SetAside) -> QuarantineLine {
         let object = aside.ordinal.object();
         let detail = match &aside.reason {
-            SetAsideReason::KeyFault(_) => "the record has no partition key".to_owned(),
+            SetAsideReason::KeyFault(fault) => fault.sentence().to_owned(),
             SetAsideReason::NoEventTime => "the record has no time where --event-time says".to_owned(),
             SetAsideReason::Salvaged { defect } => {
                 let before = aside.ordinal.record();

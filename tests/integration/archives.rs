@@ -326,8 +326,10 @@ fn what_was_overwritten_or_deleted_since_it_was_listed_is_fetched_by_its_version
 
 fn request(url: &str, method: &str, path: &str, body: &[u8]) {
     let mut connection = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    // moto wants to be told the service, and checks no signature.
+    let who = "AWS4-HMAC-SHA256 Credential=AKID/20260701/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: {who}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     connection.write_all(&[head.as_bytes(), body].concat()).unwrap();

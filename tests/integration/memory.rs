@@ -9,7 +9,7 @@ use std::fs;
 
 use crate::events::{gzip, put};
 use crate::foreign::variable;
-use crate::sandbox::{Sandbox, until};
+use crate::sandbox::{Outcome, Process, Sandbox, until};
 
 /// The promise, in kB as `/proc` counts. `RssAnon`: what the page cache holds of segments is not ours.
 const RSS_ANON_MAX: u64 = 512 * 1024;
@@ -42,8 +42,16 @@ fn make_large_archive(sandbox: &Sandbox, objects: usize) -> usize {
 
 /// The most anonymous memory that the replay has, in kB.
 fn peak(sandbox: &Sandbox, flags: &str, records: usize) -> u64 {
-    let mut process =
-        sandbox.start(&format!("replay archive --into null: --partition-key /k --json {flags}"));
+    let line = format!("replay archive --into null: --partition-key /k --json {flags}");
+    let (peak, outcome) = peak_of(sandbox.start(&line));
+    let report = outcome.json(0);
+    assert_eq!(report["records"]["delivered"], records);
+    println!("{flags}: {records} records in {} s, RssAnon at most {peak} kB", report["seconds"]);
+    peak
+}
+
+/// The most anonymous memory that a process has until it ends, in kB.
+pub(crate) fn peak_of(mut process: Process) -> (u64, Outcome) {
     let status = format!("/proc/{}/status", process.pid());
     let mut peak = 0;
     until("the end of the replay", || {
@@ -53,11 +61,8 @@ fn peak(sandbox: &Sandbox, flags: &str, records: usize) -> u64 {
         peak = peak.max(kilobytes.unwrap_or(0));
         process.has_ended().then_some(())
     });
-    let report = process.wait().json(0);
-    assert_eq!(report["records"]["delivered"], records);
     assert!(peak > 0);
-    println!("{flags}: {records} records in {} s, RssAnon at most {peak} kB", report["seconds"]);
-    peak
+    (peak, process.wait())
 }
 
 /// By default 320 MB pass; `scripts/memory-check` has ten gigabytes pass.
