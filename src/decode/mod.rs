@@ -14,6 +14,7 @@
 //! Nothing here holds more than a few buffers and the spans in memory, whatever the object does.
 
 pub mod aggregate;
+mod blocks;
 mod bzip2;
 mod compression;
 mod delimiter;
@@ -28,6 +29,7 @@ mod gzip;
 mod input;
 mod json;
 mod kpl;
+mod native;
 mod newline;
 mod output;
 mod prefix;
