@@ -92,8 +92,8 @@ fn portable(texts: &[[u8; BLOCK_BYTES]], blocks: &mut [Block]) {
 #[target_feature(enable = "avx2")]
 pub(super) fn avx2(texts: &[[u8; BLOCK_BYTES]], blocks: &mut [Block]) {
     use std::arch::x86_64::{
-        __m256i, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-        _mm256_set_epi64x, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+        __m256i, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_or_si256,
+        _mm256_set_epi64x, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
     };
     let vector = |words: [i64; 4]| _mm256_set_epi64x(words[3], words[2], words[1], words[0]);
     let load = |half: &[[u8; 8]]| match half {

@@ -393,3 +393,50 @@ impl Scanner {
         self.crossed += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scanned(text: &[u8], size: usize) -> (Spans, Evidence) {
+        let mut scanner = Scanner::new(true);
+        for piece in text.chunks(size) {
+            scanner.push(piece).unwrap();
+        }
+        scanner.finish().unwrap()
+    }
+
+    proptest! {
+        /// A piece of one byte leaves nothing to bits: it is the byte machine that the blocks must equal.
+        #[test]
+        fn blocks_find_what_single_bytes_do(
+            lead in "[ \n]{0,70}",
+            text in r#"(\{|\}|\[|\]|"|"\\{0,5}"|\\{1,70}|\n|[ :,a-z1]{1,40}|é){0,60}"#,
+        ) {
+            for text in [format!("{lead}{text}"), format!(r#"{lead}{{"a":"{text}","b":[{text}]}}"#)] {
+                let single = scanned(text.as_bytes(), 1);
+                for size in [3, 63, 64, 65, 4_096] {
+                    prop_assert_eq!(scanned(text.as_bytes(), size), single.clone(), "{}", size);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_of_backslashes_may_end_anywhere_in_a_block() {
+        for len in 0..140 {
+            for place in 0..70 {
+                let run = "\\".repeat(len);
+                let text = format!("{}{{\"{run}\"}}{{}}", " ".repeat(place));
+                let (spans, evidence) = scanned(text.as_bytes(), text.len());
+                // An odd run escapes the quote behind it.
+                assert_eq!(
+                    (spans.len(), evidence.misfit.is_some()),
+                    if len % 2 == 0 { (2, false) } else { (0, true) }
+                );
+            }
+        }
+    }
+}
