@@ -12,7 +12,7 @@ use flate2::Crc;
 use super::DecodeError;
 use super::buffers::Buffer;
 use super::input::Input;
-use super::native::Inflater;
+use super::native::{Inflater, NotInflated};
 use super::output::Output;
 
 /// What an object may take in memory as it is stored: a buffer, less the byte that would show that there is more.
@@ -21,7 +21,7 @@ const STORED_BYTES_MAX: usize = 16 * 1024 * 1024 - 1;
 /// What a member may take in memory decoded.
 const MEMBER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Room where the length that the object gives is that of one small member of many.
+/// Room to begin with where the length that the object gives is that of one small member of many.
 const ROOM_BYTES_MIN: usize = 1024 * 1024;
 
 /// Members that did not work out, until no more is tried.
@@ -61,18 +61,35 @@ impl Whole {
         if self.failed >= FAILED_MAX {
             return Ok(None);
         }
-        let room = usize::try_from(output.room_below_caps()).unwrap_or(usize::MAX).min(self.buffer.len());
-        let Some(into) = self.buffer.get_mut(..room) else { return Ok(None) };
-        let Ok(inflated) = self.inflater.inflate(input.ready()?, into) else {
-            self.failed += 1;
-            return Ok(None);
+        let below_caps = usize::try_from(output.room_below_caps()).unwrap_or(usize::MAX);
+        let inflated = loop {
+            let room = below_caps.min(self.buffer.len());
+            let into = self.buffer.get_mut(..room).unwrap_or_default();
+            match self.inflater.inflate(input.ready()?, into) {
+                Ok(inflated) => break inflated,
+                Err(NotInflated::NoRoom) if room < below_caps && self.grow() => {}
+                Err(_) => {
+                    self.failed += 1;
+                    return Ok(None);
+                }
+            }
         };
         input.take(inflated.taken);
         let mut crc = Crc::new();
-        for piece in into.get(..inflated.made).unwrap_or_default().chunks(PIECE_BYTES) {
+        for piece in self.buffer.get(..inflated.made).unwrap_or_default().chunks(PIECE_BYTES) {
             crc.update(piece);
             output.push(piece, input.offset())?;
         }
         Ok(Some(crc))
+    }
+
+    /// Takes a larger buffer for this member and all behind it, if there is one.
+    fn grow(&mut self) -> bool {
+        let bytes = self.buffer.len().saturating_mul(4).min(MEMBER_BYTES_MAX);
+        let larger = (bytes > self.buffer.len()).then(|| Buffer::lend(bytes)).flatten();
+        larger.is_some_and(|larger| {
+            self.buffer = larger;
+            true
+        })
     }
 }
