@@ -363,6 +363,9 @@ impl Spool {
             SpoolError::Archive(error) => {
                 return Err(Error::incomplete(format!("cannot fetch {key}")).with_source(error));
             }
+            SpoolError::Decode(DecodeError::Output(error)) => {
+                return Err(cache_error(&entry.key, error.into()));
+            }
             SpoolError::Decode(error) => {
                 return Err(
                     Error::incomplete(format!("cannot decode {key} into the cache")).with_source(error)
