@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use respool::cache::Placement;
 use respool::config::Order;
 use respool::decode::FramingChoice;
 
@@ -38,10 +39,12 @@ fn decode(criterion: &mut Criterion) {
         for (name, object, framing) in [
             ("gzip lines", workloads::gzip(&lines), FramingChoice::Auto),
             ("gzip values", workloads::gzip(&values), FramingChoice::Auto),
+            ("gzip lines, told", workloads::gzip(&lines), FramingChoice::Newline),
             ("zstd lines", workloads::zstd(&lines), FramingChoice::Auto),
             ("plain lines, told", lines.clone(), FramingChoice::Newline),
             ("plain lines, found", lines.clone(), FramingChoice::Auto),
             ("plain values, told", values.clone(), FramingChoice::ConcatenatedJson),
+            ("plain values, found", values.clone(), FramingChoice::Auto),
         ] {
             let run = || workloads::decode_object(black_box(&object), framing).spans.len();
             group.bench_function(format!("{name}, {bytes} B"), |bencher| bencher.iter(run));
@@ -59,6 +62,15 @@ fn cache(criterion: &mut Criterion) {
         group.bench_function(format!("publish, {bytes} B"), |bencher| {
             bencher.iter(|| workloads::publish(&cache, black_box(&lines), bytes as u64));
         });
+        let path = directory.path().join(format!("{bytes}.gz"));
+        std::fs::write(&path, workloads::gzip(&lines)).unwrap();
+        for (name, placement) in
+            [("fill from gzip, synced", Placement::Kept), ("fill from gzip", Placement::Passing)]
+        {
+            group.bench_function(format!("{name}, {bytes} B"), |bencher| {
+                bencher.iter(|| workloads::fill(&cache, black_box(&path), bytes as u64, placement));
+            });
+        }
         let id = *workloads::publish(&cache, &lines, bytes as u64).id();
         group.bench_function(format!("read, {bytes} B"), |bencher| {
             bencher.iter(|| workloads::read(&cache, black_box(&id)));

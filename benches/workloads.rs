@@ -158,6 +158,26 @@ pub fn publish(cache: &Cache, object: &[u8], number: u64) -> Segment {
     writer.publish(&decoded.spans, &label).unwrap()
 }
 
+/// The whole way of an object into the cache: the gzip file at `path` is read, inflated, framed as is found, and
+/// published as a segment named after `number`.
+pub fn fill(cache: &Cache, path: &Path, number: u64, placement: Placement) -> Segment {
+    let etag = number.to_string();
+    let identity = SegmentIdentity {
+        archive: "benchmark",
+        key: "gzip",
+        version: None,
+        etag: &etag,
+        size: ByteCount(0),
+        decoding: "found",
+        decoder_version: 1,
+    };
+    let (id, label): (SegmentId, _) = (identity.id(), identity.label());
+    let mut writer = cache.create(&id, placement).unwrap();
+    let mut file = std::fs::File::open(path).unwrap();
+    let decoded = decode(&mut file, None, &DecodeConfig::default(), &mut writer).unwrap();
+    writer.publish(&decoded.spans, &label).unwrap()
+}
+
 /// Looks the segment up anew, so that its checksums are checked, and reads every record.
 pub fn read(cache: &Cache, id: &SegmentId) -> usize {
     let segment = cache.lookup(id).unwrap().unwrap();

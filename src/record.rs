@@ -73,6 +73,15 @@ impl PartitionKey {
     /// [`KeyError`] for an empty key or one above 256 characters.
     pub fn new(key: impl Into<Box<str>>) -> Result<Self, KeyError> {
         let key = key.into();
+        Self::check(&key)?;
+        Ok(Self(key))
+    }
+
+    /// Whether Kinesis would take `key`.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn check(key: &str) -> Result<(), KeyError> {
         if key.is_empty() {
             return Err(KeyError::Empty);
         }
@@ -80,7 +89,7 @@ impl PartitionKey {
         if key.len() > PARTITION_KEY_CHARS_MAX && key.chars().count() > PARTITION_KEY_CHARS_MAX {
             return Err(KeyError::TooLong);
         }
-        Ok(Self(key))
+        Ok(())
     }
 
     /// The key as text.

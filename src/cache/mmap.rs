@@ -30,6 +30,12 @@ impl Map {
         &self.0
     }
 
+    /// Has the disk begin to read this range, if it has to. Only advice: nothing waits, and failure is no matter.
+    pub(super) fn read_ahead(&self, start: usize, len: usize) {
+        let len = len.min(self.0.len().saturating_sub(start));
+        let _ = self.0.advise_range(memmap2::Advice::WillNeed, start, len);
+    }
+
     /// Has the pages of this range brought in. `false` if one of them is gone, because somebody has truncated the
     /// file: to touch it would end the process. A kernel that does not know how (before Linux 5.14) is trusted.
     #[cfg(target_os = "linux")]

@@ -37,7 +37,7 @@ pub use error::{CacheError, Damage, SegmentError};
 pub use identity::{LABEL_BYTES_MAX, SegmentId, SegmentIdentity, SegmentLabel};
 pub use ledger::{Reservation, Usage};
 pub use pins::{Fill, Pin};
-pub use segment::Segment;
+pub use segment::{READ_AHEAD_BYTES, Segment};
 pub use upkeep::{Removed, SegmentCheck, SegmentInfo};
 pub use writer::{Placement, SegmentWriter};
 

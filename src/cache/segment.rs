@@ -16,6 +16,12 @@ use super::format::{self, BLOCK_BYTES, Counts, FOOTER_BYTES, Footer, HEADER_BYTE
 use super::identity::{SegmentId, SegmentLabel};
 use super::mmap::Map;
 
+/// Bytes that the disk reads ahead of the block that is needed.
+pub const READ_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Blocks after which it is told so again.
+const READ_AHEAD_BLOCKS: u64 = READ_AHEAD_BYTES / (2 * BLOCK_BYTES as u64);
+
 /// A finished segment. Clones share one map; it outlives the segment's eviction.
 #[derive(Clone)]
 pub struct Segment(Arc<Mapped>);
@@ -119,6 +125,18 @@ impl Segment {
         Ok(self.place(record)?.1)
     }
 
+    /// Has the disk begin to read the index and the first data: this segment is needed soon.
+    pub fn read_ahead(&self) {
+        self.advise(self.counts().index_offset(), self.counts().index_bytes());
+        self.advise(HEADER_BYTES as u64, self.data_bytes().min(READ_AHEAD_BYTES));
+    }
+
+    fn advise(&self, offset: u64, len: u64) {
+        if let Some((offset, len)) = usize::try_from(offset).ok().zip(usize::try_from(len).ok()) {
+            self.0.map.read_ahead(offset, len);
+        }
+    }
+
     /// Checks all of it, whatever was checked before.
     ///
     /// # Errors
@@ -198,6 +216,9 @@ impl Segment {
         let structure = || Damage::Structure { part };
         let start = number * BLOCK_BYTES as u64;
         let len = self.data_bytes().saturating_sub(start).min(BLOCK_BYTES as u64);
+        if number.is_multiple_of(READ_AHEAD_BLOCKS) {
+            self.advise(HEADER_BYTES as u64 + start, (self.data_bytes() - start).min(READ_AHEAD_BYTES));
+        }
         self.bring_in(part, HEADER_BYTES as u64 + start, len)?;
         let block = slice(self.data()?, start, len).ok_or_else(structure)?;
         let expected = slice(self.index()?, self.counts().entries_bytes() + number * 4, 4);

@@ -21,6 +21,9 @@ use crate::decode::Spans;
 
 const WRITE_BYTES: usize = 1024 * 1024;
 
+/// What comes in pieces of this size is not gathered first: it would be copied for nothing.
+const DIRECT_BYTES: usize = 128 * 1024;
+
 /// How long a segment lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
@@ -124,6 +127,22 @@ impl SegmentWriter {
         Ok(crc32c::crc32c_append(crc, &piece))
     }
 
+    /// Takes `bytes` of data into the checksums.
+    fn sum(&mut self, bytes: &[u8]) {
+        self.data_bytes += bytes.len() as u64;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = BLOCK_BYTES - self.block_fill;
+            let (piece, behind) = rest.split_at_checked(room).unwrap_or((rest, &[]));
+            self.block_crc = crc32c::crc32c_append(self.block_crc, piece);
+            self.block_fill += piece.len();
+            if self.block_fill == BLOCK_BYTES {
+                self.end_block();
+            }
+            rest = behind;
+        }
+    }
+
     fn end_block(&mut self) {
         self.block_crcs.extend(self.block_crc.to_le_bytes());
         self.block_crc = 0;
@@ -136,24 +155,27 @@ impl SegmentWriter {
     }
 
     fn flush_buffer(&mut self) -> io::Result<()> {
-        self.file.as_file_mut().write_all(&self.buffer)?;
-        self.buffer.clear();
+        if !self.buffer.is_empty() {
+            self.file.as_file_mut().write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
         Ok(())
     }
 }
 
 impl Write for SegmentWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() >= DIRECT_BYTES {
+            self.flush_buffer()?;
+            self.file.as_file_mut().write_all(bytes)?;
+            self.sum(bytes);
+            return Ok(bytes.len());
+        }
         // Not more than fits, so that the buffer never grows beyond its size.
-        let room = (WRITE_BYTES - self.buffer.len()).min(BLOCK_BYTES - self.block_fill);
+        let room = WRITE_BYTES - self.buffer.len();
         let piece = bytes.get(..room).unwrap_or(bytes);
         self.append(piece)?;
-        self.block_crc = crc32c::crc32c_append(self.block_crc, piece);
-        self.block_fill += piece.len();
-        self.data_bytes += piece.len() as u64;
-        if self.block_fill == BLOCK_BYTES {
-            self.end_block();
-        }
+        self.sum(piece);
         Ok(piece.len())
     }
 

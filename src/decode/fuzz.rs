@@ -7,6 +7,8 @@ use std::io::Read as _;
 use flate2::read::MultiGzDecoder;
 
 use super::framing::Framer;
+use super::input::Input;
+use super::output::Output;
 use super::{
     Compression, DecodeConfig, DecodeDefect, DecodeError, Framing, FramingChoice, Spans, aggregate, decode,
 };
@@ -58,8 +60,29 @@ fn decoded(object: &[u8]) -> Result<(Compression, Vec<u8>), DecodeError> {
     decode(&mut &*object, None, &config(), &mut out).map(|decoded| (decoded.compression, out))
 }
 
-/// What is decoded of gzip is what another decoder makes of it; what was packed comes back.
+/// What gzip members decode to, or what is wrong with them: at once where that is possible, and piece by piece.
+pub(super) fn gzip_in_both_ways(object: &[u8], config: &DecodeConfig) {
+    let run = |at_once: bool| {
+        let (mut reader, mut out) = (object, Vec::new());
+        let (mut input, mut output) = (Input::new(&mut reader), Output::new(&mut out, config));
+        let decoded = if at_once {
+            super::gzip::decode(&mut input, &mut output)
+        } else {
+            super::gzip::decode_members(&mut input, &mut output, None)
+        };
+        let finished = decoded.and_then(|()| output.finish());
+        let found = finished.map(|(spans, framing, bytes)| (spans, framing, bytes, out));
+        found.map_err(|error| error.to_string())
+    };
+    assert_eq!(run(true), run(false));
+}
+
+/// What is decoded of gzip is what another decoder makes of it; what was packed comes back; and to decode an object at
+/// once or piece by piece makes no difference.
 pub fn gzip(data: &[u8]) {
+    for framing in [FramingChoice::Whole, FramingChoice::Auto, FramingChoice::ConcatenatedJson] {
+        gzip_in_both_ways(data, &DecodeConfig { framing, ..config() });
+    }
     if let Ok((Compression::Gzip, out)) = decoded(data) {
         let mut other = Vec::new();
         MultiGzDecoder::new(data)
@@ -80,6 +103,13 @@ pub fn gzip(data: &[u8]) {
     if !members.is_empty() {
         let (_, out) = decoded(&members).expect("it was just packed");
         assert_eq!(out, content);
+        // Cut and damaged at a place that the input chooses.
+        let at = usize::from(*size) * members.len() / 256;
+        let mut damaged = members.clone();
+        damaged[at] ^= size | 1;
+        for object in [&members[..at], &damaged, &[&members[..], content].concat()] {
+            gzip_in_both_ways(object, &config());
+        }
     }
 }
 

@@ -3,12 +3,14 @@
 //! Objects often consist of many members (writers that compress each record, or append). A decoder that
 //! stops after the first loses the rest without a word, so the members are walked here, over flate2's raw
 //! inflate: that way a file cut short, a damaged one and one with something behind its end are told apart
-//! at the byte where it shows, and what a hostile header may make us read is bounded. Format: RFC 1952.
+//! at the byte where it shows, and what a hostile header may make us read is bounded. Where an object fits into
+//! memory, its members are inflated at once (see [`whole`](super::whole)). Format: RFC 1952.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::input::Input;
 use super::output::Output;
+use super::whole::Whole;
 use super::{BUFFER_BYTES, DecodeDefect, DecodeError};
 
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -27,18 +29,34 @@ const HAS_COMMENT: u8 = 0b0001_0000;
 const RESERVED: u8 = 0b1110_0000;
 
 pub(super) fn decode(input: &mut Input<'_>, output: &mut Output<'_>) -> Result<(), DecodeError> {
-    let mut inflate = Decompress::new(false);
-    let mut buffer = vec![0; BUFFER_BYTES];
+    let whole = Whole::new(input)?;
+    decode_members(input, output, whole)
+}
+
+/// Piece by piece, unless there is a way to do it at once.
+pub(super) fn decode_members(
+    input: &mut Input<'_>,
+    output: &mut Output<'_>,
+    mut whole: Option<Whole>,
+) -> Result<(), DecodeError> {
+    let mut in_pieces: Option<(Decompress, Vec<u8>)> = None;
     for _ in 0..MEMBERS_MAX {
         let start = input.offset();
         Header { input, crc: Crc::new(), start }.parse()?;
-        let crc = self::inflate(input, output, &mut inflate, &mut buffer)?;
+        let at_once = whole.as_mut().map_or(Ok(None), |whole| whole.inflate(input, output))?;
+        let crc = if let Some(crc) = at_once {
+            crc
+        } else {
+            let new = || (Decompress::new(false), vec![0; BUFFER_BYTES]);
+            let (decompress, buffer) = in_pieces.get_or_insert_with(new);
+            decompress.reset(false);
+            inflate(input, output, decompress, buffer)?
+        };
         trailer(input, &crc)?;
         output.verified();
         if at_end(input)? {
             return Ok(());
         }
-        inflate.reset(false);
     }
     Err(defect(DecodeDefect::TooLarge, input, format!("it has more than {MEMBERS_MAX} gzip members")))
 }

@@ -6,11 +6,12 @@
 
 use std::io::{self, Read};
 
+use super::buffers::Buffer;
 use super::{BUFFER_BYTES, DecodeError};
 
 pub(super) struct Input<'a> {
     reader: &'a mut dyn Read,
-    buffer: Vec<u8>,
+    buffer: Buffer,
     start: usize,
     end: usize,
     taken: u64,
@@ -19,7 +20,7 @@ pub(super) struct Input<'a> {
 
 impl<'a> Input<'a> {
     pub(super) fn new(reader: &'a mut dyn Read) -> Self {
-        Self { reader, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0, taken: 0, ended: false }
+        Self { reader, buffer: Buffer::own(BUFFER_BYTES), start: 0, end: 0, taken: 0, ended: false }
     }
 
     /// Bytes taken so far: the offset of the next one.
@@ -47,6 +48,25 @@ impl<'a> Input<'a> {
         }
         let waiting = self.waiting();
         Ok(waiting.get(..count).unwrap_or(waiting))
+    }
+
+    /// All that is left, if it is no more than `bytes_max` and there is memory for it. It is not taken.
+    pub(super) fn rest(&mut self, bytes_max: usize) -> Result<Option<&[u8]>, DecodeError> {
+        while !self.ended {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            if self.end == self.buffer.len() {
+                let larger = self.end.saturating_mul(4).min(bytes_max + 1);
+                let larger = (larger > self.end).then(|| Buffer::lend(larger)).flatten();
+                let Some(mut larger) = larger else { return Ok(None) };
+                let Some(front) = larger.get_mut(..self.end) else { return Ok(None) };
+                front.copy_from_slice(self.waiting());
+                self.buffer = larger;
+            }
+            self.read_more()?;
+        }
+        Ok((self.end - self.start <= bytes_max).then(|| self.waiting()))
     }
 
     /// The next byte, taken.

@@ -11,9 +11,12 @@
 //! that is not JSON, or a record too large for the stream, is a record still, and is set aside by
 //! name when it is routed.
 //!
-//! Nothing here holds more than a few buffers and the spans in memory, whatever the object does.
+//! Nothing here holds more than a few buffers and the spans in memory, whatever the object does. The large ones,
+//! into which a usual gzip object fits as a whole, have a bound for all threads together.
 
 pub mod aggregate;
+mod blocks;
+mod buffers;
 mod bzip2;
 mod compression;
 mod delimiter;
@@ -28,6 +31,7 @@ mod gzip;
 mod input;
 mod json;
 mod kpl;
+mod native;
 mod newline;
 mod output;
 #[cfg(feature = "parquet")]
@@ -37,6 +41,7 @@ mod snappy;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod zip;
 mod zstd;
 

@@ -38,6 +38,11 @@ impl<'a> Output<'a> {
         Self { out, config, stage, written: 0, verified: 0 }
     }
 
+    /// So many bytes more touch no cap, whatever they are made of.
+    pub(super) fn room_below_caps(&self) -> u64 {
+        self.config.output_bytes_max.min(RATIO_CHECKED_FROM).saturating_sub(self.written)
+    }
+
     /// Takes the next piece, made of the object's first `taken` bytes.
     pub(super) fn push(&mut self, piece: &[u8], taken: u64) -> Result<(), DecodeError> {
         let written = self.written + piece.len() as u64;

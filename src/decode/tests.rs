@@ -139,6 +139,40 @@ fn what_follows_the_end_is_trailing_data() {
 }
 
 #[test]
+fn at_once_or_piece_by_piece_makes_no_difference() {
+    let line = |n: u32| format!("{{\"key\":{n},\"hash\":{}}}\n", n.wrapping_mul(2_654_435_761));
+    let text: String = (0..90_000).map(line).collect();
+    let (large, small) = (gzip(text.as_bytes()), gzip(b"{}\n"));
+    let claiming = |length: u32| {
+        let mut object = large.clone();
+        let at = object.len() - 4;
+        object[at..].copy_from_slice(&length.to_le_bytes());
+        object
+    };
+    let objects = [
+        large.clone(),
+        [&small[..], &large].concat(),
+        [&large[..], &small, &large].concat(),
+        [&large[..], &small, &large[..large.len() / 2]].concat(),
+        [&large[..], b"\0\0"].concat(),
+        small.repeat(1_000),
+        claiming(0),
+        claiming(7),
+        claiming(u32::MAX),
+        gzip(&vec![b' '; 40 << 20]),
+    ];
+    let caps = [u64::MAX, text.len() as u64, text.len() as u64 - 1, 1_000, 0];
+    for object in objects {
+        for output_bytes_max in caps {
+            for framing in [FramingChoice::Newline, FramingChoice::Auto, FramingChoice::Whole] {
+                let config = DecodeConfig { framing, output_bytes_max, ..DecodeConfig::default() };
+                fuzz::gzip_in_both_ways(&object, &config);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_gzip_header_may_have_every_field() {
     let encoder = flate2::GzBuilder::new().filename("x").comment("y").extra(vec![7; 300]);
     let mut encoder = encoder.write(Vec::new(), flate2::Compression::fast());

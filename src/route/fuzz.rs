@@ -10,7 +10,7 @@ use super::event_time::{EventTime, TimeFormat};
 use super::key::{KeyConfig, KeyExtractor, KeyFault, KeyRule};
 use super::pointer::JsonPointer;
 use crate::limits::PARTITION_KEY_CHARS_MAX;
-use crate::record::Ordinal;
+use crate::record::{HashKey, Ordinal};
 
 /// Succeeds for JSON in which no object has two members of one name.
 struct NamesOnce;
@@ -84,7 +84,10 @@ pub fn key(data: &[u8]) {
         EventTime { pointer: pointer.clone(), format: TimeFormat::Auto, from: None, until: None };
     let _ = event_time.time(record);
     let config = KeyConfig { rule: KeyRule::Pointer(pointer.clone()), fallback: None, seed: 0 };
-    let found = KeyExtractor::new(config).key(record, Ordinal::START);
+    let extractor = KeyExtractor::new(config);
+    let found = extractor.key(record, Ordinal::START);
+    let placed = found.clone().map(|key| (HashKey::of(key.as_str()), key.as_str().len()));
+    assert_eq!(extractor.place(record, Ordinal::START), placed);
     let once = NamesOnce.deserialize(&mut serde_json::Deserializer::from_slice(record)).is_ok();
     let Ok(value) = serde_json::from_slice::<Value>(record) else { return };
     if !once || serde_json::from_slice::<IgnoredAny>(record).is_err() {

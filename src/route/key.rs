@@ -9,7 +9,6 @@
 //! letters, so `1` and `1.0` are two keys. What is no key (see [`KeyFault`]) is set aside with its
 //! reason, never replaced in silence: only a fallback that the user asked for replaces it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -19,7 +18,7 @@ use sonic_rs::{JsonType, JsonValueTrait, LazyValue};
 
 use super::pointer::{FindFault, JsonPointer, JsonPointerError};
 use crate::limits::PARTITION_KEY_CHARS_MAX;
-use crate::record::{KeyError, Ordinal, PartitionKey};
+use crate::record::{HashKey, KeyError, Ordinal, PartitionKey};
 
 /// Where keys come from, as typed behind `--partition-key`.
 ///
@@ -247,6 +246,21 @@ impl KeyExtractor {
         }
     }
 
+    /// Where the key of `record` places it, and the key's length in bytes: all that routing needs, without a copy.
+    ///
+    /// # Errors
+    /// As for [`key`](Self::key).
+    pub fn place(&self, record: &[u8], ordinal: Ordinal) -> Result<(HashKey, usize), KeyFault> {
+        let placed = |key: &str| (HashKey::of(key), key.len());
+        if let (KeyRule::Pointer(pointer), None) = (&self.config.rule, self.config.fallback) {
+            let value = pointer.find(record)?;
+            let text = key_text(&value)?;
+            PartitionKey::check(text)?;
+            return Ok(placed(text));
+        }
+        self.key(record, ordinal).map(|key| placed(key.as_str()))
+    }
+
     fn random_key(&self, ordinal: Ordinal) -> Result<PartitionKey, KeyFault> {
         let mut hasher = Md5::new();
         hasher.update(self.config.seed.to_be_bytes());
@@ -262,15 +276,20 @@ fn hex_key(digest: [u8; 16]) -> Result<PartitionKey, KeyFault> {
 
 /// A value as a key, or why it is none.
 pub(super) fn key_of(value: &LazyValue<'_>) -> Result<PartitionKey, KeyFault> {
+    Ok(PartitionKey::new(key_text(value)?)?)
+}
+
+/// A value as it is written in a key, or why it is none; how long it may be is not asked to the end.
+fn key_text<'v>(value: &'v LazyValue<'_>) -> Result<&'v str, KeyFault> {
     let text = match value.get_type() {
         JsonType::Null => return Err(KeyFault::Null),
         JsonType::Object | JsonType::Array => return Err(KeyFault::Container),
-        JsonType::String => Cow::Borrowed(value.as_str().ok_or(KeyFault::InvalidJson)?),
-        JsonType::Number | JsonType::Boolean => value.as_raw_cow(),
+        JsonType::String => value.as_str().ok_or(KeyFault::InvalidJson)?,
+        JsonType::Number | JsonType::Boolean => value.as_raw_str(),
     };
     // A character has at most 4 bytes: what is too long beyond doubt is not copied first.
     if text.len() > 4 * PARTITION_KEY_CHARS_MAX {
         return Err(KeyFault::TooLong);
     }
-    Ok(PartitionKey::new(text)?)
+    Ok(text)
 }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use self::event_time::{EventTime, NoEventTime};
 use self::key::{KeyExtractor, KeyFault};
-use crate::record::{ByteCount, HashKey, Ordinal, PartitionKey};
+use crate::record::{ByteCount, HashKey, Ordinal};
 
 /// A record on its way. The key itself is not kept: it follows from the record again when it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,12 +181,10 @@ impl RouteRules {
         if record.len() > self.record_bytes_max {
             return Err(too_large(record.len()));
         }
-        let key: PartitionKey = self.extractor.key(record, ordinal).map_err(SetAsideReason::KeyFault)?;
-        let found = record.len() + key.as_str().len();
+        let (hash, key_bytes) = self.extractor.place(record, ordinal).map_err(SetAsideReason::KeyFault)?;
+        let found = record.len() + key_bytes;
         match u32::try_from(found) {
-            Ok(cost) if found <= self.record_bytes_max => {
-                Ok(Some(Routed { ordinal, hash: HashKey::of(key.as_str()), cost }))
-            }
+            Ok(cost) if found <= self.record_bytes_max => Ok(Some(Routed { ordinal, hash, cost })),
             _ => Err(too_large(found)),
         }
     }

@@ -123,6 +123,8 @@ impl Feed {
     async fn begin(&self, number: u32, done: &Checkpoint, sink: &mpsc::Sender<Fed>) -> Result<Begun, Error> {
         let segments = self.segments.clone();
         let segment = self.work.run(move || segments.get(number));
+        let segments = self.segments.clone();
+        drop(self.work.run(move || segments.read_ahead(number.saturating_add(1))));
         let segment = segment.await.unwrap_or_else(|_| Err(panicked(number)))?;
         let line = SegmentLine { object: number, records: segment.records(), checksum: segment.checksum() };
         let before = self.sent_from.get(&number);

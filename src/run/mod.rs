@@ -24,6 +24,7 @@ pub mod late;
 pub mod ledger;
 pub mod listing;
 pub mod open;
+pub mod pace;
 pub mod progress;
 pub mod quarantine;
 pub mod replay;

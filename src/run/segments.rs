@@ -7,11 +7,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cache::{Cache, Pin, Segment, SegmentId};
+use crate::cache::{Cache, Pin, READ_AHEAD_BYTES, Segment, SegmentId};
 use crate::error::Error;
 
 /// Segments that are mapped at once; a lane that lags behind opens its old ones again.
 const OPEN_MAX: usize = 256;
+
+/// Objects that are read from the disk ahead of the one that is routed.
+const READ_AHEAD_OBJECTS: u32 = 8;
 
 /// The segments of one run.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ struct State {
     settled: VecDeque<SegmentId>,
     open: BTreeMap<u32, (u64, Segment)>,
     uses: u64,
+    /// What lies below was read ahead.
+    read_ahead_to: u32,
 }
 
 impl Segments {
@@ -138,6 +143,30 @@ impl Segments {
         let uses = state.uses;
         state.open.insert(object, (uses, segment.clone()));
         Ok(segment)
+    }
+
+    /// Has the disk begin to read what is routed next: objects from `number` on, as far as they lie in the cache, a few
+    /// and no more than a bound of bytes. Blocks on the disk.
+    pub fn read_ahead(&self, number: u32) {
+        let mut left = READ_AHEAD_BYTES;
+        for object in number..number.saturating_add(READ_AHEAD_OBJECTS) {
+            let known = self.lock().known.contains_key(&object);
+            // What is wrong with it shows when it is needed.
+            let Some(segment) = known.then(|| self.get(object).ok()).flatten() else { return };
+            let first_time = {
+                let mut state = self.lock();
+                let first_time = object >= state.read_ahead_to;
+                state.read_ahead_to = state.read_ahead_to.max(object + 1);
+                first_time
+            };
+            if first_time {
+                segment.read_ahead();
+            }
+            left = left.saturating_sub(segment.file_bytes());
+            if left == 0 {
+                return;
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

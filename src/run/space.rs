@@ -136,8 +136,11 @@ impl Space {
             self.cache_is_full();
         }
         let mut state = self.state();
-        let taken: u64 = state.passing.values().sum();
-        if taken.saturating_add(bytes) > self.passing_bytes_max.0 && !state.is_lowest(number) {
+        // One that is larger than the room leaves half of it to those behind, which would stand still otherwise.
+        let room = self.passing_bytes_max.0;
+        let taken: u64 =
+            state.passing.values().map(|&bytes| if bytes > room { room / 2 } else { bytes }).sum();
+        if taken.saturating_add(bytes) > room && !state.is_lowest(number) {
             return None;
         }
         state.passing.insert(number, bytes);
@@ -229,7 +232,7 @@ mod tests {
         space.release(0);
         space.release(2);
         assert!(admitted(3, 500), "nothing lies below it, so it is let in whatever its size");
-        assert!(!admitted(4, 1));
+        assert!(admitted(4, 50) && !admitted(5, 1), "and leaves half of the room to others");
     }
 
     #[test]

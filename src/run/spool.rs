@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use error::{SpoolError, cache_error};
 
 use super::estimate::Estimate;
+use super::pace::{Pace, Place};
 use super::report::Brake;
 use super::segments::Segments;
 use super::space::{Room, Space};
@@ -27,8 +26,6 @@ use crate::decode::{self, DECODER_VERSION, DecodeConfig, DecodeDefect, DecodeErr
 use crate::error::Error;
 use crate::record::ByteCount;
 
-/// Objects in work at once: fetches, mostly, so the network's latency decides and not the cores.
-const OBJECTS_AT_ONCE: usize = 16;
 /// How often it is asked whether another process has filled a segment.
 const FILL_POLL: Duration = Duration::from_millis(50);
 
@@ -86,16 +83,13 @@ pub struct Spool {
     /// By object number.
     ids: Vec<SegmentId>,
     segments: Arc<Segments>,
-    at_once: Arc<Semaphore>,
+    pace: Arc<Pace>,
     space: Space,
     /// What was done.
     pub stats: SpoolStats,
     /// What is to come.
     pub estimate: Estimate,
 }
-
-/// Leave to have an object in work.
-pub struct Place(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
 impl Spool {
     /// A spool of the objects of `manifest`. Without an archive only the cache is read.
@@ -109,6 +103,7 @@ impl Spool {
         let estimate = Estimate::new(&manifest);
         let ids = identify(&manifest, &config.decode);
         segments.pin(ids.clone());
+        let pace = Arc::new(Pace::new(config.work.threads()));
         let space = Space::new(cache.clone(), segments.clone(), config.keep, config.passing_bytes_max);
         Self {
             config,
@@ -117,7 +112,7 @@ impl Spool {
             manifest,
             ids,
             segments,
-            at_once: Arc::new(Semaphore::new(OBJECTS_AT_ONCE)),
+            pace,
             space,
             stats: SpoolStats::default(),
             estimate,
@@ -150,8 +145,7 @@ impl Spool {
 
     /// Waits until one more object may be in work.
     pub async fn place(&self) -> Result<Place, Error> {
-        let place = self.at_once.clone().acquire_owned().await;
-        place.map(Place).map_err(|_| Error::internal("the spool was closed"))
+        self.pace.place().await
     }
 
     /// Brings object `number` into the cache, or finds it there.
@@ -309,13 +303,14 @@ impl Spool {
         fetched_again: bool,
     ) -> Result<Segment, SpoolError> {
         let spool = self.clone();
+        let arrived = self.pace.arrived();
         let archive = self.manifest.archive.to_string();
         let label = SegmentLabel { archive, key: entry.key.clone(), ..SegmentLabel::default() };
         // What arrived broken is not salvaged before it arrived broken once more.
         let config =
             DecodeConfig { salvage: self.config.decode.salvage && fetched_again, ..self.config.decode };
         let decoded = self.config.work.run(move || {
-            let _under_way = Counted::new(&spool.stats.decoding);
+            let _under_way = (Counted::new(&spool.stats.decoding), arrived);
             let placement = if passing { Placement::Passing } else { Placement::Kept };
             spool.decode_now(id, body, placement, &config, label)
         });
@@ -367,6 +362,9 @@ impl Spool {
             }
             SpoolError::Archive(error) => {
                 return Err(Error::incomplete(format!("cannot fetch {key}")).with_source(error));
+            }
+            SpoolError::Decode(DecodeError::Output(error)) => {
+                return Err(cache_error(&entry.key, error.into()));
             }
             SpoolError::Decode(error) => {
                 return Err(

@@ -33,6 +33,14 @@ impl Work {
         Ok(Self::Pool(Arc::new(pool)))
     }
 
+    /// How much is done at once.
+    pub fn threads(&self) -> usize {
+        match self {
+            Self::Pool(pool) => pool.current_num_threads(),
+            Self::Inline => 1,
+        }
+    }
+
     /// Does `work`. The receiver fails if it panicked on a thread.
     pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (sender, receiver) = oneshot::channel();

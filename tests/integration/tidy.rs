@@ -40,7 +40,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("aws_sdk_s3", &["archive/s3.rs", "archive/s3/"]),
     ("aws_sdk_kinesis", &["stream/kinesis.rs", "stream/kinesis/"]),
     ("memmap2", &["cache/mmap.rs"]),
-    ("unsafe", &["cache/mmap.rs"]),
+    ("unsafe", UNSAFE),
+    ("libdeflate_sys", &["decode/native.rs"]),
     ("clap", &["cli/"]),
     ("std::env", &["cli/", "main.rs"]),
     ("env::var", &["cli/"]),
@@ -49,6 +50,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("Timestamp::now", CLOCKS),
     ("sleep", CLOCKS),
 ];
+
+/// What cannot be expressed in safe code: a map of a file, a processor's feature, a C function.
+const UNSAFE: &[&str] = &["cache/mmap.rs", "decode/native.rs"];
 
 /// Who may ask what time it is.
 const CLOCKS: &[&str] = &[
@@ -78,10 +82,13 @@ fn every_line_is_where_it_belongs() {
 
 #[test]
 fn unsafe_code_stays_within_its_budget() {
-    let Some((_, text)) = sources().unwrap().into_iter().find(|(path, _)| path == "cache/mmap.rs") else {
-        return;
-    };
-    assert!(text.lines().count() <= 100, "cache/mmap.rs has more than 100 lines");
+    let sources = sources().unwrap();
+    for place in UNSAFE {
+        let (_, text) = sources.iter().find(|(path, _)| path == place).unwrap();
+        assert!(text.lines().count() <= 100, "{place} has more than 100 lines");
+        let (sites, reasons) = (text.matches("unsafe {").count(), text.matches("// SAFETY: ").count());
+        assert!(sites > 0 && sites == reasons, "{place}: {sites} unsafe blocks, {reasons} reasons");
+    }
 }
 
 #[test]
@@ -98,6 +105,7 @@ fn a_planted_breach_is_found() {
         ("route/key.rs", "use super::super::run::x;", "climbs out"),
         ("cache/mod.rs", "use aws_sdk_s3::Client;", "names aws_sdk_s3"),
         ("route/key.rs", "fn f() { unsafe { g() } }", "names unsafe"),
+        ("decode/blocks.rs", "fn f() { unsafe { g() } }", "names unsafe"),
         ("write/rate.rs", "let now = std::time::Instant::now();", "names Instant::now"),
         ("write/rate.rs", "tokio::time::sleep(x).await;", "names sleep"),
         ("run/mod.rs", "std::env::var(\"HOME\")", "names std::env"),

@@ -1,5 +1,6 @@
 //! The benchmarks' workloads, small: that they still do what they are said to.
 
+use respool::cache::Placement;
 use respool::config::Order;
 use respool::decode::{Compression, Framing, FramingChoice};
 
@@ -24,6 +25,13 @@ fn every_workload_does_its_work() {
     assert_eq!(segment.records(), 300);
     assert_eq!(workloads::read(&cache, segment.id()), values.len());
 
+    let path = directory.path().join("lines.gz");
+    std::fs::write(&path, workloads::gzip(&lines)).unwrap();
+    for placement in [Placement::Kept, Placement::Passing] {
+        let filled = workloads::fill(&cache, &path, 1, placement);
+        assert_eq!((filled.records(), filled.checksum()), (300, segment.checksum()));
+    }
+
     let extractor = workloads::extractor();
     assert!(workloads::extract_keys(&extractor, &events) >= 300 * "u-0".len());
     let chunks = workloads::route(&extractor, &events);
@@ -31,5 +39,18 @@ fn every_workload_does_its_work() {
     assert!(workloads::look_up(&workloads::shard_map(16), &workloads::hashes(1_000)) > 1_000);
     for order in [Order::Key, Order::None] {
         assert_eq!(workloads::drive_engine(order, chunks.clone()), 300);
+    }
+}
+
+/// Cargo unifies features: a dependency may put another inflate under flate2 for all.
+#[test]
+fn flate2_inflates_with_zlib_rs() {
+    let mut inflate = flate2::Decompress::new(false);
+    let error = inflate.decompress(&[0x07], &mut [0; 8], flate2::FlushDecompress::None).unwrap_err();
+    assert_eq!(error.message(), Some("invalid block type"), "miniz_oxide gives no reasons");
+    let lock = include_str!("../../Cargo.lock");
+    assert!(lock.contains("name = \"zlib-rs\""));
+    for other in ["libz-sys", "libz-ng-sys", "cloudflare-zlib-sys"] {
+        assert!(!lock.contains(&format!("name = \"{other}\"")), "{other} would go before zlib-rs");
     }
 }
