@@ -18,7 +18,7 @@ use sonic_rs::{JsonType, JsonValueTrait, LazyValue};
 
 use super::pointer::{FindFault, JsonPointer, JsonPointerError};
 use crate::limits::PARTITION_KEY_CHARS_MAX;
-use crate::record::{HashKey, KeyError, Ordinal, PartitionKey};
+use crate::record::{HashKey, KeyError, Ordinal, PartitionKey, PartitionKeyRef};
 
 /// Where keys come from, as typed behind `--partition-key`.
 ///
@@ -255,7 +255,7 @@ impl KeyExtractor {
         if let (KeyRule::Pointer(pointer), None) = (&self.config.rule, self.config.fallback) {
             let value = pointer.find(record)?;
             let text = key_text(&value)?;
-            PartitionKey::check(text)?;
+            PartitionKeyRef::new(text)?;
             return Ok(placed(text));
         }
         self.key(record, ordinal).map(|key| placed(key.as_str()))
