@@ -127,7 +127,7 @@ fn layer(command: Command, inherited: &Defaults, own: Option<&Table>) -> Result<
     let mut refused = None;
     let mut command = command.mut_args(|arg| {
         let Some(value) = arg.get_long().and_then(|long| defaults.get(long)) else { return arg };
-        with_default(arg.clone(), value).unwrap_or_else(|why| {
+        with_default(arg.clone().required(false), value).unwrap_or_else(|why| {
             refused = Some(why);
             arg
         })
