@@ -29,7 +29,7 @@ pub mod quarantine;
 pub mod replay;
 pub mod report;
 pub mod segments;
-mod select;
+pub mod select;
 pub mod session;
 pub mod shell;
 pub mod space;

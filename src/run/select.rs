@@ -26,11 +26,7 @@ const RESTORE_POLL: Duration = Duration::from_mins(1);
 const KEYS_SHOWN: usize = 3;
 
 /// Lists what `input` selects, sees to what lies in archive tiers, and freezes it.
-pub(super) async fn select(
-    archive: &Arc<dyn Archive>,
-    input: &Input,
-    quiet: bool,
-) -> Result<Manifest, Error> {
+pub async fn select(archive: &Arc<dyn Archive>, input: &Input, quiet: bool) -> Result<Manifest, Error> {
     let mut listing = match &input.objects {
         Some(file) => named(archive, input, file).await?,
         None => archive.list(&input.selection).await.map_err(archive_error)?,
