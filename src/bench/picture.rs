@@ -2,6 +2,7 @@
 
 use super::table::{Bench, Step};
 use crate::page::{Axis, Chart, Guide, Page, Series};
+use crate::run::report::number;
 
 /// What a shard is to be kept at.
 const UTILISATION_GOAL: f64 = 97.5;
@@ -47,7 +48,7 @@ fn groups(bench: &Bench) -> Vec<(String, Vec<&Step>)> {
     for (size, model, mut steps) in groups {
         steps.sort_by_key(|step| step.shards);
         let model = model.filter(|_| models).map(|model| format!(", {model}")).unwrap_or_default();
-        named.push((format!("{size} B{model}"), steps));
+        named.push((format!("{} B{model}", number(u64::from(size))), steps));
     }
     named
 }
@@ -192,7 +193,7 @@ mod tests {
             many.steps.extend(more);
         }
         let names: Vec<String> = groups(&many).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["1000 B, second", "200 B, second", "200 B, tenth"]);
+        assert_eq!(names, ["1,000 B, second", "200 B, second", "200 B, tenth"]);
         assert!(draw(&many).contains("200 B, tenth"));
     }
 

@@ -136,7 +136,7 @@ async fn measure_all(
         stages.push(Stage {
             name: stage,
             what,
-            record_size: inputs.bytes / inputs.records.max(1),
+            record_size: size.map_or_else(|| inputs.bytes / inputs.records.max(1), u64::from),
             mb_per_second_per_core: per_second * bytes / 1e6,
             records_per_second_per_core: per_second * records,
         });

@@ -9,12 +9,14 @@ use std::fmt::Write as _;
 use super::html::escape;
 use super::scale::Axis;
 
-const WIDTH: f64 = 440.0;
-const HEIGHT: f64 = 280.0;
-const LEFT: f64 = 52.0;
-const RIGHT: f64 = 14.0;
-const TOP: f64 = 14.0;
+const WIDTH: f64 = 400.0;
+const HEIGHT: f64 = 270.0;
+const LEFT: f64 = 48.0;
+const RIGHT: f64 = 6.0;
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 46.0;
+/// Room between the ends of the horizontal axis and what is drawn there.
+const INSET: f64 = 10.0;
 /// Less than this apart, two numbers on the horizontal axis would touch.
 const TICK_GAP: f64 = 30.0;
 /// Colours in the style; further series begin again, dashed.
@@ -74,11 +76,11 @@ impl Chart {
         for guide in &self.guides {
             self.draw_guide(&mut svg, guide);
         }
-        // What could be lies behind what is.
-        for series in self.series.iter().filter(|series| series.ideal) {
+        for series in self.series.iter().filter(|series| !series.ideal) {
             self.draw_series(&mut svg, series);
         }
-        for series in self.series.iter().filter(|series| !series.ideal) {
+        // What could be is thin, and is seen above what is.
+        for series in self.series.iter().filter(|series| series.ideal) {
             self.draw_series(&mut svg, series);
         }
         svg.push_str("</svg>\n");
@@ -86,7 +88,7 @@ impl Chart {
     }
 
     fn at_x(&self, value: f64) -> f64 {
-        LEFT + self.x.place(value) * (WIDTH - LEFT - RIGHT)
+        LEFT + INSET + self.x.place(value) * (WIDTH - LEFT - RIGHT - 2.0 * INSET)
     }
 
     fn at_y(&self, value: f64) -> f64 {
@@ -126,8 +128,10 @@ impl Chart {
         }
         let _ = writeln!(
             svg,
-            "<line class=\"axis\" x1=\"{LEFT}\" y1=\"{bottom}\" x2=\"{right}\" y2=\"{bottom}\"/>\
+            "<text class=\"tick\" x=\"2\" y=\"12\">{}</text>\
+             <line class=\"axis\" x1=\"{LEFT}\" y1=\"{bottom}\" x2=\"{right}\" y2=\"{bottom}\"/>\
              <text class=\"label\" x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            escape(&self.y.label),
             f64::midpoint(LEFT, right),
             HEIGHT - 10.0,
             escape(&self.x.label)

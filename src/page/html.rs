@@ -19,15 +19,15 @@ p{margin:0 0 12px;max-width:75ch}.soft{color:var(--soft)}\
 figure{margin:0;min-width:0}figure svg{display:block;width:100%;height:auto}\
 figcaption{color:var(--soft);font-size:.87rem}\
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;margin:2px 0 4px;padding:0;list-style:none;font-size:.87rem}\
-.legend svg{width:26px;height:10px;vertical-align:middle;margin-right:6px}\
+figure .legend svg{display:inline-block;width:26px;height:10px;margin-right:6px}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.87rem;width:100%}\
 th,td{padding:5px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
 th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}\
-svg text{font-family:inherit;fill:var(--soft)}svg .tick{font-size:12.5px}svg .label{font-size:13px;fill:var(--ink)}\
-svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .guide{stroke:var(--axis);stroke-dasharray:2 4}\
-svg .line{fill:none;stroke-width:2.2;stroke-linejoin:round}svg .ideal{stroke-width:1.4;stroke-dasharray:6 4;opacity:.75}\
-svg .again{stroke-dasharray:2 3}svg circle.again{stroke-dasharray:none}\
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}.c5{stroke:var(--c5)}\
+svg text{font-family:inherit;fill:var(--soft)}svg .tick{font-size:13px}svg .label{font-size:13px;fill:var(--ink)}\
+svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .guide{stroke:var(--axis);stroke-dasharray:2 4}\
+svg .line{fill:none;stroke-width:2.2;stroke-linejoin:round}svg .ideal{stroke:var(--ink);stroke-width:1.3;stroke-dasharray:5 4;opacity:.7}\
+svg .again{stroke-dasharray:2 3}svg circle.again{stroke-dasharray:none}\
 svg circle{fill:var(--paper);stroke-width:2}\
 @media print{body{max-width:none}}";
 
