@@ -13,6 +13,7 @@
 //! embedded stream keeps real limits in real time. What it takes of the CPU is measured apart, so that the figures are
 //! respool's. `--null` measures each stage by itself instead (`stages`).
 
+mod ceilings;
 mod generate;
 mod meter;
 mod picture;

@@ -4,14 +4,13 @@
 //! process took meanwhile; so a disk or a network that is slow does not count. All bytes are those of decoded records,
 //! so that the stages can be compared, and added up: what a run needs of a core is the sum of what its stages need.
 
-use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::ceilings::{Found, Stage};
 use super::sink::Sink;
 use super::source::{Scratch, settings};
 use super::{generate, usage};
@@ -25,7 +24,6 @@ use crate::record::{ByteCount, Ordinal, Payload};
 use crate::route::key::KeyExtractor;
 use crate::route::{RouteRules, route_chunk};
 use crate::run::open::{archive_at, archive_error, decoding};
-use crate::run::report::number;
 use crate::run::{console, spool::blocking};
 use crate::stream::kinesis::{KinesisConfig, KinesisStream};
 use crate::stream::{Entry, Outcome, Stream as _};
@@ -41,31 +39,6 @@ const CHUNK_RECORDS: usize = 4_096;
 /// Records and bytes of a request, as lanes make them where the CPU is the limit.
 const REQUEST_RECORDS: usize = 250;
 const REQUEST_BYTES: usize = 1_000_000;
-
-/// What one core does of a stage.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct Stage {
-    /// Its name.
-    #[serde(rename = "stage")]
-    name: &'static str,
-    /// What it does.
-    what: &'static str,
-    /// Bytes of a record.
-    record_size: u64,
-    /// 10^6 bytes of decoded records per CPU second.
-    mb_per_second_per_core: f64,
-    /// Records per CPU second.
-    records_per_second_per_core: f64,
-}
-
-/// All that `--null` finds.
-#[derive(Debug, Serialize)]
-struct Found {
-    version: &'static str,
-    machine: String,
-    complete: bool,
-    stages: Vec<Stage>,
-}
 
 /// Objects that every stage goes over, in each of its shapes.
 struct Inputs {
@@ -115,7 +88,7 @@ pub(super) async fn run(
         // Finite numbers and strings always are JSON.
         serde_json::to_string(&found).unwrap_or_default() + "\n"
     } else {
-        render(&found)
+        found.render()
     };
     console::print(&text)?;
     Ok(if complete { ExitCode::Done } else { ExitCode::Incomplete })
@@ -424,76 +397,4 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
     encoder.write_all(bytes)?;
     encoder.finish()
-}
-
-/// Of a second run and of a first one: the stages one after the other, on the same core.
-const SUMS: [(&str, &[&str]); 2] = [
-    ("from the cache", &["route", "encode", "send"]),
-    ("from the archive", &["list", "fetch", "decode", "split", "publish", "route", "encode", "send"]),
-];
-
-fn render(found: &Found) -> String {
-    let mut text = format!("{}\nper core and CPU second, decoded bytes\n", found.machine);
-    let mut sizes: Vec<u64> = found.stages.iter().map(|stage| stage.record_size).collect();
-    sizes.dedup();
-    for size in sizes {
-        let _ = writeln!(text, "\n{:<17}{:>10}{:>14}", format!("{} B", number(size)), "MB/s", "records/s");
-        let of_size: Vec<&Stage> = found.stages.iter().filter(|stage| stage.record_size == size).collect();
-        let mut line = |name: &str, mb: f64, records: f64, what: &str| {
-            let _ = writeln!(text, "{name:<17}{:>10}{:>14}   {what}", whole(mb), whole(records));
-        };
-        for stage in &of_size {
-            line(stage.name, stage.mb_per_second_per_core, stage.records_per_second_per_core, stage.what);
-        }
-        for (name, parts) in SUMS {
-            let stages: Vec<&&Stage> = of_size.iter().filter(|stage| parts.contains(&stage.name)).collect();
-            if stages.len() == parts.len() {
-                let mb = sum(stages.iter().map(|stage| stage.mb_per_second_per_core));
-                let records = sum(stages.iter().map(|stage| stage.records_per_second_per_core));
-                line(name, mb, records, &parts.join(", "));
-            }
-        }
-    }
-    text
-}
-
-/// What is left of rates when one thing is done after the other.
-fn sum(rates: impl Iterator<Item = f64>) -> f64 {
-    1.0 / rates.map(f64::recip).sum::<f64>()
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate: positive and far below 2^53"
-)]
-fn whole(value: f64) -> String {
-    number(value.round().max(0.0) as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stages_add_up_on_one_core() {
-        assert!((sum([200.0, 200.0].into_iter()) - 100.0).abs() < 1e-9);
-        assert!((sum([100.0, 1e12].into_iter()) - 100.0).abs() < 1e-3);
-    }
-
-    #[test]
-    fn the_table_has_sums_where_all_stages_are_there() {
-        let stage = |name, mb| Stage {
-            name,
-            what: "x",
-            record_size: 1_000,
-            mb_per_second_per_core: mb,
-            records_per_second_per_core: mb * 1_000.0,
-        };
-        let stages = vec![stage("route", 4_000.0), stage("encode", 4_000.0), stage("send", 400.0)];
-        let found = Found { version: "0", machine: "m".into(), complete: true, stages };
-        let text = render(&found);
-        assert!(text.contains("from the cache          333       333,333"), "{text}");
-        assert!(!text.contains("from the archive"), "{text}");
-    }
 }

@@ -43,8 +43,8 @@ pub(super) fn machine() -> String {
         Some(line.trim_start_matches([' ', '\t', ':']).trim().to_owned())
     });
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
-    let (cpu, kernel) = (cpu.unwrap_or_else(|| std::env::consts::ARCH.into()), kernel.unwrap_or_default());
-    format!("{} cores, {cpu}, {} {}", cores(), std::env::consts::OS, kernel.trim()).trim_end().to_owned()
+    let system = kernel.map(|release| format!(", Linux {}", release.trim())).unwrap_or_default();
+    format!("{} cores, {}{system}", cores(), cpu.unwrap_or_else(|| "of a kind that is not told".into()))
 }
 
 #[cfg(test)]
