@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::usage;
 use crate::record::ShardId;
-use crate::stream::{BoxFuture, CallError, Entry, Outcome, ShardDescription, Stream, StreamDescription};
+use crate::stream::batch::{Batch, Draft, DraftSize};
+use crate::stream::{BoxFuture, CallError, Outcome, ShardDescription, Stream, StreamDescription};
 use crate::write::{Brake, EngineStats, LaneTimes};
 
 /// A look closer to the end than this may be taken when the run is being stopped already.
@@ -170,8 +171,12 @@ impl Stream for Metered {
         self.stream.list_open_shards()
     }
 
-    fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
-        Box::pin(Timed { work: self.stream.put(entries), cpu_nanos: &self.cpu_nanos })
+    fn draft(&self, size: DraftSize) -> Draft {
+        self.stream.draft(size)
+    }
+
+    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
+        Box::pin(Timed { work: self.stream.put(batch), cpu_nanos: &self.cpu_nanos })
     }
 }
 

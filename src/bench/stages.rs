@@ -20,13 +20,14 @@ use crate::config::{ArchiveAddress, BenchConfig, BenchSource, Input, RunSettings
 use crate::decode::{DecodeConfig, FramingChoice, Spans, decode};
 use crate::error::{Error, ExitCode};
 use crate::limits::RECORD_BYTES_MAX;
-use crate::record::{ByteCount, Ordinal, Payload};
+use crate::record::{ByteCount, Ordinal};
 use crate::route::key::KeyExtractor;
 use crate::route::{RouteRules, route_chunk};
 use crate::run::open::{archive_at, archive_error, decoding};
 use crate::run::{console, spool::blocking};
+use crate::stream::batch::{Batch, DraftSize, EntryRef};
 use crate::stream::kinesis::{KinesisConfig, KinesisStream};
-use crate::stream::{Entry, Outcome, Stream as _};
+use crate::stream::{Outcome, Stream};
 use crate::write::StopReason;
 
 /// CPU time that each stage gets.
@@ -129,9 +130,16 @@ async fn measure_all(
     take("route", "key, MD5, size", inputs.route(&extractor));
     tokio::task::yield_now().await;
     let requests = inputs.requests(&extractor)?;
-    take("encode", "records and keys into a request", inputs.encode(&extractor)?);
+    let (stream, sink) = open_sink()?;
+    let encode_all = || {
+        for request in &requests {
+            std::hint::black_box(encode(&stream, &extractor, request));
+        }
+        Ok(())
+    };
+    take("encode", "records and keys into a request", per_second(encode_all, alone)?);
     tokio::task::yield_now().await;
-    take("send", "sign, send, read the answer", inputs.send(&requests).await?);
+    take("send", "sign, send, read the answer", inputs.send(&stream, &sink, &extractor, &requests).await?);
     Ok(())
 }
 
@@ -316,53 +324,40 @@ impl Inputs {
         per_second(work, alone).unwrap_or_default()
     }
 
-    /// The records as requests, keys and all.
-    fn requests(&self, extractor: &KeyExtractor) -> Result<Vec<Vec<Entry>>, Error> {
-        let mut requests = vec![Vec::new()];
-        let mut bytes = 0;
+    /// The records that have a key, as many together as a request takes.
+    fn requests(&self, extractor: &KeyExtractor) -> Result<Vec<Vec<&[u8]>>, Error> {
+        let (mut requests, mut request, mut bytes) = (Vec::new(), Vec::new(), 0);
         for record in self.records() {
             let Ok(key) = extractor.key(record, Ordinal::START) else { continue };
-            let data = Payload(bytes::Bytes::copy_from_slice(record));
-            let entry = Entry { data, key, explicit_hash_key: None };
-            let full = |entries: &Vec<Entry>| {
-                entries.len() >= REQUEST_RECORDS || bytes + entry.cost() > REQUEST_BYTES
-            };
-            if requests.last().is_none_or(|last| !last.is_empty() && full(last)) {
-                requests.push(Vec::new());
+            let cost = record.len() + key.as_str().len();
+            if request.len() >= REQUEST_RECORDS || (bytes + cost > REQUEST_BYTES && !request.is_empty()) {
+                requests.push(std::mem::take(&mut request));
                 bytes = 0;
             }
-            bytes += entry.cost();
-            if let Some(last) = requests.last_mut() {
-                last.push(entry);
-            }
+            bytes += cost;
+            request.push(record);
         }
-        if requests.iter().all(Vec::is_empty) {
+        if request.is_empty() {
             return Err(Error::refused("no record has a key: see --partition-key"));
         }
+        requests.push(request);
         Ok(requests)
     }
 
-    fn encode(&self, extractor: &KeyExtractor) -> Result<f64, Error> {
-        let work = || {
-            std::hint::black_box(self.requests(extractor)?);
-            Ok(())
-        };
-        per_second(work, alone)
-    }
-
-    /// Sends every request to a server that only answers, and leaves its CPU time out.
-    async fn send(&self, requests: &[Vec<Entry>]) -> Result<f64, Error> {
-        let sink = Sink::start()?;
-        let name = "bench".parse().map_err(|_| Error::internal("no stream's name"))?;
-        let endpoint_url = Some(format!("http://{}", sink.address));
-        let stream = KinesisStream::unchecked(KinesisConfig { endpoint_url, ..KinesisConfig::new(name) });
-        let mut spent = Duration::ZERO;
-        let mut times = 0_u32;
+    /// Sends every request to a server that only answers, and leaves out its CPU time and the encoder's.
+    async fn send(
+        &self,
+        stream: &KinesisStream,
+        sink: &Sink,
+        extractor: &KeyExtractor,
+        requests: &[Vec<&[u8]>],
+    ) -> Result<f64, Error> {
+        let (mut spent, mut times) = (Duration::ZERO, 0_u32);
         while spent < STAGE_TIME {
             for request in requests {
-                let entries = request.clone();
+                let batch = encode(stream, extractor, request);
                 let (sink_before, before) = (sink.cpu(), usage::process_cpu());
-                let outcomes = stream.put(entries).await;
+                let outcomes = stream.put(batch).await;
                 let all = usage::process_cpu().saturating_sub(before);
                 // Its time before the first answer is its start.
                 let sinks = if sink_before.is_zero() {
@@ -382,6 +377,26 @@ impl Inputs {
         }
         Ok(f64::from(times) / spent.as_secs_f64())
     }
+}
+
+/// A request as the shell makes one: keys are found again, records go into the stream's own form.
+fn encode(stream: &dyn Stream, extractor: &KeyExtractor, records: &[&[u8]]) -> Batch {
+    let bytes = records.iter().map(|record| record.len()).sum();
+    let mut draft = stream.draft(DraftSize { entries: records.len(), bytes });
+    for data in records {
+        if let Ok(key) = extractor.key(data, Ordinal::START) {
+            draft.push(EntryRef { data, key: (&key).into(), explicit_hash_key: None });
+        }
+    }
+    draft.finish()
+}
+
+/// A stream behind a server that only answers.
+fn open_sink() -> Result<(KinesisStream, Sink), Error> {
+    let sink = Sink::start()?;
+    let name = "bench".parse().map_err(|_| Error::internal("no stream's name"))?;
+    let endpoint_url = Some(format!("http://{}", sink.address));
+    Ok((KinesisStream::unchecked(KinesisConfig { endpoint_url, ..KinesisConfig::new(name) }), sink))
 }
 
 impl Object {
