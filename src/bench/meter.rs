@@ -133,7 +133,8 @@ impl Meter {
             found.bytes += taken.bytes.saturating_sub(before.bytes);
             found.sent += taken.sent.saturating_sub(before.sent);
             found.throttled += taken.throttled.saturating_sub(before.throttled);
-            found.used.push((taken.work - before.work) / seconds);
+            // As in the report: what was saved up before does not count.
+            found.used.push(((taken.work - before.work) / seconds).min(1.0));
         }
         Some(found)
     }

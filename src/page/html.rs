@@ -11,7 +11,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--paper:#12161b;--ink:#e8ecf0;--soft:#a3adb8;--grid:#29313a;--axis:#6e7985;\
 --c0:#6cb0ff;--c1:#ffab66;--c2:#5fd39a;--c3:#cf9bff;--c4:#ff8fb5;--c5:#cbd75a}}\
 *{box-sizing:border-box}\
-body{margin:0 auto;max-width:1080px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);\
+body{margin:0 auto;max-width:1120px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif}\
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 4px}h2{font-size:1.05rem;margin:0 0 2px}\
 p{margin:0 0 12px;max-width:75ch}.soft{color:var(--soft)}\
@@ -20,8 +20,8 @@ figure{margin:0;min-width:0}figure svg{display:block;width:100%;height:auto}\
 figcaption{color:var(--soft);font-size:.87rem}\
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;margin:2px 0 4px;padding:0;list-style:none;font-size:.87rem}\
 figure .legend svg{display:inline-block;width:26px;height:10px;margin-right:6px}\
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.87rem;width:100%}\
-th,td{padding:5px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.83rem;width:100%}\
+th,td{padding:5px 7px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
 th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}\
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}.c5{stroke:var(--c5)}\
 svg text{font-family:inherit;fill:var(--soft)}svg .tick{font-size:13px}svg .label{font-size:13px;fill:var(--ink)}\
