@@ -45,10 +45,10 @@ impl Found {
         sizes.dedup();
         for size in sizes {
             let _ =
-                writeln!(text, "\n{:<17}{:>10}{:>14}", format!("{} B", number(size)), "MB/s", "records/s");
+                writeln!(text, "\n{:<17}{:>10}{:>16}", format!("{} B", number(size)), "MB/s", "records/s");
             let of_size: Vec<&Stage> = self.stages.iter().filter(|stage| stage.record_size == size).collect();
             let mut line = |name: &str, mb: f64, records: f64, what: &str| {
-                let _ = writeln!(text, "{name:<17}{:>10}{:>14}   {what}", whole(mb), whole(records));
+                let _ = writeln!(text, "{name:<17}{:>10}{:>16}   {what}", whole(mb), whole(records));
             };
             for stage in &of_size {
                 line(stage.name, stage.mb_per_second_per_core, stage.records_per_second_per_core, stage.what);
@@ -103,7 +103,7 @@ mod tests {
         let stages = vec![stage("route", 4_000.0), stage("encode", 4_000.0), stage("send", 400.0)];
         let found = Found { version: "0", machine: "m".into(), complete: true, stages };
         let text = found.render();
-        assert!(text.contains("from the cache          333       333,333"), "{text}");
+        assert!(text.contains("from the cache          333         333,333"), "{text}");
         assert!(!text.contains("from the archive"), "{text}");
     }
 }
