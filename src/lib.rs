@@ -24,6 +24,8 @@ pub mod stream;
 pub mod verify;
 pub mod write;
 
+pub mod bench;
+pub mod page;
 pub mod run;
 pub mod sim;
 

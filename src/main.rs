@@ -84,6 +84,10 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             runtime()?.block_on(warm::run(&config))
         }
         Invocation::Cache(config) => cache_command::run(&config, now()),
+        Invocation::Bench(config) => {
+            logging::start(&config.output);
+            runtime()?.block_on(respool::bench::run(&config))
+        }
         Invocation::Simulate(config) => {
             logging::start(&config.output);
             runtime()?.block_on(simulate(config))

@@ -14,6 +14,7 @@
 //! assert_eq!(replay.state_dir.to_str(), Some("/home/ada/.local/state/respool"));
 //! ```
 
+mod bench;
 mod cache;
 mod config_file;
 mod environment;
@@ -40,14 +41,15 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use environment::Environment;
 
 use crate::config::{
-    CacheCommandConfig, FillConfig, InspectConfig, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig,
-    RunsConfig, SimulateConfig, VerifyConfig,
+    BenchConfig, CacheCommandConfig, FillConfig, InspectConfig, QuarantineConfig, ReplayConfig, ResumeConfig,
+    RetryConfig, RunsConfig, SimulateConfig, VerifyConfig,
 };
 use crate::error::{Error, ExitCode};
 use config_file::ConfigFile;
 use options::OutputArgs;
 
 const HEADING_WHAT: &str = "What to replay";
+const HEADING_BENCH: &str = "What to measure";
 const HEADING_INTO: &str = "Into what";
 const HEADING_ORDER: &str = "Keys and order";
 const HEADING_SPEED: &str = "Speed";
@@ -121,6 +123,9 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     /// See, check and clear the local cache
     Cache(cache::CacheArgs),
+    /// Measure how fast this machine fills how many shards, and draw it
+    #[command(after_help = EXIT_CODES)]
+    Bench(Box<bench::BenchArgs>),
     /// Serve the embedded stream on a loopback port, for any Kinesis client
     Simulate(simulate::SimulateArgs),
     /// Print a configuration file with every flag in it
@@ -152,6 +157,8 @@ pub enum Invocation {
     Fill(Box<FillConfig>),
     /// `respool cache`.
     Cache(CacheCommandConfig),
+    /// `respool bench`.
+    Bench(Box<BenchConfig>),
     /// `respool simulate`.
     Simulate(SimulateConfig),
     /// Text that follows from the flags: completions, a manual page, a configuration.
@@ -234,6 +241,7 @@ where
         Command::Runs(args) => Invocation::Runs(args.resolve(environment, output)?),
         Command::Quarantine(args) => args.resolve(environment, output)?,
         Command::Cache(args) => args.resolve(environment, output)?,
+        Command::Bench(args) => Invocation::Bench(Box::new(args.resolve(environment, output)?)),
         Command::Simulate(args) => Invocation::Simulate(args.resolve(output)),
         Command::Config => Invocation::Print(config_file::example(&self::command()).into_bytes()),
         Command::Completions(args) => Invocation::Print(args.render()),

@@ -49,7 +49,7 @@ struct LimitArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING_ORDER)]
-struct KeyArgs {
+pub(super) struct KeyArgs {
     /// Where a record's key is found, since archives have lost it: a JSON pointer (/user/id), hash (of the
     /// record's bytes) or random (spread evenly, no order). Without it the first record is shown, with the
     /// pointers that would work
@@ -92,13 +92,7 @@ impl ReplayArgs {
         follow_arn(&self.into, region_of_stream.as_deref(), &mut tuning)?;
         let archive = resolve_archive(self.archive, tuning.cache.mode)?;
         let input = self.what.resolve(environment)?;
-        let KeyArgs { partition_key, key_fallback, order } = self.keys;
-        if key_fallback.is_some() && matches!(partition_key, Some(KeyRule::Random | KeyRule::Hash)) {
-            return Err(Error::usage(
-                "--key-fallback is for records without the field that --partition-key points to; random and hash \
-                 never miss",
-            ));
-        }
+        let (partition_key, key_fallback, order) = self.keys.resolve()?;
         Ok(ReplayConfig {
             settings: RunSettings {
                 archive,
@@ -120,8 +114,25 @@ impl ReplayArgs {
     }
 }
 
+impl KeyArgs {
+    pub(super) fn resolve(self) -> Result<(Option<KeyRule>, Option<KeyFallback>, Order), Error> {
+        let Self { partition_key, key_fallback, order } = self;
+        if key_fallback.is_some() && matches!(partition_key, Some(KeyRule::Random | KeyRule::Hash)) {
+            return Err(Error::usage(
+                "--key-fallback is for records without the field that --partition-key points to; random and hash \
+                 never miss",
+            ));
+        }
+        Ok((partition_key, key_fallback, order))
+    }
+}
+
 /// An ARN says where its stream lives. `--region` alone may mean the archive, `--kinesis-region` may not.
-fn follow_arn(target: &Target, region_of_stream: Option<&str>, tuning: &mut Tuning) -> Result<(), Error> {
+pub(super) fn follow_arn(
+    target: &Target,
+    region_of_stream: Option<&str>,
+    tuning: &mut Tuning,
+) -> Result<(), Error> {
     let Target::Kinesis { stream } = target else { return Ok(()) };
     let Some(region) = stream.region() else { return Ok(()) };
     if let Some(other) = region_of_stream.filter(|&other| other != region) {

@@ -1,7 +1,11 @@
 //! What `cli` must hold.
 
+use std::time::Duration;
+
 use super::*;
-use crate::config::{CacheAction, CacheMode, FramingChoice, Order, RateCap, Share};
+use crate::config::{
+    BenchSource, BenchSubject, BurstModel, CacheAction, CacheMode, FramingChoice, Order, RateCap, Share,
+};
 use crate::route::key::KeyFallback;
 
 fn environment() -> Environment {
@@ -210,6 +214,31 @@ fn the_other_commands_arrive() {
         panic!()
     };
     assert_eq!((config.shards, config.port, config.unlimited), (8, 4_567, true));
+}
+
+#[test]
+fn a_benchmark_is_a_sweep_a_stream_or_stages() {
+    let bench = |flags: &str| {
+        let Ok(Invocation::Bench(config)) = run(&format!("bench --out /tmp/x {flags}")) else {
+            panic!("{flags}")
+        };
+        config
+    };
+    let config = bench("--burst-model tenth,windows --record-size 200,1000 --latency 5ms");
+    let sweep = BenchSubject::Sweep {
+        shards: vec![1, 2, 4, 8, 16, 32, 64, 128],
+        burst_models: vec![BurstModel::Tenth, BurstModel::Windows],
+        latency: Duration::from_millis(5),
+    };
+    assert_eq!(config.subject, sweep);
+    assert_eq!(config.source, BenchSource::Generated { record_sizes: vec![200, 1_000] });
+    assert_eq!((config.keys.0.to_string().as_str(), config.order), ("/user/id", Order::Key));
+    let config = bench("s3://events/live/ --partition-key /k --order none --share 0.5 --into orders --yes");
+    assert!(matches!(config.subject, BenchSubject::Stream { yes: true, .. }));
+    assert!(matches!(config.source, BenchSource::Archive { .. }));
+    assert_eq!((config.order, config.tuning.share), (Order::None, Share::new(0.5).unwrap()));
+    let Ok(Invocation::Bench(config)) = run("bench --null") else { panic!() };
+    assert_eq!(config.subject, BenchSubject::Stages);
 }
 
 #[test]

@@ -45,6 +45,9 @@ pub enum AmountError {
     /// Not a duration.
     #[error("a duration is a whole number and a unit (s, m, h, d, w), as in 90s, 15m or 2d")]
     Duration,
+    /// Not a latency.
+    #[error("a latency is a whole number of ms or s up to a minute, as in 20ms")]
+    Latency,
     /// More than ten years.
     #[error("the duration is too long: ten years are the most")]
     DurationTooLong,
@@ -207,6 +210,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, AmountError> {
     let ten_years = 3_653 * 86_400;
     let total = number.times(seconds).filter(|&total| total <= ten_years);
     total.map(Duration::from_secs).ok_or(AmountError::DurationTooLong)
+}
+
+/// `20ms`, `1s`, up to a minute; `0ms` is one too.
+pub fn parse_latency(text: &str) -> Result<Duration, AmountError> {
+    let (number, unit) = split_number(text).ok_or(AmountError::Latency)?;
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        _ => return Err(AmountError::Latency),
+    };
+    let total = number.times(millis).filter(|&total| number.decimals == 0 && total <= 60_000);
+    total.map(Duration::from_millis).ok_or(AmountError::Latency)
 }
 
 /// `digits / 10^decimals`.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ArchiveAddress, Input, RunSettings, Share, Tuning, TuningChanges};
+use super::{ArchiveAddress, Input, Order, RunSettings, Share, Target, Tuning, TuningChanges};
 use crate::record::ByteCount;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -242,4 +242,79 @@ pub struct SimulateConfig {
     pub faults: String,
     /// How the user is spoken to.
     pub output: OutputConfig,
+}
+
+choice! {
+    /// How the shards of an embedded stream measure their second.
+    BurstModel {
+        /// A bucket that holds a second's worth.
+        Second = "second",
+        /// A bucket that holds a tenth of a second's worth.
+        Tenth = "tenth",
+        /// Windows of one second.
+        Windows = "windows",
+    }
+}
+
+/// `respool bench`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchConfig {
+    /// What is measured.
+    pub subject: BenchSubject,
+    /// Where the records come from.
+    pub source: BenchSource,
+    /// Where a record's key is found, and what one without it gets.
+    pub keys: (KeyRule, Option<KeyFallback>),
+    /// What is kept in order.
+    pub order: Order,
+    /// From what random keys are drawn.
+    pub seed: u64,
+    /// How fast, and by which doors.
+    pub tuning: Tuning,
+    /// How long each step lasts.
+    pub duration: Duration,
+    /// Where the table and the picture go: `.csv` and `.html` are added to it.
+    pub out: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// What a benchmark measures.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BenchSubject {
+    /// Embedded streams, one after the other.
+    Sweep {
+        /// Their shards.
+        shards: Vec<u32>,
+        /// How those measure their second.
+        burst_models: Vec<BurstModel>,
+        /// How long a call takes.
+        latency: Duration,
+    },
+    /// One stream, as it is.
+    Stream {
+        /// Which one.
+        target: Target,
+        /// Do not ask before the first record.
+        yes: bool,
+    },
+    /// Each stage by itself, on one core.
+    Stages,
+}
+
+/// Where a benchmark's records come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BenchSource {
+    /// They are made up.
+    Generated {
+        /// Their sizes; each is a series of steps.
+        record_sizes: Vec<u32>,
+    },
+    /// An archive, again and again if it is small.
+    Archive {
+        /// Where it lies.
+        address: ArchiveAddress,
+        /// Which records of it.
+        input: Box<Input>,
+    },
 }

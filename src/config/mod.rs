@@ -61,11 +61,11 @@ pub use crate::decode::{Delimiter, FramingChoice};
 pub use crate::route::event_time::{EventTime, TimeFormat};
 pub use crate::stream::kinesis::SendPath;
 pub use crate::write::lane::Order;
-pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
+pub use amount::{AmountError, RateCap, Share, parse_duration, parse_latency, parse_size};
 pub use commands::{
-    CacheAction, CacheCommandConfig, ExportConfig, ExportFormat, FillConfig, InspectConfig, OutputConfig,
-    QuarantineAction, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig, RunsConfig, SimulateConfig,
-    VerifyConfig,
+    BenchConfig, BenchSource, BenchSubject, BurstModel, CacheAction, CacheCommandConfig, ExportConfig,
+    ExportFormat, FillConfig, InspectConfig, OutputConfig, QuarantineAction, QuarantineConfig, ReplayConfig,
+    ResumeConfig, RetryConfig, RunsConfig, SimulateConfig, VerifyConfig,
 };
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 

@@ -77,6 +77,16 @@ fn durations_are_whole_and_bounded() {
 }
 
 #[test]
+fn latencies_are_milliseconds_up_to_a_minute() {
+    assert_eq!(parse_latency("20ms"), Ok(Duration::from_millis(20)));
+    assert_eq!(parse_latency("0ms"), Ok(Duration::ZERO));
+    assert_eq!(parse_latency("60s"), Ok(Duration::from_mins(1)));
+    for bad in ["", "20", "ms", "0.5ms", "-1ms", "61s", "20 ms", "1m"] {
+        assert_eq!(parse_latency(bad), Err(AmountError::Latency), "{bad}");
+    }
+}
+
+#[test]
 fn archives_are_buckets_or_directories() {
     let s3 = |bucket: &str, prefix: &str| ArchiveAddress::S3 { bucket: bucket.into(), prefix: prefix.into() };
     assert_eq!("s3://events".parse(), Ok(s3("events", "")));

@@ -31,7 +31,7 @@ pub mod quarantine;
 pub mod replay;
 pub mod report;
 pub mod segments;
-mod select;
+pub mod select;
 pub mod session;
 pub mod shell;
 pub mod space;

@@ -133,6 +133,11 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
         }
         Target::Kinesis { stream } => Arc::new(kinesis(target, stream, tuning).await?),
     };
+    look_at(stream, target, tuning).await
+}
+
+/// Looks at the target behind `stream`.
+pub async fn look_at(stream: Arc<dyn Stream>, target: &Target, tuning: &Tuning) -> Result<OpenStream, Error> {
     let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
     if !matches!(description.status.as_str(), "ACTIVE" | "UPDATING") {
         let status = &description.status;

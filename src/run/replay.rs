@@ -261,7 +261,8 @@ fn check_order(settings: &RunSettings, target: &OpenStream) -> Result<(), Error>
     Ok(())
 }
 
-fn check_not_empty(settings: &RunSettings, manifest: &Manifest) -> Result<(), Error> {
+/// Refuses a window in which nothing lies, and says what lies beside it.
+pub fn check_not_empty(settings: &RunSettings, manifest: &Manifest) -> Result<(), Error> {
     if !manifest.objects.is_empty() {
         return Ok(());
     }
@@ -354,7 +355,8 @@ fn shell_word(pointer: &str) -> Option<String> {
     harmless.then(|| format!("'{}'", pointer.replace('\'', "'\\''")))
 }
 
-fn identity(description: &StreamDescription) -> StreamIdentity {
+/// How a stream is recognised.
+pub fn identity(description: &StreamDescription) -> StreamIdentity {
     StreamIdentity {
         name: description.name.clone(),
         arn: description.arn.clone(),

@@ -27,7 +27,7 @@ const KEYS_SHOWN: usize = 3;
 
 /// Lists what `input` selects, sees to what lies in archive tiers, and freezes it. Only what is asked of `restore` is
 /// restored: that costs money and takes hours, so whoever only looks asks for nothing.
-pub(super) async fn select(
+pub async fn select(
     archive: &Arc<dyn Archive>,
     input: &Input,
     restore: Option<RestoreTier>,

@@ -57,6 +57,43 @@ impl Session<'_> {
     /// by `work`.
     pub async fn run_until(self, mut stop: mpsc::Receiver<StopReason>, work: Work) -> Result<Report, Error> {
         let started = tokio::time::Instant::now();
+        let (directory, file, spool) = (self.directory, self.file, self.spool.clone());
+        let mut display = Progress::new(self.output);
+        let mut brakes = BrakeMeter::default();
+        let show = |stats: &EngineStats, elapsed: Duration| {
+            display.update(&snapshot(stats, &spool, &mut brakes, elapsed));
+        };
+        let ended = self.write(&mut stop, work, show).await;
+        display.finish();
+        let ended = ended?;
+        let mut report = summary::report(directory, file, &spool, &ended, started.elapsed())?;
+        let listed = file.settings.input.objects.is_none();
+        if let (End::Done, Some(archive), true) = (&ended.end, spool.archive(), listed) {
+            let (manifest, path) = (spool.manifest(), directory.path());
+            let skip_archived = file.settings.input.skip_archived;
+            // What is done is done, whatever becomes of this.
+            directory.write_report(&report)?;
+            report.late_objects = Some(tokio::select! {
+                late = late::look_again(archive, manifest, skip_archived, file.started, path) => late,
+                Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
+            });
+            if let Err(error) = directory.write_report(&report) {
+                tracing::warn!("the report on disk lacks what came late: {error}");
+            }
+            return Ok(report);
+        }
+        directory.write_report(&report)?;
+        Ok(report)
+    }
+
+    /// The same without a report: what was counted, for whoever wants to look closer. `show` is called a few
+    /// times a second.
+    pub async fn write(
+        self,
+        stop: &mut mpsc::Receiver<StopReason>,
+        work: Work,
+        show: impl FnMut(&EngineStats, Duration),
+    ) -> Result<Ended, Error> {
         let extractor = Arc::new(self.extractor);
         let config = open::engine_config(&self.file.settings, &self.file.tuning, &self.target.description);
         let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
@@ -88,32 +125,7 @@ impl Session<'_> {
             max_quarantine: self.file.tuning.max_quarantine,
             resumed,
         };
-        let mut display = Progress::new(self.output);
-        let mut brakes = BrakeMeter::default();
-        let show = |stats: &EngineStats, elapsed: Duration| {
-            display.update(&snapshot(stats, &self.spool, &mut brakes, elapsed));
-        };
-        let ended = shell.run(engine, input, feed, &mut stop, show).await;
-        display.finish();
-        let ended: Ended = ended?;
-        let mut report = summary::report(self.directory, self.file, &self.spool, &ended, started.elapsed())?;
-        let listed = self.file.settings.input.objects.is_none();
-        if let (End::Done, Some(archive), true) = (&ended.end, self.spool.archive(), listed) {
-            let (manifest, path) = (self.spool.manifest(), self.directory.path());
-            let skip_archived = self.file.settings.input.skip_archived;
-            // What is done is done, whatever becomes of this.
-            self.directory.write_report(&report)?;
-            report.late_objects = Some(tokio::select! {
-                late = late::look_again(archive, manifest, skip_archived, self.file.started, path) => late,
-                Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
-            });
-            if let Err(error) = self.directory.write_report(&report) {
-                tracing::warn!("the report on disk lacks what came late: {error}");
-            }
-            return Ok(report);
-        }
-        self.directory.write_report(&report)?;
-        Ok(report)
+        shell.run(engine, input, feed, stop, show).await
     }
 }
 
@@ -126,7 +138,7 @@ pub fn first_signal() -> Result<impl Future<Output = ()> + Send, Error> {
 }
 
 /// The first signal ends the run in order, the second at once: what is durable then is still safe.
-fn stop_signals() -> Result<mpsc::Receiver<StopReason>, Error> {
+pub fn stop_signals() -> Result<mpsc::Receiver<StopReason>, Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let cannot = |error| Error::incomplete("cannot listen for signals").with_source(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;

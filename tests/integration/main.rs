@@ -7,6 +7,7 @@
 )]
 
 mod archives;
+mod bench;
 mod cache;
 mod credentials;
 mod events;

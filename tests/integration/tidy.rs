@@ -33,6 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // Plain data of the user's side; the stages' own words for what a user may choose are theirs.
     ("config", &["archive", "decode", "cache", "route", "write", "stream"]),
     ("cli", &["config", "archive", "route"]),
+    ("page", &[]),
 ];
 
 /// A name of the outside world, and the files (or folders, ending in `/`) that may use it.
@@ -60,6 +61,7 @@ const UNSAFE: &[&str] = &["cache/mmap.rs", "decode/native.rs"];
 const CLOCKS: &[&str] = &[
     "run/",
     "verify/",
+    "bench/",
     "stream/",
     "sim/drip.rs",
     "sim/embedded.rs",

@@ -1,0 +1,109 @@
+//! What one core does of each stage, as a table and as JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::run::report::number;
+
+/// What one core does of a stage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Stage {
+    /// Its name.
+    #[serde(rename = "stage")]
+    pub(super) name: &'static str,
+    /// What it does.
+    pub(super) what: &'static str,
+    /// Bytes of a record.
+    pub(super) record_size: u64,
+    /// 10^6 bytes of decoded records per CPU second.
+    pub(super) mb_per_second_per_core: f64,
+    /// Records per CPU second.
+    pub(super) records_per_second_per_core: f64,
+}
+
+/// All that `--null` finds.
+#[derive(Debug, Serialize)]
+pub(super) struct Found {
+    pub(super) version: &'static str,
+    pub(super) machine: String,
+    pub(super) complete: bool,
+    pub(super) stages: Vec<Stage>,
+}
+
+/// Of a second run and of a first one: the stages one after the other, on the same core.
+const SUMS: [(&str, &[&str]); 2] = [
+    ("from the cache", &["route", "encode", "send"]),
+    ("from the archive", &["list", "fetch", "decode", "split", "publish", "route", "encode", "send"]),
+];
+
+impl Found {
+    /// The table, for a person.
+    pub(super) fn render(&self) -> String {
+        let mut text = format!("{}\nper core and CPU second, decoded bytes\n", self.machine);
+        let mut sizes: Vec<u64> = self.stages.iter().map(|stage| stage.record_size).collect();
+        sizes.dedup();
+        for size in sizes {
+            let _ =
+                writeln!(text, "\n{:<17}{:>10}{:>16}", format!("{} B", number(size)), "MB/s", "records/s");
+            let of_size: Vec<&Stage> = self.stages.iter().filter(|stage| stage.record_size == size).collect();
+            let mut line = |name: &str, mb: f64, records: f64, what: &str| {
+                let _ = writeln!(text, "{name:<17}{:>10}{:>16}   {what}", whole(mb), whole(records));
+            };
+            for stage in &of_size {
+                line(stage.name, stage.mb_per_second_per_core, stage.records_per_second_per_core, stage.what);
+            }
+            for (name, parts) in SUMS {
+                let stages: Vec<&&Stage> =
+                    of_size.iter().filter(|stage| parts.contains(&stage.name)).collect();
+                if stages.len() == parts.len() {
+                    let mb = sum(stages.iter().map(|stage| stage.mb_per_second_per_core));
+                    let records = sum(stages.iter().map(|stage| stage.records_per_second_per_core));
+                    line(name, mb, records, &parts.join(", "));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// What is left of rates when one thing is done after the other.
+fn sum(rates: impl Iterator<Item = f64>) -> f64 {
+    1.0 / rates.map(f64::recip).sum::<f64>()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate: positive and far below 2^53"
+)]
+fn whole(value: f64) -> String {
+    number(value.round().max(0.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_add_up_on_one_core() {
+        assert!((sum([200.0, 200.0].into_iter()) - 100.0).abs() < 1e-9);
+        assert!((sum([100.0, 1e12].into_iter()) - 100.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_table_has_sums_where_all_stages_are_there() {
+        let stage = |name, mb| Stage {
+            name,
+            what: "x",
+            record_size: 1_000,
+            mb_per_second_per_core: mb,
+            records_per_second_per_core: mb * 1_000.0,
+        };
+        let stages = vec![stage("route", 4_000.0), stage("encode", 4_000.0), stage("send", 400.0)];
+        let found = Found { version: "0", machine: "m".into(), complete: true, stages };
+        let text = found.render();
+        assert!(text.contains("from the cache          333         333,333"), "{text}");
+        assert!(!text.contains("from the archive"), "{text}");
+    }
+}

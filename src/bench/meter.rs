@@ -1,0 +1,263 @@
+//! What happens between two looks at a run: after its start-up, before its tail.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::usage;
+use crate::record::ShardId;
+use crate::stream::batch::{Batch, Draft, DraftSize};
+use crate::stream::{BoxFuture, CallError, Outcome, ShardDescription, Stream, StreamDescription};
+use crate::write::{Brake, EngineStats, LaneTimes};
+
+/// A look closer to the end than this may be taken when the run is being stopped already.
+const TAIL: Duration = Duration::from_millis(100);
+/// The start-up that is left out of a step of usual length.
+const START_UP: Duration = Duration::from_secs(2);
+
+/// How much of a step that lasts `duration` is start-up: 2 s, a tenth of a long step, a quarter of a short one.
+pub(super) fn start_up(duration: Duration) -> Duration {
+    (duration / 10).max(START_UP.min(duration / 4))
+}
+
+/// What one shard has taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Taken {
+    records: u64,
+    bytes: u64,
+    sent: u64,
+    throttled: u64,
+    /// Seconds that this takes at the configured rate.
+    work: f64,
+}
+
+/// How things stand at a moment.
+#[derive(Debug, Clone, Default)]
+struct Look {
+    at: Duration,
+    cpu: Duration,
+    stream_cpu: Duration,
+    shards: BTreeMap<ShardId, Taken>,
+    times: LaneTimes,
+}
+
+/// Looks at a run a few times a second, and keeps the first and the last look that count.
+pub(super) struct Meter {
+    from: Duration,
+    until: Duration,
+    stream: Option<Arc<Metered>>,
+    first: Option<Look>,
+    last: Option<Look>,
+    memory_max: Option<u64>,
+    /// Records in a second and bytes in a second that one shard may be sent.
+    limit: Option<(f64, f64)>,
+}
+
+/// What happened between the two looks.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sustained {
+    pub(super) seconds: f64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) sent: u64,
+    pub(super) throttled: u64,
+    /// Of each shard that took anything, the part of its configured rate.
+    pub(super) used: Vec<f64>,
+    /// CPU time without the stream's own.
+    pub(super) cpu: Duration,
+    pub(super) stream_cpu: Duration,
+    /// What the lanes waited for most.
+    pub(super) brake: Option<Brake>,
+    pub(super) memory_max: Option<u64>,
+    pub(super) limit: Option<(f64, f64)>,
+}
+
+impl Meter {
+    /// Of a step that lasts `duration` into a stream whose own CPU time is known, if it is one of ours.
+    pub(super) fn new(duration: Duration, stream: Option<Arc<Metered>>) -> Self {
+        let (from, until) = (start_up(duration), duration.saturating_sub(TAIL));
+        Self { from, until, stream, first: None, last: None, memory_max: None, limit: None }
+    }
+
+    /// Takes a look, `elapsed` after the run has begun.
+    pub(super) fn look(&mut self, stats: &EngineStats, elapsed: Duration) {
+        self.memory_max = self.memory_max.max(usage::anonymous_memory());
+        if elapsed < self.from || elapsed > self.until {
+            return;
+        }
+        let shards = stats.shards.iter().map(|shard| {
+            #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
+            let work =
+                (shard.records as f64 / shard.limit.records).max(shard.bytes as f64 / shard.limit.bytes);
+            let (records, bytes, sent, throttled) = (shard.records, shard.bytes, shard.sent, shard.throttled);
+            (shard.shard.clone(), Taken { records, bytes, sent, throttled, work })
+        });
+        self.limit = stats.shards.first().map(|shard| (shard.limit.records, shard.limit.bytes));
+        let stream_cpu = self.stream.as_ref().map(|stream| stream.cpu()).unwrap_or_default();
+        let cpu = usage::process_cpu().saturating_sub(stream_cpu);
+        let look =
+            Look { at: elapsed, cpu, stream_cpu, shards: shards.collect(), times: stats.times.clone() };
+        if self.first.is_none() {
+            self.first = Some(look);
+        } else {
+            self.last = Some(look);
+        }
+    }
+
+    /// What happened; `None` if there were no two looks.
+    pub(super) fn sustained(self) -> Option<Sustained> {
+        let (first, last) = (self.first?, self.last?);
+        let seconds = last.at.saturating_sub(first.at).as_secs_f64();
+        if seconds <= 0.0 {
+            return None;
+        }
+        let mut found = Sustained {
+            seconds,
+            records: 0,
+            bytes: 0,
+            sent: 0,
+            throttled: 0,
+            used: Vec::with_capacity(last.shards.len()),
+            cpu: last.cpu.saturating_sub(first.cpu),
+            stream_cpu: last.stream_cpu.saturating_sub(first.stream_cpu),
+            brake: main_brake(&first.times, &last.times),
+            memory_max: self.memory_max,
+            limit: self.limit,
+        };
+        for (shard, taken) in &last.shards {
+            let before = first.shards.get(shard).copied().unwrap_or_default();
+            found.records += taken.records.saturating_sub(before.records);
+            found.bytes += taken.bytes.saturating_sub(before.bytes);
+            found.sent += taken.sent.saturating_sub(before.sent);
+            found.throttled += taken.throttled.saturating_sub(before.throttled);
+            // As in the report: what was saved up before does not count.
+            found.used.push(((taken.work - before.work) / seconds).min(1.0));
+        }
+        Some(found)
+    }
+}
+
+fn main_brake(before: &LaneTimes, after: &LaneTimes) -> Option<Brake> {
+    let waited = |brake: &Brake| after.waited_for(*brake).saturating_sub(before.waited_for(*brake));
+    Brake::ALL.into_iter().filter(|brake| !waited(brake).is_zero()).max_by_key(waited)
+}
+
+/// A stream in this process, and the CPU time that its own work takes.
+pub(super) struct Metered {
+    stream: Arc<dyn Stream>,
+    cpu_nanos: AtomicU64,
+}
+
+impl Metered {
+    /// Nothing yet.
+    pub(super) fn new(stream: Arc<dyn Stream>) -> Self {
+        Self { stream, cpu_nanos: AtomicU64::new(0) }
+    }
+
+    /// So far.
+    pub(super) fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.cpu_nanos.load(Ordering::Relaxed))
+    }
+}
+
+impl Stream for Metered {
+    fn describe(&self) -> BoxFuture<'_, Result<StreamDescription, CallError>> {
+        self.stream.describe()
+    }
+
+    fn list_open_shards(&self) -> BoxFuture<'_, Result<Vec<ShardDescription>, CallError>> {
+        self.stream.list_open_shards()
+    }
+
+    fn draft(&self, size: DraftSize) -> Draft {
+        self.stream.draft(size)
+    }
+
+    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
+        Box::pin(Timed { work: self.stream.put(batch), cpu_nanos: &self.cpu_nanos })
+    }
+}
+
+/// Work that waits now and then, and is measured while it does not: between waits it stays on its thread.
+struct Timed<'a, T> {
+    work: BoxFuture<'a, T>,
+    cpu_nanos: &'a AtomicU64,
+}
+
+impl<T> Future for Timed<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let before = usage::thread_cpu();
+        let polled = self.work.as_mut().poll(context);
+        let nanos = usage::thread_cpu().saturating_sub(before).as_nanos();
+        self.cpu_nanos.fetch_add(u64::try_from(nanos).unwrap_or(0), Ordering::Relaxed);
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::ShardStats;
+    use crate::write::checkpoint::Totals;
+    use crate::write::rate::ShardRate;
+
+    fn stats(records: u64, bytes: u64) -> EngineStats {
+        let limit = ShardRate { records: 980.0, bytes: 980_000.0 };
+        let times = LaneTimes::default();
+        let shard = ShardId("shardId-0".into());
+        let shard =
+            ShardStats { shard, records, bytes, sent: records, throttled: records / 100, limit, times };
+        EngineStats {
+            totals: Totals::default(),
+            unsettled: 0,
+            requests_in_flight: 0,
+            shards: vec![shard],
+            reshards: 0,
+            times: LaneTimes::default(),
+        }
+    }
+
+    #[test]
+    fn start_up_and_tail_do_not_count() {
+        let mut meter = Meter::new(Duration::from_secs(20), None);
+        // Slow in the first two seconds, full for ten, and nothing after the end.
+        for (millis, records) in
+            [(200, 1), (1_900, 10), (2_000, 100), (7_000, 5_000), (12_000, 9_900), (19_950, 9_900)]
+        {
+            meter.look(&stats(records, records * 100), Duration::from_millis(millis));
+        }
+        let found = meter.sustained().unwrap();
+        assert_eq!((found.records, found.bytes), (9_800, 980_000));
+        assert!((found.seconds - 10.0).abs() < 1e-9);
+        assert!((found.used[0] - 1.0).abs() < 1e-9, "{:?}", found.used);
+        assert_eq!(found.throttled, 98);
+    }
+
+    #[test]
+    fn bytes_fill_a_shard_as_records_do() {
+        let mut meter = Meter::new(Duration::from_secs(10), None);
+        meter.look(&stats(0, 0), Duration::from_secs(2));
+        meter.look(&stats(98, 4_900_000), Duration::from_secs(7));
+        assert!((meter.sustained().unwrap().used[0] - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_single_look_tells_nothing() {
+        let mut meter = Meter::new(Duration::from_secs(10), None);
+        meter.look(&stats(1, 1), Duration::from_secs(3));
+        assert_eq!(meter.sustained(), None);
+    }
+
+    #[test]
+    fn short_steps_have_a_short_start_up() {
+        let cases = [(2, 500), (8, 2_000), (10, 2_000), (20, 2_000), (60, 6_000)];
+        for (seconds, millis) in cases {
+            assert_eq!(start_up(Duration::from_secs(seconds)), Duration::from_millis(millis), "{seconds}");
+        }
+    }
+}

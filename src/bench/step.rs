@@ -1,0 +1,197 @@
+//! One step: a session as any other, with a run's directory, checkpoints and all, stopped when its time is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::meter::{Meter, Metered, Sustained};
+use super::source::{Scratch, Source};
+use super::table::{PutLatency, Step};
+use super::usage;
+use crate::config::{BenchConfig, BurstModel, OutputConfig, Target};
+use crate::decode::DECODER_VERSION;
+use crate::error::Error;
+use crate::record::HashKeyRange;
+use crate::route::key::KeyExtractor;
+use crate::run::directory::{RUN_FILE_VERSION, RunDirectory, RunFile};
+use crate::run::now;
+use crate::run::open::OpenStream;
+use crate::run::replay::{Sources, identity};
+use crate::run::session::Session;
+use crate::run::work::Work;
+use crate::write::checkpoint::Checkpoint;
+use crate::write::{Brake, End, StopReason};
+
+/// When a process takes this part of all cores, the CPU is the limit.
+const CPU_FULL: f64 = 0.9;
+
+/// A step before it is done.
+pub(super) struct Plan<'a> {
+    /// What all steps have in common.
+    pub(super) config: &'a BenchConfig,
+    /// Where the records come from.
+    pub(super) source: &'a Source,
+    /// The stream's open shards.
+    pub(super) shards: u32,
+    /// How they measure their second, as far as we know.
+    pub(super) burst: Option<BurstModel>,
+    /// The size of made-up events.
+    pub(super) size: Option<u32>,
+}
+
+impl Plan<'_> {
+    /// Does it; `None` if the user stopped it. `metered` is what `target` writes to, if it is one of ours.
+    pub(super) async fn run(
+        &self,
+        scratch: &Scratch,
+        target: OpenStream,
+        metered: Option<Arc<Metered>>,
+        interrupted: &mut mpsc::Receiver<StopReason>,
+    ) -> Result<Option<Step>, Error> {
+        let Self { config, source, .. } = self;
+        let to = match &config.subject {
+            crate::config::BenchSubject::Stream { target, .. } => target.clone(),
+            _ => Target::Sim { shards: self.shards },
+        };
+        let bounded = to != Target::Null;
+        let settings = crate::config::RunSettings { target: to, ..source.settings.clone() };
+        let manifest = Arc::new(source.manifest(bounded.then_some(self.shards), config.duration));
+        let directory = RunDirectory::create(&scratch.path("state"), now())?;
+        let file = RunFile {
+            version: RUN_FILE_VERSION,
+            started: now(),
+            settings,
+            tuning: source.tuning.clone(),
+            stream: identity(&target.description),
+            decoder_version: DECODER_VERSION,
+            manifest_digest: manifest.digest(),
+        };
+        directory.define(&file, &manifest)?;
+        let key = file.settings.key_config().ok_or_else(|| Error::internal("a benchmark without keys"))?;
+        let (spool, segments) = Sources::open(&file.settings, &file.tuning).await?.spool(
+            &file.settings,
+            &file.tuning,
+            manifest,
+        )?;
+        let output = OutputConfig { quiet: true, ..config.output };
+        let session = Session {
+            directory: &directory,
+            file: &file,
+            checkpoint: Checkpoint::start([HashKeyRange::ALL]),
+            target,
+            spool,
+            segments,
+            extractor: KeyExtractor::new(key),
+            output: &output,
+        };
+        let mut meter = Meter::new(config.duration, metered);
+        let Some((latency, error)) = write_for(session, config.duration, &mut meter, interrupted).await?
+        else {
+            return Ok(None);
+        };
+        if let Some(error) = error {
+            return Err(error);
+        }
+        let sustained = meter.sustained().ok_or_else(|| {
+            Error::incomplete("the step was over before anything could be measured: give a longer --duration")
+        })?;
+        Ok(Some(self.step(&sustained, &latency, bounded)))
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts and ratios for people"
+    )]
+    fn step(&self, found: &Sustained, latency: &Histogram<u64>, bounded: bool) -> Step {
+        let seconds = found.seconds;
+        let (cpu, stream_cpu) = (found.cpu.as_secs_f64() / seconds, found.stream_cpu.as_secs_f64() / seconds);
+        let gigabytes = found.bytes as f64 / 1e9;
+        let shards = f64::from(self.shards.max(1));
+        let mean_cost = found.bytes as f64 / (found.records.max(1)) as f64;
+        let limit = found.limit.filter(|_| bounded);
+        let limit = limit.map(|(records, bytes)| shards * records.min(bytes / mean_cost.max(1.0)));
+        // A shard that took nothing is in no list, and counts all the same.
+        let missing = found.used.len() < self.shards as usize;
+        let lowest = found.used.iter().copied().fold(if missing { 0.0 } else { f64::INFINITY }, f64::min);
+        let cores = usage::cores() as f64;
+        let limited_by = match found.brake {
+            _ if cpu + stream_cpu >= CPU_FULL * cores => "cpu",
+            Some(brake) => word(brake),
+            None => "input",
+        };
+        Step {
+            shards: self.shards,
+            record_size: self.size.unwrap_or(self.source.mean_bytes.round() as u32),
+            burst_model: self.burst.map(BurstModel::word),
+            seconds,
+            records_per_second: found.records as f64 / seconds,
+            mb_per_second: found.bytes as f64 / seconds / 1e6,
+            limit_records_per_second: limit,
+            utilisation: bounded.then(|| found.used.iter().sum::<f64>() / shards),
+            utilisation_min: (bounded && lowest.is_finite()).then_some(lowest),
+            throttled_share: found.throttled as f64 / found.sent.max(1) as f64,
+            put_latency_ms: PutLatency::of(latency),
+            cpu_share: cpu,
+            stream_cpu_share: stream_cpu,
+            cpu_seconds_per_gb: (gigabytes > 0.0).then(|| found.cpu.as_secs_f64() / gigabytes),
+            rss_anon_mb: found.memory_max.map(|bytes| bytes as f64 / 1e6),
+            limited_by,
+        }
+    }
+}
+
+/// Lets `session` write for `duration`. `None` if the user stopped it before.
+async fn write_for(
+    session: Session<'_>,
+    duration: Duration,
+    meter: &mut Meter,
+    interrupted: &mut mpsc::Receiver<StopReason>,
+) -> Result<Option<(Histogram<u64>, Option<Error>)>, Error> {
+    let (tell, mut stop) = mpsc::channel(1);
+    let writing = session.write(&mut stop, Work::pool("route")?, |stats, elapsed| meter.look(stats, elapsed));
+    tokio::pin!(writing);
+    let over = sleep(duration);
+    tokio::pin!(over);
+    let (mut told, mut early) = (false, false);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut writing => break ended?,
+            () = &mut over, if !told => told = true,
+            Some(_) = interrupted.recv(), if !early => (told, early) = (true, true),
+        }
+        // There is room for one word, and one is enough.
+        let _ = tell.try_send(StopReason::Interrupted);
+    };
+    if early {
+        return Ok(None);
+    }
+    let refused = match ended.end {
+        End::Stopped(StopReason::Refused(message)) => {
+            Some(Error::refused(format!("the service refuses: {message}")))
+        }
+        End::Stopped(StopReason::ServiceAway(message)) => {
+            Some(Error::incomplete(format!("the service could not be reached for too long: {message}")))
+        }
+        End::Stopped(StopReason::Failed(message)) => Some(Error::incomplete(message)),
+        End::Stopped(StopReason::Interrupted) | End::Done => None,
+    };
+    Ok(Some((ended.shell.put_latency, ended.error.or(refused))))
+}
+
+/// What the engine waited for, in the report's words.
+fn word(brake: Brake) -> &'static str {
+    match brake {
+        Brake::Input => "input",
+        Brake::Shard => "shards",
+        Brake::RunRate => "max_rate",
+        Brake::Order => "order",
+        Brake::RoundTrip => "round_trip",
+        Brake::Failure => "service",
+        Brake::Checkpoint => "disk",
+    }
+}

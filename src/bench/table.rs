@@ -1,0 +1,379 @@
+//! What a benchmark found, as a table, as JSON, as CSV.
+//!
+//! The JSON fields are an interface, described in `docs/benchmarks.md`; they are added to, never renamed.
+
+use std::fmt::Write as _;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::meter::start_up;
+use super::usage;
+use crate::config::{BenchConfig, BenchSource, BenchSubject};
+use crate::run::report::number;
+
+/// A benchmark's result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Bench {
+    /// respool's version.
+    pub(super) version: &'static str,
+    /// On what it ran.
+    pub(super) machine: String,
+    /// Cores that were there.
+    pub(super) cores: usize,
+    /// When it began, in RFC 3339.
+    pub(super) started: String,
+    /// Where the records came from: `generated` or the archive's address.
+    pub(super) source: String,
+    /// Where they went: `sim` or the stream.
+    pub(super) target: String,
+    /// What was kept in order.
+    pub(super) order: &'static str,
+    /// The part of each shard's limits that was taken.
+    pub(super) share: f64,
+    /// How long a call to the embedded stream takes; `null` for a stream that is there.
+    pub(super) latency_ms: Option<f64>,
+    /// How long a step lasts.
+    pub(super) duration_seconds: f64,
+    /// What of that is not counted at its beginning.
+    pub(super) start_up_seconds: f64,
+    /// Whether all steps were done.
+    pub(super) complete: bool,
+    /// The steps.
+    pub(super) steps: Vec<Step>,
+}
+
+/// What one step found, sustained: without start-up and tail.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Step {
+    /// Open shards.
+    pub(super) shards: u32,
+    /// Bytes of a record; of an archive's the average.
+    pub(super) record_size: u32,
+    /// How the shards measure their second; `null` for a stream that is there.
+    pub(super) burst_model: Option<&'static str>,
+    /// How long was measured.
+    pub(super) seconds: f64,
+    /// Records that were acknowledged.
+    pub(super) records_per_second: f64,
+    /// Their data and keys.
+    pub(super) mb_per_second: f64,
+    /// What the configured share of all shards takes of such records; `null` without limits.
+    pub(super) limit_records_per_second: Option<f64>,
+    /// The part of the configured rate that was used, of all shards.
+    pub(super) utilisation: Option<f64>,
+    /// Of the shard that used least.
+    pub(super) utilisation_min: Option<f64>,
+    /// Entries that were throttled, as a part of all that were sent.
+    pub(super) throttled_share: f64,
+    /// From a request's departure to its answer, in the whole step.
+    pub(super) put_latency_ms: PutLatency,
+    /// CPU time a second, without the embedded stream's own: 1 is one core.
+    pub(super) cpu_share: f64,
+    /// The embedded stream's own.
+    pub(super) stream_cpu_share: f64,
+    /// CPU time per 10^9 bytes, without the embedded stream's own.
+    pub(super) cpu_seconds_per_gb: Option<f64>,
+    /// Anonymous memory, the most that was seen.
+    pub(super) rss_anon_mb: Option<f64>,
+    /// What the step was limited by: `shards` is what one wants to see.
+    pub(super) limited_by: &'static str,
+}
+
+/// Milliseconds; all `null` if no request was answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(super) struct PutLatency {
+    /// Half of the answers came sooner.
+    pub(super) p50: Option<f64>,
+    /// 99 of 100 did.
+    pub(super) p99: Option<f64>,
+    /// 999 of 1,000 did.
+    pub(super) p999: Option<f64>,
+    /// The last one.
+    pub(super) max: Option<f64>,
+}
+
+impl PutLatency {
+    /// Of a histogram in microseconds.
+    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds below 2^53")]
+        let millis = |micros: u64| (!histogram.is_empty()).then_some(micros as f64 / 1_000.0);
+        let at = |quantile| millis(histogram.value_at_quantile(quantile));
+        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: millis(histogram.max()) }
+    }
+}
+
+const HEAD: [&str; 14] = [
+    "shards",
+    "bytes",
+    "burst",
+    "records/s",
+    "MB/s",
+    "used",
+    "lowest",
+    "throttled",
+    "p50 ms",
+    "p99 ms",
+    "p99.9 ms",
+    "CPU",
+    "CPU s/GB",
+    "memory",
+];
+
+impl Bench {
+    /// Nothing measured yet.
+    pub(super) fn new(config: &BenchConfig) -> Self {
+        let latency_ms = match &config.subject {
+            BenchSubject::Sweep { latency, .. } => Some(latency.as_secs_f64() * 1_000.0),
+            BenchSubject::Stream { .. } | BenchSubject::Stages => None,
+        };
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            machine: usage::machine(),
+            cores: usage::cores(),
+            started: format!("{:.0}", crate::run::now()),
+            source: match &config.source {
+                BenchSource::Generated { .. } => "generated".into(),
+                BenchSource::Archive { address, .. } => address.to_string(),
+            },
+            target: match &config.subject {
+                BenchSubject::Stream { target, .. } => target.to_string(),
+                BenchSubject::Sweep { .. } | BenchSubject::Stages => "sim".into(),
+            },
+            order: config.order.as_str(),
+            share: config.tuning.share.get(),
+            latency_ms,
+            duration_seconds: config.duration.as_secs_f64(),
+            start_up_seconds: start_up(config.duration).as_secs_f64(),
+            complete: false,
+            steps: Vec::new(),
+        }
+    }
+
+    /// As one JSON object.
+    pub(super) fn to_json(&self) -> String {
+        // Finite numbers and strings always are JSON.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What was measured, in a sentence.
+    pub(super) fn subtitle(&self) -> String {
+        let latency = self.latency_ms.map(|ms| format!(", a call takes {ms} ms")).unwrap_or_default();
+        format!(
+            "order {}, share {}{latency}; each step {} s, of which the first {} s do not count",
+            self.order, self.share, self.duration_seconds, self.start_up_seconds
+        )
+    }
+
+    /// The table's head and rows, as text.
+    pub(super) fn rows(&self) -> (Vec<&'static str>, Vec<Vec<String>>) {
+        let burst =
+            self.steps.iter().any(|step| step.burst_model != self.steps.first().and_then(|s| s.burst_model));
+        let keep = |name: &&str| burst || *name != "burst";
+        let head: Vec<&str> = HEAD.iter().copied().filter(|name| keep(name)).chain(["limit"]).collect();
+        let rows = self.steps.iter().map(|step| {
+            let cells = HEAD.iter().copied().zip(step.cells()).filter(|(name, _)| keep(name));
+            cells.map(|(_, cell)| cell).chain([step.limited_by.to_owned()]).collect()
+        });
+        (head, rows.collect())
+    }
+
+    /// The table, for a person.
+    pub(super) fn render(&self) -> String {
+        let (head, rows) = self.rows();
+        let mut text = format!("{}\n{}\n\n", self.machine, self.subtitle());
+        let head = head.iter().map(|cell| (*cell).to_owned()).collect();
+        let lines: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+        let columns = lines.first().map_or(0, Vec::len);
+        let width = |column: usize| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for line in &lines {
+            let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
+            let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        }
+        text
+    }
+
+    /// The table, for a spreadsheet: numbers as JSON has them.
+    pub(super) fn csv(&self) -> String {
+        let mut text = String::from(
+            "shards,record_size,burst_model,records_per_second,mb_per_second,limit_records_per_second,utilisation,\
+             utilisation_min,throttled_share,put_p50_ms,put_p99_ms,put_p999_ms,put_max_ms,cpu_share,stream_cpu_share,\
+             cpu_seconds_per_gb,rss_anon_mb,limited_by\n",
+        );
+        let maybe = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
+        for step in &self.steps {
+            let put = step.put_latency_ms;
+            let cells = [
+                step.shards.to_string(),
+                step.record_size.to_string(),
+                step.burst_model.unwrap_or_default().to_owned(),
+                format!("{:.3}", step.records_per_second),
+                format!("{:.6}", step.mb_per_second),
+                maybe(step.limit_records_per_second),
+                maybe(step.utilisation),
+                maybe(step.utilisation_min),
+                format!("{:.6}", step.throttled_share),
+                maybe(put.p50),
+                maybe(put.p99),
+                maybe(put.p999),
+                maybe(put.max),
+                format!("{:.6}", step.cpu_share),
+                format!("{:.6}", step.stream_cpu_share),
+                maybe(step.cpu_seconds_per_gb),
+                maybe(step.rss_anon_mb),
+                step.limited_by.to_owned(),
+            ];
+            let _ = writeln!(text, "{}", cells.join(","));
+        }
+        text
+    }
+}
+
+impl Step {
+    fn cells(&self) -> [String; HEAD.len()] {
+        let percent = |part: Option<f64>, decimals: usize| {
+            part.map_or_else(|| "–".to_owned(), |part| format!("{:.decimals$} %", part * 100.0))
+        };
+        let decimal = |value: Option<f64>, decimals: usize| {
+            value.map_or_else(|| "–".to_owned(), |value| format!("{value:.decimals$}"))
+        };
+        let put = self.put_latency_ms;
+        [
+            number(u64::from(self.shards)),
+            number(u64::from(self.record_size)),
+            self.burst_model.unwrap_or("–").to_owned(),
+            whole(self.records_per_second),
+            format!("{:.2}", self.mb_per_second),
+            percent(self.utilisation, 1),
+            percent(self.utilisation_min, 1),
+            percent(Some(self.throttled_share), 3),
+            decimal(put.p50, 1),
+            decimal(put.p99, 1),
+            decimal(put.p999, 1),
+            percent(Some(self.cpu_share), 1),
+            decimal(self.cpu_seconds_per_gb, 1),
+            self.rss_anon_mb.map_or_else(|| "–".to_owned(), |mb| format!("{mb:.0} MB")),
+        ]
+    }
+
+    /// The step in one line, while others are still to come.
+    pub(super) fn sentence(&self) -> String {
+        let used =
+            self.utilisation.map(|used| format!(", {:.1} % of the limit", used * 100.0)).unwrap_or_default();
+        format!(
+            "{} records/s{used}, {:.1} % of a core",
+            whole(self.records_per_second),
+            self.cpu_share * 100.0
+        )
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate: positive and far below 2^53"
+)]
+fn whole(value: f64) -> String {
+    number(value.round().max(0.0) as u64)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Two steps of a sweep.
+    pub(in crate::bench) fn bench() -> Bench {
+        let step = |shards: u32, model| Step {
+            shards,
+            record_size: 1_000,
+            burst_model: Some(model),
+            seconds: 8.0,
+            records_per_second: 970.4 * f64::from(shards),
+            mb_per_second: 0.98 * f64::from(shards),
+            limit_records_per_second: Some(971.0 * f64::from(shards)),
+            utilisation: Some(0.9994),
+            utilisation_min: Some(0.998),
+            throttled_share: 0.0,
+            put_latency_ms: PutLatency {
+                p50: Some(20.1),
+                p99: Some(21.0),
+                p999: Some(30.0),
+                max: Some(31.0),
+            },
+            cpu_share: 0.012 * f64::from(shards),
+            stream_cpu_share: 0.001,
+            cpu_seconds_per_gb: Some(12.25),
+            rss_anon_mb: Some(60.4),
+            limited_by: "shards",
+        };
+        Bench {
+            version: "0.0.0",
+            machine: "2 cores, <a \"machine\">".into(),
+            cores: 2,
+            started: "2026-11-26T22:00:00Z".into(),
+            source: "generated".into(),
+            target: "sim".into(),
+            order: "key",
+            share: 0.98,
+            latency_ms: Some(20.0),
+            duration_seconds: 10.0,
+            start_up_seconds: 2.0,
+            complete: true,
+            steps: vec![step(1, "second"), step(128, "second")],
+        }
+    }
+
+    #[test]
+    fn the_table_stands_in_columns() {
+        let text = bench().render();
+        let lines: Vec<&str> = text.lines().skip(3).collect();
+        let [head, one, many] = lines[..] else { panic!("{text}") };
+        assert!(head.trim_start().starts_with("shards  bytes  records/s"), "{text}");
+        assert!(one.contains("99.9 %") && many.contains("124,211"), "{text}");
+        let ends = |line: &str, word: &str| line.find(word).unwrap() + word.len();
+        assert_eq!(ends(head, "records/s"), ends(one, "  970"), "{text}");
+        assert_eq!(ends(head, "records/s"), ends(many, "124,211"), "{text}");
+    }
+
+    #[test]
+    fn the_burst_model_is_shown_where_it_differs() {
+        let mut bench = bench();
+        assert!(!bench.render().contains("burst"));
+        bench.steps[1].burst_model = Some("tenth");
+        assert!(bench.render().contains("tenth"));
+    }
+
+    #[test]
+    fn the_spreadsheet_has_a_cell_for_each_column() {
+        let csv = bench().csv();
+        let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
+        assert_eq!(columns, [18, 18, 18]);
+    }
+
+    #[test]
+    fn json_has_the_promised_fields() {
+        let value: serde_json::Value = serde_json::from_str(&bench().to_json()).unwrap();
+        let step = &value["steps"][1];
+        for field in [
+            "shards",
+            "record_size",
+            "records_per_second",
+            "mb_per_second",
+            "utilisation",
+            "throttled_share",
+            "put_latency_ms",
+            "cpu_seconds_per_gb",
+            "rss_anon_mb",
+        ] {
+            assert!(!step[field].is_null(), "{field}: {step}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What this process takes of the machine, and which machine that is.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// CPU time of all threads so far.
+pub(super) fn process_cpu() -> Duration {
+    duration(clock_gettime(ClockId::ProcessCPUTime))
+}
+
+/// CPU time of this thread so far.
+pub(super) fn thread_cpu() -> Duration {
+    duration(clock_gettime(ClockId::ThreadCPUTime))
+}
+
+fn duration(time: Timespec) -> Duration {
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Anonymous memory (`RssAnon`) in bytes; what the page cache holds of segments is not in it. `None` where the
+/// system does not tell.
+pub(super) fn anonymous_memory() -> Option<u64> {
+    rss_anon(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn rss_anon(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1_024)
+}
+
+/// Cores that this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The machine in a few words, as far as it tells.
+pub(super) fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
+        Some(line.trim_start_matches([' ', '\t', ':']).trim().to_owned())
+    });
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+    let system = kernel.map(|release| format!(", Linux {}", release.trim())).unwrap_or_default();
+    format!("{} cores, {}{system}", cores(), cpu.unwrap_or_else(|| "of a kind that is not told".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_found_and_anything_else_is_nothing() {
+        let status = "VmRSS:\t   9000 kB\nRssAnon:\t    4096 kB\nRssFile:\t 1 kB\n";
+        assert_eq!(rss_anon(status), Some(4_194_304));
+        for odd in ["", "RssAnon: many kB", "RssAnon:\t12 MB", "RssAnon: 99999999999999999999 kB"] {
+            assert_eq!(rss_anon(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn work_takes_time_of_the_thread_and_of_the_process() {
+        let (thread, process) = (thread_cpu(), process_cpu());
+        let mut number = 1_u64;
+        while thread_cpu() == thread {
+            number = std::hint::black_box(number.wrapping_mul(3));
+        }
+        assert!(process_cpu() > process);
+        assert!(process_cpu() >= thread_cpu());
+    }
+}

@@ -1,0 +1,143 @@
+//! `respool bench`: how fast this machine fills how many shards.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
+
+use super::environment::Environment;
+use super::options::{TuningArgs, directory};
+use super::replay::{KeyArgs, follow_arn, resolve_archive};
+use super::select::SelectArgs;
+use super::{HEADING_BENCH, HEADING_INTO};
+use crate::config::{
+    ArchiveAddress, BenchConfig, BenchSource, BenchSubject, BurstModel, CacheMode, OutputConfig,
+    SIM_SHARDS_MAX, Target, parse_duration, parse_latency,
+};
+use crate::error::Error;
+use crate::route::key::KeyRule;
+
+/// The generated events' smallest size, in which all their fields have room; the largest that any stream takes.
+const RECORD_BYTES: std::ops::RangeInclusive<i64> = 150..=1_000_000;
+/// Where a generated event has its key.
+const GENERATED_KEY: &str = "/user/id";
+
+/// What was typed after `respool bench`.
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    #[arg(
+        help = "Where the events lie: s3://BUCKET/PREFIX or a local directory [default: events are made up]"
+    )]
+    #[arg(env = "RESPOOL_ARCHIVE")]
+    archive: Option<ArchiveAddress>,
+    #[command(flatten)]
+    steps: StepArgs,
+    #[command(flatten)]
+    into: IntoArgs,
+    #[command(flatten)]
+    what: SelectArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_BENCH)]
+struct StepArgs {
+    /// A step for each of these numbers of shards of an embedded stream with Kinesis' limits
+    #[arg(long, value_name = "N,…", env = "RESPOOL_SHARDS", value_delimiter = ',')]
+    #[arg(default_value = "1,2,4,8,16,32,64,128", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(SIM_SHARDS_MAX)))]
+    shards: Vec<u32>,
+    /// Bytes of a made-up event, for each of which all steps are done
+    #[arg(long, value_name = "BYTES,…", env = "RESPOOL_RECORD_SIZE", value_delimiter = ',')]
+    #[arg(default_value = "1000", allow_negative_numbers = true, conflicts_with = "archive")]
+    #[arg(value_parser = clap::value_parser!(u32).range(RECORD_BYTES))]
+    record_size: Vec<u32>,
+    /// How a shard measures its second, which Kinesis does not tell: a bucket of a second, a bucket of a tenth,
+    /// or windows; all steps are done for each
+    #[arg(long, value_name = "MODEL,…", env = "RESPOOL_BURST_MODEL", value_delimiter = ',')]
+    #[arg(default_value = "second")]
+    #[arg(value_parser = PossibleValuesParser::new(BurstModel::WORDS).try_map(|word| word.parse::<BurstModel>()))]
+    burst_model: Vec<BurstModel>,
+    /// How long a call to the embedded stream takes
+    #[arg(long, value_name = "TIME", env = "RESPOOL_LATENCY", default_value = "20ms")]
+    #[arg(value_parser = parse_latency)]
+    latency: Duration,
+    /// How long each step lasts; its first tenth, or 2 s if that is more, is not counted
+    #[arg(long, value_name = "DURATION", env = "RESPOOL_DURATION", default_value = "20s")]
+    #[arg(value_parser = parse_duration)]
+    duration: Duration,
+    /// Measure each stage by itself, on one core, instead
+    #[arg(long, env = "RESPOOL_NULL", value_parser = FalseyValueParser::new())]
+    #[arg(conflicts_with_all = ["shards", "burst_model", "latency", "into", "duration", "out"])]
+    null: bool,
+    /// Where the table and the picture go: PATH.csv and PATH.html
+    #[arg(long, value_name = "PATH", env = "RESPOOL_OUT", default_value = "respool-bench")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_INTO)]
+struct IntoArgs {
+    /// Measure this stream, as it is, instead of embedded ones
+    #[arg(long, value_name = "TARGET", env = "RESPOOL_INTO")]
+    #[arg(conflicts_with_all = ["shards", "burst_model", "latency"])]
+    into: Option<Target>,
+    /// Do not ask before the first record goes to Kinesis
+    #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
+    yes: bool,
+}
+
+impl BenchArgs {
+    pub(super) fn resolve(
+        self,
+        environment: &Environment,
+        output: OutputConfig,
+    ) -> Result<BenchConfig, Error> {
+        let StepArgs { shards, record_size, burst_model, latency, duration, null, out } = self.steps;
+        if duration.is_zero() {
+            return Err(Error::usage("--duration must be 1s or more: nothing can be measured in no time"));
+        }
+        let out = directory("--out", &out)?;
+        if !out.parent().is_some_and(std::path::Path::is_dir) {
+            return Err(Error::usage(format!("--out: the directory of {} does not exist", out.display())));
+        }
+        let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
+        let mut tuning = self.tuning.resolve(environment)?;
+        if tuning.cache.mode == CacheMode::Offline {
+            return Err(Error::usage(
+                "bench reads from the cache anyway, and has to list the archive once: leave --offline out",
+            ));
+        }
+        let (rule, fallback, order) = self.keys.resolve()?;
+        let (source, rule) = match self.archive {
+            None => {
+                let pointer = GENERATED_KEY.parse().map_err(|_| Error::internal("no pointer"))?;
+                (BenchSource::Generated { record_sizes: record_size }, rule.unwrap_or(pointer))
+            }
+            Some(address) => {
+                let address = resolve_archive(address, tuning.cache.mode)?;
+                let rule: KeyRule = rule.ok_or_else(|| {
+                    Error::usage(
+                        "--partition-key is missing: an archive does not keep the keys (`respool inspect` shows what \
+                         would work)",
+                    )
+                })?;
+                (BenchSource::Archive { address, input: Box::new(self.what.resolve(environment)?) }, rule)
+            }
+        };
+        let subject = match self.into.into {
+            _ if null => BenchSubject::Stages,
+            Some(target) => {
+                follow_arn(&target, region_of_stream.as_deref(), &mut tuning)?;
+                BenchSubject::Stream { target, yes: self.into.yes }
+            }
+            None => BenchSubject::Sweep { shards, burst_models: burst_model, latency },
+        };
+        let (keys, seed) = ((rule, fallback), environment.seed);
+        Ok(BenchConfig { subject, source, keys, order, seed, tuning, duration, out, output })
+    }
+}

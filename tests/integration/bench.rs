@@ -1,0 +1,113 @@
+//! `respool bench` from the outside: that it measures and shows. How fast this machine is, is no question of a test.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::events::make_archive;
+use crate::sandbox::{Sandbox, until};
+
+/// One object of 500 records.
+fn archive(sandbox: &Sandbox) {
+    make_archive(&sandbox.path("archive"), 1, 500);
+}
+
+#[test]
+fn a_sweep_is_a_table_a_spreadsheet_and_a_picture() {
+    let sandbox = Sandbox::new();
+    let found = sandbox.run("bench --shards 1,2 --record-size 200 --duration 2s --out result --json").json(0);
+    assert_eq!(found["complete"], true);
+    assert_eq!(found["steps"].as_array().unwrap().len(), 2);
+    for (step, shards) in found["steps"].as_array().unwrap().iter().zip([1, 2]) {
+        assert_eq!((&step["shards"], &step["record_size"]), (&shards.into(), &200.into()));
+        for field in
+            ["records_per_second", "mb_per_second", "utilisation", "cpu_seconds_per_gb", "rss_anon_mb"]
+        {
+            assert!(step[field].as_f64().unwrap() > 0.0, "{field}: {step}");
+        }
+        assert!(step["throttled_share"].as_f64().unwrap() < 1.0);
+        let latency = &step["put_latency_ms"];
+        assert!(latency["p50"].as_f64().unwrap() >= 20.0, "{latency}");
+        assert!(latency["p999"].as_f64() >= latency["p50"].as_f64(), "{latency}");
+    }
+    let csv = fs::read_to_string(sandbox.path("result.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 3);
+    let html = fs::read_to_string(sandbox.path("result.html")).unwrap();
+    assert_eq!(html.matches("<figure>").count(), 4);
+    let left: Vec<_> = fs::read_dir(sandbox.path("cache/respool")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn an_archive_is_repeated_until_the_time_is_over() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    let line = "bench archive --partition-key /k --shards 2 --burst-model tenth,windows --duration 2s --json";
+    let found = sandbox.run(line).json(0);
+    let models: Vec<&str> =
+        found["steps"].as_array().unwrap().iter().map(|step| step["burst_model"].as_str().unwrap()).collect();
+    assert_eq!(models, ["tenth", "windows"]);
+    let rate = found["steps"][0]["records_per_second"].as_f64().unwrap();
+    assert!(rate * 1.5 > 500.0, "{rate}: it ended with the archive");
+}
+
+#[test]
+fn a_server_is_measured_as_it_is() {
+    let sandbox = Sandbox::new();
+    let (_server, url) = sandbox.simulate("--shards 3");
+    let line = format!("bench --into demo --endpoint-url {url} --record-size 500 --duration 2s --json");
+    let found = sandbox.run(&line).json(0);
+    assert_eq!(found["steps"][0]["shards"], 3);
+    assert!(found["steps"][0]["burst_model"].is_null());
+    let table = sandbox.run("bench --into null: --record-size 500 --duration 2s").stdout;
+    assert!(table.contains("records/s"), "{table}");
+}
+
+#[test]
+fn the_stages_are_measured_one_by_one() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    let found = sandbox.run("bench archive --partition-key /k --null --json").json(0);
+    let stages: Vec<&str> =
+        found["stages"].as_array().unwrap().iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["list", "fetch", "decode", "split", "publish", "key", "route", "encode", "send"]);
+    for stage in found["stages"].as_array().unwrap() {
+        assert!(stage["mb_per_second_per_core"].as_f64().unwrap() > 0.0, "{stage}");
+    }
+}
+
+#[test]
+fn what_is_interrupted_shows_what_it_has() {
+    let sandbox = Sandbox::new();
+    let process = sandbox.start("bench --shards 1,2,4 --record-size 200 --duration 2s --json");
+    until("the first step", || process.stderr().contains("% of a core").then_some(()));
+    process.signal(Signal::INT);
+    let found = process.wait().json(4);
+    assert_eq!(found["complete"], false);
+    let steps = found["steps"].as_array().unwrap().len();
+    assert!((1..3).contains(&steps), "{steps}");
+}
+
+#[test]
+fn a_wrong_command_line_is_told_at_once() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    for (flags, word) in [
+        ("--shards 0", "--shards"),
+        ("--shards 1,many", "--shards"),
+        ("--record-size 10", "--record-size"),
+        ("--latency 20", "--latency"),
+        ("--duration 0s", "--duration"),
+        ("--burst-model none", "--burst-model"),
+        ("--into sim:4 --shards 2", "--into"),
+        ("--null --duration 5s", "--null"),
+        ("--out no/such/place", "--out"),
+        ("--offline", "--offline"),
+        ("archive", "--partition-key"),
+        ("archive --partition-key /k --record-size 200", "--record-size"),
+    ] {
+        let outcome = sandbox.run(&format!("bench {flags}"));
+        assert_eq!(outcome.code, 2, "{flags}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(word), "{flags}: {}", outcome.stderr);
+    }
+}
