@@ -76,6 +76,11 @@ pub(super) struct TuningArgs {
     /// End the run, to be resumed, when more records and objects than this are in quarantine [default: no bound]
     #[arg(long, value_name = "COUNT", env = "RESPOOL_MAX_QUARANTINE", help_heading = HEADING_OUTPUT)]
     max_quarantine: Option<u64>,
+    /// Set aside whatever the archive refuses (denied, deleted, archived), even if that is everything: by itself
+    /// a run ends at fifty refusals in a row
+    #[arg(long, env = "RESPOOL_ACCEPT_REFUSALS", help_heading = HEADING_OUTPUT)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    accept_refusals: bool,
 
     #[command(flatten)]
     access: AccessArgs,
@@ -171,7 +176,9 @@ impl TuningArgs {
         let caps = self.max_rate.into_iter().map(Ok).reduce(|a, b| a?.and(b?));
         let max_rate = caps.transpose().map_err(|error| Error::usage(format!("--max-rate: {error}")))?;
         let max_quarantine = self.max_quarantine;
-        Ok(TuningChanges { share: self.share, max_rate, max_quarantine, ..self.access.changes(environment)? })
+        let accept_refusals = self.accept_refusals.then_some(true);
+        let access = self.access.changes(environment)?;
+        Ok(TuningChanges { share: self.share, max_rate, max_quarantine, accept_refusals, ..access })
     }
 
     /// What was given, on top of the defaults.
@@ -233,6 +240,7 @@ impl AccessArgs {
             share: None,
             max_rate: None,
             max_quarantine: None,
+            accept_refusals: None,
             cache_dir: self.cache.cache_dir.map(|dir| directory("--cache-dir", &dir)).transpose()?,
             cache_size: self.cache.cache_size,
             cache_mode,

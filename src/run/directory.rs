@@ -50,6 +50,12 @@ pub struct RunFile {
     pub stream: StreamIdentity,
     /// How bytes became records.
     pub decoder_version: u32,
+    /// How records got their places.
+    #[serde(default = "first_route_version")]
+    pub route_version: u32,
+    /// The largest record that is sent, with its key, in bytes: what the stream took when the run began.
+    #[serde(default)]
+    pub record_bytes_max: Option<usize>,
     /// The manifest's SHA-256.
     pub manifest_digest: String,
 }
@@ -64,6 +70,11 @@ pub struct StreamIdentity {
     pub arn: Option<String>,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: i64,
+}
+
+/// What runs have that were begun before it was written down.
+const fn first_route_version() -> u32 {
+    1
 }
 
 /// The version of [`RunFile`] that this build writes and reads.

@@ -73,7 +73,7 @@ async fn fill(
     for object in 0..total {
         let Some(spooled) = ahead.next().await else { break };
         match spooled? {
-            Spooled::Segment { records } => {
+            Spooled::Segment { records, .. } => {
                 outcome.objects += 1;
                 let segment = segments.get(object)?;
                 outcome.bytes += segment.data_bytes();

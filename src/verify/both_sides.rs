@@ -126,7 +126,7 @@ impl Sides<'_> {
                 break;
             }
             let Some(spooled) = ahead.next().await else { break };
-            let Spooled::Segment { records } = spooled? else {
+            let Spooled::Segment { records, .. } = spooled? else {
                 lost += 1;
                 continue;
             };
@@ -171,7 +171,7 @@ impl Sides<'_> {
                 }
                 Err(damage) => {
                     self.spool.discard(number, &damage);
-                    self.spool.object(number).await?;
+                    self.spool.object_at_front(number).await?;
                 }
             }
         }

@@ -116,7 +116,7 @@ impl World<'_> {
                 self.at(now + millis(3), Event::CheckpointDurable(sequence));
             }
             Command::ObjectSettled(object, _) => self.settled_objects.push(object),
-            Command::SetAside(_) => {}
+            Command::SetAside(_) | Command::ObjectSetAside(..) => {}
             Command::ListShards => self.at(now + millis(1), Event::Shards(None)),
             Command::Ended(end) => self.end = Some(end),
         }

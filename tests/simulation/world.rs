@@ -18,6 +18,7 @@ use respool::cache::Cache;
 use respool::config::{ArchiveAddress, Input, Order, OutputConfig, RunSettings, Target, Tuning};
 use respool::decode::{DECODER_VERSION, DecodeConfig};
 use respool::record::{ByteCount, HashKeyRange, ShardId};
+use respool::route::ROUTE_VERSION;
 use respool::route::key::KeyExtractor;
 use respool::route::shard_map::ShardMap;
 use respool::run::checkpoint_log;
@@ -304,6 +305,8 @@ impl<'a> World<'a> {
             tuning: Tuning::new(self.archive.cache()),
             stream: StreamIdentity { name: stream.name.clone(), arn: None, created_ms: stream.created_ms },
             decoder_version: DECODER_VERSION,
+            route_version: ROUTE_VERSION,
+            record_bytes_max: Some(stream.record_bytes_max),
             manifest_digest,
         }
     }
