@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::checkpoint_log;
-use super::directory::{self, RUN_FILE_VERSION, RunDirectory, RunFile, RunGlance, StreamIdentity};
+use super::directory::{self, Layout, RUN_FILE_VERSION, RunDirectory, RunFile, RunGlance, StreamIdentity};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::journal;
@@ -273,6 +273,16 @@ fn refuse_to_start_twice(config: &ReplayConfig, stream: &StreamIdentity) -> Resu
             && run.file.stream == *stream
             && overlap(&one.input.selection.window, &other.input.selection.window)
     };
+    // What it is about cannot be told, but where it writes to.
+    let may_be_same = |layout: &Layout| layout.stream.as_ref().is_none_or(|found| found == stream);
+    let unreadable = directory::unreadable_runs(&config.state_dir)?;
+    if let Some((id, layout)) = unreadable.iter().rev().find(|(_, layout)| may_be_same(layout)) {
+        return Err(Error::refused(format!(
+            "run {id} is not finished and may be about the same, but has layout {}, which this respool does not read: \
+             finish it with the version that began it, or start anew with --new",
+            layout.version
+        )));
+    }
     let runs = directory::glance_at_all(&config.state_dir)?;
     match runs.iter().rev().find(|run| run.is_unfinished() && same(run)) {
         Some(run) => Err(Error::refused(format!(
