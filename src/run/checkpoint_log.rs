@@ -59,7 +59,8 @@ impl CheckpointLog {
         self.number += 1;
         let path = self.directory.join(format!("checkpoint-{:08}.log", self.number));
         let unnamed = path.with_extension("tmp");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unnamed)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unnamed)?;
         file.write_all(MAGIC)?;
         file.write_all(frame)?;
         file.sync_all()?;
@@ -83,9 +84,8 @@ impl CheckpointLog {
 pub fn newest(directory: &Path) -> io::Result<Option<Checkpoint>> {
     let mut newest: Option<Checkpoint> = None;
     for (_, path) in log_files(directory)? {
-        let last = last_frame(&fs::read(&path)?).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        })?;
+        let last = last_frame(&fs::read(&path)?)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
         if newest.as_ref().is_none_or(|newest| newest.sequence <= last.sequence) {
             newest = Some(last);
         }
@@ -115,7 +115,9 @@ fn encode(checkpoint: &Checkpoint) -> io::Result<Vec<u8>> {
     let payload = frame.split_off(FRAME_HEADER);
     if payload.len() > FRAME_BYTES_MAX {
         let found = payload.len();
-        return Err(io::Error::other(format!("a checkpoint of {found} B, and none above {FRAME_BYTES_MAX} B is read back")));
+        return Err(io::Error::other(format!(
+            "a checkpoint of {found} B, and none above {FRAME_BYTES_MAX} B is read back"
+        )));
     }
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     frame.clear();
@@ -132,7 +134,9 @@ fn last_frame(bytes: &[u8]) -> io::Result<Checkpoint> {
     while let Some(next) = rest.get(1..) {
         if let Some((payload, behind)) = split_frame(rest) {
             if damaged {
-                tracing::warn!("a log of checkpoints is damaged; what follows behind the damage is whole and counts");
+                tracing::warn!(
+                    "a log of checkpoints is damaged; what follows behind the damage is whole and counts"
+                );
             }
             (last, rest, damaged) = (Some(payload), behind, false);
         } else {

@@ -205,7 +205,10 @@ impl RunDirectory {
 }
 
 /// Whoever only looks whether a run is owned holds its lock for a moment.
-#[expect(clippy::disallowed_methods, reason = "a lock of the file system tells nobody when it is free, and a tenth of a second is no wait")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lock of the file system tells nobody when it is free, and a tenth of a second is no wait"
+)]
 fn lock_soon(lock: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_TRIES {
         match lock.try_lock() {
@@ -396,10 +399,7 @@ mod tests {
         assert!(error.to_string().contains("has layout 9, this respool reads 2"), "{error}");
         let stream = StreamIdentity { name: "orders".into(), arn: None, created_ms: 7 };
         let unreadable = unreadable_runs(state.path()).unwrap();
-        assert_eq!(
-            unreadable,
-            [("19700101-000000".to_owned(), Layout { version: 9, stream: Some(stream) })]
-        );
+        assert_eq!(unreadable, [("19700101-000000".to_owned(), Layout { version: 9, stream: Some(stream) })]);
         fs::write(directory.path().join(RUN_FILE), r#"{"version":9,"stream":"elsewhere"}"#).unwrap();
         assert_eq!(unreadable_runs(state.path()).unwrap()[0].1.stream, None);
         fs::write(directory.path().join(REPORT_FILE), r#"{"state":"done"}"#).unwrap();
@@ -413,14 +413,14 @@ mod tests {
         let lock = File::open(directory.path().join(LOCK_FILE)).unwrap();
         drop(directory);
         lock.try_lock_shared().unwrap();
-        let (opened, open) = std::sync::mpsc::channel();
+        let (tell, begun) = std::sync::mpsc::channel();
         let state_dir = state.path().to_owned();
-        let opener = std::thread::spawn(move || {
-            opened.send(()).unwrap();
+        let owner = std::thread::spawn(move || {
+            tell.send(()).unwrap();
             RunDirectory::open(&state_dir, &id).map(drop)
         });
-        open.recv().unwrap();
+        begun.recv().unwrap();
         drop(lock);
-        opener.join().unwrap().unwrap();
+        owner.join().unwrap().unwrap();
     }
 }

@@ -254,9 +254,7 @@ impl Feed {
 
 /// Whether the records of an object are to be fed.
 enum Begun {
-    Feed {
-        wanted: u32,
-    },
+    Feed { wanted: u32 },
     SetAside,
     NobodyListens,
 }

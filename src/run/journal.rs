@@ -131,10 +131,13 @@ pub enum Entry {
     Checkpoint(Box<Checkpoint>),
 }
 
+/// Finds a record that is set aside, with its bytes if they are wanted.
+pub type LookUp = dyn Fn(&SetAside, bool) -> Quarantined + Send;
+
 /// What the thread asks, and whom it tells.
 pub struct Ends {
     /// A record that is set aside, with its bytes if they are wanted.
-    pub look_up: Box<dyn Fn(&SetAside, bool) -> Quarantined + Send>,
+    pub look_up: Box<LookUp>,
     /// The ledger of this object is written: its segment is not needed any more.
     pub settled: Box<dyn Fn(u32) + Send>,
     /// The checkpoint of this sequence is durable; or nothing is written any more, and why.
@@ -232,8 +235,11 @@ impl Journal {
     /// Waits until everything is written.
     pub fn close(self) {
         if let Way::Thread { entries, waiting, thread } = self.0 {
-            // Once the thread has ended there is nothing to wait for.
-            let _ = waiting.into_iter().try_for_each(|entry| entries.send(entry));
+            for entry in waiting {
+                if entries.send(entry).is_err() {
+                    break;
+                }
+            }
             drop(entries);
             let _ = thread.join();
         }

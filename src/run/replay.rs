@@ -25,14 +25,12 @@ use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ObjectWindow};
 use crate::cache::Cache;
-use crate::config::{
-    ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning,
-};
+use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
 use crate::error::Error;
 use crate::record::{ByteCount, HashKeyRange};
-use crate::route::candidates::candidates;
 use crate::route::ROUTE_VERSION;
+use crate::route::candidates::candidates;
 use crate::route::key::KeyExtractor;
 use crate::write::checkpoint::Checkpoint;
 

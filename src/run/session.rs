@@ -61,9 +61,8 @@ impl Session<'_> {
         let extractor = Arc::new(self.extractor);
         let config = open::engine_config(&self.file.settings, &self.file.tuning, &self.target.description);
         let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
-        let unreadable = |error| {
-            Error::refused("cannot read which segments the run has sent from").with_source(error)
-        };
+        let unreadable =
+            |error| Error::refused("cannot read which segments the run has sent from").with_source(error);
         let path = self.directory.path();
         let sent_from = segments_sent_from(path, &self.checkpoint).map_err(unreadable)?;
         let shares = |limit| Ok(Shares::new(limit, segment_lines(path).map_err(unreadable)?));

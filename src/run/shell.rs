@@ -20,9 +20,9 @@ use super::spool::Spool;
 use super::work::{AbortOnDrop, Work};
 use crate::error::Error;
 use crate::record::{Ordinal, Payload};
+use crate::route::Routed;
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
-use crate::route::Routed;
 use crate::stream::{CallError, CallErrorClass, Entry, Outcome, Stream};
 use crate::write::checkpoint::{ObjectLedger, Totals};
 use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason};
@@ -30,6 +30,8 @@ use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReas
 /// When this many records are set aside, and they are most of all, a run stops before it sets aside everything:
 /// as a rule the key was mistyped.
 const FLOOD_RECORDS: u64 = 10_000;
+/// How often, at most, the user is told that the service fails records.
+const FAILURE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often the user is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest latency that is told apart from longer ones.
@@ -286,6 +288,8 @@ struct State {
     flooded: bool,
     /// A closing sum does not hold: no checkpoint may say that it does.
     contradiction: Option<String>,
+    /// When the user was last told that records fail.
+    warned: Option<Instant>,
 }
 
 impl State {
@@ -301,6 +305,7 @@ impl State {
             journal_answers: true,
             flooded: false,
             contradiction: None,
+            warned: None,
         })
     }
 
@@ -330,6 +335,15 @@ impl State {
         }
     }
 
+    /// Says now and then that the service fails records.
+    fn warn_of_failures(&mut self, outcomes: &[Outcome]) {
+        let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Unknown { .. })).count();
+        if failed > 0 && self.warned.is_none_or(|warned| warned.elapsed() >= FAILURE_INTERVAL) {
+            self.warned = Some(Instant::now());
+            tracing::warn!("the service has failed {failed} records of a call; they are sent again");
+        }
+    }
+
     fn told(&mut self, told: Told) -> Event {
         match told {
             Told::Departed(request) => Event::Departed(request),
@@ -338,6 +352,7 @@ impl State {
                 self.stats.put_latency.saturating_record(micros);
                 match &result {
                     Ok(outcomes) => {
+                        self.warn_of_failures(outcomes);
                         tracing::debug!(
                             request = request.0,
                             entries = outcomes.len(),

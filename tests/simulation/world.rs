@@ -255,7 +255,8 @@ impl<'a> World<'a> {
         let description = stream.describe().await.unwrap();
         let map = ShardMap::new(stream.list_open_shards().await.unwrap()).unwrap();
         let (directory, file, manifest) = self.directory(&description).await;
-        let cache = Arc::new(Cache::open(&self.archive.cache(), ByteCount(self.setup.cache_bytes.0)).unwrap());
+        let cache =
+            Arc::new(Cache::open(&self.archive.cache(), ByteCount(self.setup.cache_bytes.0)).unwrap());
         let segments = Arc::new(Segments::new(cache.clone()));
         let config = SpoolConfig {
             decode: DecodeConfig::default(),
