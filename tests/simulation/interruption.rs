@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use respool::cache::Cache;
 use respool::config::Order;
-use respool::record::HashKey;
+use respool::record::{ByteCount, HashKey};
 use respool::run::report::{Report, RunState};
 
 use super::delivery::{check_all_there, check_first_occurrences};
@@ -195,4 +196,18 @@ fn keep_only(folder: &Path, text: &[u8]) -> u32 {
         }
     }
     kept
+}
+
+#[test]
+fn a_process_that_has_stopped_while_it_fills_a_segment_is_not_waited_for_without_end() {
+    let archive = Archive::of(50, 300, 9, 50);
+    let mut world = World::new(&archive, Setup::PLAIN);
+    assert_eq!(world.attempt(Until::Done).unwrap().exit_code, 0);
+    let cache = Cache::open(&archive.cache(), ByteCount(1 << 40)).unwrap();
+    let segment = cache.ls().unwrap().remove(0).id;
+    assert!(cache.remove(&segment).unwrap());
+    let _another_one = cache.begin_fill(&segment).unwrap().unwrap();
+    let mut world = World::new(&archive, Setup::PLAIN);
+    let report = world.attempt(Until::Done).unwrap();
+    check(&world, &archive, &report, "beside a filler that has stopped");
 }
