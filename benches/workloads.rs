@@ -230,7 +230,7 @@ pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
                     answers.push_back(Event::CheckpointDurable(checkpoint.sequence));
                 }
                 Command::ListShards => answers.push_back(Event::Shards(None)),
-                Command::SetAside(_) | Command::ObjectSettled(..) => {}
+                Command::SetAside(_) | Command::ObjectSettled(..) | Command::ObjectSetAside(..) => {}
                 Command::Ended(_) => return engine.stats(now).totals.delivered,
             }
         }

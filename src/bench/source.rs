@@ -157,7 +157,7 @@ impl Source {
         let wanted_bytes = shard_seconds * f64::from(SHARD_BYTES_PER_SECOND);
         for number in 0..total {
             let Some(spooled) = ahead.next().await else { break };
-            let (Spooled::Segment { records: count }, Some(entry)) = (spooled?, manifest.object(number))
+            let (Spooled::Segment { records: count, .. }, Some(entry)) = (spooled?, manifest.object(number))
             else {
                 continue;
             };

@@ -15,12 +15,14 @@ use crate::config::{BenchConfig, BurstModel, OutputConfig, Target};
 use crate::decode::DECODER_VERSION;
 use crate::error::Error;
 use crate::record::HashKeyRange;
+use crate::route::ROUTE_VERSION;
 use crate::route::key::KeyExtractor;
 use crate::run::directory::{RUN_FILE_VERSION, RunDirectory, RunFile};
 use crate::run::now;
 use crate::run::open::OpenStream;
-use crate::run::replay::{Sources, identity};
+use crate::run::replay::Sources;
 use crate::run::session::Session;
+use crate::run::unchanged::identity;
 use crate::run::work::Work;
 use crate::write::checkpoint::Checkpoint;
 use crate::write::{Brake, End, StopReason};
@@ -67,6 +69,8 @@ impl Plan<'_> {
             tuning: source.tuning.clone(),
             stream: identity(&target.description),
             decoder_version: DECODER_VERSION,
+            route_version: ROUTE_VERSION,
+            record_bytes_max: Some(target.description.record_bytes_max),
             manifest_digest: manifest.digest(),
         };
         directory.define(&file, &manifest)?;
@@ -178,6 +182,7 @@ async fn write_for(
             Some(Error::incomplete(format!("the service could not be reached for too long: {message}")))
         }
         End::Stopped(StopReason::Failed(message)) => Some(Error::incomplete(message)),
+        End::Stopped(StopReason::Contradiction(message)) => Some(Error::internal(message)),
         End::Stopped(StopReason::Interrupted) | End::Done => None,
     };
     Ok(Some((ended.shell.put_latency, ended.error.or(refused))))

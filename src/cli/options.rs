@@ -84,6 +84,11 @@ pub(super) struct TuningArgs {
     /// End the run, to be resumed, when more records and objects than this are in quarantine [default: no bound]
     #[arg(long, value_name = "COUNT", env = "RESPOOL_MAX_QUARANTINE", help_heading = HEADING_OUTPUT)]
     max_quarantine: Option<u64>,
+    /// Set aside whatever the archive refuses (denied, deleted, archived), even if that is everything: by itself
+    /// a run ends at fifty refusals in a row
+    #[arg(long, env = "RESPOOL_ACCEPT_REFUSALS", help_heading = HEADING_OUTPUT)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    accept_refusals: bool,
 
     #[command(flatten)]
     access: AccessArgs,
@@ -180,7 +185,9 @@ impl TuningArgs {
         let max_rate = caps.transpose().map_err(|error| Error::usage(format!("--max-rate: {error}")))?;
         let max_quarantine = self.max_quarantine;
         let (share, send) = (self.share, self.send);
-        Ok(TuningChanges { share, max_rate, max_quarantine, send, ..self.access.changes(environment)? })
+        let accept_refusals = self.accept_refusals.then_some(true);
+        let access = self.access.changes(environment)?;
+        Ok(TuningChanges { share, max_rate, max_quarantine, accept_refusals, send, ..access })
     }
 
     /// What was given, on top of the defaults.
@@ -243,6 +250,7 @@ impl AccessArgs {
             max_rate: None,
             max_quarantine: None,
             send: None,
+            accept_refusals: None,
             cache_dir: self.cache.cache_dir.map(|dir| directory("--cache-dir", &dir)).transpose()?,
             cache_size: self.cache.cache_size,
             cache_mode,

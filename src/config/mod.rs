@@ -174,6 +174,9 @@ pub struct Tuning {
     pub max_rate: RateCap,
     /// The run ends, to be resumed, when more than this is in quarantine: records and objects.
     pub max_quarantine: Option<u64>,
+    /// Whatever the archive refuses is set aside, even if it refuses everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_refusals: bool,
     /// Where and how much is cached.
     pub cache: CacheConfig,
     /// How S3 is reached.
@@ -206,6 +209,7 @@ impl Tuning {
             s3_request_payer: false,
             s3_bucket_owner: None,
             max_quarantine: None,
+            accept_refusals: false,
             s3_addressing: Addressing::Auto,
             kinesis: AwsAccess::default(),
             send: SendPath::default(),
@@ -258,6 +262,8 @@ pub struct TuningChanges {
     pub max_rate: Option<RateCap>,
     /// See [`Tuning::max_quarantine`].
     pub max_quarantine: Option<u64>,
+    /// See [`Tuning::accept_refusals`].
+    pub accept_refusals: Option<bool>,
     /// See [`CacheConfig::dir`].
     pub cache_dir: Option<PathBuf>,
     /// See [`CacheConfig::size`].
@@ -297,6 +303,7 @@ impl TuningChanges {
             s3_request_payer: self.s3_request_payer.unwrap_or(base.s3_request_payer),
             s3_bucket_owner: self.s3_bucket_owner.or(base.s3_bucket_owner),
             max_quarantine: self.max_quarantine.or(base.max_quarantine),
+            accept_refusals: self.accept_refusals.unwrap_or(base.accept_refusals),
             s3_addressing: self.s3_addressing.unwrap_or(base.s3_addressing),
             kinesis: self.kinesis.or(base.kinesis),
             send: self.send.unwrap_or(base.send),

@@ -26,6 +26,10 @@ use self::event_time::{EventTime, NoEventTime};
 use self::key::{KeyExtractor, KeyFault};
 use crate::record::{ByteCount, HashKey, Ordinal};
 
+/// The rules by which a record gets its key, its place and its time. A run is routed by one version of them: a
+/// resume by another would not meet what was settled again.
+pub const ROUTE_VERSION: u32 = 1;
+
 /// A record on its way. The key itself is not kept: it follows from the record again when it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Routed {

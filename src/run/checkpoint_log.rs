@@ -1,11 +1,15 @@
 //! Where checkpoints survive: a log of frames that says of itself where it ends.
 //!
 //! A file opens with a magic and is then a sequence of frames: length, CRC32C, a checkpoint as JSON. A
-//! frame counts only if it is whole, so a write that was torn or lost costs the frames behind the last
+//! frame counts only if it is whole, so a write that was torn or lost costs what is behind the last
 //! whole one, and nothing is ever appended behind a tear: each process, and each process whose file has
 //! grown large, begins a new file with its newest checkpoint. The file before stays until the new one is
-//! durable. What is read back is the checkpoint with the highest sequence in any file. A frame that is whole
-//! and still cannot be understood was written by another version: that is an error, never "no checkpoint".
+//! durable. What is read back is the checkpoint with the highest sequence in any file.
+//!
+//! A tear is at the end. What is not whole and has a whole frame behind it was damaged later: reading goes on
+//! behind it, because an older checkpoint would count less than was sent. A file gets its name when its first
+//! frame is durable, so one without any frame is damaged too, and an error. So is a frame that is whole
+//! and cannot be understood: another version wrote it. Neither is ever taken for "no checkpoint".
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -17,7 +21,7 @@ use crate::write::checkpoint::Checkpoint;
 const MAGIC: &[u8; 8] = b"rspckpt1";
 const FRAME_HEADER: usize = 8;
 /// A checkpoint is some kilobytes; no length above this is believed.
-const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
+const FRAME_BYTES_MAX: usize = if cfg!(test) { 64 * 1024 } else { 256 * 1024 * 1024 };
 /// A log above this is begun anew.
 const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
@@ -54,10 +58,13 @@ impl CheckpointLog {
     fn begin(&mut self, frame: &[u8]) -> io::Result<()> {
         self.number += 1;
         let path = self.directory.join(format!("checkpoint-{:08}.log", self.number));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let unnamed = path.with_extension("tmp");
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unnamed)?;
         file.write_all(MAGIC)?;
         file.write_all(frame)?;
         file.sync_all()?;
+        fs::rename(unnamed, path)?;
         File::open(&self.directory)?.sync_all()?;
         self.length = (MAGIC.len() + frame.len()) as u64;
         self.file = Some(file);
@@ -73,13 +80,14 @@ impl CheckpointLog {
 /// The newest checkpoint that is whole; `None` if there is none.
 ///
 /// # Errors
-/// Those of the file system, and `InvalidData` for a whole frame that cannot be understood.
+/// Those of the file system, and `InvalidData` for a whole frame that cannot be understood or a file without one.
 pub fn newest(directory: &Path) -> io::Result<Option<Checkpoint>> {
     let mut newest: Option<Checkpoint> = None;
     for (_, path) in log_files(directory)? {
-        let last = last_frame(&fs::read(path)?)?;
-        if last.as_ref().map(|c| c.sequence) >= newest.as_ref().map(|c| c.sequence) {
-            newest = last.or(newest);
+        let last = last_frame(&fs::read(&path)?)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        if newest.as_ref().is_none_or(|newest| newest.sequence <= last.sequence) {
+            newest = Some(last);
         }
     }
     Ok(newest)
@@ -105,6 +113,12 @@ fn encode(checkpoint: &Checkpoint) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; FRAME_HEADER];
     serde_json::to_writer(&mut frame, checkpoint)?;
     let payload = frame.split_off(FRAME_HEADER);
+    if payload.len() > FRAME_BYTES_MAX {
+        let found = payload.len();
+        return Err(io::Error::other(format!(
+            "a checkpoint of {found} B, and none above {FRAME_BYTES_MAX} B is read back"
+        )));
+    }
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     frame.clear();
     frame.extend_from_slice(&length.to_le_bytes());
@@ -113,22 +127,33 @@ fn encode(checkpoint: &Checkpoint) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// The last frame of the unbroken sequence from the file's start.
-fn last_frame(bytes: &[u8]) -> io::Result<Option<Checkpoint>> {
-    let Some(mut rest) = bytes.strip_prefix(MAGIC) else { return Ok(None) };
-    let mut last = None;
-    while let Some((payload, behind)) = split_frame(rest) {
-        last = Some(payload);
-        rest = behind;
+/// The last whole frame. Checkpoints are text, and four letters are no length that is believed; so a
+/// frame's beginning is found again behind what is damaged.
+fn last_frame(bytes: &[u8]) -> io::Result<Checkpoint> {
+    let (mut last, mut rest, mut damaged) = (None, bytes.strip_prefix(MAGIC).unwrap_or(bytes), false);
+    while let Some(next) = rest.get(1..) {
+        if let Some((payload, behind)) = split_frame(rest) {
+            if damaged {
+                tracing::warn!(
+                    "a log of checkpoints is damaged; what follows behind the damage is whole and counts"
+                );
+            }
+            (last, rest, damaged) = (Some(payload), behind, false);
+        } else {
+            (rest, damaged) = (next, true);
+        }
     }
-    last.map(|payload| serde_json::from_slice(payload).map_err(io::Error::from)).transpose()
+    let Some(payload) = last else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no whole checkpoint"));
+    };
+    serde_json::from_slice(payload).map_err(io::Error::from)
 }
 
 fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    if length > FRAME_BYTES_MAX {
+    if length == 0 || length > FRAME_BYTES_MAX {
         return None;
     }
     let (payload, behind) = rest.split_at_checked(length)?;
@@ -154,6 +179,10 @@ mod tests {
         (directory, path)
     }
 
+    fn is_refused(directory: &Path) -> bool {
+        newest(directory).is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
+    }
+
     fn newest_sequence(directory: &Path) -> Option<u64> {
         newest(directory).unwrap().map(|checkpoint| checkpoint.sequence)
     }
@@ -166,13 +195,15 @@ mod tests {
         for length in 0..=whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
             let expected = length.saturating_sub(MAGIC.len()) / frame;
-            let expected = (expected > 0).then_some(expected as u64);
-            assert_eq!(newest_sequence(directory.path()), expected, "cut at {length}");
+            match expected {
+                0 => assert!(is_refused(directory.path()), "cut at {length}"),
+                _ => assert_eq!(newest_sequence(directory.path()), Some(expected as u64), "cut at {length}"),
+            }
         }
     }
 
     #[test]
-    fn any_flipped_byte_costs_only_the_frames_behind_it() {
+    fn any_flipped_byte_costs_only_the_frame_that_it_is_in() {
         let (directory, path) = log_with(3);
         let whole = fs::read(&path).unwrap();
         let frame = encode(&checkpoint(1)).unwrap().len();
@@ -180,10 +211,39 @@ mod tests {
             let mut broken = whole.clone();
             broken[at] ^= 0x40;
             fs::write(&path, &broken).unwrap();
-            let before = at.saturating_sub(MAGIC.len()) / frame;
-            let expected = (at >= MAGIC.len() && before > 0).then_some(before as u64);
-            assert_eq!(newest_sequence(directory.path()), expected, "flipped at {at}");
+            let in_last = at >= MAGIC.len() + 2 * frame;
+            let expected = if in_last { 2 } else { 3 };
+            assert_eq!(newest_sequence(directory.path()), Some(expected), "flipped at {at}");
         }
+    }
+
+    #[test]
+    fn a_log_without_a_whole_checkpoint_is_not_a_run_that_has_sent_nothing() {
+        let (directory, path) = log_with(1);
+        let mut whole = fs::read(&path).unwrap();
+        whole[40] ^= 1;
+        fs::write(&path, whole).unwrap();
+        assert!(is_refused(directory.path()));
+    }
+
+    #[test]
+    fn a_file_that_was_never_durable_has_no_name_and_is_no_damage() {
+        let (directory, _) = log_with(2);
+        fs::write(directory.path().join("checkpoint-00000002.tmp"), MAGIC).unwrap();
+        assert_eq!(newest_sequence(directory.path()), Some(2));
+        let mut log = CheckpointLog::open(directory.path()).unwrap();
+        log.append(&checkpoint(3)).unwrap();
+        assert_eq!(newest_sequence(directory.path()), Some(3));
+    }
+
+    #[test]
+    fn a_checkpoint_that_could_not_be_read_back_is_not_written() {
+        let (directory, _) = log_with(1);
+        let mut log = CheckpointLog::open(directory.path()).unwrap();
+        let lane = checkpoint(2).lanes.remove(0);
+        let large = Checkpoint { lanes: vec![lane; 1_000], ..checkpoint(2) };
+        assert!(log.append(&large).is_err());
+        assert_eq!(newest_sequence(directory.path()), Some(1));
     }
 
     #[test]

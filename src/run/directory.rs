@@ -18,6 +18,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ const RUN_FILE: &str = "run.json";
 const MANIFEST_FILE: &str = "manifest.jsonl";
 const REPORT_FILE: &str = "report.json";
 const LOCK_FILE: &str = "lock";
+/// How often, and how long apart, it is tried to own a run.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// No file of settings or reports that we wrote is larger.
 const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -50,6 +54,12 @@ pub struct RunFile {
     pub stream: StreamIdentity,
     /// How bytes became records.
     pub decoder_version: u32,
+    /// How records got their places.
+    #[serde(default = "first_route_version")]
+    pub route_version: u32,
+    /// The largest record that is sent, with its key, in bytes: what the stream took when the run began.
+    #[serde(default)]
+    pub record_bytes_max: Option<usize>,
     /// The manifest's SHA-256.
     pub manifest_digest: String,
 }
@@ -64,6 +74,11 @@ pub struct StreamIdentity {
     pub arn: Option<String>,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: i64,
+}
+
+/// What runs have that were begun before it was written down.
+const fn first_route_version() -> u32 {
+    1
 }
 
 /// The version of [`RunFile`] that this build writes and reads.
@@ -97,7 +112,11 @@ impl RunDirectory {
             let path = runs.join(&id);
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
-                    return Self::own(id, path.clone()).inspect_err(|_| drop(fs::remove_dir_all(&path)));
+                    let synced = File::open(&runs).and_then(|runs| runs.sync_all());
+                    return synced
+                        .map_err(|error| io_error("cannot sync", &runs, error))
+                        .and_then(|()| Self::own(id, path.clone()))
+                        .inspect_err(|_| drop(fs::remove_dir_all(&path)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(io_error("cannot make", &path, error)),
@@ -130,7 +149,7 @@ impl RunDirectory {
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(&lock_path)
             .map_err(|error| io_error("cannot open", &lock_path, error))?;
-        match lock.try_lock() {
+        match lock_soon(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -185,6 +204,21 @@ impl RunDirectory {
     }
 }
 
+/// Whoever only looks whether a run is owned holds its lock for a moment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lock of the file system tells nobody when it is free, and a tenth of a second is no wait"
+)]
+fn lock_soon(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            other => return other,
+        }
+    }
+    lock.try_lock()
+}
+
 /// What a look at a run's directory shows, without owning it.
 #[derive(Debug)]
 pub struct RunGlance {
@@ -213,6 +247,10 @@ fn says_done(report: &serde_json::Value) -> bool {
 
 /// All runs below `state_dir`, oldest first. Directories that are no runs are passed over.
 pub fn glance_at_all(state_dir: &Path) -> Result<Vec<RunGlance>, Error> {
+    Ok(run_ids(state_dir)?.into_iter().filter_map(|id| glance(state_dir, id).ok().flatten()).collect())
+}
+
+fn run_ids(state_dir: &Path) -> Result<Vec<String>, Error> {
     let runs = runs_dir(state_dir);
     let entries = match fs::read_dir(&runs) {
         Ok(entries) => entries,
@@ -224,7 +262,7 @@ pub fn glance_at_all(state_dir: &Path) -> Result<Vec<RunGlance>, Error> {
         .filter(|id| is_run_id(id))
         .collect();
     ids.sort_unstable();
-    Ok(ids.into_iter().filter_map(|id| glance(state_dir, id).ok().flatten()).collect())
+    Ok(ids)
 }
 
 fn glance(state_dir: &Path, id: String) -> Result<Option<RunGlance>, Error> {
@@ -245,16 +283,46 @@ pub fn read_manifest(directory: &Path) -> Result<Manifest, Error> {
 /// Reads what defines the run.
 pub fn read_run_file(directory: &RunDirectory) -> Result<RunFile, Error> {
     let path = directory.path().join(RUN_FILE);
-    let file: Option<RunFile> = read_json(&path)?;
-    let file = file.ok_or_else(|| Error::refused(format!("{} does not exist", path.display())))?;
-    if file.version != RUN_FILE_VERSION {
+    let other = other_layout(&path)?;
+    if let Some(Layout { version, .. }) = other {
         return Err(Error::refused(format!(
-            "run {} has layout {}, this respool reads {RUN_FILE_VERSION}",
-            directory.id(),
-            file.version
+            "run {} has layout {version}, this respool reads {RUN_FILE_VERSION}",
+            directory.id()
         )));
     }
-    Ok(file)
+    read_json(&path)?.ok_or_else(|| Error::refused(format!("{} does not exist", path.display())))
+}
+
+/// What can be told of a run file whatever its layout.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Layout {
+    /// Its version.
+    pub version: u32,
+    /// The stream, if that is written as here.
+    #[serde(default, deserialize_with = "if_understood")]
+    pub stream: Option<StreamIdentity>,
+}
+
+fn if_understood<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<StreamIdentity>, D::Error> {
+    let stream = serde_json::Value::deserialize(from)?;
+    Ok(StreamIdentity::deserialize(stream).ok())
+}
+
+/// The layout of the run file at `path`, if it is not ours.
+fn other_layout(path: &Path) -> Result<Option<Layout>, Error> {
+    let layout: Option<Layout> = read_json(path)?;
+    Ok(layout.filter(|layout| layout.version != RUN_FILE_VERSION))
+}
+
+/// Unfinished runs below `state_dir` that only another version of respool can read.
+pub fn unreadable_runs(state_dir: &Path) -> Result<Vec<(String, Layout)>, Error> {
+    let look = |id: String| {
+        let path = runs_dir(state_dir).join(&id);
+        let layout = other_layout(&path.join(RUN_FILE)).ok().flatten()?;
+        let report: Option<serde_json::Value> = read_json(&path.join(REPORT_FILE)).unwrap_or_default();
+        (!report.is_some_and(|report| says_done(&report))).then_some((id, layout))
+    };
+    Ok(run_ids(state_dir)?.into_iter().filter_map(look).collect())
 }
 
 /// Whoever may write here decides what a resume sends, and where.
@@ -310,4 +378,49 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, E
 
 fn io_error(what: &str, path: &Path, error: io::Error) -> Error {
     Error::refused(format!("{what} {}", path.display())).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_with(file: &str) -> (tempfile::TempDir, RunDirectory) {
+        let state = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::create(state.path(), Timestamp::UNIX_EPOCH).unwrap();
+        fs::write(directory.path().join(RUN_FILE), file).unwrap();
+        (state, directory)
+    }
+
+    #[test]
+    fn a_run_of_another_layout_is_named_and_not_called_damaged() {
+        let file = r#"{"version":9,"news":true,"stream":{"name":"orders","arn":null,"created_ms":7}}"#;
+        let (state, directory) = run_with(file);
+        let error = read_run_file(&directory).unwrap_err();
+        assert!(error.to_string().contains("has layout 9, this respool reads 2"), "{error}");
+        let stream = StreamIdentity { name: "orders".into(), arn: None, created_ms: 7 };
+        let unreadable = unreadable_runs(state.path()).unwrap();
+        assert_eq!(unreadable, [("19700101-000000".to_owned(), Layout { version: 9, stream: Some(stream) })]);
+        fs::write(directory.path().join(RUN_FILE), r#"{"version":9,"stream":"elsewhere"}"#).unwrap();
+        assert_eq!(unreadable_runs(state.path()).unwrap()[0].1.stream, None);
+        fs::write(directory.path().join(REPORT_FILE), r#"{"state":"done"}"#).unwrap();
+        assert_eq!(unreadable_runs(state.path()).unwrap(), [], "it is done, so nothing can be sent twice");
+    }
+
+    #[test]
+    fn who_looks_at_a_run_for_a_moment_does_not_keep_its_owner_out() {
+        let (state, directory) = run_with("{}");
+        let id = directory.id().to_owned();
+        let lock = File::open(directory.path().join(LOCK_FILE)).unwrap();
+        drop(directory);
+        lock.try_lock_shared().unwrap();
+        let (tell, begun) = std::sync::mpsc::channel();
+        let state_dir = state.path().to_owned();
+        let owner = std::thread::spawn(move || {
+            tell.send(()).unwrap();
+            RunDirectory::open(&state_dir, &id).map(drop)
+        });
+        begun.recv().unwrap();
+        drop(lock);
+        owner.join().unwrap().unwrap();
+    }
 }

@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::ahead::Ahead;
 use super::journal::{QuarantineLine, SegmentLine};
+use super::refused::Refused;
 use super::segments::Segments;
+use super::shares::Shares;
 use super::spool::{Spool, Spooled, blocking};
 use super::work::Work;
 use crate::cache::SegmentError;
@@ -27,10 +29,6 @@ use crate::write::checkpoint::Checkpoint;
 const SAMPLE_OBJECTS: u32 = 8;
 /// Records of each of them whose keys are counted.
 const SAMPLE_RECORDS: u32 = 50_000;
-/// Reasons by which an archive refuses an object, rather than the object being broken.
-const REFUSALS: [&str; 3] = ["denied", "deleted", "archived"];
-/// When so many objects in a row are refused, it is not about the objects.
-const REFUSED_IN_A_ROW_MAX: usize = 50;
 /// Records of one chunk.
 const CHUNK_RECORDS: u32 = 4_096;
 /// Chunks that are routed ahead of the one that is handed over.
@@ -64,8 +62,10 @@ pub struct Feed {
     pub rules: Arc<RouteRules>,
     /// The segments that an earlier process has sent records from, by object.
     pub sent_from: BTreeMap<u32, SegmentLine>,
-    /// Records of the run, at most.
-    pub limit: Option<u64>,
+    /// What is wanted of each object, if not all of it.
+    pub shares: Option<Shares>,
+    /// Whatever the archive refuses is set aside, however much it is.
+    pub accept_refusals: bool,
     /// Where routing happens.
     pub work: Work,
 }
@@ -73,15 +73,16 @@ pub struct Feed {
 impl Feed {
     /// Feeds `sink` from object `first` on, passing over what `done` has settled. Ends early, without
     /// an error, when nobody listens any more.
-    pub async fn run(self, first: u32, done: Checkpoint, sink: mpsc::Sender<Fed>) -> Result<(), Error> {
+    pub async fn run(mut self, first: u32, done: Checkpoint, sink: mpsc::Sender<Fed>) -> Result<(), Error> {
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
-        let mut remaining = self.limit.map(|limit| limit.saturating_sub(records_in_settled_objects(&done)));
+        let mut shares = self.shares.take();
         let last_settled = done.settled_objects.last().map(|&(_, last)| last);
         let unsettled = (first..total).filter(|&number| !done.is_settled(number)).collect();
-        let mut refused = Refused::default();
+        let mut refused = Refused::new(self.accept_refusals);
         let mut ahead = Ahead::start(self.spool.clone(), unsettled);
         for number in first..total {
-            if remaining == Some(0) && last_settled.is_none_or(|last| number > last) {
+            let used_up = shares.as_ref().is_some_and(|shares| shares.are_used_up_before(number));
+            if used_up && last_settled.is_none_or(|last| number > last) {
                 let beyond_limit = u64::from(total - number);
                 refused.hand_over(&sink).await;
                 let _ = sink.send(Fed::End { beyond_limit }).await;
@@ -96,14 +97,17 @@ impl Feed {
             let Some(spooled) = ahead.next().await else { break };
             let fed = match spooled? {
                 Spooled::Quarantined { reason, detail } => {
-                    refused.push(self.quarantine_line(number, reason, detail, &done));
-                    refused.check(number + 1 == total && number + 1 - first == refused.len())?;
-                    refused.are_refusals() || refused.hand_over(&sink).await
+                    let line = self.quarantine_line(number, reason, detail, &done);
+                    let settles = refused.push(line, total)?;
+                    !settles || refused.hand_over(&sink).await
                 }
-                Spooled::Segment { records } => {
+                Spooled::Segment { records, fetched } => {
+                    if fetched {
+                        refused.end_row();
+                    }
                     refused.hand_over(&sink).await
-                        && match self.begin(number, &done, &sink).await? {
-                            Begun::Feed => self.object(number, records, &mut remaining, &sink).await?,
+                        && match self.begin(number, &done, &mut shares, &sink).await? {
+                            Begun::Feed { wanted } => self.object(number, records, wanted, &sink).await?,
                             Begun::SetAside => true,
                             Begun::NobodyListens => false,
                         }
@@ -120,15 +124,22 @@ impl Feed {
 
     /// Says which segment the records of object `number` come from. If they are not those that a part was sent
     /// of before, what is left of the object is set aside.
-    async fn begin(&self, number: u32, done: &Checkpoint, sink: &mpsc::Sender<Fed>) -> Result<Begun, Error> {
+    async fn begin(
+        &self,
+        number: u32,
+        done: &Checkpoint,
+        shares: &mut Option<Shares>,
+        sink: &mpsc::Sender<Fed>,
+    ) -> Result<Begun, Error> {
         let segments = self.segments.clone();
         let segment = self.work.run(move || segments.get(number));
         let segments = self.segments.clone();
         drop(self.work.run(move || segments.read_ahead(number.saturating_add(1))));
         let segment = segment.await.unwrap_or_else(|_| Err(panicked(number)))?;
-        let line = SegmentLine { object: number, records: segment.records(), checksum: segment.checksum() };
+        let (records, checksum) = (segment.records(), segment.checksum());
         let before = self.sent_from.get(&number);
-        if before.is_some_and(|before| *before != line) && done.sent_of(number).is_some() {
+        let same = before.is_some_and(|before| (before.records, before.checksum) == (records, checksum));
+        if before.is_some() && !same && done.sent_of(number).is_some() {
             let detail = "its records are not those of which a part was sent".to_owned();
             let line = self.quarantine_line(number, "changed".to_owned(), detail, done);
             return Ok(if sink.send(Fed::Quarantined(line)).await.is_ok() {
@@ -137,8 +148,13 @@ impl Feed {
                 Begun::NobodyListens
             });
         }
-        if before == Some(&line) || sink.send(Fed::Segment(line)).await.is_ok() {
-            return Ok(Begun::Feed);
+        let share = shares.as_mut().map(|shares| shares.of(number, records, before.is_some() && !same));
+        let wanted = share.unwrap_or(records);
+        let lost_behind = wanted == records && !segment.label().defect.is_empty();
+        self.segments.expect(number, records + u32::from(lost_behind));
+        let line = SegmentLine { object: number, records, checksum, wanted: share };
+        if same || sink.send(Fed::Segment(line)).await.is_ok() {
+            return Ok(Begun::Feed { wanted });
         }
         Ok(Begun::NobodyListens)
     }
@@ -170,18 +186,14 @@ impl Feed {
         }
     }
 
-    /// Routes one object. `false` if nobody listens any more.
+    /// Routes the first `wanted` records of one object. `false` if nobody listens any more.
     async fn object(
         &self,
         number: u32,
         records: u32,
-        remaining: &mut Option<u64>,
+        wanted: u32,
         sink: &mpsc::Sender<Fed>,
     ) -> Result<bool, Error> {
-        let wanted = remaining.map_or(records, |left| records.min(u32::try_from(left).unwrap_or(u32::MAX)));
-        if let Some(left) = remaining {
-            *left -= u64::from(wanted);
-        }
         let mut routing: VecDeque<(Range<u32>, Routing)> = VecDeque::new();
         let mut next = 0;
         let (mut ended, mut fetched_again) = (false, false);
@@ -221,8 +233,9 @@ impl Feed {
     /// Nothing of a damaged block is sent: the object is brought into the cache anew.
     async fn fetch_again(&self, number: u32, records: u32, damage: &SegmentError) -> Result<(), Error> {
         self.spool.discard(number, damage);
-        if self.spool.object(number).await? == (Spooled::Segment { records }) {
-            return Ok(());
+        match self.spool.object_at_front(number).await? {
+            Spooled::Segment { records: found, .. } if found == records => return Ok(()),
+            Spooled::Segment { .. } | Spooled::Quarantined { .. } => {}
         }
         Err(Error::incomplete(format!(
             "the segment of object {number} was damaged on disk, and the object is not what it was any more"
@@ -243,67 +256,13 @@ impl Feed {
 
 /// Whether the records of an object are to be fed.
 enum Begun {
-    Feed,
+    Feed { wanted: u32 },
     SetAside,
     NobodyListens,
 }
 
 /// A chunk on its way, or what is wrong with the segment that it lies in.
 type Routing = oneshot::Receiver<Result<Result<RoutedChunk, SegmentError>, Error>>;
-
-/// What counts towards a limit and is not fed again. Objects that are open are fed from their first record.
-fn records_in_settled_objects(done: &Checkpoint) -> u64 {
-    let open = done.open_objects.values().map(|open| u64::from(open.settled()));
-    let totals = &done.totals;
-    (totals.delivered + totals.quarantined + totals.filtered).saturating_sub(open.sum())
-}
-
-/// Objects that the archive refused one after the other. They are handed over when another object was had:
-/// as long as none is, the fault may be the archive's and not theirs.
-#[derive(Default)]
-struct Refused {
-    lines: Vec<QuarantineLine>,
-}
-
-impl Refused {
-    fn push(&mut self, line: QuarantineLine) {
-        self.lines.push(line);
-    }
-
-    fn len(&self) -> u32 {
-        u32::try_from(self.lines.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Whether it was the archive that refused the last one.
-    fn are_refusals(&self) -> bool {
-        self.lines.last().is_some_and(|line| REFUSALS.contains(&line.reason.as_str()))
-    }
-
-    /// An error if the archive seems to refuse everything: too many in a row, or, at the end, `all` there are.
-    fn check(&self, all: bool) -> Result<(), Error> {
-        let many = self.lines.len() >= REFUSED_IN_A_ROW_MAX || (all && self.lines.len() > 1);
-        match self.lines.last() {
-            Some(last) if many && self.are_refusals() => Err(Error::incomplete(format!(
-                "{} objects in a row cannot be had, the last one {}: {} ({})",
-                self.lines.len(),
-                last.key.escape_debug(),
-                last.reason,
-                last.detail
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// `false` if nobody listens any more.
-    async fn hand_over(&mut self, sink: &mpsc::Sender<Fed>) -> bool {
-        for line in self.lines.drain(..) {
-            if sink.send(Fed::Quarantined(line)).await.is_err() {
-                return false;
-            }
-        }
-        true
-    }
-}
 
 fn panicked(number: u32) -> Error {
     Error::internal(format!("a thread of respool failed on object {number}"))
@@ -322,7 +281,7 @@ pub async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Resul
     let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
     for number in 0..total {
         let mut fetched_again = false;
-        while let Spooled::Segment { records: 1.. } = spool.object(number).await? {
+        while let Spooled::Segment { records: 1.., .. } = spool.object(number).await? {
             let segments = segments.clone();
             let first = move || -> Result<Result<Vec<u8>, SegmentError>, Error> {
                 Ok(segments.get(number)?.record(0).map(<[u8]>::to_vec))
@@ -383,34 +342,4 @@ fn count_keys(
 pub struct Sample {
     /// The bytes of its first record.
     pub record: Vec<u8>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(count: u32, reason: &str) -> Refused {
-        let line = |object| QuarantineLine {
-            object,
-            record: None,
-            key: format!("{object}.gz"),
-            reason: reason.into(),
-            detail: "AccessDenied".into(),
-            offset: None,
-            stored: None,
-            sent_in_part: false,
-        };
-        Refused { lines: (0..count).map(line).collect() }
-    }
-
-    #[test]
-    fn an_archive_that_refuses_everything_ends_the_run() {
-        assert!(refused(49, "denied").check(false).is_ok());
-        let error = refused(50, "denied").check(false).unwrap_err();
-        assert_eq!(error.exit_code(), crate::error::ExitCode::Incomplete);
-        assert!(error.to_string().contains("49.gz: denied (AccessDenied)"), "{error}");
-        assert!(refused(3, "deleted").check(true).is_err(), "all that there are");
-        assert!(refused(1, "denied").check(true).is_ok(), "of a single one nothing can be told");
-        assert!(refused(99, "truncated").check(true).is_ok(), "broken objects are themselves at fault");
-    }
 }

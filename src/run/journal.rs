@@ -3,23 +3,36 @@
 //! It takes what the engine wants written in the engine's order: quarantine entries and object ledgers
 //! first, then the checkpoint that counts them. A checkpoint is reported as durable only when all of that
 //! is. The thread blocks on the disk so that nothing else has to; one checkpoint is under way at a time.
+//!
+//! Nobody waits for the thread. What its queue does not hold waits in front of it, and as long as much does,
+//! no more input is taken; what is still answered then is bounded by what is in flight.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use serde::{Deserialize, Serialize};
 
+pub use read::{
+    has_delivered, ledger_lines, quarantine_lines, quarantine_reasons, segment_lines, segments_sent_from,
+};
+
 use super::checkpoint_log::CheckpointLog;
-use crate::record::Ordinal;
+use crate::route::SetAside;
 use crate::write::checkpoint::{Checkpoint, ObjectLedger};
 
 /// Writes may wait here while the disk is busy; the engine sends one checkpoint at a time, so few do.
 const QUEUE: usize = 1_024;
+/// While so many wait, no more input is taken: each may be about a chunk of records that are set aside.
+const QUEUE_FOR_INPUT: usize = 64;
 
 /// Below the run's directory: what was set aside.
 const QUARANTINE_DIR: &str = "quarantine";
@@ -28,7 +41,7 @@ pub const QUARANTINE_FILE: &str = "quarantine/list.jsonl";
 /// The bytes of the records on the list, one behind the other.
 pub const RECORDS_FILE: &str = "quarantine/records.bin";
 /// The file of bytes does not grow beyond this; what comes later is still in the archive.
-const RECORDS_FILE_BYTES_MAX: u64 = 1 << 30;
+const RECORDS_FILE_BYTES_MAX: u64 = if cfg!(test) { 64 } else { 1 << 30 };
 /// What became of each object, one JSON object per line.
 pub const LEDGER_FILE: &str = "ledger.jsonl";
 
@@ -98,6 +111,9 @@ pub struct SegmentLine {
     pub records: u32,
     /// Stands for their bytes: see the cache's format.
     pub checksum: u32,
+    /// How many of them are wanted, with `--limit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<u32>,
 }
 
 /// What the thread is asked to write.
@@ -105,52 +121,70 @@ pub struct SegmentLine {
 pub enum Entry {
     /// Records of it are about to be sent.
     Segment(SegmentLine),
-    /// Set aside.
-    Quarantine(Vec<Quarantined>),
-    /// Settled.
+    /// These records are set aside.
+    SetAside(Vec<SetAside>),
+    /// This object is set aside whole.
+    Quarantine(QuarantineLine),
+    /// Settled, or set aside whole after so much was settled.
     Ledger(LedgerLine),
     /// Durable, with everything before it.
     Checkpoint(Box<Checkpoint>),
+}
+
+/// Finds a record that is set aside, with its bytes if they are wanted.
+pub type LookUp = dyn Fn(&SetAside, bool) -> Quarantined + Send;
+
+/// What the thread asks, and whom it tells.
+pub struct Ends {
+    /// A record that is set aside, with its bytes if they are wanted.
+    pub look_up: Box<LookUp>,
+    /// The ledger of this object is written: its segment is not needed any more.
+    pub settled: Box<dyn Fn(u32) + Send>,
+    /// The checkpoint of this sequence is durable; or nothing is written any more, and why.
+    pub durable: Box<dyn Fn(io::Result<u64>) + Send>,
 }
 
 /// The way to the thread.
 pub struct Journal(Way);
 
 enum Way {
-    Thread { entries: Sender<Entry>, thread: thread::JoinHandle<()> },
+    Thread { entries: Sender<Entry>, waiting: VecDeque<Entry>, thread: thread::JoinHandle<()> },
     Inline(Option<Writer>),
 }
 
-/// The files, and who is told what has become durable.
+/// The files, and who is told what has become of them.
 struct Writer {
     files: Files,
-    durable: Box<dyn Fn(io::Result<u64>) + Send>,
+    ends: Ends,
 }
 
 impl Writer {
-    fn open(directory: &Path, durable: impl Fn(io::Result<u64>) + Send + 'static) -> io::Result<Self> {
+    fn open(directory: &Path, ends: Ends) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory.join(QUARANTINE_DIR))?;
         let records =
             OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(RECORDS_FILE))?;
         let files = Files {
             log: CheckpointLog::open(directory)?,
             records_bytes: records.metadata()?.len(),
+            records_full: false,
             records,
             quarantine: open_for_append(&directory.join(QUARANTINE_FILE))?,
             ledger: open_for_append(&directory.join(LEDGER_FILE))?,
             segments: open_for_append(&directory.join(SEGMENTS_FILE))?,
             unsynced: Unsynced::default(),
         };
-        Ok(Self { files, durable: Box::new(durable) })
+        // The log syncs the run's own directory when it begins.
+        File::open(directory.join(QUARANTINE_DIR))?.sync_all()?;
+        Ok(Self { files, ends })
     }
 
     /// Gives itself back unless the disk has failed.
     fn write(mut self, entry: Entry) -> Option<Self> {
-        match self.files.write(entry) {
+        match self.files.write(entry, &self.ends) {
             Ok(None) => {}
-            Ok(Some(sequence)) => (self.durable)(Ok(sequence)),
+            Ok(Some(sequence)) => (self.ends.durable)(Ok(sequence)),
             Err(error) => {
-                (self.durable)(Err(error));
+                (self.ends.durable)(Err(error));
                 return None;
             }
         }
@@ -159,37 +193,66 @@ impl Writer {
 }
 
 impl Journal {
-    /// Opens the files in `directory` and starts the thread. `durable` is called there with each
-    /// checkpoint's sequence, or with the failure after which nothing is written any more.
-    pub fn start(directory: &Path, durable: impl Fn(io::Result<u64>) + Send + 'static) -> io::Result<Self> {
-        let writer = Writer::open(directory, durable)?;
+    /// Opens the files in `directory` and starts the thread, which has all calls to `ends`.
+    pub fn start(directory: &Path, ends: Ends) -> io::Result<Self> {
+        let writer = Writer::open(directory, ends)?;
         let (entries, queue): (Sender<Entry>, Receiver<Entry>) = bounded(QUEUE);
         let work = move || {
             let _ = queue.into_iter().try_fold(writer, Writer::write);
         };
         let thread = thread::Builder::new().name("journal".into()).spawn(work)?;
-        Ok(Self(Way::Thread { entries, thread }))
+        Ok(Self(Way::Thread { entries, waiting: VecDeque::new(), thread }))
     }
 
     /// The same without a thread, for virtual time: [`write`](Self::write) returns when it is done.
-    pub fn inline(directory: &Path, durable: impl Fn(io::Result<u64>) + Send + 'static) -> io::Result<Self> {
-        Ok(Self(Way::Inline(Some(Writer::open(directory, durable)?))))
+    pub fn inline(directory: &Path, ends: Ends) -> io::Result<Self> {
+        Ok(Self(Way::Inline(Some(Writer::open(directory, ends)?))))
     }
 
-    /// Hands over `entry`. After a failure of the disk it is dropped: the failure was reported, and no
-    /// progress is claimed any more.
+    /// Hands over `entry`, without waiting. After a failure of the disk it is dropped: the failure was reported,
+    /// and no progress is claimed any more.
     pub fn write(&mut self, entry: Entry) {
         match &mut self.0 {
-            Way::Thread { entries, .. } => drop(entries.send(entry)),
+            Way::Thread { entries, waiting, .. } => {
+                waiting.push_back(entry);
+                pass_on(waiting, entries);
+            }
             Way::Inline(writer) => *writer = writer.take().and_then(|writer| writer.write(entry)),
+        }
+    }
+
+    /// Whether more input may be taken.
+    pub fn has_room(&mut self) -> bool {
+        match &mut self.0 {
+            Way::Thread { entries, waiting, .. } => {
+                pass_on(waiting, entries);
+                waiting.len() + entries.len() < QUEUE_FOR_INPUT
+            }
+            Way::Inline(_) => true,
         }
     }
 
     /// Waits until everything is written.
     pub fn close(self) {
-        if let Way::Thread { entries, thread } = self.0 {
+        if let Way::Thread { entries, waiting, thread } = self.0 {
+            for entry in waiting {
+                if entries.send(entry).is_err() {
+                    break;
+                }
+            }
             drop(entries);
             let _ = thread.join();
+        }
+    }
+}
+
+/// Passes on what there is room for.
+fn pass_on(waiting: &mut VecDeque<Entry>, entries: &Sender<Entry>) {
+    while let Some(entry) = waiting.pop_front() {
+        match entries.try_send(entry) {
+            Ok(()) => {}
+            Err(TrySendError::Full(entry)) => return waiting.push_front(entry),
+            Err(TrySendError::Disconnected(_)) => waiting.clear(),
         }
     }
 }
@@ -199,6 +262,8 @@ struct Files {
     quarantine: File,
     records: File,
     records_bytes: u64,
+    /// A record has found no room.
+    records_full: bool,
     ledger: File,
     segments: File,
     unsynced: Unsynced,
@@ -213,21 +278,30 @@ struct Unsynced {
 }
 
 impl Files {
-    fn write(&mut self, entry: Entry) -> io::Result<Option<u64>> {
+    fn write(&mut self, entry: Entry, ends: &Ends) -> io::Result<Option<u64>> {
         match entry {
             Entry::Segment(line) => {
                 write_lines(&mut self.segments, &[line])?;
                 self.unsynced.segments = true;
             }
-            Entry::Quarantine(entries) => {
-                let lines =
-                    entries.into_iter().map(|entry| self.store(entry)).collect::<io::Result<Vec<_>>>()?;
+            Entry::SetAside(entries) => {
+                let store = |aside: &SetAside| {
+                    let with_bytes = !self.records_full;
+                    self.store((ends.look_up)(aside, with_bytes))
+                };
+                let lines = entries.iter().map(store).collect::<io::Result<Vec<_>>>()?;
                 write_lines(&mut self.quarantine, &lines)?;
                 self.unsynced.quarantine = true;
             }
+            Entry::Quarantine(line) => {
+                write_lines(&mut self.quarantine, &[line])?;
+                self.unsynced.quarantine = true;
+            }
             Entry::Ledger(line) => {
+                let object = line.object;
                 write_lines(&mut self.ledger, &[line])?;
                 self.unsynced.ledger = true;
+                (ends.settled)(object);
             }
             Entry::Checkpoint(checkpoint) => {
                 let Unsynced { quarantine, ledger, segments } = std::mem::take(&mut self.unsynced);
@@ -253,61 +327,17 @@ impl Files {
     /// Writes the bytes of a record, if there are any and there is room, and says where they are.
     fn store(&mut self, entry: Quarantined) -> io::Result<QuarantineLine> {
         let Quarantined { mut line, bytes } = entry;
-        if let Some(bytes) =
-            bytes.filter(|bytes| self.records_bytes + bytes.len() as u64 <= RECORDS_FILE_BYTES_MAX)
-        {
-            self.records.write_all(&bytes)?;
-            line.stored = Some(Stored { at: self.records_bytes, len: bytes.len() as u64 });
-            self.records_bytes += bytes.len() as u64;
+        let Some(bytes) = bytes else { return Ok(line) };
+        let len = bytes.len() as u64;
+        if self.records_bytes + len > RECORDS_FILE_BYTES_MAX {
+            self.records_full = true;
+            return Ok(line);
         }
+        self.records.write_all(&bytes)?;
+        line.stored = Some(Stored { at: self.records_bytes, len });
+        self.records_bytes += len;
         Ok(line)
     }
-}
-
-/// What the quarantine holds, each record and object once: a crash may have written an entry twice.
-pub fn quarantine_lines(directory: &Path) -> io::Result<impl Iterator<Item = QuarantineLine> + use<>> {
-    let mut seen = BTreeSet::new();
-    let lines = read_lines::<QuarantineLine>(&directory.join(QUARANTINE_FILE))?;
-    Ok(lines.filter(move |line| match line.record {
-        Some(record) => seen.insert(Ordinal::new(line.object, record)),
-        None => seen.insert(Ordinal::new(line.object, u32::MAX)),
-    }))
-}
-
-/// How often each reason occurs in the quarantine: of whole objects, and of records.
-pub fn quarantine_reasons(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
-    let mut reasons = BTreeMap::new();
-    for line in quarantine_lines(directory)? {
-        *reasons.entry(line.reason).or_default() += 1;
-    }
-    Ok(reasons)
-}
-
-/// The segments that records of unsettled objects were sent from, by object.
-pub fn segments_sent_from(directory: &Path, done: &Checkpoint) -> io::Result<BTreeMap<u32, SegmentLine>> {
-    let lines = read_lines::<SegmentLine>(&directory.join(SEGMENTS_FILE))?;
-    Ok(lines.filter(|line| !done.is_settled(line.object)).map(|line| (line.object, line)).collect())
-}
-
-/// What the ledger holds; the last line about an object counts.
-pub fn ledger_lines(directory: &Path) -> io::Result<impl Iterator<Item = LedgerLine> + use<>> {
-    read_lines::<LedgerLine>(&directory.join(LEDGER_FILE))
-}
-
-/// Whether the ledger knows of a delivered record, so that there must have been a checkpoint.
-pub fn has_delivered(directory: &Path) -> io::Result<bool> {
-    Ok(ledger_lines(directory)?.any(|line| line.ledger.delivered > 0))
-}
-
-fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<impl Iterator<Item = T> + use<T>> {
-    let file: Box<dyn io::Read> = match File::open(path) {
-        Ok(file) => Box::new(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
-        Err(error) => return Err(error),
-    };
-    // A line torn by a crash was not durable, so no checkpoint counts it.
-    let lines = BufReader::new(file).lines().map_while(Result::ok);
-    Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()))
 }
 
 fn write_lines(file: &mut File, lines: &[impl Serialize]) -> io::Result<()> {
@@ -327,63 +357,4 @@ fn open_for_append(path: &Path) -> io::Result<File> {
         file.write_all(b"\n")?;
     }
     Ok(file)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::HashKeyRange;
-
-    fn line(record: u32) -> QuarantineLine {
-        QuarantineLine {
-            object: 1,
-            record: Some(record),
-            key: "a\nb.gz".into(),
-            reason: "missing".into(),
-            detail: String::new(),
-            offset: None,
-            stored: None,
-            sent_in_part: false,
-        }
-    }
-
-    fn entry(record: u32) -> Quarantined {
-        Quarantined { line: line(record), bytes: Some(format!("record {record}").into_bytes()) }
-    }
-
-    #[test]
-    fn a_checkpoint_is_reported_after_what_it_counts_is_written() {
-        let directory = tempfile::tempdir().unwrap();
-        let (sender, durable) = crossbeam_channel::unbounded();
-        let path = directory.path().to_owned();
-        let report = move |sequence: io::Result<u64>| {
-            let lines = quarantine_lines(&path).unwrap().count();
-            sender.send((sequence.unwrap(), lines)).unwrap();
-        };
-        let mut journal = Journal::start(directory.path(), report).unwrap();
-        journal.write(Entry::Quarantine(vec![entry(1), entry(2)]));
-        journal.write(Entry::Checkpoint(Box::new(Checkpoint {
-            sequence: 5,
-            ..Checkpoint::start([HashKeyRange::ALL])
-        })));
-        journal.close();
-        assert_eq!(durable.iter().collect::<Vec<_>>(), [(5, 2)]);
-        let stored = quarantine_lines(directory.path()).unwrap().last().unwrap().stored.unwrap();
-        let bytes = fs::read(directory.path().join(RECORDS_FILE)).unwrap();
-        assert_eq!((stored.at, stored.len, bytes.as_slice()), (8, 8, &b"record 1record 2"[..]));
-    }
-
-    #[test]
-    fn entries_written_twice_count_once_and_a_torn_line_not_at_all() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(QUARANTINE_FILE);
-        fs::create_dir(directory.path().join(QUARANTINE_DIR)).unwrap();
-        let mut file = open_for_append(&path).unwrap();
-        write_lines(&mut file, &[line(1), line(2), line(1)]).unwrap();
-        file.write_all(b"{\"object\":").unwrap();
-        let mut again = open_for_append(&path).unwrap();
-        write_lines(&mut again, &[line(3)]).unwrap();
-        let reasons = quarantine_reasons(directory.path()).unwrap();
-        assert_eq!(reasons, BTreeMap::from([("missing".to_owned(), 3)]));
-    }
 }

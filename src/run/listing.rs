@@ -53,6 +53,12 @@ pub fn runs(config: &RunsConfig) -> Result<String, Error> {
     if config.output.json {
         return Ok(json(&lines));
     }
+    for (id, layout) in directory::unreadable_runs(&config.state_dir)? {
+        tracing::warn!(
+            "run {id} is not finished and has layout {}, which this respool does not read",
+            layout.version
+        );
+    }
     if lines.is_empty() {
         return Ok("There are no runs yet.\n".to_owned());
     }

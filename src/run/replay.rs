@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::checkpoint_log;
-use super::directory::{self, RUN_FILE_VERSION, RunDirectory, RunFile, RunGlance, StreamIdentity};
+use super::directory::{self, Layout, RUN_FILE_VERSION, RunDirectory, RunFile, RunGlance, StreamIdentity};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::journal;
@@ -19,19 +19,19 @@ use super::segments::Segments;
 use super::select::select;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
+use super::unchanged::{check_order, check_record_size, identity};
+pub use super::unchanged::{check_same_stream, check_unchanged};
 use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ObjectWindow};
 use crate::cache::Cache;
-use crate::config::{
-    ArchiveAddress, CacheMode, Order, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning,
-};
+use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
 use crate::error::Error;
 use crate::record::{ByteCount, HashKeyRange};
+use crate::route::ROUTE_VERSION;
 use crate::route::candidates::candidates;
 use crate::route::key::KeyExtractor;
-use crate::stream::StreamDescription;
 use crate::write::checkpoint::Checkpoint;
 
 /// What came of a replay.
@@ -108,6 +108,8 @@ async fn begin(
         tuning: tuning.clone(),
         stream: identity(&target.description),
         decoder_version: DECODER_VERSION,
+        route_version: ROUTE_VERSION,
+        record_bytes_max: Some(target.description.record_bytes_max),
         manifest_digest: manifest.digest(),
     };
     directory.define(&file, &manifest)?;
@@ -143,8 +145,11 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     let manifest = directory.manifest()?;
     check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
     check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
+    check_unchanged("route version", &file.route_version.to_string(), &ROUTE_VERSION.to_string())?;
     let target = open::stream(&settings.target, tuning, now).await?;
     check_same_stream(&file, &target.description)?;
+    check_record_size(&file, &target.description)?;
+    check_order(settings, &target)?;
     let checkpoint = last_checkpoint(&directory)?;
     let sources = Sources::open(settings, tuning).await?;
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
@@ -249,18 +254,6 @@ impl Sources {
     }
 }
 
-/// A stream that spreads records itself keeps no key's order; the user has to know.
-fn check_order(settings: &RunSettings, target: &OpenStream) -> Result<(), Error> {
-    if target.description.ignores_keys && settings.order != Order::None {
-        return Err(Error::refused(format!(
-            "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
-             say --order none if that will do",
-            settings.target
-        )));
-    }
-    Ok(())
-}
-
 /// Refuses a window in which nothing lies, and says what lies beside it.
 pub fn check_not_empty(settings: &RunSettings, manifest: &Manifest) -> Result<(), Error> {
     if !manifest.objects.is_empty() {
@@ -282,6 +275,16 @@ fn refuse_to_start_twice(config: &ReplayConfig, stream: &StreamIdentity) -> Resu
             && run.file.stream == *stream
             && overlap(&one.input.selection.window, &other.input.selection.window)
     };
+    // What it is about cannot be told, but where it writes to.
+    let may_be_same = |layout: &Layout| layout.stream.as_ref().is_none_or(|found| found == stream);
+    let unreadable = directory::unreadable_runs(&config.state_dir)?;
+    if let Some((id, layout)) = unreadable.iter().rev().find(|(_, layout)| may_be_same(layout)) {
+        return Err(Error::refused(format!(
+            "run {id} is not finished and may be about the same, but has layout {}, which this respool does not read: \
+             finish it with the version that began it, or start anew with --new",
+            layout.version
+        )));
+    }
     let runs = directory::glance_at_all(&config.state_dir)?;
     match runs.iter().rev().find(|run| run.is_unfinished() && same(run)) {
         Some(run) => Err(Error::refused(format!(
@@ -353,39 +356,6 @@ fn shell_word(pointer: &str) -> Option<String> {
         c => vec![c],
     }));
     harmless.then(|| format!("'{}'", pointer.replace('\'', "'\\''")))
-}
-
-/// How a stream is recognised.
-pub fn identity(description: &StreamDescription) -> StreamIdentity {
-    StreamIdentity {
-        name: description.name.clone(),
-        arn: description.arn.clone(),
-        created_ms: description.created_ms,
-    }
-}
-
-/// A stream that was deleted and made anew has lost what was delivered. An embedded one ends with its
-/// process, as everybody knows who uses one.
-pub fn check_same_stream(file: &RunFile, stream: &StreamDescription) -> Result<(), Error> {
-    let Target::Kinesis { .. } = file.settings.target else { return Ok(()) };
-    let (expected, found) = (&file.stream, identity(stream));
-    check_unchanged("stream", &expected.name, &found.name)?;
-    if let (Some(expected), Some(found)) = (&expected.arn, &found.arn) {
-        check_unchanged("stream's ARN", expected, found)?;
-    }
-    let time =
-        |ms| Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"));
-    check_unchanged("stream's creation time", &time(expected.created_ms), &time(found.created_ms))
-}
-
-/// Refuses with the difference.
-pub fn check_unchanged(what: &str, expected: &str, found: &str) -> Result<(), Error> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::refused(format!(
-        "the run does not fit any more: its {what} has changed from {expected} to {found}; start a new run"
-    )))
 }
 
 fn last_unfinished(config: &ResumeConfig) -> Result<String, Error> {

@@ -26,6 +26,8 @@ pub struct Segments {
 #[derive(Debug, Default)]
 struct State {
     known: BTreeMap<u32, (SegmentId, u32)>,
+    /// What each object's closing sum has to be.
+    expected: BTreeMap<u32, u32>,
     /// All that this run may need, whether or not it is there: sorted.
     pinned: Vec<SegmentId>,
     /// Tells other processes so; held until the run ends.
@@ -88,6 +90,16 @@ impl Segments {
         self.lock().known.get(&object).map(|&(_, records)| records)
     }
 
+    /// The closing sum of `object` has to be `sum`: its records, and one for what is lost behind them.
+    pub fn expect(&self, object: u32, sum: u32) {
+        self.lock().expected.insert(object, sum);
+    }
+
+    /// What the closing sum of `object` has to be, once it is fed.
+    pub fn expected(&self, object: u32) -> Option<u32> {
+        self.lock().expected.get(&object).copied()
+    }
+
     /// What is wrong with `object` behind its last record, if it was salvaged. Blocks on the disk.
     pub fn defect(&self, object: u32) -> Result<Option<String>, Error> {
         let segment = self.get(object)?;
@@ -99,6 +111,7 @@ impl Segments {
     pub fn settle(&self, object: u32) {
         let mut state = self.lock();
         state.open.remove(&object);
+        state.expected.remove(&object);
         let passing = state.passing.remove(&object).is_some();
         if let (Some((id, _)), false) = (state.known.remove(&object), passing) {
             state.settled.push_back(id);

@@ -7,12 +7,13 @@ use tokio::sync::mpsc;
 
 use super::directory::{RunDirectory, RunFile};
 use super::feed::{Fed, Feed};
-use super::journal::segments_sent_from;
+use super::journal::{segment_lines, segments_sent_from};
 use super::late;
 use super::open::{self, OpenStream};
 use super::progress::{Progress, ProgressSnapshot};
 use super::report::{LateReport, Report};
 use super::segments::Segments;
+use super::shares::Shares;
 use super::shell::{Ended, Shell};
 use super::spool::Spool;
 use super::summary::{self, limits};
@@ -97,19 +98,23 @@ impl Session<'_> {
         let extractor = Arc::new(self.extractor);
         let config = open::engine_config(&self.file.settings, &self.file.tuning, &self.target.description);
         let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
-        let sent_from = segments_sent_from(self.directory.path(), &self.checkpoint).map_err(|error| {
-            Error::refused("cannot read which segments the run has sent from").with_source(error)
-        })?;
+        let unreadable =
+            |error| Error::refused("cannot read which segments the run has sent from").with_source(error);
+        let path = self.directory.path();
+        let sent_from = segments_sent_from(path, &self.checkpoint).map_err(unreadable)?;
+        let shares = |limit| Ok(Shares::new(limit, segment_lines(path).map_err(unreadable)?));
+        let record_bytes_max = self.file.record_bytes_max.unwrap_or(self.target.description.record_bytes_max);
         let feed = Feed {
             spool: self.spool.clone(),
             segments: self.segments.clone(),
             rules: Arc::new(RouteRules {
                 extractor: KeyExtractor::clone(&extractor),
-                record_bytes_max: self.target.description.record_bytes_max,
+                record_bytes_max,
                 event_time: self.file.settings.input.event_time.clone(),
             }),
             sent_from,
-            limit: self.file.settings.limit,
+            shares: self.file.settings.limit.map(shares).transpose()?,
+            accept_refusals: self.file.tuning.accept_refusals,
             work: work.clone(),
         };
         let (sink, input): (mpsc::Sender<Fed>, _) = mpsc::channel(INPUT_QUEUE);

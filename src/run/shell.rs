@@ -14,21 +14,24 @@ use tokio::time::{Instant, sleep_until};
 
 use super::encode::encode;
 use super::feed::Fed;
-use super::journal::{Entry as JournalEntry, Journal, LedgerLine, QuarantineLine, Quarantined};
+use super::journal::{Ends, Entry as JournalEntry, Journal, LedgerLine};
 use super::segments::Segments;
+use super::set_aside;
 use super::spool::Spool;
 use super::work::{AbortOnDrop, Work};
 use crate::error::Error;
+use crate::route::Routed;
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
-use crate::route::{Routed, SetAside, SetAsideReason};
 use crate::stream::{CallError, CallErrorClass, Outcome, Stream};
-use crate::write::checkpoint::Totals;
+use crate::write::checkpoint::{ObjectLedger, Totals};
 use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason};
 
 /// When this many records are set aside, and they are most of all, a run stops before it sets aside everything:
 /// as a rule the key was mistyped.
 const FLOOD_RECORDS: u64 = 10_000;
+/// How often, at most, the user is told that the service fails records.
+const FAILURE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often the user is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest latency that is told apart from longer ones.
@@ -106,7 +109,7 @@ impl Shell {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while session.end.is_none() {
             let wake = engine.next_wake().map(|wake| start + wake);
-            let has_room = engine.room() > 0 && session.input_open;
+            let has_room = engine.room() > 0 && session.input_open && session.journal.has_room();
             let event = tokio::select! {
                 biased;
                 durable = made_durable.recv(), if session.journal_answers => Some(session.durable(durable)),
@@ -128,8 +131,10 @@ impl Shell {
                 session.flooded = true;
                 engine.handle(start.elapsed(), Event::Stop(reason), &mut commands);
             }
-            for command in commands.drain(..) {
-                self.carry_out(command, &mut session);
+            self.carry_out_all(&mut commands, &mut session);
+            if let Some(sentence) = session.contradiction.take() {
+                engine.handle(start.elapsed(), Event::CheckpointFailed(sentence), &mut commands);
+                self.carry_out_all(&mut commands, &mut session);
             }
         }
         drop(input);
@@ -162,13 +167,20 @@ impl Shell {
     }
 
     fn journal(&self, tell: mpsc::Sender<std::io::Result<u64>>) -> Result<Journal, Error> {
-        let durable = move |sequence| {
-            // The shell listens as long as a checkpoint is under way.
-            let _ = tell.try_send(sequence);
+        let (segments, spool, of_settled) = (self.segments.clone(), self.spool.clone(), self.spool.clone());
+        let ends = Ends {
+            look_up: Box::new(move |aside, with_bytes| {
+                set_aside::quarantined(&segments, spool.manifest(), aside, with_bytes)
+            }),
+            settled: Box::new(move |object| of_settled.settled(object)),
+            durable: Box::new(move |sequence| {
+                // The shell listens as long as a checkpoint is under way.
+                let _ = tell.try_send(sequence);
+            }),
         };
         let journal = match self.work {
-            Work::Pool(_) => Journal::start(&self.directory, durable),
-            Work::Inline => Journal::inline(&self.directory, durable),
+            Work::Pool(_) => Journal::start(&self.directory, ends),
+            Work::Inline => Journal::inline(&self.directory, ends),
         };
         journal.map_err(|error| {
             Error::incomplete(format!("cannot write into {}", self.directory.display())).with_source(error)
@@ -185,7 +197,7 @@ impl Shell {
             Some(Fed::SettledBefore(object)) => Some(Event::ObjectSettledBefore(object)),
             Some(Fed::Quarantined(line)) => {
                 let object = line.object;
-                state.journal.write(JournalEntry::Quarantine(vec![Quarantined { line, bytes: None }]));
+                state.journal.write(JournalEntry::Quarantine(line));
                 Some(Event::ObjectQuarantined(object))
             }
             Some(Fed::End { beyond_limit }) => {
@@ -201,18 +213,29 @@ impl Shell {
         }
     }
 
+    fn carry_out_all(&self, commands: &mut Vec<Command>, state: &mut State) {
+        for command in commands.drain(..) {
+            self.carry_out(command, state);
+        }
+    }
+
     fn carry_out(&self, command: Command, state: &mut State) {
         match command {
             Command::Put { request, records } => self.put(request, records, state.tell.clone()),
             Command::ListShards => self.list_shards(state.tell.clone()),
-            Command::SetAside(set_aside) => {
-                let entries = set_aside.into_iter().map(|aside| self.quarantined(&aside)).collect();
-                state.journal.write(JournalEntry::Quarantine(entries));
-            }
+            Command::SetAside(set_aside) => state.journal.write(JournalEntry::SetAside(set_aside)),
             Command::ObjectSettled(object, ledger) => {
+                match self.segments.expected(object) {
+                    Some(sum) if sum == ledger.settled() => {}
+                    expected => state.contradict(object, ledger, expected),
+                }
                 state.journal.write(JournalEntry::Ledger(LedgerLine { object, ledger }));
-                self.spool.settled(object);
             }
+            Command::ObjectSetAside(object, ledger) => {
+                state.journal.write(JournalEntry::Ledger(LedgerLine { object, ledger }));
+            }
+            // It would say that the object is settled.
+            Command::Checkpoint(_) if state.contradiction.is_some() => {}
             Command::Checkpoint(checkpoint) => state.journal.write(JournalEntry::Checkpoint(checkpoint)),
             Command::Ended(end) => state.end = Some(end),
         }
@@ -252,46 +275,6 @@ impl Shell {
             let _ = tell.send(Told::Shards(map)).await;
         });
     }
-
-    /// The line about a record, and its bytes; of one that is damaged on disk there are none.
-    fn quarantined(&self, aside: &SetAside) -> Quarantined {
-        let (object, record) = (aside.ordinal.object(), aside.ordinal.record());
-        let segment = self.segments.get(object).ok().filter(|segment| record < segment.records());
-        let bytes = segment.as_ref().and_then(|segment| segment.record(record).ok());
-        let offset = segment.as_ref().and_then(|segment| segment.record_offset(record).ok());
-        let line = QuarantineLine { offset, ..self.quarantine_line(aside) };
-        Quarantined { line, bytes: bytes.map(<[u8]>::to_vec) }
-    }
-
-    fn quarantine_line(&self, aside: &SetAside) -> QuarantineLine {
-        let object = aside.ordinal.object();
-        let detail = match &aside.reason {
-            SetAsideReason::KeyFault(fault) => fault.sentence().to_owned(),
-            SetAsideReason::NoEventTime => "the record has no time where --event-time says".to_owned(),
-            SetAsideReason::Salvaged { defect } => {
-                let before = aside.ordinal.record();
-                format!("{defect}: the {before} records before were taken (--salvage), what follows is lost")
-            }
-            SetAsideReason::TooLarge { found, max } => {
-                format!("{} B with its key, the stream takes {} B", found.0, max.0)
-            }
-            SetAsideReason::Rejected { reason, possibly_delivered: false } => reason.clone(),
-            SetAsideReason::Rejected { reason, possibly_delivered: true } => {
-                format!("{reason} (an earlier attempt may have delivered it)")
-            }
-        };
-        let key = self.spool.manifest().object(object).map(|entry| entry.key.clone()).unwrap_or_default();
-        QuarantineLine {
-            object,
-            record: Some(aside.ordinal.record()),
-            key,
-            reason: aside.reason.to_string(),
-            detail,
-            offset: None,
-            stored: None,
-            sent_in_part: false,
-        }
-    }
 }
 
 struct State {
@@ -304,6 +287,10 @@ struct State {
     journal_answers: bool,
     /// The run was told to stop because it sets aside too much.
     flooded: bool,
+    /// A closing sum does not hold: no checkpoint may say that it does.
+    contradiction: Option<String>,
+    /// When the user was last told that records fail.
+    warned: Option<Instant>,
 }
 
 impl State {
@@ -318,7 +305,20 @@ impl State {
             input_open: true,
             journal_answers: true,
             flooded: false,
+            contradiction: None,
+            warned: None,
         })
+    }
+
+    fn contradict(&mut self, object: u32, ledger: ObjectLedger, expected: Option<u32>) {
+        let ObjectLedger { delivered, quarantined, filtered } = ledger;
+        let sentence = format!(
+            "the closing sum of object {object} does not hold: {delivered} delivered, {quarantined} in quarantine and \
+             {filtered} left out are not {}; this is a defect in respool",
+            expected.unwrap_or_default()
+        );
+        self.error.get_or_insert(Error::internal(sentence.clone()));
+        self.contradiction.get_or_insert(sentence);
     }
 
     fn durable(&mut self, durable: Option<std::io::Result<u64>>) -> Event {
@@ -336,6 +336,15 @@ impl State {
         }
     }
 
+    /// Says now and then that the service fails records.
+    fn warn_of_failures(&mut self, outcomes: &[Outcome]) {
+        let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Unknown { .. })).count();
+        if failed > 0 && self.warned.is_none_or(|warned| warned.elapsed() >= FAILURE_INTERVAL) {
+            self.warned = Some(Instant::now());
+            tracing::warn!("the service has failed {failed} records of a call; they are sent again");
+        }
+    }
+
     fn told(&mut self, told: Told) -> Event {
         match told {
             Told::Departed(request) => Event::Departed(request),
@@ -344,6 +353,7 @@ impl State {
                 self.stats.put_latency.saturating_record(micros);
                 match &result {
                     Ok(outcomes) => {
+                        self.warn_of_failures(outcomes);
                         tracing::debug!(
                             request = request.0,
                             entries = outcomes.len(),

@@ -6,12 +6,13 @@
 //! resumed.
 
 mod error;
+mod fill;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use error::{SpoolError, cache_error};
+use fill::Filling;
 
 use super::estimate::Estimate;
 use super::pace::{Pace, Place};
@@ -21,13 +22,10 @@ use super::space::{Room, Space};
 use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
-use crate::cache::{Cache, Fill, Placement, Segment, SegmentError, SegmentId, SegmentIdentity, SegmentLabel};
+use crate::cache::{Cache, Placement, Segment, SegmentError, SegmentId, SegmentIdentity, SegmentLabel};
 use crate::decode::{self, DECODER_VERSION, DecodeConfig, DecodeDefect, DecodeError};
 use crate::error::Error;
 use crate::record::ByteCount;
-
-/// How often it is asked whether another process has filled a segment.
-const FILL_POLL: Duration = Duration::from_millis(50);
 
 /// Where an object's records are, or why they are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +34,8 @@ pub enum Spooled {
     Segment {
         /// Its records.
         records: u32,
+        /// Whether the archive was asked for it, this time.
+        fetched: bool,
     },
     /// Nowhere: the object was set aside whole.
     Quarantined {
@@ -156,8 +156,14 @@ impl Spool {
 
     /// The same in a place that the caller has got; it is given back at the end.
     pub async fn object_in(self: &Arc<Self>, _place: Place, number: u32) -> Result<Spooled, Error> {
+        self.object_at_front(number).await
+    }
+
+    /// The same without a place: for an object that the caller cannot go on without. Those behind it may have
+    /// all places, and wait for room that only it can make.
+    pub async fn object_at_front(self: &Arc<Self>, number: u32) -> Result<Spooled, Error> {
         if let Some(records) = self.segments.records(number) {
-            return Ok(Spooled::Segment { records });
+            return Ok(Spooled::Segment { records, fetched: false });
         }
         let (entry, id) = self.entry(number)?;
         if let Some(found) = self.look_up(number, id, entry).await? {
@@ -210,7 +216,7 @@ impl Spool {
             blocking(move || cache.lookup(&id)).await?.map_err(|error| cache_error(&entry.key, error))?;
         Ok(found.map(|segment| {
             self.stats.hits.fetch_add(1, Ordering::Relaxed);
-            self.published(number, entry, segment, false)
+            self.published(number, entry, segment, Source::Cache)
         }))
     }
 
@@ -242,7 +248,7 @@ impl Spool {
             match result {
                 Ok(segment) => {
                     self.stats.fetched.fetch_add(1, Ordering::Relaxed);
-                    return Ok(self.published(number, entry, segment, passing));
+                    return Ok(self.published(number, entry, segment, Source::Archive { passing }));
                 }
                 // What arrived broken may have been broken on the way: once more.
                 Err(SpoolError::Decode(DecodeError::Defect { reason, .. }))
@@ -259,27 +265,6 @@ impl Spool {
                     return self.set_aside(entry, error);
                 }
             }
-        }
-    }
-
-    /// Waits until nobody else fills the segment; perhaps it is there then.
-    async fn fill(&self, number: u32, id: SegmentId, entry: &ObjectEntry) -> Result<Filling, Error> {
-        if !self.config.keep {
-            return Ok(Filling::Ours(None));
-        }
-        loop {
-            let cache = self.cache.clone();
-            let begun = blocking(move || cache.begin_fill(&id)).await?;
-            let fill = begun.map_err(|error| cache_error(&entry.key, error))?;
-            let waited = fill.is_none();
-            // Somebody may have ended between the first look and this one.
-            if let Some(found) = self.look_up(number, id, entry).await? {
-                return Ok(Filling::Done(found));
-            }
-            if !waited {
-                return Ok(Filling::Ours(fill));
-            }
-            tokio::time::sleep(FILL_POLL).await;
         }
     }
 
@@ -337,14 +322,15 @@ impl Spool {
         Ok(writer.publish(&decoded.spans, &label)?)
     }
 
-    fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, passing: bool) -> Spooled {
+    fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, source: Source) -> Spooled {
         self.estimate.saw(entry, segment.data_bytes(), segment.records());
         let records = segment.records();
+        let passing = matches!(source, Source::Archive { passing: true });
         if passing {
             self.space.passing(number, segment.file_bytes());
         }
         self.segments.insert(number, segment, passing);
-        Spooled::Segment { records }
+        Spooled::Segment { records, fetched: matches!(source, Source::Archive { .. }) }
     }
 
     /// A permanent defect of the object sets it aside; anything else ends the run.
@@ -396,12 +382,11 @@ fn identify(manifest: &Manifest, decode: &DecodeConfig) -> Vec<SegmentId> {
     manifest.objects.iter().map(identity).collect()
 }
 
-/// Who fills a segment.
-enum Filling {
-    /// This process does.
-    Ours(Option<Fill>),
-    /// Another one has.
-    Done(Spooled),
+/// Where a segment came from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Cache,
+    Archive { passing: bool },
 }
 
 /// One more as long as it lives.

@@ -130,6 +130,9 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
         End::Stopped(StopReason::Failed(message)) => {
             (RunState::Incomplete, ExitCode::Incomplete, Some(message.clone()))
         }
+        End::Stopped(StopReason::Contradiction(message)) => {
+            (RunState::Incomplete, ExitCode::Internal, Some(message.clone()))
+        }
         End::Done => {
             let objects =
                 totals.objects_settled + totals.objects_quarantined + ended.shell.objects_beyond_limit;

@@ -72,7 +72,7 @@ async fn fill(
     for object in 0..total {
         let Some(spooled) = ahead.next().await else { break };
         match spooled? {
-            Spooled::Segment { records } => {
+            Spooled::Segment { records, .. } => {
                 outcome.objects += 1;
                 if let Some(mut export) = out.take() {
                     let segment = whole(spool, segments, object).await?;

@@ -21,9 +21,10 @@ use crate::route::key::KeyExtractor;
 use crate::route::{RouteRules, Routed};
 use crate::run::ahead::Ahead;
 use crate::run::directory::RunDirectory;
-use crate::run::journal::quarantine_lines;
+use crate::run::journal::{quarantine_lines, segment_lines};
 use crate::run::report::number;
 use crate::run::segments::Segments;
+use crate::run::shares::Shares;
 use crate::run::spool::{Spool, Spooled, blocking};
 use crate::stream::ShardDescription;
 use crate::write::checkpoint::Checkpoint;
@@ -122,20 +123,22 @@ impl Sides<'_> {
         let (set_aside, checkpoint) = (Arc::new(set_aside), Arc::new(self.checkpoint.clone()));
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
         let numbers: Vec<u32> = (0..total).filter(|number| !whole.contains(number)).collect();
-        let mut remaining = self.settings.limit.unwrap_or(u64::MAX);
+        let lines = segment_lines(self.directory.path()).map_err(|error| {
+            Error::refused("cannot read which segments the run has sent from").with_source(error)
+        })?;
+        let mut shares = self.settings.limit.map(|limit| Shares::new(limit, lines));
         let mut archived = Archived { buckets, objects_lost: 0, not_due: 0 };
         let mut ahead = Ahead::start(self.spool.clone(), numbers.clone());
         for number in numbers {
-            if remaining == 0 {
+            if shares.as_ref().is_some_and(|shares| shares.are_used_up_before(number)) {
                 break;
             }
             let Some(spooled) = ahead.next().await else { break };
-            let Spooled::Segment { records } = spooled? else {
+            let Spooled::Segment { records, .. } = spooled? else {
                 archived.objects_lost += 1;
                 continue;
             };
-            let wanted = records.min(u32::try_from(remaining).unwrap_or(u32::MAX));
-            remaining -= u64::from(wanted);
+            let wanted = shares.as_mut().map_or(records, |shares| shares.of(number, records, false));
             let part = Part {
                 object: number,
                 wanted,
@@ -164,7 +167,7 @@ impl Sides<'_> {
                 Err(damage) if last => return Err(damaged(number, damage)),
                 Err(damage) => {
                     self.spool.discard(number, &damage);
-                    self.spool.object(number).await?;
+                    self.spool.object_at_front(number).await?;
                 }
             }
         }

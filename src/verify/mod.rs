@@ -80,7 +80,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
         spool,
         segments,
         ranges,
-        record_bytes_max: description.record_bytes_max,
+        record_bytes_max: file.record_bytes_max.unwrap_or(description.record_bytes_max),
         progress: Arc::new(Progress::default()),
     };
     let reading = read::Reading {

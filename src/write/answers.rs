@@ -112,6 +112,15 @@ impl Engine {
         }
         if unknown {
             self.pause_after_failure(lane, now);
+            self.give_up_if_stuck(lane, now);
+        }
+    }
+
+    /// The service takes other records, and fails one without end.
+    fn give_up_if_stuck(&mut self, lane: usize, now: Duration) {
+        if self.lanes[lane].stuck_for(now) > SERVICE_PATIENCE {
+            let message = "it takes other records, but has failed one for more than an hour";
+            self.stop_for(StopReason::ServiceAway(message.into()), now);
         }
     }
 

@@ -94,6 +94,9 @@ pub enum Command {
     /// Every record of this object is settled: note it before the next checkpoint, then its segment is
     /// not needed any more.
     ObjectSettled(u32, ObjectLedger),
+    /// What was left of this object is set aside: note what became of the rest before the next checkpoint,
+    /// then its segment is not needed any more.
+    ObjectSetAside(u32, ObjectLedger),
     /// Make this durable, then say so.
     Checkpoint(Box<Checkpoint>),
     /// All is said.
@@ -120,6 +123,8 @@ pub enum StopReason {
     ServiceAway(String),
     /// Our own side cannot go on: disk, archive.
     Failed(String),
+    /// What was counted contradicts itself: a defect of ours.
+    Contradiction(String),
 }
 
 pub(super) struct Shard {
@@ -261,7 +266,7 @@ impl Engine {
         match event {
             Event::Input(chunk) => self.input(chunk, now, commands),
             Event::ObjectSettledBefore(object) => self.frontier = Ordinal::new(object + 1, 0),
-            Event::ObjectQuarantined(object) => self.object_quarantined(object),
+            Event::ObjectQuarantined(object) => self.object_quarantined(object, commands),
             Event::InputEnded => {
                 self.input_ended = true;
                 self.schedule_all(now);
@@ -273,6 +278,9 @@ impl Engine {
             Event::CheckpointFailed(message) => self.checkpoint_failed(message, now),
             Event::Stop(reason) => self.stop_for(reason, now),
             Event::Tick => {}
+        }
+        if let Some(sentence) = self.objects.take_contradiction() {
+            self.stop_for(StopReason::Contradiction(sentence), now);
         }
         self.drive(now, commands);
     }
@@ -316,7 +324,10 @@ impl Engine {
             self.objects.routed(record.ordinal.object());
             let lane = self.lane_of(record.hash);
             match self.lanes[lane].push(record) {
-                Pushed::Settled => continue,
+                Pushed::Settled => {
+                    self.objects.settled_before(record.ordinal.object());
+                    continue;
+                }
                 Pushed::Waits => {}
                 Pushed::WaitsInDoubt => {
                     let counted = u64::from(!on(Mutant::EarlierProcessTrusted));
@@ -332,10 +343,15 @@ impl Engine {
             }
         }
         let mut set_aside = chunk.set_aside;
-        for aside in &set_aside {
-            self.objects.routed(aside.ordinal.object());
-        }
-        set_aside.retain(|aside| aside.ordinal >= self.inherited_frontier);
+        set_aside.retain(|aside| {
+            let object = aside.ordinal.object();
+            self.objects.routed(object);
+            let anew = aside.ordinal >= self.inherited_frontier;
+            if !anew {
+                self.objects.settled_before(object);
+            }
+            anew
+        });
         self.note_set_aside(set_aside, commands);
         if chunk.filtered > 0 && chunk.end > self.inherited_frontier {
             self.totals.filtered += u64::from(chunk.filtered);
@@ -362,10 +378,11 @@ impl Engine {
         self.progress.wanted_at_once();
     }
 
-    fn object_quarantined(&mut self, object: u32) {
+    fn object_quarantined(&mut self, object: u32, commands: &mut Vec<Command>) {
         self.frontier = Ordinal::new(object + 1, 0);
         self.totals.objects_quarantined += 1;
-        self.objects.quarantined_whole(object);
+        let ledger = self.objects.quarantined_whole(object);
+        commands.push(Command::ObjectSetAside(object, ledger));
         self.progress.changed();
     }
 

@@ -23,6 +23,9 @@ use crate::route::Routed;
 
 /// Records of a lane that may be held back behind their key; then the lane looks no further.
 pub const HELD_MAX: usize = 4_096;
+/// Records above the position that a lane may have looked at; then it looks no further. So much has to be
+/// gone through for a checkpoint while one record keeps the position where it is.
+pub const LOOKED_AT_MAX: usize = 1 << 17;
 /// Requests of one lane in flight, where the order allows for more than one.
 const IN_FLIGHT_MAX: u32 = 4;
 
@@ -133,6 +136,8 @@ pub struct Lane {
     held: BTreeMap<HashKey, VecDeque<Routed>>,
     held_records: usize,
     looked_at: VecDeque<(Ordinal, bool)>,
+    /// The record that the position stands at, and since when answers say that something failed.
+    stuck: Option<(Ordinal, Duration)>,
     /// Those that are not settled but may be stored.
     doubted: BTreeSet<Ordinal>,
 }
@@ -160,6 +165,7 @@ impl Lane {
             held: BTreeMap::new(),
             held_records: 0,
             looked_at: VecDeque::new(),
+            stuck: None,
             doubted: BTreeSet::new(),
         }
     }
@@ -202,7 +208,10 @@ impl Lane {
 
     /// Looks at the tail until `wanted` records are ready or it may look no further.
     pub fn look_ahead(&mut self, wanted: usize) {
-        while self.ready.len() < wanted && self.held_records < HELD_MAX {
+        while self.ready.len() < wanted
+            && self.held_records < HELD_MAX
+            && self.looked_at.len() < LOOKED_AT_MAX
+        {
             let within = |record: &mut Routed| record.ordinal < self.reach || on(Mutant::ReachIgnored);
             let Some(record) = self.tail.pop_front_if(within) else { return };
             self.looked_at.push_back((record.ordinal, false));
@@ -285,6 +294,16 @@ impl Lane {
             }
             None => drop(self.held.remove(&hash)),
         }
+    }
+
+    /// Some record has failed. Gives for how long that has been so without the position getting on.
+    pub fn stuck_for(&mut self, now: Duration) -> Duration {
+        let front = self.looked_at.front().map(|&(ordinal, _)| ordinal);
+        if let Some((_, since)) = self.stuck.filter(|&(ordinal, _)| Some(ordinal) == front) {
+            return now.saturating_sub(since);
+        }
+        self.stuck = front.map(|front| (front, now));
+        Duration::ZERO
     }
 
     /// The progress to be made durable; `frontier` is where an idle lane stands. The reach covers the

@@ -2,6 +2,10 @@
 //!
 //! An object is open from its first record on until it was routed to its end and each of its records is
 //! settled. Only open objects are held here; of the others only their numbers are.
+//!
+//! A resume routes an open object again, and what it then finds settled has to be what the earlier process
+//! has counted. If it is not, records are not routed as they were: the sums could come out early, with some
+//! of them neither sent nor set aside. Such a contradiction ends the run, and the object stays open.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +19,17 @@ pub(super) struct Objects {
     settled: Vec<(u32, u32)>,
     /// Open objects of which some records were routed.
     fed: usize,
+    /// What cannot be, if it is.
+    contradiction: Option<String>,
 }
 
 #[derive(Debug, Default)]
 struct OpenObject {
     routed: u32,
+    /// What an earlier process has settled: as it was counted then …
+    inherited: u32,
+    /// … and as far as it was met again.
+    settled_before: u32,
     complete: bool,
     ledger: ObjectLedger,
 }
@@ -31,12 +41,26 @@ impl Objects {
     /// What `checkpoint` knows of them. A resume routes open objects again from their first record, so
     /// what was routed starts at nothing.
     pub(super) fn new(checkpoint: &Checkpoint) -> Self {
-        let open = |(&object, &ledger)| (object, OpenObject { ledger, ..OpenObject::default() });
+        let open = |(&object, &ledger): (&u32, &ObjectLedger)| {
+            (object, OpenObject { ledger, inherited: ledger.settled(), ..OpenObject::default() })
+        };
         Self {
             open: checkpoint.open_objects.iter().map(open).collect(),
             settled: checkpoint.settled_objects.clone(),
             fed: 0,
+            contradiction: None,
         }
+    }
+
+    /// What was found that cannot be, once.
+    pub(super) fn take_contradiction(&mut self) -> Option<String> {
+        self.contradiction.take()
+    }
+
+    fn contradict(&mut self, object: u32, what: &str) {
+        self.contradiction.get_or_insert_with(|| {
+            format!("the sums of object {object} do not hold: {what}; this is a defect in respool")
+        });
     }
 
     /// Open objects that this process was fed records of; those that a resume has yet to be fed do not count.
@@ -47,6 +71,11 @@ impl Objects {
     /// A record of `object` was routed or set aside by the route.
     pub(super) fn routed(&mut self, object: u32) {
         self.feed(object, 1);
+    }
+
+    /// A record of `object` that was routed is settled already, by an earlier process.
+    pub(super) fn settled_before(&mut self, object: u32) {
+        self.open.entry(object).or_default().settled_before += 1;
     }
 
     fn feed(&mut self, object: u32, records: u32) -> &mut OpenObject {
@@ -61,7 +90,7 @@ impl Objects {
     pub(super) fn filtered(&mut self, object: u32, count: u32, anew: bool) {
         if count > 0 {
             let open = self.feed(object, count);
-            open.ledger.filtered += if anew { count } else { 0 };
+            *if anew { &mut open.ledger.filtered } else { &mut open.settled_before } += count;
         }
     }
 
@@ -69,9 +98,18 @@ impl Objects {
     pub(super) fn complete(&mut self, first: u32, end: u32) -> Vec<Settled> {
         let mut settled = Vec::new();
         for object in first..end {
-            if !interval_contains(&self.settled, object) {
-                self.open.entry(object).or_default().complete = true;
+            if interval_contains(&self.settled, object) {
+                continue;
+            }
+            let open = self.open.entry(object).or_default();
+            let (before, inherited) = (open.settled_before, open.inherited);
+            if before == inherited {
+                open.complete = true;
                 settled.extend(self.close_if_settled(object));
+            } else {
+                let what =
+                    format!("{inherited} of its records were settled before, {before} of those routed now");
+                self.contradict(object, &what);
             }
         }
         settled
@@ -79,21 +117,28 @@ impl Objects {
 
     /// A record of `object` was delivered.
     pub(super) fn delivered(&mut self, object: u32) -> Option<Settled> {
-        self.open.entry(object).or_default().ledger.delivered += 1;
+        self.open_object(object).ledger.delivered += 1;
         self.close_if_settled(object)
     }
 
     /// A record of `object` was set aside.
     pub(super) fn quarantined(&mut self, object: u32) -> Option<Settled> {
-        self.open.entry(object).or_default().ledger.quarantined += 1;
+        self.open_object(object).ledger.quarantined += 1;
         self.close_if_settled(object)
     }
 
+    fn open_object(&mut self, object: u32) -> &mut OpenObject {
+        if !self.open.contains_key(&object) {
+            self.contradict(object, "a record of it was settled when all of them were");
+        }
+        self.open.entry(object).or_default()
+    }
+
     /// `object` was set aside, whole or what an earlier process has left of it: there is nothing left to do
-    /// for it.
-    pub(super) fn quarantined_whole(&mut self, object: u32) {
-        self.open.remove(&object);
+    /// for it. Gives what became of the rest.
+    pub(super) fn quarantined_whole(&mut self, object: u32) -> ObjectLedger {
         interval_insert(&mut self.settled, object);
+        self.open.remove(&object).map(|open| open.ledger).unwrap_or_default()
     }
 
     /// For a checkpoint: the numbers of the settled ones, and the ledgers of the open ones.
@@ -104,8 +149,12 @@ impl Objects {
 
     fn close_if_settled(&mut self, object: u32) -> Option<Settled> {
         let open = self.open.get(&object)?;
-        let settled = open.ledger.settled() == open.routed || on(Mutant::ObjectSettledEarly);
+        let settled = open.ledger.settled() >= open.routed || on(Mutant::ObjectSettledEarly);
         if !open.complete || !settled {
+            return None;
+        }
+        if open.ledger.settled() > open.routed {
+            self.contradict(object, "more of its records are settled than it has");
             return None;
         }
         let ledger = open.ledger;

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use super::checkpoint::Checkpoint;
-use super::lane::Order;
+use super::checkpoint::{Checkpoint, ObjectLedger};
+use super::lane::{LOOKED_AT_MAX, Order};
 use super::rate::ShardRate;
 use super::{Command, End, Engine, EngineConfig, EngineStats, Event, RequestId, StopReason};
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
@@ -116,7 +116,7 @@ impl World<'_> {
                 self.at(now + millis(3), Event::CheckpointDurable(sequence));
             }
             Command::ObjectSettled(object, _) => self.settled_objects.push(object),
-            Command::SetAside(_) => {}
+            Command::SetAside(_) | Command::ObjectSetAside(..) => {}
             Command::ListShards => self.at(now + millis(1), Event::Shards(None)),
             Command::Ended(end) => self.end = Some(end),
         }
@@ -546,4 +546,44 @@ fn sequence_numbers_are_held_against_the_order() {
     assert_eq!(violations(&[("shardId-parent", "900"), (child, "7")]), 0);
     assert_eq!(violations(&[("shardId-elsewhere", "900"), (child, "7")]), 0);
     assert_eq!(violations(&[(child, "7"), ("shardId-parent", "900")]), 1);
+}
+
+#[test]
+fn a_record_that_always_fails_ends_the_run_and_does_not_let_the_rest_pass_without_bound() {
+    let stuck = Ordinal::new(0, 7);
+    let mut service = |_: u64, records: &[Routed]| {
+        let answer = |record: &Routed| {
+            if record.ordinal == stuck { Answer::StoreThenFail } else { Answer::Ack }
+        };
+        Ok(records.iter().map(answer).collect())
+    };
+    let rate = ShardRate { records: 100_000.0, bytes: 1e9 };
+    let outcomes = run(
+        config(Order::Key, rate),
+        &shards(1),
+        &Checkpoint::start([HashKeyRange::ALL]),
+        input(40, 4_000, 160_000, 100),
+        millis(20),
+        Duration::from_hours(2),
+        &mut service,
+    );
+    let Some(End::Stopped(StopReason::ServiceAway(message))) = outcomes.end else {
+        panic!("{:?} after {:?}", outcomes.end, outcomes.lasted)
+    };
+    assert!(message.contains("failed one"), "{message}");
+    let delivered = outcomes.stats.totals.delivered;
+    assert!((100_000..=LOOKED_AT_MAX as u64 + 7).contains(&delivered), "{delivered}");
+}
+
+#[test]
+fn what_was_delivered_of_an_object_is_told_when_the_rest_of_it_is_set_aside() {
+    let mut start = Checkpoint::start([HashKeyRange::ALL]);
+    let ledger = ObjectLedger { delivered: 5, quarantined: 1, filtered: 0 };
+    start.open_objects.insert(0, ledger);
+    let mut engine = Engine::new(config(Order::Key, SHARE), &shards(1), &start, Duration::ZERO);
+    let mut commands = Vec::new();
+    engine.handle(Duration::ZERO, Event::ObjectQuarantined(0), &mut commands);
+    let told =
+        commands.iter().any(|command| matches!(command, Command::ObjectSetAside(0, told) if *told == ledger));
+    assert!(told, "{commands:?}");
 }

@@ -18,6 +18,7 @@ use respool::cache::Cache;
 use respool::config::{ArchiveAddress, Input, Order, OutputConfig, RunSettings, Target, Tuning};
 use respool::decode::{DECODER_VERSION, DecodeConfig};
 use respool::record::{ByteCount, HashKeyRange, ShardId};
+use respool::route::ROUTE_VERSION;
 use respool::route::key::KeyExtractor;
 use respool::route::shard_map::ShardMap;
 use respool::run::checkpoint_log;
@@ -99,7 +100,8 @@ impl Archive {
         self.directory.path().join("archive")
     }
 
-    fn cache(&self) -> PathBuf {
+    /// Where its segments lie.
+    pub fn cache(&self) -> PathBuf {
         self.directory.path().join("cache")
     }
 }
@@ -135,6 +137,12 @@ pub struct Setup {
     pub faults: FaultPlan,
     /// Each attempt finds its shards doubled or halved after so long.
     pub reshard_after: Option<Duration>,
+    /// Records that the run is to send, if not all.
+    pub limit: Option<u64>,
+    /// Whether the run file is one of the first version, which lacks the size of records.
+    pub first_version: bool,
+    /// What the cache may hold, and what may pass through beside it, in bytes.
+    pub cache_bytes: (u64, u64),
 }
 
 impl Setup {
@@ -150,6 +158,9 @@ impl Setup {
         restless: false,
         faults: FaultPlan::NONE,
         reshard_after: None,
+        limit: None,
+        first_version: false,
+        cache_bytes: (1 << 40, 1 << 30),
     };
 }
 
@@ -245,12 +256,13 @@ impl<'a> World<'a> {
         let description = stream.describe().await.unwrap();
         let map = ShardMap::new(stream.list_open_shards().await.unwrap()).unwrap();
         let (directory, file, manifest) = self.directory(&description).await;
-        let cache = Arc::new(Cache::open(&self.archive.cache(), ByteCount(1 << 40)).unwrap());
+        let cache =
+            Arc::new(Cache::open(&self.archive.cache(), ByteCount(self.setup.cache_bytes.0)).unwrap());
         let segments = Arc::new(Segments::new(cache.clone()));
         let config = SpoolConfig {
             decode: DecodeConfig::default(),
             keep: true,
-            passing_bytes_max: ByteCount(1 << 30),
+            passing_bytes_max: ByteCount(self.setup.cache_bytes.1),
             work: Work::Inline,
         };
         let archive = Arc::new(LocalArchive::open(&self.archive.root()).unwrap());
@@ -296,7 +308,7 @@ impl<'a> World<'a> {
                 archive: ArchiveAddress::Directory { path: self.archive.root() },
                 target: Target::Sim { shards: self.setup.shards },
                 input: Input::default(),
-                limit: None,
+                limit: self.setup.limit,
                 partition_key: Some("/key".parse().unwrap()),
                 key_fallback: None,
                 order: self.setup.order,
@@ -305,6 +317,8 @@ impl<'a> World<'a> {
             tuning: Tuning::new(self.archive.cache()),
             stream: StreamIdentity { name: stream.name.clone(), arn: None, created_ms: stream.created_ms },
             decoder_version: DECODER_VERSION,
+            route_version: ROUTE_VERSION,
+            record_bytes_max: (!self.setup.first_version).then_some(stream.record_bytes_max),
             manifest_digest,
         }
     }
@@ -337,6 +351,14 @@ impl<'a> World<'a> {
             shard.into_iter().map(|record| record.data.0.to_vec()).filter(|data| data != NEIGHBOUR).collect()
         };
         stream.records().into_iter().map(|(_, shard)| ours(shard)).collect()
+    }
+
+    /// From now on the stream takes records up to `bytes`.
+    pub fn set_record_bytes_max(&self, bytes: usize) {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let stream = self.stream.as_ref().unwrap();
+        stream.with_service(|service, now| service.set_record_bytes_max(now, "sim", bytes)).unwrap();
     }
 
     /// Records that the stream has throttled.

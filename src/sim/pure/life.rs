@@ -87,6 +87,9 @@ impl World {
             self.done = true;
             return;
         }
+        if let End::Stopped(StopReason::Contradiction(sentence)) = end {
+            self.truth.fail(sentence.clone());
+        }
         self.tally.stops += 1;
         self.bury(process);
     }

@@ -383,7 +383,7 @@ impl World {
                 }
                 self.at(self.now + takes, Happening::Durable { process: process.id, checkpoint });
             }
-            Command::Ended(_) => {}
+            Command::ObjectSetAside(..) | Command::Ended(_) => {}
         }
     }
 

@@ -1,0 +1,67 @@
+//! A run is what it was: what a resume compares before it goes on.
+
+use jiff::Timestamp;
+
+use super::directory::{RunFile, StreamIdentity};
+use super::open::OpenStream;
+use crate::config::{Order, RunSettings, Target};
+use crate::error::Error;
+use crate::stream::StreamDescription;
+
+/// What tells a stream from all others.
+pub fn identity(description: &StreamDescription) -> StreamIdentity {
+    StreamIdentity {
+        name: description.name.clone(),
+        arn: description.arn.clone(),
+        created_ms: description.created_ms,
+    }
+}
+
+/// A stream that was deleted and made anew has lost what was delivered. An embedded one ends with its
+/// process, as everybody knows who uses one.
+pub fn check_same_stream(file: &RunFile, stream: &StreamDescription) -> Result<(), Error> {
+    let Target::Kinesis { .. } = file.settings.target else { return Ok(()) };
+    let (expected, found) = (&file.stream, identity(stream));
+    check_unchanged("stream", &expected.name, &found.name)?;
+    if let (Some(expected), Some(found)) = (&expected.arn, &found.arn) {
+        check_unchanged("stream's ARN", expected, found)?;
+    }
+    let time =
+        |ms| Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"));
+    check_unchanged("stream's creation time", &time(expected.created_ms), &time(found.created_ms))
+}
+
+/// The run's own largest record decides on what is set aside for its size. A stream that takes more by now
+/// changes nothing; one that takes less would refuse records that are on their way.
+pub fn check_record_size(file: &RunFile, stream: &StreamDescription) -> Result<(), Error> {
+    match file.record_bytes_max {
+        Some(expected) if stream.record_bytes_max < expected => Err(Error::refused(format!(
+            "the run does not fit any more: the stream took records of {expected} B when it began, now it takes {} B; \
+             raise its limit again, or start a new run",
+            stream.record_bytes_max
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A stream that spreads records itself keeps no key's order; the user has to know.
+pub fn check_order(settings: &RunSettings, target: &OpenStream) -> Result<(), Error> {
+    if target.description.ignores_keys && settings.order != Order::None {
+        return Err(Error::refused(format!(
+            "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
+             say --order none if that will do",
+            settings.target
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses with the difference.
+pub fn check_unchanged(what: &str, expected: &str, found: &str) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the run does not fit any more: its {what} has changed from {expected} to {found}; start a new run"
+    )))
+}
