@@ -94,8 +94,12 @@ pub fn extract_keys(extractor: &KeyExtractor, records: &[Vec<u8>]) -> usize {
 
 /// Routes `records` as objects of a chunk each.
 pub fn route(extractor: &KeyExtractor, records: &[Vec<u8>]) -> Vec<RoutedChunk> {
-    let rules =
-        RouteRules { extractor: extractor.clone(), record_bytes_max: RECORD_BYTES_MAX, event_time: None };
+    let rules = RouteRules {
+        extractor: extractor.clone(),
+        record_bytes_max: RECORD_BYTES_MAX,
+        event_time: None,
+        spread: None,
+    };
     let chunk = |(object, records): (usize, &[Vec<u8>])| {
         let object = u32::try_from(object).unwrap();
         let records = records.iter().map(Vec::as_slice);

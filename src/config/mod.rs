@@ -161,6 +161,13 @@ impl RunSettings {
         let rule = self.partition_key.clone()?;
         Some(KeyConfig { rule, fallback: self.key_fallback, seed: self.seed })
     }
+
+    /// From what records are placed if their keys do not place them: nobody minds the order, so every shard
+    /// gets its part, however skewed the keys are.
+    #[must_use]
+    pub fn spread(&self) -> Option<u64> {
+        (self.order == Order::None).then_some(self.seed)
+    }
 }
 
 /// What may change when a run is resumed.

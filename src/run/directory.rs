@@ -67,7 +67,7 @@ pub struct StreamIdentity {
 }
 
 /// The version of [`RunFile`] that this build writes and reads.
-pub const RUN_FILE_VERSION: u32 = 2;
+pub const RUN_FILE_VERSION: u32 = 3;
 
 /// A run's directory, owned by this process.
 #[derive(Debug)]

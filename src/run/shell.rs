@@ -74,6 +74,8 @@ pub struct Shell {
     pub spool: Arc<Spool>,
     /// Finds their keys again.
     pub extractor: Arc<KeyExtractor>,
+    /// Whether each record is sent with its place, because its key does not say it.
+    pub places_explicitly: bool,
     /// Where requests are encoded.
     pub work: Work,
     /// The run's directory.
@@ -220,7 +222,8 @@ impl Shell {
 
     fn put(&self, request: RequestId, records: Vec<Routed>, tell: mpsc::Sender<Told>) {
         let (segments, extractor) = (self.segments.clone(), self.extractor.clone());
-        let encoded = self.work.run(move || encode(&segments, &extractor, &records));
+        let places = self.places_explicitly;
+        let encoded = self.work.run(move || encode(&segments, &extractor, &records, places));
         let (stream, told) = (self.stream.clone(), tell.clone());
         let put = tokio::spawn(async move {
             let entries = match encoded.await {
@@ -392,7 +395,12 @@ fn watch(
 }
 
 /// The bytes and keys of `records`, found again in their segments.
-fn encode(segments: &Segments, extractor: &KeyExtractor, records: &[Routed]) -> Result<Vec<Entry>, Error> {
+fn encode(
+    segments: &Segments,
+    extractor: &KeyExtractor,
+    records: &[Routed],
+    places_explicitly: bool,
+) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::with_capacity(records.len());
     for records in records.chunk_by(|left, right| left.ordinal.object() == right.ordinal.object()) {
         let [first, ..] = records else { continue };
@@ -405,7 +413,8 @@ fn encode(segments: &Segments, extractor: &KeyExtractor, records: &[Routed]) -> 
                 unreadable(record.ordinal, &format!("its partition key is gone ({fault})"))
             })?;
             let data = Payload(bytes::Bytes::copy_from_slice(data));
-            entries.push(Entry { data, key, explicit_hash_key: None });
+            let explicit_hash_key = places_explicitly.then_some(record.hash);
+            entries.push(Entry { data, key, explicit_hash_key });
         }
     }
     Ok(entries)

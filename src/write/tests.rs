@@ -44,6 +44,7 @@ fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
                 ordinal: Ordinal::new(object, record),
                 hash: hash(object * records + record),
                 cost,
+                key_bytes: 8,
             })
             .collect(),
         set_aside: Vec::new(),
@@ -449,11 +450,17 @@ fn the_same_seed_gives_the_same_commands() {
 fn lagging_input(objects: u32) -> Vec<RoutedChunk> {
     let chunk = |object| RoutedChunk {
         records: vec![
-            Routed { ordinal: Ordinal::new(object, 0), hash: HashKey(u128::from(object)), cost: 200 },
+            Routed {
+                ordinal: Ordinal::new(object, 0),
+                hash: HashKey(u128::from(object)),
+                cost: 200,
+                key_bytes: 8,
+            },
             Routed {
                 ordinal: Ordinal::new(object, 1),
                 hash: HashKey(u128::MAX - u128::from(object)),
                 cost: 400_000,
+                key_bytes: 8,
             },
         ],
         set_aside: Vec::new(),
@@ -507,7 +514,12 @@ fn violations(answers: &[(&str, &str)]) -> u64 {
     let mut commands = Vec::new();
     let records = |count: u32| {
         (0..count)
-            .map(|record| Routed { ordinal: Ordinal::new(0, record), hash: HashKey(5), cost: 100 })
+            .map(|record| Routed {
+                ordinal: Ordinal::new(0, record),
+                hash: HashKey(5),
+                cost: 100,
+                key_bytes: 8,
+            })
             .collect()
     };
     let count = u32::try_from(answers.len()).unwrap();

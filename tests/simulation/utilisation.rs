@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
+use respool::config::Order;
 use respool::sim::{BurstRule, Retention};
 
-use super::world::{Archive, Setup, Taken, Until, World};
+use super::world::{Archive, Setup, Taken, Until, World, mix, record};
 
 /// The default share of 1,000 records and 1,000,000 bytes a second.
 const RECORDS_PER_SECOND: f64 = 980.0;
@@ -114,4 +115,26 @@ fn sixteen_shards_stay_full() {
     full(200, 16, 2.0, &[20]);
     full(10_000, 16, 4.0, &[2, 100]);
     full(27_000, 16, 4.0, &[20]);
+}
+
+#[test]
+fn without_an_order_one_key_fills_every_shard() {
+    const SHARDS: u32 = 8;
+    const SECONDS: f64 = 2.0;
+    let mut archive = Archive::new();
+    let keys = |number| if mix(number) % 10 == 0 { 1 + mix(number) % 5_000 } else { 0 };
+    let records: Vec<_> = (0..15_680).map(|number| record(keys(number), number, 200)).collect();
+    for records in records.chunks(4_000) {
+        archive.add(&records.join(&b'\n'), records.iter().cloned());
+    }
+    let order = Order::None;
+    let setup = Setup { shards: SHARDS, order, retention: Retention::Nothing, ..Setup::PLAIN };
+    let mut world = World::new(&archive, setup);
+    let report = world.attempt(Until::Done).unwrap();
+    assert_eq!((report.exit_code, report.records.delivered), (0, 15_680), "{:?}", report.message);
+    // As many seconds as all shards together take; the fullest has some records more than the others.
+    let seen = world.seen.lock().unwrap();
+    let ends = seen.shards.values().filter_map(|log| log.last()).map(|taken| taken.at.as_secs_f64());
+    let end = ends.fold(0.0, f64::max);
+    assert!((SECONDS..SECONDS * 1.1).contains(&end), "{end} s for {SECONDS} s of work");
 }

@@ -156,7 +156,7 @@ impl World {
             stream.open_shards().map(|shard| shard.range.first).collect()
         };
         for hash in firsts {
-            let entry = entry(&Routed { ordinal: Ordinal::START, hash, cost: 100 });
+            let entry = entry(&Routed { ordinal: Ordinal::START, hash, cost: 100, key_bytes: 1 });
             let _ = self.service.put(now, STREAM, vec![entry; self.scenario.neighbour as usize / 10]);
         }
         if self.now < self.scenario.faults_end {
