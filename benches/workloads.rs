@@ -173,6 +173,8 @@ pub fn read(cache: &Cache, id: &SegmentId) -> usize {
 pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
     let config = EngineConfig {
         order,
+        aggregate: None,
+        updating: false,
         shard_rate: UNBOUNDED,
         run_rate: UNBOUNDED,
         hash_places: true,
@@ -208,12 +210,12 @@ pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
                         let sequence_number = SequenceNumber::new(&number.to_string()).unwrap();
                         Outcome::Acked { shard: shard.clone(), sequence_number }
                     };
-                    answers.push_back(Event::Answered(request, Ok(records.iter().map(ack).collect())));
+                    answers.push_back(Event::Answered(request, Ok(records.entries().map(ack).collect())));
                 }
                 Command::Checkpoint(checkpoint) => {
                     answers.push_back(Event::CheckpointDurable(checkpoint.sequence));
                 }
-                Command::ListShards => answers.push_back(Event::Shards(None)),
+                Command::ListShards => answers.push_back(Event::Shards { map: None, updating: false }),
                 Command::SetAside(_) | Command::ObjectSettled(..) => {}
                 Command::Ended(_) => return engine.stats(now).totals.delivered,
             }

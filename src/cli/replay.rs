@@ -65,6 +65,10 @@ struct KeyArgs {
     #[arg(long, value_name = "ORDER", env = "RESPOOL_ORDER", default_value = "key")]
     #[arg(value_parser = PossibleValuesParser::new(Order::WORDS).try_map(|word| word.parse::<Order>()))]
     order: Order,
+    /// Pack small records into aggregates of the Kinesis Producer Library: several times as many records a second, at a
+    /// fraction of the cost. Consumers must unpack them: the Kinesis Client Library and Firehose do, Lambda does not
+    #[arg(long, env = "RESPOOL_AGGREGATE", value_parser = FalseyValueParser::new())]
+    aggregate: bool,
 }
 
 #[derive(Debug, Args)]
@@ -92,7 +96,7 @@ impl ReplayArgs {
         follow_arn(&self.into, region_of_stream.as_deref(), &mut tuning)?;
         let archive = resolve_archive(self.archive, tuning.cache.mode)?;
         let input = self.what.resolve(environment)?;
-        let KeyArgs { partition_key, key_fallback, order } = self.keys;
+        let KeyArgs { partition_key, key_fallback, order, aggregate } = self.keys;
         if key_fallback.is_some() && matches!(partition_key, Some(KeyRule::Random | KeyRule::Hash)) {
             return Err(Error::usage(
                 "--key-fallback is for records without the field that --partition-key points to; random and hash \
@@ -108,6 +112,7 @@ impl ReplayArgs {
                 partition_key,
                 key_fallback,
                 order,
+                aggregate,
                 seed: environment.seed,
             },
             tuning,

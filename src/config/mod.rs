@@ -150,6 +150,8 @@ pub struct RunSettings {
     pub key_fallback: Option<KeyFallback>,
     /// What is kept in order.
     pub order: Order,
+    /// Whether records are packed into aggregates.
+    pub aggregate: bool,
     /// From what random keys are drawn, so that a resume draws the same.
     pub seed: u64,
 }
@@ -163,10 +165,10 @@ impl RunSettings {
     }
 
     /// From what records are placed if their keys do not place them: nobody minds the order, so every shard
-    /// gets its part, however skewed the keys are.
+    /// gets its part, however skewed the keys are. In an aggregate a consumer places a record by its key.
     #[must_use]
     pub fn spread(&self) -> Option<u64> {
-        (self.order == Order::None).then_some(self.seed)
+        (self.order == Order::None && !self.aggregate).then_some(self.seed)
     }
 }
 

@@ -34,6 +34,8 @@ use crate::write::rate::ShardRate;
 const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
 /// The part of the cache's limit that is for segments which only pass through: one over this.
 const PASSING_PART: u64 = 8;
+/// What a stream says of itself while its shards split or merge.
+pub const UPDATING: &str = "UPDATING";
 /// Records that may wait or be in flight: one hot shard stops the others only when this many wait for it.
 const WINDOW_RECORDS: usize = 1 << 20;
 
@@ -134,7 +136,7 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
         Target::Kinesis { stream } => Arc::new(kinesis(target, stream, tuning).await?),
     };
     let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
-    if !matches!(description.status.as_str(), "ACTIVE" | "UPDATING") {
+    if !matches!(description.status.as_str(), "ACTIVE" | UPDATING) {
         let status = &description.status;
         return Err(Error::refused(format!(
             "the stream {target} is {status}: it must be ACTIVE or UPDATING"
@@ -210,6 +212,8 @@ pub fn engine_config(
     };
     write::EngineConfig {
         order: settings.order,
+        aggregate: settings.aggregate.then_some(stream.record_bytes_max),
+        updating: stream.status == UPDATING,
         shard_rate,
         run_rate,
         hash_places: !stream.ignores_keys,

@@ -84,6 +84,7 @@ impl Session<'_> {
             segments: self.segments.clone(),
             spool: self.spool.clone(),
             extractor,
+            aggregates: self.file.settings.aggregate,
             places_explicitly: self.file.settings.spread().is_some() && !self.target.description.ignores_keys,
             work,
             directory: self.directory.path().to_owned(),

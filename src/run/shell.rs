@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::feed::Fed;
 use super::journal::{Entry as JournalEntry, Journal, LedgerLine, QuarantineLine, Quarantined};
+use super::open::UPDATING;
 use super::segments::Segments;
 use super::spool::Spool;
 use super::work::{AbortOnDrop, Work};
@@ -23,6 +24,7 @@ use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
 use crate::route::{Routed, SetAside, SetAsideReason};
 use crate::stream::{CallError, CallErrorClass, Entry, Outcome, Stream};
+use crate::write::Packed;
 use crate::write::checkpoint::Totals;
 use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason};
 
@@ -38,7 +40,7 @@ const LATENCY_MAX: Duration = Duration::from_mins(10);
 enum Told {
     Departed(RequestId),
     Answered { request: RequestId, latency: Duration, result: Result<Vec<Outcome>, CallError> },
-    Shards(Option<ShardMap>),
+    Shards { map: Option<ShardMap>, updating: bool },
     CannotEncode(Error),
     FeedFailed(Error),
 }
@@ -76,6 +78,8 @@ pub struct Shell {
     pub extractor: Arc<KeyExtractor>,
     /// Whether each record is sent with its place, because its key does not say it.
     pub places_explicitly: bool,
+    /// Whether records are packed into aggregates.
+    pub aggregates: bool,
     /// Where requests are encoded.
     pub work: Work,
     /// The run's directory.
@@ -220,10 +224,10 @@ impl Shell {
         }
     }
 
-    fn put(&self, request: RequestId, records: Vec<Routed>, tell: mpsc::Sender<Told>) {
+    fn put(&self, request: RequestId, records: Packed, tell: mpsc::Sender<Told>) {
         let (segments, extractor) = (self.segments.clone(), self.extractor.clone());
         let places = self.places_explicitly;
-        let encoded = self.work.run(move || encode(&segments, &extractor, &records, places));
+        let encoded = self.work.run(move || encode(&segments, &extractor, records.records(), places));
         let (stream, told) = (self.stream.clone(), tell.clone());
         let put = tokio::spawn(async move {
             let entries = match encoded.await {
@@ -246,12 +250,18 @@ impl Shell {
 
     fn list_shards(&self, tell: mpsc::Sender<Told>) {
         let stream = self.stream.clone();
+        let aggregates = self.aggregates;
         tokio::spawn(async move {
+            // Only who packs records must know whether a place may change before they arrive.
+            let updating = match aggregates {
+                true => stream.describe().await.is_ok_and(|stream| stream.status == UPDATING),
+                false => false,
+            };
             let listed = stream.list_open_shards().await.map_err(|error| error.to_string());
             let map = listed.and_then(|shards| ShardMap::new(shards).map_err(|error| error.to_string()));
             // In the middle of a reshard the list may not add up; the engine asks again.
             let map = map.inspect_err(|error| tracing::warn!("the shards cannot be listed: {error}")).ok();
-            let _ = tell.send(Told::Shards(map)).await;
+            let _ = tell.send(Told::Shards { map, updating }).await;
         });
     }
 
@@ -359,7 +369,7 @@ impl State {
                 }
                 Event::Answered(request, result)
             }
-            Told::Shards(map) => Event::Shards(map),
+            Told::Shards { map, updating } => Event::Shards { map, updating },
             Told::CannotEncode(error) | Told::FeedFailed(error) => {
                 let reason = StopReason::Failed(error.to_string());
                 self.error.get_or_insert(error);

@@ -57,6 +57,8 @@ fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
 fn config(order: Order, shard_rate: ShardRate) -> EngineConfig {
     EngineConfig {
         order,
+        aggregate: None,
+        updating: false,
         shard_rate,
         run_rate: UNLIMITED,
         hash_places: true,
@@ -110,7 +112,7 @@ impl World<'_> {
 
     fn carry_out(&mut self, now: Duration, command: Command) {
         match command {
-            Command::Put { request, records } => self.put(now, request, &records),
+            Command::Put { request, records } => self.put(now, request, records.records()),
             Command::Checkpoint(checkpoint) => {
                 let sequence = checkpoint.sequence;
                 self.durable = *checkpoint;
@@ -118,7 +120,7 @@ impl World<'_> {
             }
             Command::ObjectSettled(object, _) => self.settled_objects.push(object),
             Command::SetAside(_) => {}
-            Command::ListShards => self.at(now + millis(1), Event::Shards(None)),
+            Command::ListShards => self.at(now + millis(1), Event::Shards { map: None, updating: false }),
             Command::Ended(end) => self.end = Some(end),
         }
     }
@@ -534,7 +536,7 @@ fn violations(answers: &[(&str, &str)]) -> u64 {
                 engine.handle(millis(now), Event::CheckpointDurable(checkpoint.sequence), &mut commands);
             }
             Command::Put { request, records } => {
-                assert_eq!(records.len(), 1, "one key, one record at a time");
+                assert_eq!(records.records().len(), 1, "one key, one record at a time");
                 let &(shard, number) = answers.next().unwrap();
                 let sequence_number = SequenceNumber::new(number).unwrap();
                 let outcome = Outcome::Acked { shard: ShardId(shard.into()), sequence_number };

@@ -124,6 +124,8 @@ pub struct Setup {
     pub retention: Retention,
     /// What the run keeps in order.
     pub order: Order,
+    /// Whether records are packed into aggregates.
+    pub aggregate: bool,
     /// Every so many calls the answer is lost after the records were stored; 0 for never.
     pub lost_answers: u64,
     /// Records a second that somebody else writes to each shard.
@@ -144,6 +146,7 @@ impl Setup {
         latency: Duration::from_millis(20),
         retention: Retention::All,
         order: Order::Key,
+        aggregate: false,
         lost_answers: 0,
         neighbour: 0,
         restless: false,
@@ -299,6 +302,7 @@ impl<'a> World<'a> {
                 partition_key: Some("/key".parse().unwrap()),
                 key_fallback: None,
                 order: self.setup.order,
+                aggregate: self.setup.aggregate,
                 seed: 7,
             },
             tuning: Tuning::new(self.archive.cache()),
