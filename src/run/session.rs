@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::directory::{RunDirectory, RunFile};
+use super::encode::Encoder;
 use super::feed::{Fed, Feed};
 use super::journal::segments_sent_from;
 use super::late;
@@ -79,13 +80,15 @@ impl Session<'_> {
         let (sink, input): (mpsc::Sender<Fed>, _) = mpsc::channel(INPUT_QUEUE);
         let resumed = self.checkpoint.sequence > 0;
         let feed = tokio::spawn(feed.run(engine.restart_object(), self.checkpoint, sink));
+        let places_explicitly =
+            self.file.settings.spread().is_some() && !self.target.description.ignores_keys;
+        let encoder = Encoder { segments: self.segments.clone(), extractor, places_explicitly };
         let shell = Shell {
             stream: self.target.stream,
             segments: self.segments.clone(),
             spool: self.spool.clone(),
-            extractor,
+            encoder,
             aggregates: self.file.settings.aggregate,
-            places_explicitly: self.file.settings.spread().is_some() && !self.target.description.ignores_keys,
             work,
             directory: self.directory.path().to_owned(),
             max_quarantine: self.file.tuning.max_quarantine,

@@ -31,6 +31,7 @@ use aws_smithy_http_client::{Builder as HttpClientBuilder, tls};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::batch::{Batch, Draft, DraftSize};
 use super::endpoint::is_loopback;
 use super::failure::printable;
 use super::name::StreamName;
@@ -302,8 +303,12 @@ impl Stream for KinesisStream {
         Box::pin(async { self.renew_after(self.list_all_open_shards().await).await })
     }
 
-    fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
-        Box::pin(async { self.renew_after(self.put_records(entries).await).await })
+    fn draft(&self, size: DraftSize) -> Draft {
+        Draft::Entries(Vec::with_capacity(size.entries))
+    }
+
+    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
+        Box::pin(async { self.renew_after(self.put_records(batch.into_entries()?).await).await })
     }
 }
 

@@ -91,9 +91,14 @@ fn entry(key: &str, explicit_hash_key: Option<HashKey>) -> Entry {
 /// Sends two entries to a server that gives `reply`.
 async fn put_two(reply: Reply) -> (Result<Vec<Outcome>, CallError>, Vec<Value>) {
     let (url, server) = serve(vec![reply]).await;
-    let entries = vec![entry("KEYCANARY", None), entry("b", Some(HashKey(u128::MAX)))];
-    let answer = stream("orders", &url).put(entries).await;
+    let entries = [entry("KEYCANARY", None), entry("b", Some(HashKey(u128::MAX)))];
+    let stream = stream("orders", &url);
+    let answer = stream.put(stream.batch_of(&entries)).await;
     (answer, server.await.unwrap())
+}
+
+async fn put_one(stream: &KinesisStream) -> Result<Vec<Outcome>, CallError> {
+    stream.put(stream.batch_of(&[entry("a", None)])).await
 }
 
 #[tokio::test]
@@ -175,10 +180,10 @@ async fn what_never_left_is_not_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let refused = stream("orders", &nobody).put(vec![entry("a", None)]).await.unwrap_err();
+    let refused = put_one(&stream("orders", &nobody)).await.unwrap_err();
     assert_eq!(refused.class, CallErrorClass::Unreachable, "{refused}");
     let mut anonymous = stream_of("orders", &nobody, None);
-    let unsigned = anonymous.put(vec![entry("a", None)]).await.unwrap_err();
+    let unsigned = put_one(&anonymous).await.unwrap_err();
     assert_eq!(unsigned.class, CallErrorClass::Credentials, "{unsigned}");
     assert!(unsigned.message.starts_with("no AWS credentials found: "), "{unsigned}");
     anonymous.config.profile = Some("other".to_owned());
