@@ -165,7 +165,8 @@ impl Engine {
             match self.next_step(index, now) {
                 Step::Send { packing, room } => {
                     let lane = &mut self.lanes[index];
-                    let batch = lane.take_suspects(packing).unwrap_or_else(|| lane.take_batch(packing, room));
+                    let batch =
+                        lane.take_suspects(packing, room).unwrap_or_else(|| lane.take_batch(packing, room));
                     self.send(index, batch, now, commands);
                 }
                 Step::Wait { until, brake } => {
@@ -210,7 +211,7 @@ impl Engine {
         let goal = Room { shard: rate.worth_of(gathering), run: self.run_rate.worth_of(gathering) };
         let capacity = rate.capacity();
         let stowed = match lane.suspects.front() {
-            Some(suspects) => stow(packing, suspects.iter(), |_, _| true),
+            Some(suspects) => stow(packing, suspects.iter(), |before, _| !goal.is_filled_by(before)),
             None => {
                 let wants_reach = lane.look_ahead(packing, capacity);
                 if wants_reach {

@@ -188,9 +188,9 @@ impl Lane {
     }
 
     /// Takes what is to be sent by itself, if there is something: as much of its first part as one request may have.
-    pub(super) fn take_suspects(&mut self, packing: Packing) -> Option<Packed> {
+    pub(super) fn take_suspects(&mut self, packing: Packing, room: Room) -> Option<Packed> {
         let mut records = self.suspects.pop_front()?;
-        let stowed = stow(packing, records.iter(), |_, _| true);
+        let stowed = stow(packing, records.iter(), |before, after| before.records < 1.0 || room.holds(after));
         let rest = records.split_off(stowed.records());
         if !rest.is_empty() {
             self.suspects.push_front(rest);

@@ -150,6 +150,9 @@ impl World {
         let now = SimTime::after(self.now);
         let stream = self.service.stream(now, STREAM).unwrap();
         let open: Vec<_> = stream.open_shards().map(|shard| (shard.id.to_string(), shard.range)).collect();
+        if open.is_empty() {
+            return;
+        }
         let at = self.dice.usize(0..open.len());
         let (id, range) = &open[at];
         let changed = match self.dice.u8(0..4) {

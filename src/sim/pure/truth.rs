@@ -151,7 +151,7 @@ impl Truth {
         &mut self,
         now: Duration,
         shard: &ShardId,
-        request: &Packed,
+        request: &'a Packed,
         others: impl Iterator<Item = &'a Packed> + Clone,
         durable: &Checkpoint,
     ) {

@@ -154,7 +154,8 @@ impl World {
             trace: traced.then(Vec::new),
             scenario,
         };
-        world.at(Duration::ZERO, Happening::Start);
+        // Until then the stream is being made.
+        world.at(world.scenario.transition, Happening::Start);
         for (at, incident) in world.scenario.incidents.clone() {
             world.at(at, Happening::Incident(incident));
         }
