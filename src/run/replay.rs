@@ -142,6 +142,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
     let target = open::stream(&settings.target, tuning, now).await?;
     check_same_stream(&file, &target.description)?;
+    check_order(settings, &target)?;
     let checkpoint = last_checkpoint(&directory)?;
     let sources = Sources::open(settings, tuning).await?;
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
@@ -246,8 +247,15 @@ impl Sources {
     }
 }
 
-/// A stream that spreads records itself keeps no key's order; the user has to know.
+/// A stream that spreads records itself keeps no key's order, and takes no aggregates; the user has to know.
 fn check_order(settings: &RunSettings, target: &OpenStream) -> Result<(), Error> {
+    if target.description.ignores_keys && settings.aggregate {
+        return Err(Error::refused(format!(
+            "the stream {} distributes records itself (RecordDistributionStrategy AUTO): a consumer would drop an \
+             aggregate that lies in another shard than its keys say, so leave out --aggregate",
+            settings.target
+        )));
+    }
     if target.description.ignores_keys && settings.order != Order::None {
         return Err(Error::refused(format!(
             "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \

@@ -135,6 +135,10 @@ impl Scenario {
             scenario.latency = scenario.latency.min(Duration::from_millis(5));
         }
         scenario.incidents = incidents(&mut dice, faults_end);
+        if scenario.aggregate.is_some() {
+            let reshards = (0..6).map(|_| (faults_end.mul_f64(dice_together.f64()), Incident::Reshard));
+            scenario.incidents.extend(reshards);
+        }
         // Some worlds are nothing but lost answers and kills.
         if dice.u8(0..10) == 0 {
             scenario.faults = FaultPlan::LOSING;
