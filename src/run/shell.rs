@@ -225,9 +225,9 @@ impl Shell {
         let encoder = self.encoder.clone();
         let (stream, told) = (self.stream.clone(), tell.clone());
         let drafts = stream.clone();
-        let encoded = self.work.run(move || encoder.encode(&*drafts, &records));
+        let batch = self.work.run(move || encoder.encode(&*drafts, &records));
         let put = tokio::spawn(async move {
-            let batch = match encoded.await {
+            let batch = match batch.await {
                 Ok(Ok(batch)) => batch,
                 Ok(Err(error)) => return told.send(Told::CannotEncode(error)).await,
                 Err(_) => return told.send(Told::CannotEncode(Error::internal("the encoder failed"))).await,
@@ -250,10 +250,8 @@ impl Shell {
         let aggregates = self.aggregates;
         tokio::spawn(async move {
             // Only who packs records must know whether a place may change before they arrive.
-            let updating = match aggregates {
-                true => stream.describe().await.is_ok_and(|stream| stream.status == UPDATING),
-                false => false,
-            };
+            let updating =
+                aggregates && stream.describe().await.is_ok_and(|stream| stream.status == UPDATING);
             let listed = stream.list_open_shards().await.map_err(|error| error.to_string());
             let map = listed.and_then(|shards| ShardMap::new(shards).map_err(|error| error.to_string()));
             // In the middle of a reshard the list may not add up; the engine asks again.

@@ -61,11 +61,15 @@ fn body_bytes(index: usize, data: usize) -> usize {
 }
 
 fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        let more = if number > 0 { 0x80 } else { 0 };
+        bytes.push(low & 0x7f | more);
+        if number == 0 {
+            return;
+        }
     }
-    bytes.push((number & 0x7f) as u8);
 }
 
 const fn varint_bytes(number: usize) -> usize {

@@ -97,7 +97,9 @@ impl Engine {
                 Outcome::Throttled => {
                     throttled += 1;
                     let count = if on(Mutant::AggregateLosesRest) { 1 } else { records.len() };
-                    records.iter().take(count).for_each(|record| self.lanes[lane].give_back(*record, false));
+                    for record in records.iter().take(count) {
+                        self.lanes[lane].give_back(*record, false);
+                    }
                 }
                 Outcome::Rejected { reason } => match records {
                     [record] => rejected.push(self.reject(lane, record, reason)),
@@ -105,7 +107,9 @@ impl Engine {
                 },
                 Outcome::Unknown { cause } => {
                     unknown = true;
-                    records.iter().for_each(|record| self.doubt(lane, *record, cause));
+                    for record in records {
+                        self.doubt(lane, *record, cause);
+                    }
                 }
             }
         }

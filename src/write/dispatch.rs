@@ -23,8 +23,8 @@ use super::stats::Brake;
 const GATHER_MIN: Duration = Duration::from_millis(25);
 /// … or this part of a round trip, so that the requests in flight carry the full rate with room to spare …
 const GATHER_PER_ROUND_TRIP: f64 = 0.3;
-/// … but never longer than this.
-const GATHER_MAX: Duration = Duration::from_millis(175);
+/// … but never longer than this: a record that may leave waits no longer for company, however little comes.
+pub(super) const GATHER_MAX: Duration = Duration::from_millis(175);
 /// When this many records of a lane wait behind their keys, some key is hot: it gets on by one record per
 /// request, so the lane sends sooner and less at a time …
 const HELD_MANY: usize = 8;
@@ -210,15 +210,13 @@ impl Engine {
         let rate = &mut shard.rate;
         let goal = Room { shard: rate.worth_of(gathering), run: self.run_rate.worth_of(gathering) };
         let capacity = rate.capacity();
-        let stowed = match lane.suspects.front() {
-            Some(suspects) => stow(packing, suspects.iter(), |before, _| !goal.is_filled_by(before)),
-            None => {
-                let wants_reach = lane.look_ahead(packing, capacity);
-                if wants_reach {
-                    self.progress.wanted_at_once();
-                }
-                stow(packing, lane.ready(), |before, _| !goal.is_filled_by(before))
+        let stowed = if let Some(suspects) = lane.suspects.front() {
+            stow(packing, suspects.iter(), |before, _| !goal.is_filled_by(before))
+        } else {
+            if lane.look_ahead(packing, capacity) {
+                self.progress.wanted_at_once();
             }
+            stow(packing, lane.ready(), |before, _| !goal.is_filled_by(before))
         };
         let weight = stowed.weight;
         if weight.records < 1.0 {

@@ -90,17 +90,15 @@ impl Discipline {
     /// round trips are `long`, it carries whatever a round trip is worth.
     pub(super) fn packing(self, together: bool, long: bool) -> Packing {
         match (self.order, self.aggregate) {
-            (Order::Shard, None) => Packing::Each(1),
-            (_, None) => Packing::Each(BATCH_ENTRIES_MAX),
             (Order::None, Some(max)) if together => {
                 Packing::Together { entries: BATCH_ENTRIES_MAX, bytes: AIM_BYTES.min(max) }
             }
             (_, Some(max)) if together => {
                 Packing::Together { entries: 1, bytes: if long { max } else { AIM_BYTES.min(max) } }
             }
-            (Order::None, Some(_)) => Packing::Each(BATCH_ENTRIES_MAX),
-            (Order::Shard, Some(_)) => Packing::Each(1),
+            (Order::Shard, _) => Packing::Each(1),
             (Order::Key | Order::Relaxed, Some(_)) => Packing::EachKeyOnce(BATCH_ENTRIES_MAX),
+            (_, None) | (Order::None, Some(_)) => Packing::Each(BATCH_ENTRIES_MAX),
         }
     }
 }

@@ -135,7 +135,7 @@ impl World<'_> {
                     Answer::Throttle => Outcome::Throttled,
                     Answer::StoreThenFail => Outcome::Unknown { cause: UnknownCause::InternalFailure },
                     Answer::Ack => Outcome::Acked {
-                        shard: ShardId("any".into()),
+                        shard: self.engine.shard_of_lane(record.hash).clone(),
                         sequence_number: SequenceNumber::new(&self.stored.len().to_string()).unwrap(),
                     },
                 }
@@ -560,4 +560,88 @@ fn sequence_numbers_are_held_against_the_order() {
     assert_eq!(violations(&[("shardId-parent", "900"), (child, "7")]), 0);
     assert_eq!(violations(&[("shardId-elsewhere", "900"), (child, "7")]), 0);
     assert_eq!(violations(&[(child, "7"), ("shardId-parent", "900")]), 1);
+}
+
+/// The longest that a record waits of 400 that come one by one, `every` so often, each with a key of its own.
+fn longest_wait(config: EngineConfig, every: Duration, round_trip: Duration) -> Duration {
+    let map = shards(1);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let mut engine = Engine::new(config, &map, &start, Duration::ZERO);
+    let (mut events, mut came, mut longest) = (BTreeMap::new(), BTreeMap::new(), Duration::ZERO);
+    for number in 0..400_u32 {
+        let ordinal = Ordinal::new(0, number);
+        let record = Routed { ordinal, hash: HashKey::of(&number.to_string()), cost: 200, key_bytes: 8 };
+        let chunk =
+            RoutedChunk { records: vec![record], set_aside: Vec::new(), end: ordinal.next(), filtered: 0 };
+        came.insert(ordinal, every * number);
+        events.insert((every * number, number), Event::Input(chunk));
+    }
+    let (mut next, mut commands) = (1_000, Vec::new());
+    while !came.is_empty() {
+        let wake = engine.next_wake();
+        let event = events.first_key_value().map(|(&(at, _), _)| at);
+        let now = event.into_iter().chain(wake).min().unwrap();
+        let due = event.filter(|at| *at <= now).and_then(|_| events.pop_first());
+        engine.handle(now, due.map_or(Event::Tick, |(_, event)| event), &mut commands);
+        for command in commands.drain(..) {
+            next += 1;
+            match command {
+                Command::Put { request, records } => {
+                    for record in records.records() {
+                        longest = longest.max(now.saturating_sub(came.remove(&record.ordinal).unwrap()));
+                    }
+                    let ack = |number: usize| Outcome::Acked {
+                        shard: map.shards()[0].id.clone(),
+                        sequence_number: SequenceNumber::new(&(next as usize * 1_000 + number).to_string())
+                            .unwrap(),
+                    };
+                    let outcomes = (0..records.entry_count()).map(ack).collect();
+                    events.insert((now + round_trip, next), Event::Answered(request, Ok(outcomes)));
+                }
+                Command::Checkpoint(checkpoint) => {
+                    events.insert((now + millis(3), next), Event::CheckpointDurable(checkpoint.sequence));
+                }
+                _ => {}
+            }
+        }
+    }
+    longest
+}
+
+#[test]
+fn a_trickle_leaves_within_a_bounded_time() {
+    for (order, aggregate) in
+        [(Order::Key, None), (Order::None, None), (Order::Key, Some(1 << 20)), (Order::None, Some(1 << 20))]
+    {
+        for round_trip in [2, 20, 100].map(millis) {
+            for every in [1, 7, 60].map(millis) {
+                let config = EngineConfig { aggregate, ..config(order, SHARE) };
+                let longest = longest_wait(config, every, round_trip);
+                // A longer reach may have to become durable first; who sends one by one waits for an answer.
+                let most = super::dispatch::GATHER_MAX.min(round_trip + millis(95)) + millis(25);
+                assert!(longest <= most, "{order:?} {aggregate:?} {round_trip:?} {every:?}: {longest:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_aggregate_with_one_invalid_record_is_halved_until_that_stands_alone() {
+    let bad = Ordinal::new(1, 17);
+    let mut largest = 0;
+    let mut service = |_: u64, records: &[Routed]| {
+        largest = largest.max(records.len());
+        if records.iter().any(|record| record.ordinal == bad) {
+            return Err(failed(CallErrorClass::Invalid));
+        }
+        Ok(vec![Answer::Ack])
+    };
+    let map = shards(1);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let config = EngineConfig { aggregate: Some(1 << 20), ..config(Order::Key, SHARE) };
+    let done = run(config, &map, &start, input(3, 100, 10, 300), millis(5), FOREVER, &mut service);
+    assert_eq!(done.end, Some(End::Done));
+    assert!(largest > 50, "{largest} records together");
+    assert_eq!((done.stats.totals.delivered, done.stats.totals.quarantined), (299, 1));
+    assert!(done.stats.totals.entries_acked < 20, "{:?}", done.stats.totals);
 }

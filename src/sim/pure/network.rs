@@ -127,7 +127,9 @@ impl World {
                 if records.len() > 1 && !records.iter().all(|record| range.contains(record.hash)) {
                     self.tally.dropped += records.len() as u64;
                 } else {
-                    records.iter().for_each(|record| self.truth.stored(self.now, record));
+                    for record in records {
+                        self.truth.stored(self.now, record);
+                    }
                 }
                 Ok(Outcome::Acked { shard, sequence_number: sequence.into() })
             }
