@@ -13,8 +13,8 @@ use crate::archive::s3::{S3Archive, S3Config};
 use crate::archive::{Archive, ArchiveError};
 use crate::cache::Cache;
 use crate::config::{
-    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, RunSettings, Target,
-    Tuning,
+    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, Order, RunSettings,
+    Target, Tuning,
 };
 use crate::decode::DecodeConfig;
 use crate::error::Error;
@@ -190,6 +190,25 @@ pub fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Erro
     }
 }
 
+/// A stream that spreads records itself keeps no key's order, and takes no aggregates; the user has to know.
+pub fn check_order(settings: &RunSettings, stream: &StreamDescription) -> Result<(), Error> {
+    if stream.ignores_keys && settings.aggregate {
+        return Err(Error::refused(format!(
+            "the stream {} distributes records itself (RecordDistributionStrategy AUTO): consumers would drop every \
+             aggregate that lies in another shard than its keys say, so leave out --aggregate",
+            settings.target
+        )));
+    }
+    if stream.ignores_keys && settings.order != Order::None {
+        return Err(Error::refused(format!(
+            "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
+             say --order none if that will do",
+            settings.target
+        )));
+    }
+    Ok(())
+}
+
 /// How the engine is to write.
 pub fn engine_config(
     settings: &RunSettings,
@@ -219,5 +238,35 @@ pub fn engine_config(
         hash_places: !stream.ignores_keys,
         window_records: WINDOW_RECORDS,
         seed: settings.seed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_distributes_records_itself_takes_neither_order_nor_aggregates() {
+        let mut settings = RunSettings {
+            archive: "/archive".parse().unwrap(),
+            target: Target::Null,
+            input: Input::default(),
+            limit: None,
+            partition_key: None,
+            key_fallback: None,
+            order: Order::None,
+            aggregate: true,
+            seed: 7,
+        };
+        let mut stream = NullStream::default().describe().await.unwrap();
+        assert!(check_order(&settings, &stream).is_ok());
+        stream.ignores_keys = true;
+        let refused = check_order(&settings, &stream).unwrap_err();
+        assert_eq!(refused.exit_code(), crate::error::ExitCode::Refused);
+        assert!(refused.to_string().contains("leave out --aggregate"), "{refused}");
+        settings.aggregate = false;
+        assert!(check_order(&settings, &stream).is_ok());
+        settings.order = Order::Key;
+        assert!(check_order(&settings, &stream).unwrap_err().to_string().contains("--order none"));
     }
 }

@@ -23,9 +23,7 @@ use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ObjectWindow};
 use crate::cache::Cache;
-use crate::config::{
-    ArchiveAddress, CacheMode, Order, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning,
-};
+use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
 use crate::error::Error;
 use crate::record::{ByteCount, HashKeyRange};
@@ -47,7 +45,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     let ReplayConfig { settings, tuning, .. } = config;
     // First the stream, which is asked one question; then the archive, which may be asked thousands.
     let target = open::stream(&settings.target, tuning, now).await?;
-    check_order(settings, &target)?;
+    open::check_order(settings, &target.description)?;
     if !config.new_run && !config.dry_run {
         refuse_to_start_twice(config, &identity(&target.description))?;
     }
@@ -68,7 +66,7 @@ pub async fn replay_listed(
     manifest: Manifest,
 ) -> Result<Replayed, Error> {
     let target = open::stream(&config.settings.target, &config.tuning, now).await?;
-    check_order(&config.settings, &target)?;
+    open::check_order(&config.settings, &target.description)?;
     begin(config, now, target, sources, manifest).await
 }
 
@@ -142,7 +140,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
     let target = open::stream(&settings.target, tuning, now).await?;
     check_same_stream(&file, &target.description)?;
-    check_order(settings, &target)?;
+    open::check_order(settings, &target.description)?;
     let checkpoint = last_checkpoint(&directory)?;
     let sources = Sources::open(settings, tuning).await?;
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
@@ -245,25 +243,6 @@ impl Sources {
         let spool = Spool::new(config, self.archive, self.cache, manifest, segments.clone());
         Ok((Arc::new(spool), segments))
     }
-}
-
-/// A stream that spreads records itself keeps no key's order, and takes no aggregates; the user has to know.
-fn check_order(settings: &RunSettings, target: &OpenStream) -> Result<(), Error> {
-    if target.description.ignores_keys && settings.aggregate {
-        return Err(Error::refused(format!(
-            "the stream {} distributes records itself (RecordDistributionStrategy AUTO): a consumer would drop an \
-             aggregate that lies in another shard than its keys say, so leave out --aggregate",
-            settings.target
-        )));
-    }
-    if target.description.ignores_keys && settings.order != Order::None {
-        return Err(Error::refused(format!(
-            "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
-             say --order none if that will do",
-            settings.target
-        )));
-    }
-    Ok(())
 }
 
 fn check_not_empty(settings: &RunSettings, manifest: &Manifest) -> Result<(), Error> {
