@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 
+use super::records::{Body, BodyDraft};
 use super::{CallError, CallErrorClass, Entry};
 use crate::record::{HashKey, PartitionKeyRef, Payload};
 
@@ -45,6 +46,8 @@ pub enum Draft {
     Entries(Vec<Entry>),
     /// Only where each entry belongs.
     Places(Vec<HashKey>),
+    /// The call's body.
+    Body(BodyDraft),
 }
 
 /// A call's content, whole.
@@ -54,6 +57,8 @@ pub enum Batch {
     Entries(Vec<Entry>),
     /// Where each entry belongs.
     Places(Vec<HashKey>),
+    /// The call's body.
+    Body(Body),
 }
 
 impl Draft {
@@ -66,6 +71,7 @@ impl Draft {
                 explicit_hash_key: entry.explicit_hash_key,
             }),
             Self::Places(places) => places.push(entry.hash()),
+            Self::Body(body) => body.push(entry),
         }
     }
 
@@ -75,6 +81,7 @@ impl Draft {
         match self {
             Self::Entries(entries) => Batch::Entries(entries),
             Self::Places(places) => Batch::Places(places),
+            Self::Body(body) => Batch::Body(body.finish()),
         }
     }
 }
@@ -87,7 +94,7 @@ impl Batch {
     pub fn into_entries(self) -> Result<Vec<Entry>, CallError> {
         match self {
             Self::Entries(entries) => Ok(entries),
-            Self::Places(_) => Err(foreign()),
+            Self::Places(_) | Self::Body(_) => Err(foreign()),
         }
     }
 }

@@ -6,12 +6,15 @@
 //! that decides whether the entries may have been stored.
 
 pub mod batch;
+mod buffers;
 pub mod endpoint;
 mod failure;
 pub mod kinesis;
 pub mod name;
 pub mod null;
 pub mod read;
+mod records;
+mod signed;
 
 use std::future::Future;
 use std::pin::Pin;

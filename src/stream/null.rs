@@ -92,7 +92,7 @@ impl Stream for NullStream {
     fn put(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
         Box::pin(ready(match batch {
             Batch::Places(places) => self.take(&places),
-            Batch::Entries(_) => Err(foreign()),
+            _ => Err(foreign()),
         }))
     }
 }

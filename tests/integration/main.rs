@@ -22,6 +22,7 @@ mod rounds;
 mod s3;
 mod sandbox;
 mod secrets;
+mod send;
 mod tidy;
 mod usage;
 mod verify;
