@@ -1,7 +1,7 @@
 //! What a request holds: the bytes and keys of its records, found again in their segments.
 //!
 //! This waits for pages and takes the CPU, so it runs on the route pool. A record is read where it is mapped,
-//! and goes into the stream's own [`Draft`](crate::stream::batch::Draft) without a copy in between; those that share
+//! and goes into the stream's own [`Draft`] without a copy in between; those that share
 //! an entry are packed on the way.
 
 use super::segments::Segments;
