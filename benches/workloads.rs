@@ -94,8 +94,12 @@ pub fn extract_keys(extractor: &KeyExtractor, records: &[Vec<u8>]) -> usize {
 
 /// Routes `records` as objects of a chunk each.
 pub fn route(extractor: &KeyExtractor, records: &[Vec<u8>]) -> Vec<RoutedChunk> {
-    let rules =
-        RouteRules { extractor: extractor.clone(), record_bytes_max: RECORD_BYTES_MAX, event_time: None };
+    let rules = RouteRules {
+        extractor: extractor.clone(),
+        record_bytes_max: RECORD_BYTES_MAX,
+        event_time: None,
+        spread: None,
+    };
     let chunk = |(object, records): (usize, &[Vec<u8>])| {
         let object = u32::try_from(object).unwrap();
         let records = records.iter().map(Vec::as_slice);
@@ -189,6 +193,8 @@ pub fn read(cache: &Cache, id: &SegmentId) -> usize {
 pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
     let config = EngineConfig {
         order,
+        aggregate: None,
+        updating: false,
         shard_rate: UNBOUNDED,
         run_rate: UNBOUNDED,
         hash_places: true,
@@ -224,12 +230,12 @@ pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
                         let sequence_number = SequenceNumber::new(&number.to_string()).unwrap();
                         Outcome::Acked { shard: shard.clone(), sequence_number }
                     };
-                    answers.push_back(Event::Answered(request, Ok(records.iter().map(ack).collect())));
+                    answers.push_back(Event::Answered(request, Ok(records.entries().map(ack).collect())));
                 }
                 Command::Checkpoint(checkpoint) => {
                     answers.push_back(Event::CheckpointDurable(checkpoint.sequence));
                 }
-                Command::ListShards => answers.push_back(Event::Shards(None)),
+                Command::ListShards => answers.push_back(Event::Shards { map: None, updating: false }),
                 Command::SetAside(_) | Command::ObjectSettled(..) | Command::ObjectSetAside(..) => {}
                 Command::Ended(_) => return engine.stats(now).totals.delivered,
             }

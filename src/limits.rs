@@ -40,6 +40,10 @@ pub const SHARD_BYTES_PER_SECOND: u32 = 1_000_000;
 /// Kinesis Producer Library counts. The embedded stream enforces this one, as the service seems to.
 pub const SHARD_BYTES_PER_SECOND_ENFORCED: u32 = 1024 * 1024;
 
+/// What is billed as one: a record counts as so many bytes, begun ones whole. Source: Kinesis pricing page ("25 KB"),
+/// read as KiB as the Kinesis Producer Library does, 2026-11-22.
+pub const PUT_UNIT_BYTES: usize = 25 * 1024;
+
 /// Shards on one page of ListShards. Source: Kinesis API reference, ListShards, read 2026-11-22.
 pub const LIST_SHARDS_PAGE_MAX: usize = 1_000;
 

@@ -89,9 +89,7 @@ impl Meter {
             return;
         }
         let shards = stats.shards.iter().map(|shard| {
-            #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
-            let work =
-                (shard.records as f64 / shard.limit.records).max(shard.bytes as f64 / shard.limit.bytes);
+            let work = (shard.taken.records / shard.limit.records).max(shard.taken.bytes / shard.limit.bytes);
             let (records, bytes, sent, throttled) = (shard.records, shard.bytes, shard.sent, shard.throttled);
             (shard.shard.clone(), Taken { records, bytes, sent, throttled, work })
         });
@@ -204,14 +202,16 @@ mod tests {
     use super::*;
     use crate::write::ShardStats;
     use crate::write::checkpoint::Totals;
-    use crate::write::rate::ShardRate;
+    use crate::write::rate::{Load, ShardRate};
 
     fn stats(records: u64, bytes: u64) -> EngineStats {
         let limit = ShardRate { records: 980.0, bytes: 980_000.0 };
         let times = LaneTimes::default();
         let shard = ShardId("shardId-0".into());
-        let shard =
-            ShardStats { shard, records, bytes, sent: records, throttled: records / 100, limit, times };
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        let taken = Load { records: records as f64, bytes: bytes as f64 };
+        let throttled = records / 100;
+        let shard = ShardStats { shard, records, bytes, taken, sent: records, throttled, limit, times };
         EngineStats {
             totals: Totals::default(),
             unsettled: 0,

@@ -133,6 +133,7 @@ pub(super) fn settings(config: &BenchConfig, archive: ArchiveAddress, input: Inp
         partition_key: Some(rule),
         key_fallback: fallback,
         order: config.order,
+        aggregate: config.aggregate,
         seed: config.seed,
     }
 }

@@ -313,7 +313,8 @@ impl Inputs {
 
     fn route(&self, extractor: &KeyExtractor) -> f64 {
         let extractor = extractor.clone();
-        let rules = RouteRules { extractor, record_bytes_max: RECORD_BYTES_MAX, event_time: None };
+        let rules =
+            RouteRules { extractor, record_bytes_max: RECORD_BYTES_MAX, event_time: None, spread: None };
         let records: Vec<&[u8]> = self.records().collect();
         let work = || {
             for chunk in records.chunks(CHUNK_RECORDS) {

@@ -112,7 +112,8 @@ impl BenchArgs {
                 "bench reads from the cache anyway, and has to list the archive once: leave --offline out",
             ));
         }
-        let (rule, fallback, order) = self.keys.resolve()?;
+        let KeyArgs { partition_key: rule, key_fallback: fallback, order, aggregate } =
+            self.keys.checked()?;
         let (source, rule) = match self.archive {
             None => {
                 let pointer = GENERATED_KEY.parse().map_err(|_| Error::internal("no pointer"))?;
@@ -138,6 +139,6 @@ impl BenchArgs {
             None => BenchSubject::Sweep { shards, burst_models: burst_model, latency },
         };
         let (keys, seed) = ((rule, fallback), environment.seed);
-        Ok(BenchConfig { subject, source, keys, order, seed, tuning, duration, out, output })
+        Ok(BenchConfig { subject, source, keys, order, aggregate, seed, tuning, duration, out, output })
     }
 }

@@ -54,17 +54,21 @@ pub(super) struct KeyArgs {
     /// record's bytes) or random (spread evenly, no order). Without it the first record is shown, with the
     /// pointers that would work
     #[arg(long, value_name = "KEY", env = "RESPOOL_PARTITION_KEY")]
-    partition_key: Option<KeyRule>,
+    pub(super) partition_key: Option<KeyRule>,
     /// Give a record without the key one of these instead of setting it aside in quarantine
     #[arg(long, value_name = "KEY", env = "RESPOOL_KEY_FALLBACK")]
     #[arg(value_parser = PossibleValuesParser::new(["random", "hash"]).try_map(|word| word.parse::<KeyFallback>()))]
-    key_fallback: Option<KeyFallback>,
+    pub(super) key_fallback: Option<KeyFallback>,
     /// Keep the records of each key in archive order; or relaxed: the same, but a record that is throttled
     /// may be passed, so that hot keys run at full speed; or shard: all records of a shard, one by one; or
     /// none
     #[arg(long, value_name = "ORDER", env = "RESPOOL_ORDER", default_value = "key")]
     #[arg(value_parser = PossibleValuesParser::new(Order::WORDS).try_map(|word| word.parse::<Order>()))]
-    order: Order,
+    pub(super) order: Order,
+    /// Pack small records into aggregates of the Kinesis Producer Library: several times as many records a second, at a
+    /// fraction of the cost. Consumers must unpack them: the Kinesis Client Library and Firehose do, Lambda does not
+    #[arg(long, env = "RESPOOL_AGGREGATE", value_parser = FalseyValueParser::new())]
+    pub(super) aggregate: bool,
 }
 
 #[derive(Debug, Args)]
@@ -92,7 +96,7 @@ impl ReplayArgs {
         follow_arn(&self.into, region_of_stream.as_deref(), &mut tuning)?;
         let archive = resolve_archive(self.archive, tuning.cache.mode)?;
         let input = self.what.resolve(environment)?;
-        let (partition_key, key_fallback, order) = self.keys.resolve()?;
+        let KeyArgs { partition_key, key_fallback, order, aggregate } = self.keys.checked()?;
         Ok(ReplayConfig {
             settings: RunSettings {
                 archive,
@@ -102,6 +106,7 @@ impl ReplayArgs {
                 partition_key,
                 key_fallback,
                 order,
+                aggregate,
                 seed: environment.seed,
             },
             tuning,
@@ -115,15 +120,15 @@ impl ReplayArgs {
 }
 
 impl KeyArgs {
-    pub(super) fn resolve(self) -> Result<(Option<KeyRule>, Option<KeyFallback>, Order), Error> {
-        let Self { partition_key, key_fallback, order } = self;
-        if key_fallback.is_some() && matches!(partition_key, Some(KeyRule::Random | KeyRule::Hash)) {
+    pub(super) fn checked(self) -> Result<Self, Error> {
+        if self.key_fallback.is_some() && matches!(self.partition_key, Some(KeyRule::Random | KeyRule::Hash))
+        {
             return Err(Error::usage(
                 "--key-fallback is for records without the field that --partition-key points to; random and hash \
                  never miss",
             ));
         }
-        Ok((partition_key, key_fallback, order))
+        Ok(self)
     }
 }
 

@@ -267,6 +267,8 @@ pub struct BenchConfig {
     pub keys: (KeyRule, Option<KeyFallback>),
     /// What is kept in order.
     pub order: Order,
+    /// Whether records are packed into aggregates.
+    pub aggregate: bool,
     /// From what random keys are drawn.
     pub seed: u64,
     /// How fast, and by which doors.

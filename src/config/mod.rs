@@ -151,6 +151,8 @@ pub struct RunSettings {
     pub key_fallback: Option<KeyFallback>,
     /// What is kept in order.
     pub order: Order,
+    /// Whether records are packed into aggregates.
+    pub aggregate: bool,
     /// From what random keys are drawn, so that a resume draws the same.
     pub seed: u64,
 }
@@ -161,6 +163,13 @@ impl RunSettings {
     pub fn key_config(&self) -> Option<KeyConfig> {
         let rule = self.partition_key.clone()?;
         Some(KeyConfig { rule, fallback: self.key_fallback, seed: self.seed })
+    }
+
+    /// From what records are placed if their keys do not place them: nobody minds the order, so every shard
+    /// gets its part, however skewed the keys are. In an aggregate a consumer places a record by its key.
+    #[must_use]
+    pub fn spread(&self) -> Option<u64> {
+        (self.order == Order::None && !self.aggregate).then_some(self.seed)
     }
 }
 

@@ -187,6 +187,7 @@ fn settings_survive_their_file() {
         partition_key: Some("/tailnum".parse().unwrap()),
         key_fallback: Some(KeyFallback::Hash),
         order: Order::Key,
+        aggregate: true,
         seed: u64::MAX,
     };
     let text = serde_json::to_string(&settings).unwrap();

@@ -35,10 +35,20 @@ pub const ROUTE_VERSION: u32 = 1;
 pub struct Routed {
     /// Where the record stands in the run.
     pub ordinal: Ordinal,
-    /// Where its key places it.
+    /// Where it is placed: by its key, or by [`spread`].
     pub hash: HashKey,
     /// What it costs of a shard's byte limit: data and key, in bytes.
     pub cost: u32,
+    /// What its key has of that.
+    pub key_bytes: u16,
+}
+
+impl Routed {
+    /// Its data alone, in bytes.
+    #[must_use]
+    pub const fn data_bytes(&self) -> u32 {
+        self.cost.saturating_sub(self.key_bytes as u32)
+    }
 }
 
 // Millions of these wait in queues.
@@ -125,6 +135,23 @@ pub struct RouteRules {
     pub record_bytes_max: usize,
     /// Which records the run is about, if not all.
     pub event_time: Option<EventTime>,
+    /// With this seed a record is placed by its ordinal, whatever its key; without one, its key places it.
+    pub spread: Option<u64>,
+}
+
+/// The place of the record at `ordinal` where keys do not count: as good as drawn, but the same in every
+/// attempt of a run, by the splitmix64 generator (Steele, Lea, Flood 2014).
+#[must_use]
+pub fn spread(seed: u64, ordinal: Ordinal) -> HashKey {
+    let mix = |number: u64| {
+        let bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    };
+    let place = u64::from(ordinal.object()) << 32 | u64::from(ordinal.record());
+    let high = mix(mix(seed).wrapping_add(place));
+    HashKey(u128::from(high) << 64 | u128::from(mix(high)))
 }
 
 /// Routes `records`, which stand one behind the other in one object, the first of them at `first`. Of an object of
@@ -187,8 +214,11 @@ impl RouteRules {
         }
         let (hash, key_bytes) = self.extractor.place(record, ordinal).map_err(SetAsideReason::KeyFault)?;
         let found = record.len() + key_bytes;
-        match u32::try_from(found) {
-            Ok(cost) if found <= self.record_bytes_max => Ok(Some(Routed { ordinal, hash, cost })),
+        match (u32::try_from(found), u16::try_from(key_bytes)) {
+            (Ok(cost), Ok(key_bytes)) if found <= self.record_bytes_max => {
+                let hash = self.spread.map_or(hash, |seed| spread(seed, ordinal));
+                Ok(Some(Routed { ordinal, hash, cost, key_bytes }))
+            }
             _ => Err(too_large(found)),
         }
     }

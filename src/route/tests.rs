@@ -165,14 +165,15 @@ fn candidates_are_bounded() {
 fn a_chunk_puts_each_record_on_one_of_two_lists() {
     let records: [&[u8]; 4] = [br#"{"k":"a"}"#, b"{}", br#"{"k":"bb"}"#, br#"{"k":"bb" }"#];
     let first = Ordinal::new(2, 40);
-    let rules = RouteRules { extractor: extractor("/k"), record_bytes_max: 12, event_time: None };
+    let rules =
+        RouteRules { extractor: extractor("/k"), record_bytes_max: 12, event_time: None, spread: None };
     let chunk = route_chunk(&rules, None, first, records.into_iter());
     let at = |n: u32| Ordinal::new(2, 40 + n);
     assert_eq!(
         chunk.records,
         [
-            Routed { ordinal: at(0), hash: HashKey::of("a"), cost: 10 },
-            Routed { ordinal: at(2), hash: HashKey::of("bb"), cost: 12 },
+            Routed { ordinal: at(0), hash: HashKey::of("a"), cost: 10, key_bytes: 1 },
+            Routed { ordinal: at(2), hash: HashKey::of("bb"), cost: 12, key_bytes: 2 },
         ]
     );
     let too_large = SetAsideReason::TooLarge { found: ByteCount(13), max: ByteCount(12) };
@@ -185,6 +186,20 @@ fn a_chunk_puts_each_record_on_one_of_two_lists() {
     );
     assert_eq!(chunk.end, at(4));
     assert_eq!((too_large.to_string().as_str(), KeyFault::TooLong.as_str()), ("too_large", "too_long"));
+}
+
+#[test]
+fn spread_records_have_places_of_their_own_and_keep_them() {
+    let rules =
+        RouteRules { extractor: extractor("/k"), record_bytes_max: 99, event_time: None, spread: Some(7) };
+    let route = |ordinal| rules.route(None, ordinal, br#"{"k":"hot"}"#).unwrap().unwrap();
+    let places: Vec<u128> = (0..4_000).map(|record| route(Ordinal::new(3, record)).hash.0).collect();
+    for quarter in 0..4 {
+        let count = places.iter().filter(|place| *place >> 126 == quarter).count();
+        assert!((900..1_100).contains(&count), "{count} of 4,000 in a quarter of the space");
+    }
+    assert_eq!(route(Ordinal::new(3, 5)), route(Ordinal::new(3, 5)));
+    assert_ne!(spread(7, Ordinal::new(3, 5)), spread(8, Ordinal::new(3, 5)));
 }
 
 /// A JSON value of some depth, with names and strings that need escapes.
@@ -295,8 +310,12 @@ fn what_the_user_leaves_out_is_counted_and_nothing_else() {
         from: Some("1970-01-01T00:00:10Z".parse().unwrap()),
         until: Some("1970-01-01T00:00:20Z".parse().unwrap()),
     };
-    let rules =
-        RouteRules { extractor: extractor("/k"), record_bytes_max: 100, event_time: Some(event_time) };
+    let rules = RouteRules {
+        extractor: extractor("/k"),
+        record_bytes_max: 100,
+        event_time: Some(event_time),
+        spread: None,
+    };
     let records: [&[u8]; 5] = [
         br#"{"k":"a","ts":9}"#,
         br#"{"k":"a","ts":10}"#,

@@ -82,7 +82,7 @@ const fn first_route_version() -> u32 {
 }
 
 /// The version of [`RunFile`] that this build writes and reads.
-pub const RUN_FILE_VERSION: u32 = 2;
+pub const RUN_FILE_VERSION: u32 = 3;
 
 /// A run's directory, owned by this process.
 #[derive(Debug)]

@@ -1,39 +1,98 @@
 //! What a request holds: the bytes and keys of its records, found again in their segments.
 //!
 //! This waits for pages and takes the CPU, so it runs on the route pool. A record is read where it is mapped,
-//! and goes into the stream's own [`Draft`](crate::stream::batch::Draft) without a copy in between.
+//! and goes into the stream's own [`Draft`] without a copy in between; those that share
+//! an entry are packed on the way.
 
 use super::segments::Segments;
+use crate::cache::Segment;
 use crate::error::Error;
-use crate::record::Ordinal;
+use crate::record::{Ordinal, PartitionKey, PartitionKeyRef};
 use crate::route::Routed;
 use crate::route::key::KeyExtractor;
 use crate::stream::Stream;
-use crate::stream::batch::{Batch, DraftSize, EntryRef};
+use crate::stream::batch::{Batch, Draft, DraftSize, EntryRef};
+use crate::write::Packed;
+use crate::write::aggregate::{OUTER_KEY, pack};
 
-/// A batch for `stream` of `records`, in their order.
-pub(super) fn encode(
-    stream: &dyn Stream,
-    segments: &Segments,
-    extractor: &KeyExtractor,
-    records: &[Routed],
-) -> Result<Batch, Error> {
-    let bytes = records.iter().map(|record| record.cost as usize).sum();
-    let mut draft = stream.draft(DraftSize { entries: records.len(), bytes });
-    for records in records.chunk_by(|left, right| left.ordinal.object() == right.ordinal.object()) {
-        let [first, ..] = records else { continue };
-        let segment = segments.get(first.ordinal.object())?;
-        for record in records {
-            let data = segment.record(record.ordinal.record()).map_err(|error| {
-                unreadable(record.ordinal, "its segment is damaged on disk").with_source(error)
-            })?;
-            let key = extractor.key(data, record.ordinal).map_err(|fault| {
-                unreadable(record.ordinal, &format!("its partition key is gone ({fault})"))
-            })?;
-            draft.push(EntryRef { data, key: (&key).into(), explicit_hash_key: None });
+/// Where the records of a request come from, and how they are sent.
+#[derive(Clone)]
+pub(super) struct Encoder {
+    /// Where they lie.
+    pub(super) segments: std::sync::Arc<Segments>,
+    /// Finds their keys again.
+    pub(super) extractor: std::sync::Arc<KeyExtractor>,
+    /// Whether each is sent with its place, because its key does not say it.
+    pub(super) places_explicitly: bool,
+}
+
+impl Encoder {
+    /// A batch for `stream` of `records`, in their order.
+    pub(super) fn encode(&self, stream: &dyn Stream, records: &Packed) -> Result<Batch, Error> {
+        let bytes = records.entries().map(|(_, cost)| cost as usize).sum();
+        let mut draft = stream.draft(DraftSize { entries: records.entry_count(), bytes });
+        let mut last = None;
+        for (records, cost) in records.entries() {
+            match records {
+                [record] => self.push(*record, &mut last, &mut draft)?,
+                _ => self.push_together(records, cost, &mut draft)?,
+            }
         }
+        Ok(draft.finish())
     }
-    Ok(draft.finish())
+
+    fn push(
+        &self,
+        record: Routed,
+        last: &mut Option<(u32, Segment)>,
+        draft: &mut Draft,
+    ) -> Result<(), Error> {
+        let object = record.ordinal.object();
+        let segment = match last {
+            Some((of, segment)) if *of == object => segment,
+            _ => &mut last.insert((object, self.segments.get(object)?)).1,
+        };
+        let (key, data) = self.read(segment, record.ordinal)?;
+        let explicit_hash_key = self.places_explicitly.then_some(record.hash);
+        draft.push(EntryRef { data, key: (&key).into(), explicit_hash_key });
+        Ok(())
+    }
+
+    /// Records of one entry. Outside is the place of the first, inside only keys.
+    fn push_together(&self, records: &[Routed], cost: u32, draft: &mut Draft) -> Result<(), Error> {
+        let of_object = |left: &Routed, right: &Routed| left.ordinal.object() == right.ordinal.object();
+        let (mut segments, mut inside) = (Vec::new(), Vec::with_capacity(records.len()));
+        for records in records.chunk_by(of_object) {
+            let [first, ..] = records else { continue };
+            segments.push((self.segments.get(first.ordinal.object())?, records));
+        }
+        for (segment, records) in &segments {
+            for record in *records {
+                inside.push(self.read(segment, record.ordinal)?);
+            }
+        }
+        let inside: Vec<(&str, &[u8])> = inside.iter().map(|(key, data)| (key.as_str(), *data)).collect();
+        let whole = pack(&inside);
+        if whole.len() + OUTER_KEY.len() != cost as usize {
+            let found = whole.len() + OUTER_KEY.len();
+            return Err(Error::internal(format!("an aggregate has {found} B and was to have {cost}")));
+        }
+        let key = PartitionKeyRef::new(OUTER_KEY).map_err(|_| Error::internal("the outer key is no key"))?;
+        let explicit_hash_key = records.first().map(|first| first.hash);
+        draft.push(EntryRef { data: &whole, key, explicit_hash_key });
+        Ok(())
+    }
+
+    fn read<'a>(&self, segment: &'a Segment, ordinal: Ordinal) -> Result<(PartitionKey, &'a [u8]), Error> {
+        let data = segment
+            .record(ordinal.record())
+            .map_err(|error| unreadable(ordinal, "its segment is damaged on disk").with_source(error))?;
+        let key = self
+            .extractor
+            .key(data, ordinal)
+            .map_err(|fault| unreadable(ordinal, &format!("its partition key is gone ({fault})")))?;
+        Ok((key, data))
+    }
 }
 
 fn unreadable(ordinal: Ordinal, why: &str) -> Error {

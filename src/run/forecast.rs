@@ -18,6 +18,8 @@ use crate::stream::StreamDescription;
 
 /// A round trip within a region, with what Kinesis takes to store: the estimate for keys that go one by one.
 const ROUND_TRIP_SECONDS: f64 = 0.020;
+/// What a record has in an aggregate beside its data: some lengths, and its part of the keys.
+const AGGREGATED_BYTES: f64 = 20.0;
 /// Nobody minds the order in a shorter run.
 const LONG_SECONDS: f64 = 60.0;
 
@@ -81,11 +83,16 @@ impl Forecast {
         let rate = |shard: f64, run: f64| (shard * shards).min(run);
         let seconds = records.zip(bytes).map(|(records, bytes)| {
             let by_records = records as f64 / rate(config.shard_rate.records, config.run_rate.records);
-            let by_bytes = bytes as f64 / rate(config.shard_rate.bytes, config.run_rate.bytes);
-            by_records.max(by_bytes)
+            let by_bytes = |bytes: f64| bytes / rate(config.shard_rate.bytes, config.run_rate.bytes);
+            if settings.aggregate {
+                // Only a bound of the whole run counts the records inside.
+                let by_run = records as f64 / config.run_rate.records;
+                return by_bytes(bytes as f64 + records as f64 * AGGREGATED_BYTES).max(by_run);
+            }
+            by_records.max(by_bytes(bytes as f64))
         });
         let by_order = records.zip(hottest).map(|(records, part)| records as f64 * part * ROUND_TRIP_SECONDS);
-        let by_order = by_order.filter(|_| settings.order == Order::Key);
+        let by_order = by_order.filter(|_| settings.order == Order::Key && !settings.aggregate);
         let mut warnings = warnings(seconds.into_iter().chain(by_order).reduce(f64::max), description);
         warnings.extend(archived_warning(manifest));
         warnings.extend(order_warning(by_order, seconds, hottest));

@@ -13,8 +13,8 @@ use crate::archive::s3::{S3Archive, S3Config};
 use crate::archive::{Archive, ArchiveError};
 use crate::cache::Cache;
 use crate::config::{
-    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, RunSettings, Target,
-    Tuning,
+    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, Order, RunSettings,
+    Target, Tuning,
 };
 use crate::decode::DecodeConfig;
 use crate::error::Error;
@@ -34,6 +34,8 @@ use crate::write::rate::ShardRate;
 const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
 /// The part of the cache's limit that is for segments which only pass through: one over this.
 const PASSING_PART: u64 = 8;
+/// What a stream says of itself while its shards split or merge.
+pub const UPDATING: &str = "UPDATING";
 /// Records that may wait or be in flight: one hot shard stops the others only when this many wait for it.
 const WINDOW_RECORDS: usize = 1 << 20;
 
@@ -139,7 +141,7 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
 /// Looks at the target behind `stream`.
 pub async fn look_at(stream: Arc<dyn Stream>, target: &Target, tuning: &Tuning) -> Result<OpenStream, Error> {
     let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
-    if !matches!(description.status.as_str(), "ACTIVE" | "UPDATING") {
+    if !matches!(description.status.as_str(), "ACTIVE" | UPDATING) {
         let status = &description.status;
         return Err(Error::refused(format!(
             "the stream {target} is {status}: it must be ACTIVE or UPDATING"
@@ -194,6 +196,25 @@ pub fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Erro
     }
 }
 
+/// A stream that spreads records itself keeps no key's order, and takes no aggregates; the user has to know.
+pub fn check_order(settings: &RunSettings, stream: &StreamDescription) -> Result<(), Error> {
+    if stream.ignores_keys && settings.aggregate {
+        return Err(Error::refused(format!(
+            "the stream {} distributes records itself (RecordDistributionStrategy AUTO): consumers would drop every \
+             aggregate that lies in another shard than its keys say, so leave out --aggregate",
+            settings.target
+        )));
+    }
+    if stream.ignores_keys && settings.order != Order::None {
+        return Err(Error::refused(format!(
+            "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
+             say --order none if that will do",
+            settings.target
+        )));
+    }
+    Ok(())
+}
+
 /// How the engine is to write.
 pub fn engine_config(
     settings: &RunSettings,
@@ -216,10 +237,42 @@ pub fn engine_config(
     };
     write::EngineConfig {
         order: settings.order,
+        aggregate: settings.aggregate.then_some(stream.record_bytes_max),
+        updating: stream.status == UPDATING,
         shard_rate,
         run_rate,
         hash_places: !stream.ignores_keys,
         window_records: WINDOW_RECORDS,
         seed: settings.seed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_distributes_records_itself_takes_neither_order_nor_aggregates() {
+        let mut settings = RunSettings {
+            archive: "/archive".parse().unwrap(),
+            target: Target::Null,
+            input: Input::default(),
+            limit: None,
+            partition_key: None,
+            key_fallback: None,
+            order: Order::None,
+            aggregate: true,
+            seed: 7,
+        };
+        let mut stream = NullStream::default().describe().await.unwrap();
+        assert!(check_order(&settings, &stream).is_ok());
+        stream.ignores_keys = true;
+        let refused = check_order(&settings, &stream).unwrap_err();
+        assert_eq!(refused.exit_code(), crate::error::ExitCode::Refused);
+        assert!(refused.to_string().contains("leave out --aggregate"), "{refused}");
+        settings.aggregate = false;
+        assert!(check_order(&settings, &stream).is_ok());
+        settings.order = Order::Key;
+        assert!(check_order(&settings, &stream).unwrap_err().to_string().contains("--order none"));
     }
 }

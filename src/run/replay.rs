@@ -19,7 +19,7 @@ use super::segments::Segments;
 use super::select::select;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
-use super::unchanged::{check_order, check_record_size, identity};
+use super::unchanged::{check_record_size, identity};
 pub use super::unchanged::{check_same_stream, check_unchanged};
 use super::work::Work;
 use crate::archive::manifest::Manifest;
@@ -47,7 +47,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     let ReplayConfig { settings, tuning, .. } = config;
     // First the stream, which is asked one question; then the archive, which may be asked thousands.
     let target = open::stream(&settings.target, tuning, now).await?;
-    check_order(settings, &target)?;
+    open::check_order(settings, &target.description)?;
     if !config.new_run && !config.dry_run {
         refuse_to_start_twice(config, &identity(&target.description))?;
     }
@@ -71,7 +71,7 @@ pub async fn replay_listed(
     manifest: Manifest,
 ) -> Result<Replayed, Error> {
     let target = open::stream(&config.settings.target, &config.tuning, now).await?;
-    check_order(&config.settings, &target)?;
+    open::check_order(&config.settings, &target.description)?;
     begin(config, now, target, sources, manifest).await
 }
 
@@ -149,7 +149,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     let target = open::stream(&settings.target, tuning, now).await?;
     check_same_stream(&file, &target.description)?;
     check_record_size(&file, &target.description)?;
-    check_order(settings, &target)?;
+    open::check_order(settings, &target.description)?;
     let checkpoint = last_checkpoint(&directory)?;
     let sources = Sources::open(settings, tuning).await?;
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;

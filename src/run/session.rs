@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::directory::{RunDirectory, RunFile};
+use super::encode::Encoder;
 use super::feed::{Fed, Feed};
 use super::journal::{segment_lines, segments_sent_from};
 use super::late;
@@ -111,6 +112,7 @@ impl Session<'_> {
                 extractor: KeyExtractor::clone(&extractor),
                 record_bytes_max,
                 event_time: self.file.settings.input.event_time.clone(),
+                spread: self.file.settings.spread(),
             }),
             sent_from,
             shares: self.file.settings.limit.map(shares).transpose()?,
@@ -120,11 +122,15 @@ impl Session<'_> {
         let (sink, input): (mpsc::Sender<Fed>, _) = mpsc::channel(INPUT_QUEUE);
         let resumed = self.checkpoint.sequence > 0;
         let feed = tokio::spawn(feed.run(engine.restart_object(), self.checkpoint, sink));
+        let places_explicitly =
+            self.file.settings.spread().is_some() && !self.target.description.ignores_keys;
+        let encoder = Encoder { segments: self.segments.clone(), extractor, places_explicitly };
         let shell = Shell {
             stream: self.target.stream,
             segments: self.segments.clone(),
             spool: self.spool.clone(),
-            extractor,
+            encoder,
+            aggregates: self.file.settings.aggregate,
             work,
             directory: self.directory.path().to_owned(),
             max_quarantine: self.file.tuning.max_quarantine,

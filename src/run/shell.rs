@@ -12,18 +12,18 @@ use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::encode::encode;
+use super::encode::Encoder;
 use super::feed::Fed;
 use super::journal::{Ends, Entry as JournalEntry, Journal, LedgerLine};
+use super::open::UPDATING;
 use super::segments::Segments;
 use super::set_aside;
 use super::spool::Spool;
 use super::work::{AbortOnDrop, Work};
 use crate::error::Error;
-use crate::route::Routed;
-use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
 use crate::stream::{CallError, CallErrorClass, Outcome, Stream};
+use crate::write::Packed;
 use crate::write::checkpoint::{ObjectLedger, Totals};
 use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason};
 
@@ -41,7 +41,7 @@ const LATENCY_MAX: Duration = Duration::from_mins(10);
 enum Told {
     Departed(RequestId),
     Answered { request: RequestId, latency: Duration, result: Result<Vec<Outcome>, CallError> },
-    Shards(Option<ShardMap>),
+    Shards { map: Option<ShardMap>, updating: bool },
     CannotEncode(Error),
     FeedFailed(Error),
 }
@@ -75,8 +75,10 @@ pub struct Shell {
     pub segments: Arc<Segments>,
     /// Where they come from.
     pub spool: Arc<Spool>,
-    /// Finds their keys again.
-    pub extractor: Arc<KeyExtractor>,
+    /// Makes requests of them.
+    pub(super) encoder: Encoder,
+    /// Whether records are packed into aggregates.
+    pub aggregates: bool,
     /// Where requests are encoded.
     pub work: Work,
     /// The run's directory.
@@ -241,13 +243,13 @@ impl Shell {
         }
     }
 
-    fn put(&self, request: RequestId, records: Vec<Routed>, tell: mpsc::Sender<Told>) {
-        let (segments, extractor) = (self.segments.clone(), self.extractor.clone());
+    fn put(&self, request: RequestId, records: Packed, tell: mpsc::Sender<Told>) {
+        let encoder = self.encoder.clone();
         let (stream, told) = (self.stream.clone(), tell.clone());
         let drafts = stream.clone();
-        let encoded = self.work.run(move || encode(&*drafts, &segments, &extractor, &records));
+        let batch = self.work.run(move || encoder.encode(&*drafts, &records));
         let put = tokio::spawn(async move {
-            let batch = match encoded.await {
+            let batch = match batch.await {
                 Ok(Ok(batch)) => batch,
                 Ok(Err(error)) => return told.send(Told::CannotEncode(error)).await,
                 Err(_) => return told.send(Told::CannotEncode(Error::internal("the encoder failed"))).await,
@@ -267,12 +269,16 @@ impl Shell {
 
     fn list_shards(&self, tell: mpsc::Sender<Told>) {
         let stream = self.stream.clone();
+        let aggregates = self.aggregates;
         tokio::spawn(async move {
+            // Only who packs records must know whether a place may change before they arrive.
+            let updating =
+                aggregates && stream.describe().await.is_ok_and(|stream| stream.status == UPDATING);
             let listed = stream.list_open_shards().await.map_err(|error| error.to_string());
             let map = listed.and_then(|shards| ShardMap::new(shards).map_err(|error| error.to_string()));
             // In the middle of a reshard the list may not add up; the engine asks again.
             let map = map.inspect_err(|error| tracing::warn!("the shards cannot be listed: {error}")).ok();
-            let _ = tell.send(Told::Shards(map)).await;
+            let _ = tell.send(Told::Shards { map, updating }).await;
         });
     }
 }
@@ -367,7 +373,7 @@ impl State {
                 }
                 Event::Answered(request, result)
             }
-            Told::Shards(map) => Event::Shards(map),
+            Told::Shards { map, updating } => Event::Shards { map, updating },
             Told::CannotEncode(error) | Told::FeedFailed(error) => {
                 let reason = StopReason::Failed(error.to_string());
                 self.error.get_or_insert(error);

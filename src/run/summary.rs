@@ -68,6 +68,8 @@ pub fn report(
         possible_inversions: totals.possible_inversions,
         reshards: stats.reshards,
         records_elsewhere: totals.elsewhere,
+        entries_acked: totals.entries_acked,
+        put_units: totals.put_units,
         throttled_share,
         s3_object_requests: spool.object_requests(),
         utilisation: Spread::of(stats.shards.iter().filter_map(crate::write::ShardStats::utilisation)),

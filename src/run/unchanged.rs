@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 
 use super::directory::{RunFile, StreamIdentity};
-use super::open::OpenStream;
-use crate::config::{Order, RunSettings, Target};
+use crate::config::Target;
 use crate::error::Error;
 use crate::stream::StreamDescription;
 
@@ -42,18 +41,6 @@ pub fn check_record_size(file: &RunFile, stream: &StreamDescription) -> Result<(
         ))),
         Some(_) | None => Ok(()),
     }
-}
-
-/// A stream that spreads records itself keeps no key's order; the user has to know.
-pub fn check_order(settings: &RunSettings, target: &OpenStream) -> Result<(), Error> {
-    if target.description.ignores_keys && settings.order != Order::None {
-        return Err(Error::refused(format!(
-            "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
-             say --order none if that will do",
-            settings.target
-        )));
-    }
-    Ok(())
 }
 
 /// Refuses with the difference.

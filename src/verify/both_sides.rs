@@ -84,7 +84,12 @@ impl Sides<'_> {
         let (sink, pages) = mpsc::channel(PAGES);
         let collector = Collector {
             buckets: seen,
-            ranges: self.ranges.clone(),
+            // What was placed without regard to its key may lie in any shard.
+            ranges: if self.settings.spread().is_some() {
+                vec![HashKeyRange::ALL]
+            } else {
+                self.ranges.clone()
+            },
             of_shards: shards.iter().map(|shard| shard.range).collect(),
             lines: shards
                 .iter()
@@ -119,6 +124,7 @@ impl Sides<'_> {
             extractor: extractor.ok_or_else(|| Error::refused("the run has no partition key"))?,
             record_bytes_max: self.record_bytes_max,
             event_time: self.settings.input.event_time.clone(),
+            spread: self.settings.spread(),
         });
         let (set_aside, checkpoint) = (Arc::new(set_aside), Arc::new(self.checkpoint.clone()));
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
@@ -208,16 +214,18 @@ impl Part {
             let data = segment.record(number).map_err(|damage| damaged(self.object, damage))?;
             let ordinal = Ordinal::new(self.object, number);
             // The route has set aside what has no key or is too large, and left out what was not asked for.
-            let Ok(Some(Routed { hash, .. })) = self.rules.route(self.only.as_deref(), ordinal, data) else {
+            let Ok(Some(Routed { hash: place, .. })) = self.rules.route(self.only.as_deref(), ordinal, data)
+            else {
                 continue;
             };
             let Ok(key) = self.rules.extractor.key(data, ordinal) else { continue };
-            if !covers(&self.ranges, hash) {
+            if !covers(&self.ranges, place) {
                 continue;
             }
-            let settled = self.is_settled(hash, ordinal);
+            let settled = self.is_settled(place, ordinal);
             archived.not_due += u64::from(!settled);
             let due = settled && !self.set_aside.contains(&ordinal);
+            let hash = HashKey::of(key.as_str());
             let record = Expected { hash, digest: Digest::of(&key, data), ordinal, due };
             archived.buckets.expect(&record).map_err(on_disk)?;
         }

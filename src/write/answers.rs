@@ -8,11 +8,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::aggregate::Packed;
 use super::checkpoint::ShardLedger;
 use super::engine::{Command, Engine, Request, RequestId, STOP_PATIENCE, StopReason};
 use super::lane::Order;
 use super::mutant::{Mutant, on};
 use super::rate::Load;
+use super::stray::Stray;
+use crate::limits::PUT_UNIT_BYTES;
 use crate::record::{HashKey, SequenceNumber, ShardId};
 use crate::route::{Routed, SetAside, SetAsideReason};
 use crate::stream::{CallError, CallErrorClass, Outcome, UnknownCause};
@@ -48,10 +51,10 @@ impl Engine {
         let lane = request.lane;
         self.lanes[lane].in_flight -= 1;
         match result {
-            Ok(outcomes) if outcomes.len() == request.entries.len() => {
+            Ok(outcomes) if outcomes.len() == request.records.entry_count() => {
                 self.away_since = None;
                 self.measure_round_trip(&request, now);
-                self.outcomes(request, outcomes, now, commands);
+                self.outcomes(id, request, outcomes, now, commands);
             }
             Ok(_) => self.call_failed(request, &bad_answer(), now, commands),
             Err(error) => self.call_failed(request, &error, now, commands),
@@ -63,40 +66,55 @@ impl Engine {
 
     fn outcomes(
         &mut self,
-        request: Request,
+        id: RequestId,
+        mut request: Request,
         outcomes: Vec<Outcome>,
         now: Duration,
         commands: &mut Vec<Command>,
     ) {
-        if self.config.order == Order::Relaxed {
-            self.count_inversions(&request.entries, &outcomes);
+        if self.config.discipline().lets_pass() {
+            self.count_inversions(request.records.records(), &outcomes);
         }
         let lane = request.lane;
         let shard = self.lanes[lane].shard;
         let (mut accepted, mut throttled, mut unknown) = (Load::default(), 0_u64, false);
-        let mut rejected = Vec::new();
-        for (record, outcome) in request.entries.into_iter().zip(outcomes) {
+        let (mut rejected, mut strays) = (Vec::new(), Vec::new());
+        for (entry, outcome) in request.records.entries().zip(outcomes) {
+            let (records, cost) = entry;
             match outcome {
                 Outcome::Throttled | Outcome::Unknown { .. } if on(Mutant::PartialFailureIgnored) => {
-                    self.take_for_delivered(lane, &record, commands);
+                    self.take_for_delivered(&request, entry, commands);
                 }
                 Outcome::Acked { shard, sequence_number } => {
                     accepted.records += 1.0;
-                    accepted.bytes += f64::from(record.cost);
-                    self.check_place(lane, &request.floor, &shard, &sequence_number);
-                    self.acked(lane, &record, (shard, sequence_number), commands);
+                    accepted.bytes += f64::from(cost);
+                    match self.is_taken(lane, &shard, records) {
+                        Some(true) => self.entry_acked(&request, entry, (shard, sequence_number), commands),
+                        Some(false) => self.misplaced(lane, records),
+                        None => strays.push(Stray::new(entry, shard, sequence_number, now)),
+                    }
                 }
                 Outcome::Throttled => {
                     throttled += 1;
-                    self.lanes[lane].give_back(record, false);
+                    let count = if on(Mutant::AggregateLosesRest) { 1 } else { records.len() };
+                    for record in records.iter().take(count) {
+                        self.lanes[lane].give_back(*record, false);
+                    }
                 }
-                Outcome::Rejected { reason } => rejected.push(self.reject(lane, &record, reason)),
+                Outcome::Rejected { reason } => match records {
+                    [record] => rejected.push(self.reject(lane, record, reason)),
+                    _ => self.halve(lane, records.to_vec()),
+                },
                 Outcome::Unknown { cause } => {
                     unknown = true;
-                    self.doubt(lane, record, cause);
+                    for record in records {
+                        self.doubt(lane, *record, cause);
+                    }
                 }
             }
         }
+        request.strays = strays;
+        self.strayed(id, request, now);
         self.note_set_aside(rejected, commands);
         self.totals.entries_throttled += throttled;
         self.shards[shard].throttled += throttled;
@@ -138,31 +156,36 @@ impl Engine {
         now: Duration,
         commands: &mut Vec<Command>,
     ) {
-        let (lane, entries) = (request.lane, request.entries);
+        let (lane, entries) = (request.lane, request.records.entry_count() as u64);
         let mut unknown = None;
         match error.class {
             CallErrorClass::Invalid if on(Mutant::InvalidRetried) => {}
-            CallErrorClass::Invalid => return self.bisect(lane, entries, error, commands),
+            CallErrorClass::Invalid => return self.bisect(lane, request.records, error, commands),
             CallErrorClass::NotFound | CallErrorClass::Denied => {
                 self.stop_for(StopReason::Refused(error.message.clone()), now);
             }
             CallErrorClass::Throttled => {
-                self.totals.entries_throttled += entries.len() as u64;
+                self.totals.entries_throttled += entries;
                 let shard = &mut self.shards[self.lanes[lane].shard];
-                shard.throttled += entries.len() as u64;
+                shard.throttled += entries;
                 shard.rate.throttled(now);
                 self.pause_after_failure(lane, now);
             }
             CallErrorClass::Credentials | CallErrorClass::Unreachable => self.service_away(lane, error, now),
             CallErrorClass::Unknown(cause) => {
                 self.service_away(lane, error, now);
-                self.count_possible_inversions(&entries);
+                self.count_possible_inversions(request.records.records());
                 unknown = Some(cause);
             }
         }
-        for record in entries {
+        if unknown.is_some() && on(Mutant::TimeoutIsDelivered) {
+            return request
+                .records
+                .entries()
+                .for_each(|entry| self.take_for_delivered(&request, entry, commands));
+        }
+        for record in request.records.into_records() {
             match unknown {
-                Some(_) if on(Mutant::TimeoutIsDelivered) => self.take_for_delivered(lane, &record, commands),
                 Some(cause) => self.doubt(lane, record, cause),
                 None => self.lanes[lane].give_back(record, false),
             }
@@ -178,24 +201,23 @@ impl Engine {
     }
 
     /// The service calls a request invalid as a whole: halves of it go out alone until the one bad
-    /// entry is found.
-    fn bisect(
-        &mut self,
-        lane: usize,
-        mut entries: Vec<Routed>,
-        error: &CallError,
-        commands: &mut Vec<Command>,
-    ) {
-        if let [only] = entries.as_slice() {
-            let rejected = self.reject(lane, only, error.message.clone());
-            self.note_set_aside(vec![rejected], commands);
-            return;
+    /// record is found.
+    fn bisect(&mut self, lane: usize, records: Packed, error: &CallError, commands: &mut Vec<Command>) {
+        match records.records() {
+            [only] => {
+                let rejected = self.reject(lane, only, error.message.clone());
+                self.note_set_aside(vec![rejected], commands);
+            }
+            _ => self.halve(lane, records.into_records()),
         }
-        let second = entries.split_off(entries.len() / 2);
+    }
+
+    fn halve(&mut self, lane: usize, mut records: Vec<Routed>) {
+        let second = records.split_off(records.len() / 2);
         if !on(Mutant::BisectLosesHalf) {
             self.lanes[lane].suspects.push_front(second);
         }
-        self.lanes[lane].suspects.push_front(entries);
+        self.lanes[lane].suspects.push_front(records);
     }
 
     fn reject(&mut self, lane: usize, record: &Routed, reason: String) -> SetAside {
@@ -208,10 +230,15 @@ impl Engine {
     }
 
     /// What two mutants make of a failure.
-    fn take_for_delivered(&mut self, lane: usize, record: &Routed, commands: &mut Vec<Command>) {
+    fn take_for_delivered(
+        &mut self,
+        request: &Request,
+        entry: (&[Routed], u32),
+        commands: &mut Vec<Command>,
+    ) {
         if let Some(number) = SequenceNumber::new("1") {
-            let shard = self.shards[self.lanes[lane].shard].id.clone();
-            self.acked(lane, record, (shard, number), commands);
+            let shard = self.shards[self.lanes[request.lane].shard].id.clone();
+            self.entry_acked(request, entry, (shard, number), commands);
         }
     }
 
@@ -221,11 +248,35 @@ impl Engine {
         self.requests.iter().find(|(_, request)| request.lane == lane).map_or(id, |(&oldest, _)| oldest)
     }
 
+    /// A shard has stored the entry, and whoever reads it finds all of its records.
+    pub(super) fn entry_acked(
+        &mut self,
+        request: &Request,
+        (records, cost): (&[Routed], u32),
+        (shard, number): (ShardId, SequenceNumber),
+        commands: &mut Vec<Command>,
+    ) {
+        let lane = request.lane;
+        self.check_place(lane, &request.floor, &shard, &number);
+        self.totals.entries_acked += 1;
+        self.totals.put_units += (cost as usize).div_ceil(PUT_UNIT_BYTES) as u64;
+        let expected = &mut self.shards[self.lanes[lane].shard];
+        expected.taken.records += 1.0;
+        expected.taken.bytes += f64::from(cost);
+        if expected.id != shard && self.config.hash_places {
+            self.totals.elsewhere += records.len() as u64;
+            self.reshard.unexpected(&shard);
+        }
+        for record in records {
+            self.acked(lane, record, (&shard, &number), commands);
+        }
+    }
+
     fn acked(
         &mut self,
         lane: usize,
         record: &Routed,
-        (shard, number): (ShardId, SequenceNumber),
+        (shard, number): (&ShardId, &SequenceNumber),
         commands: &mut Vec<Command>,
     ) {
         self.lanes[lane].settle(record);
@@ -235,16 +286,12 @@ impl Engine {
         let expected = &mut self.shards[self.lanes[lane].shard];
         expected.acked.0 += 1;
         expected.acked.1 += u64::from(record.cost);
-        if expected.id != shard && self.config.hash_places {
-            self.totals.elsewhere += 1;
-            self.reshard.unexpected(&shard);
-        }
-        if let Some(ledger) = self.ledger.get_mut(&shard) {
-            ledger.add(record.cost, &number);
+        if let Some(ledger) = self.ledger.get_mut(shard) {
+            ledger.add(record.cost, number);
         } else {
-            let bytes = u64::from(record.cost);
-            let first = number.clone();
-            self.ledger.insert(shard, ShardLedger { records: 1, bytes, first, last: number });
+            let (bytes, first) = (u64::from(record.cost), number.clone());
+            let ledger = ShardLedger { records: 1, bytes, first, last: number.clone() };
+            self.ledger.insert(shard.clone(), ledger);
         }
         let object = record.ordinal.object();
         if let Some(settled) = self.objects.delivered(object) {
@@ -304,7 +351,7 @@ impl Engine {
     /// Of a relaxed request whose answer is lost: any of its records may have been passed by a later one of
     /// its key.
     fn count_possible_inversions(&mut self, entries: &[Routed]) {
-        if self.config.order == Order::Relaxed {
+        if self.config.discipline().lets_pass() {
             let mut later = std::collections::BTreeSet::new();
             let passed = entries.iter().rev().filter(|record| !later.insert(record.hash)).count();
             self.totals.possible_inversions += passed as u64;

@@ -176,6 +176,9 @@ pub struct Doubts {
     pub bad_answer: u64,
     /// An earlier process was stopped before it could note the answer.
     pub earlier_process: u64,
+    /// An aggregate was stored in a shard where not all of its records belong: a consumer drops it whole.
+    #[serde(default)]
+    pub misplaced: u64,
 }
 
 impl Doubts {
@@ -192,8 +195,10 @@ impl Doubts {
 
     /// All causes together.
     pub fn total(&self) -> u64 {
-        let Self { timeout, connection, server_error, internal_failure, bad_answer, earlier_process } = self;
-        timeout + connection + server_error + internal_failure + bad_answer + earlier_process
+        let Self { timeout, connection, server_error, internal_failure, .. } = self;
+        let Self { bad_answer, earlier_process, misplaced, .. } = self;
+        let lost = timeout + connection + server_error + internal_failure;
+        lost + bad_answer + earlier_process + misplaced
     }
 }
 
@@ -217,6 +222,12 @@ pub struct Totals {
     pub possible_duplicates: Doubts,
     /// Entries sent, again and again ones included.
     pub entries_sent: u64,
+    /// Entries that were acknowledged: records that share one count once.
+    #[serde(default)]
+    pub entries_acked: u64,
+    /// What is billed for them: payload units.
+    #[serde(default)]
+    pub put_units: u64,
     /// Entries that a shard refused for being over its limit.
     pub entries_throttled: u64,
     /// Acknowledgements whose sequence number did not exceed an earlier one of the same lane and shard.

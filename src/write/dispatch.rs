@@ -12,20 +12,19 @@
 
 use std::time::Duration;
 
+use super::aggregate::{Packed, Packing, Room, stow};
 use super::checkpoint::Checkpoint;
 use super::engine::{Command, End, Engine, Request, RequestId, StopReason};
-use super::lane::{Lane, Order};
+use super::lane::Lane;
 use super::mutant::{Mutant, on};
-use super::rate::Load;
 use super::stats::Brake;
-use crate::route::Routed;
 
 /// A lane gathers records for this long …
 const GATHER_MIN: Duration = Duration::from_millis(25);
 /// … or this part of a round trip, so that the requests in flight carry the full rate with room to spare …
 const GATHER_PER_ROUND_TRIP: f64 = 0.3;
-/// … but never longer than this.
-const GATHER_MAX: Duration = Duration::from_millis(175);
+/// … but never longer than this: a record that may leave waits no longer for company, however little comes.
+pub(super) const GATHER_MAX: Duration = Duration::from_millis(175);
 /// When this many records of a lane wait behind their keys, some key is hot: it gets on by one record per
 /// request, so the lane sends sooner and less at a time …
 const HELD_MANY: usize = 8;
@@ -36,6 +35,8 @@ const SLACK: Duration = Duration::from_millis(25);
 /// What a bucket holds as long as the round trip is not known: enough for long round trips, and less than the
 /// tenth of a second that the strictest shard takes at once.
 pub(super) const BURST_START: Duration = Duration::from_millis(95);
+/// Aggregates are gathered for at least this long: then, at the default rate, one has what it is meant to have.
+const GATHER_TOGETHER_MIN: Duration = Duration::from_micros(52_250);
 /// Where only one request is in flight it carries a whole round trip's worth, up to this: more at once is
 /// throttled by the strictest shards, and a throttled record can be passed.
 const GATHER_ALONE_MAX: Duration = Duration::from_millis(70);
@@ -48,9 +49,9 @@ const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
 /// The reach covers what a lane can send in this time.
 const REACH: Duration = Duration::from_millis(350);
 /// No reach covers more records than this, whatever the rate.
-const REACH_RECORDS_MAX: f64 = 65_536.0;
+const REACH_RECORDS_MAX: usize = 65_536;
 /// Nor fewer, however slow.
-const REACH_RECORDS_MIN: f64 = 64.0;
+const REACH_RECORDS_MIN: usize = 64;
 
 /// How far progress has been made durable.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ impl Progress {
 
 /// What a lane may do now.
 enum Step {
-    Send { room: Load },
+    Send { packing: Packing, room: Room },
     Wait { until: Duration, brake: Brake },
     Sleep { brake: Brake },
 }
@@ -162,12 +163,10 @@ impl Engine {
     fn dispatch(&mut self, index: usize, now: Duration, commands: &mut Vec<Command>) {
         loop {
             match self.next_step(index, now) {
-                Step::Send { room } => {
+                Step::Send { packing, room } => {
                     let lane = &mut self.lanes[index];
-                    let batch = match lane.suspects.pop_front() {
-                        Some(suspects) => suspects,
-                        None => lane.take_batch(room),
-                    };
+                    let batch =
+                        lane.take_suspects(packing, room).unwrap_or_else(|| lane.take_batch(packing, room));
                     self.send(index, batch, now, commands);
                 }
                 Step::Wait { until, brake } => {
@@ -195,65 +194,68 @@ impl Engine {
         if lane.counted_by > self.progress.durable {
             return Step::Sleep { brake: Brake::Checkpoint };
         }
-        if lane.in_flight >= self.config.order.in_flight_max() {
+        if lane.in_flight >= self.config.discipline().in_flight_max() {
             return Step::Sleep { brake: Brake::RoundTrip };
         }
         if lane.paused_until > now {
             return Step::Wait { until: lane.paused_until, brake: Brake::Failure };
         }
         let shard = &mut self.shards[lane.shard];
+        let together = !self.reshard.is_restless();
+        let packing = self.config.discipline().packing(together, shard.round_trip > GATHER_TOGETHER_MIN);
         let mut gathering = shard.rate.burst().saturating_sub(SLACK);
         if lane.held_records() >= HELD_MANY {
             gathering = gathering.min(shard.round_trip.mul_f64(GATHER_PER_ROUND_TRIP).max(GATHER_HELD_MIN));
         }
         let rate = &mut shard.rate;
-        let goal = rate.worth_of(gathering).min(self.run_rate.worth_of(gathering));
+        let goal = Room { shard: rate.worth_of(gathering), run: self.run_rate.worth_of(gathering) };
         let capacity = rate.capacity();
-        let window = whole(capacity.records).min(self.config.order.batch_max());
-        let (load, reached) = if let Some(suspects) = lane.suspects.front() {
-            (suspects.iter().fold(Load::default(), add), true)
+        let stowed = if let Some(suspects) = lane.suspects.front() {
+            stow(packing, suspects.iter(), |before, _| !goal.is_filled_by(before))
         } else {
-            lane.look_ahead(window);
-            if lane.reach_ends_within(window) {
+            if lane.look_ahead(packing, capacity) {
                 self.progress.wanted_at_once();
             }
-            gather(lane, goal, window)
+            stow(packing, lane.ready(), |before, _| !goal.is_filled_by(before))
         };
-        if load.records < 1.0 {
+        let weight = stowed.weight;
+        if weight.records < 1.0 {
             let brake = if lane.is_at_its_reach() { Brake::Checkpoint } else { Brake::Order };
             return Step::Sleep { brake };
         }
-        let price = load.min(goal);
-        let (shard_at, run_at) = (rate.affordable_at(price, now), self.run_rate.affordable_at(price, now));
+        let shard_at = rate.affordable_at(weight.for_shard().min(goal.shard), now);
+        let run_at = self.run_rate.affordable_at(weight.for_run().min(goal.run), now);
         if shard_at.max(run_at) > now && !on(Mutant::RateIgnored) {
             let brake = if run_at > shard_at { Brake::RunRate } else { Brake::Shard };
             return Step::Wait { until: shard_at.max(run_at), brake };
         }
+        let reached = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty();
         let linger = lane.departed_at + gathering;
         if !reached && lane.in_flight > 0 && now < linger {
             let brake = if lane.held_records() > 0 { Brake::Order } else { Brake::Shard };
             return Step::Wait { until: linger, brake };
         }
-        let (shard, run) = (rate.balance(now), self.run_rate.balance(now));
-        Step::Send { room: shard.min(run).max(load) }
+        let room = Room { shard: rate.balance(now), run: self.run_rate.balance(now) };
+        Step::Send { packing, room: room.at_least(weight) }
     }
 
-    fn send(&mut self, index: usize, records: Vec<Routed>, now: Duration, commands: &mut Vec<Command>) {
-        let load = records.iter().fold(Load::default(), add);
+    fn send(&mut self, index: usize, records: Packed, now: Duration, commands: &mut Vec<Command>) {
+        let weight = records.weight();
         let lane = &mut self.lanes[index];
         lane.in_flight += 1;
         lane.departed_at = now;
         let shard = &mut self.shards[lane.shard];
-        shard.rate.pay(load, now);
-        shard.sent += records.len() as u64;
-        self.run_rate.pay(load, now);
-        self.totals.entries_sent += records.len() as u64;
-        let request = RequestId(self.next_request);
+        shard.rate.pay(weight.for_shard(), now);
+        shard.sent += records.entry_count() as u64;
+        self.run_rate.pay(weight.for_run(), now);
+        self.totals.entries_sent += records.entry_count() as u64;
+        let id = RequestId(self.next_request);
         self.next_request += 1;
         let floor = lane.highest.clone();
-        let entries = records.clone();
-        self.requests.insert(request, Request { lane: index, entries, departed_at: now, floor });
-        commands.push(Command::Put { request, records });
+        let sent = records.clone();
+        let request = Request { lane: index, records: sent, strays: Vec::new(), departed_at: now, floor };
+        self.requests.insert(id, request);
+        commands.push(Command::Put { request: id, records });
     }
 
     /// Long round trips need larger bursts, or four requests could not carry the full rate.
@@ -262,14 +264,14 @@ impl Engine {
         let sample = now.saturating_sub(request.departed_at);
         shard.round_trip =
             if shard.round_trip.is_zero() { sample } else { (shard.round_trip * 7 + sample) / 8 };
-        let gathering = match self.config.order {
-            Order::Key | Order::None => {
-                shard.round_trip.mul_f64(GATHER_PER_ROUND_TRIP).clamp(GATHER_MIN, GATHER_MAX)
-            }
-            Order::Relaxed | Order::Shard => shard.round_trip.clamp(GATHER_MIN, GATHER_ALONE_MAX),
-        };
-        let burst = gathering + SLACK;
-        if burst.abs_diff(shard.rate.burst()) > shard.rate.burst() / 5 {
+        let (alone, together) =
+            (self.config.discipline().in_flight_max() == 1, self.config.aggregate.is_some());
+        let part = if alone { shard.round_trip } else { shard.round_trip.mul_f64(GATHER_PER_ROUND_TRIP) };
+        let shortest = if together { GATHER_TOGETHER_MIN } else { GATHER_MIN };
+        // An aggregate alone is throttled whole or not at all, and so cannot be passed.
+        let longest = if alone && !together { GATHER_ALONE_MAX } else { GATHER_MAX };
+        let burst = part.clamp(shortest, longest) + SLACK;
+        if burst.abs_diff(shard.rate.burst()) > shard.rate.burst() / if together { 10 } else { 5 } {
             shard.rate.set_burst(burst, now);
         }
     }
@@ -292,11 +294,14 @@ impl Engine {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        let allowance = self.config.shard_rate.records * REACH.as_secs_f64();
-        let allowance = whole(allowance.clamp(REACH_RECORDS_MIN, REACH_RECORDS_MAX));
+        let seconds = REACH.as_secs_f64();
+        let by_records = whole(self.config.shard_rate.records * seconds);
+        let by_bytes = self.config.shard_rate.bytes * seconds;
         let lane = |lane: &Lane| {
             let in_flight = lane.in_flight > 0 && !on(Mutant::StopForgetsInFlight);
             let may_send = self.stop.is_none() || in_flight;
+            let together = self.config.aggregate.map(|_| lane.tail_records(by_bytes));
+            let allowance = together.unwrap_or(by_records).clamp(REACH_RECORDS_MIN, REACH_RECORDS_MAX);
             lane.position(self.frontier, may_send.then_some(allowance))
         };
         let (settled_objects, open_objects) = self.objects.snapshot();
@@ -363,26 +368,8 @@ impl Engine {
     }
 }
 
-fn add(load: Load, record: &Routed) -> Load {
-    Load { records: load.records + 1.0, bytes: load.bytes + f64::from(record.cost) }
-}
-
-/// The first ready records that reach `goal`, at most `count_max`, and whether there are that many.
-fn gather(lane: &Lane, goal: Load, count_max: usize) -> (Load, bool) {
-    let (mut load, mut count) = (Load::default(), 0);
-    let reached = |load: Load| load.records >= goal.records || load.bytes >= goal.bytes;
-    for record in lane.ready().take(count_max) {
-        if reached(load) {
-            break;
-        }
-        load = add(load, record);
-        count += 1;
-    }
-    (load, reached(load) || count == count_max)
-}
-
 /// Rounded up, at least one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before the cast")]
-fn whole(count: f64) -> usize {
+pub(super) fn whole(count: f64) -> usize {
     count.ceil().clamp(1.0, 1e9) as usize
 }

@@ -11,17 +11,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::aggregate::Packed;
 use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, ShardLedger, Totals};
 use super::dispatch::{BURST_START, Progress};
 use super::lane::{Lane, Order, Pushed};
 use super::mutant::{Mutant, on};
 use super::objects::{Objects, Settled};
-use super::rate::{RateControl, ShardRate};
+use super::order::Discipline;
+use super::rate::{Load, RateControl, ShardRate};
 use super::reshard::Reshard;
 use super::stats::{EngineStats, LaneTimes, ShardStats};
+use super::stray::Stray;
 use crate::record::{HashKey, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
-use crate::route::{Routed, RoutedChunk, SetAside};
+use crate::route::{RoutedChunk, SetAside};
 use crate::stream::{CallError, Outcome, ShardDescription};
 
 /// Objects of which only some records are settled; more are not read in, so that a checkpoint stays small.
@@ -34,6 +37,10 @@ pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub struct EngineConfig {
     /// Which records may pass which.
     pub order: Order,
+    /// The stream's limit for a record, in bytes, if records are packed into aggregates.
+    pub aggregate: Option<usize>,
+    /// Whether the stream's shards are changing just now.
+    pub updating: bool,
     /// What each shard may be sent.
     pub shard_rate: ShardRate,
     /// What the whole run may send.
@@ -44,6 +51,12 @@ pub struct EngineConfig {
     pub window_records: usize,
     /// For the jitter of pauses; the same seed and events give the same commands.
     pub seed: u64,
+}
+
+impl EngineConfig {
+    pub(super) fn discipline(&self) -> Discipline {
+        Discipline { order: self.order, aggregate: self.aggregate }
+    }
 }
 
 /// Names one PutRecords call of this process.
@@ -65,8 +78,13 @@ pub enum Event {
     Departed(RequestId),
     /// The request has ended.
     Answered(RequestId, Result<Vec<Outcome>, CallError>),
-    /// The stream's open shards, as asked for; `None` if they could not be had.
-    Shards(Option<ShardMap>),
+    /// The stream's open shards, as asked for.
+    Shards {
+        /// `None` if they could not be had.
+        map: Option<ShardMap>,
+        /// Whether they are changing just now.
+        updating: bool,
+    },
     /// The checkpoint with this sequence is durable.
     CheckpointDurable(u64),
     /// No checkpoint can be made durable any more.
@@ -84,8 +102,8 @@ pub enum Command {
     Put {
         /// To be named in the events about it.
         request: RequestId,
-        /// The records, each once.
-        records: Vec<Routed>,
+        /// The records, each once, and which of them share an entry.
+        records: Packed,
     },
     /// Ask for the stream's open shards.
     ListShards,
@@ -132,6 +150,8 @@ pub(super) struct Shard {
     pub(super) rate: RateControl,
     pub(super) round_trip: Duration,
     pub(super) acked: (u64, u64),
+    /// The same as the shard counts it: entries and their bytes.
+    pub(super) taken: Load,
     pub(super) sent: u64,
     pub(super) throttled: u64,
     /// What the lanes waited for that have left it.
@@ -140,7 +160,9 @@ pub(super) struct Shard {
 
 pub(super) struct Request {
     pub(super) lane: usize,
-    pub(super) entries: Vec<Routed>,
+    pub(super) records: Packed,
+    /// Entries of it that were stored, but perhaps not so that a consumer takes them.
+    pub(super) strays: Vec<Stray>,
     pub(super) departed_at: Duration,
     /// The highest numbers acked on the lane before the request left.
     pub(super) floor: BTreeMap<ShardId, SequenceNumber>,
@@ -154,6 +176,7 @@ impl Shard {
             rate: RateControl::new(limit, BURST_START, now),
             round_trip: Duration::ZERO,
             acked: (0, 0),
+            taken: Load::default(),
             sent: 0,
             throttled: 0,
             left: LaneTimes::default(),
@@ -196,7 +219,7 @@ impl Engine {
         let inherited = checkpoint.cut(&ranges);
         let lane = |position: LanePosition| {
             let shard = map.shard_of(position.range.first);
-            Lane::new(position, shard, config.order)
+            Lane::new(position, shard, config.discipline())
         };
         let mut lanes: Vec<Lane> = inherited.lanes.into_iter().map(lane).collect();
         lanes.sort_by_key(|lane| lane.range.first);
@@ -216,7 +239,7 @@ impl Engine {
             objects: Objects::new(checkpoint),
             totals: checkpoint.totals,
             ledger: checkpoint.shards.clone(),
-            reshard: Reshard::new(map, now),
+            reshard: Reshard::new(map, config.updating, now),
             unsettled: 0,
             input_ended: false,
             stop: None,
@@ -273,7 +296,7 @@ impl Engine {
             }
             Event::Departed(request) => self.departed(request, now),
             Event::Answered(request, result) => self.answered(request, result, now, commands),
-            Event::Shards(map) => self.shards_listed(map, now),
+            Event::Shards { map, updating } => self.shards_listed(map, updating, now, commands),
             Event::CheckpointDurable(sequence) => self.checkpoint_durable(sequence, now),
             Event::CheckpointFailed(message) => self.checkpoint_failed(message, now),
             Event::Stop(reason) => self.stop_for(reason, now),
@@ -303,6 +326,7 @@ impl Engine {
                 shard: shard.id.clone(),
                 records: shard.acked.0,
                 bytes: shard.acked.1,
+                taken: shard.taken,
                 sent: shard.sent,
                 throttled: shard.throttled,
                 limit: self.config.shard_rate,
@@ -333,7 +357,7 @@ impl Engine {
                     let counted = u64::from(!on(Mutant::EarlierProcessTrusted));
                     self.totals.possible_duplicates.earlier_process += counted;
                     // Of the request that it was in, only a later part may be stored.
-                    self.totals.possible_inversions += u64::from(self.config.order == Order::Relaxed);
+                    self.totals.possible_inversions += u64::from(self.config.discipline().lets_pass());
                     self.send_only_once_counted(lane);
                 }
             }

@@ -9,15 +9,14 @@
 //! front of it is the position. When shards split, a lane is cut in two that inherit all of this.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::aggregate::{Packed, Packing, RECORD_OVERHEAD_MIN, Room, stow};
 use super::checkpoint::LanePosition;
+use super::dispatch::whole;
 use super::mutant::{Mutant, on};
+use super::order::Discipline;
 use super::rate::Load;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::Routed;
 
@@ -26,71 +25,7 @@ pub const HELD_MAX: usize = 4_096;
 /// Records above the position that a lane may have looked at; then it looks no further. So much has to be
 /// gone through for a checkpoint while one record keeps the position where it is.
 pub const LOOKED_AT_MAX: usize = 1 << 17;
-/// Requests of one lane in flight, where the order allows for more than one.
-const IN_FLIGHT_MAX: u32 = 4;
-
-#[expect(clippy::cast_precision_loss, reason = "10 MiB fit into an f64")]
-const BATCH_BYTES: f64 = BATCH_BYTES_MAX as f64;
-
-/// Which records may pass which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// A record leaves only after the acknowledgement of its key's previous record.
-    Key,
-    /// A lane is sent in order, one request at a time; only behind a partial failure can a record pass an
-    /// earlier one of its key.
-    Relaxed,
-    /// A lane is sent in order, one record at a time.
-    Shard,
-    /// Any record may pass any other.
-    None,
-}
-
-impl Order {
-    /// The words for all of them, the strictest per key first.
-    pub const WORDS: [&str; 4] = ["key", "relaxed", "shard", "none"];
-
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Relaxed => "relaxed",
-            Self::Shard => "shard",
-            Self::None => "none",
-        }
-    }
-
-    /// Requests of one lane that may be in flight.
-    pub(super) const fn in_flight_max(self) -> u32 {
-        match self {
-            Self::Key | Self::None => IN_FLIGHT_MAX,
-            Self::Relaxed | Self::Shard => 1,
-        }
-    }
-
-    /// Entries that a request may have.
-    pub(super) const fn batch_max(self) -> usize {
-        match self {
-            Self::Shard => 1,
-            Self::Key | Self::Relaxed | Self::None => BATCH_ENTRIES_MAX,
-        }
-    }
-}
-
-/// The text names no order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an order is one of key, relaxed, shard, none")]
-pub struct OrderParseError;
-
-impl FromStr for Order {
-    type Err = OrderParseError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let all = [Self::Key, Self::Relaxed, Self::Shard, Self::None];
-        all.into_iter().find(|order| order.as_str() == text).ok_or(OrderParseError)
-    }
-}
+pub use super::order::Order;
 
 /// What became of a record that was brought to its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +63,7 @@ pub struct Lane {
     pub highest: BTreeMap<ShardId, SequenceNumber>,
     /// Parts of a request that the service called invalid, to be sent by themselves.
     pub suspects: VecDeque<Vec<Routed>>,
-    order: Order,
+    discipline: Discipline,
     inherited: LanePosition,
     reach: Ordinal,
     tail: VecDeque<Routed>,
@@ -144,7 +79,7 @@ pub struct Lane {
 
 impl Lane {
     /// A lane that goes on where `inherited` stood.
-    pub fn new(inherited: LanePosition, shard: usize, order: Order) -> Self {
+    pub fn new(inherited: LanePosition, shard: usize, discipline: Discipline) -> Self {
         Self {
             range: inherited.range,
             shard,
@@ -157,7 +92,7 @@ impl Lane {
             departed_at: Duration::ZERO,
             highest: BTreeMap::new(),
             suspects: VecDeque::new(),
-            order,
+            discipline,
             reach: inherited.reach,
             inherited,
             tail: VecDeque::new(),
@@ -199,23 +134,33 @@ impl Lane {
     }
 
     /// Whether the reach ends within the next `records` records of the tail.
-    pub fn reach_ends_within(&self, records: usize) -> bool {
+    fn reach_ends_within(&self, records: usize) -> bool {
         self.tail
             .get(records.saturating_sub(1))
             .or(self.tail.back())
             .is_some_and(|record| record.ordinal >= self.reach)
     }
 
-    /// Looks at the tail until `wanted` records are ready or it may look no further.
-    pub fn look_ahead(&mut self, wanted: usize) {
-        while self.ready.len() < wanted
+    /// Looks at the tail until what is ready makes a request as large as `capacity` allows, or it may look no further.
+    /// Says whether a longer reach will be needed soon.
+    pub(super) fn look_ahead(&mut self, packing: Packing, capacity: Load) -> bool {
+        let (records, bytes) = match packing {
+            Packing::Together { .. } => (usize::MAX, capacity.bytes),
+            _ => (whole(capacity.records).min(packing.records_max()), f64::INFINITY),
+        };
+        let mut ready = 0.0;
+        if bytes.is_finite() {
+            ready = self.ready.values().map(bytes_together).sum();
+        }
+        while self.ready.len() < records
+            && ready < bytes
             && self.held_records < HELD_MAX
             && self.looked_at.len() < LOOKED_AT_MAX
         {
             let within = |record: &mut Routed| record.ordinal < self.reach || on(Mutant::ReachIgnored);
-            let Some(record) = self.tail.pop_front_if(within) else { return };
+            let Some(record) = self.tail.pop_front_if(within) else { break };
             self.looked_at.push_back((record.ordinal, false));
-            if self.order == Order::Key && !on(Mutant::SameKeyTwice) {
+            if self.discipline.holds_back() && !on(Mutant::SameKeyTwice) {
                 if let Some(waiting) = self.held.get_mut(&record.hash) {
                     waiting.push_back(record);
                     self.held_records += 1;
@@ -223,8 +168,20 @@ impl Lane {
                 }
                 self.held.insert(record.hash, VecDeque::new());
             }
+            ready += bytes_together(&record);
             self.ready.insert(record.ordinal, record);
         }
+        self.reach_ends_within(if records == usize::MAX { self.ready.len().max(1) } else { records })
+    }
+
+    /// How many of the next records of the tail can make `bytes`.
+    pub fn tail_records(&self, bytes: f64) -> usize {
+        let mut sum = 0.0;
+        let within = |record: &&Routed| {
+            sum += bytes_together(record);
+            sum <= bytes
+        };
+        self.tail.iter().take_while(within).count()
     }
 
     /// The records that may leave now, first one first.
@@ -232,22 +189,23 @@ impl Lane {
         self.ready.values()
     }
 
-    /// Takes the first ready records as long as they fit into `room` and into one request, but at least
-    /// one.
-    pub fn take_batch(&mut self, room: Load) -> Vec<Routed> {
-        let mut batch = Vec::new();
-        let mut load = Load::default();
-        while let Some(next) = self.ready.first_entry() {
-            let cost = f64::from(next.get().cost);
-            let (records, bytes) = (load.records + 1.0, load.bytes + cost);
-            let fits = records <= room.records && bytes <= room.bytes.min(BATCH_BYTES);
-            if batch.len() == self.order.batch_max() || (!batch.is_empty() && !fits) {
-                break;
-            }
-            load = Load { records, bytes };
-            batch.push(next.remove());
+    /// Takes the first ready records as long as there is `room`, but at least one.
+    pub(super) fn take_batch(&mut self, packing: Packing, room: Room) -> Packed {
+        let stowed =
+            stow(packing, self.ready.values(), |before, after| before.records < 1.0 || room.holds(after));
+        let records = (0..stowed.records()).filter_map(|_| self.ready.pop_first()).map(|(_, record)| record);
+        Packed::new(records.collect(), stowed)
+    }
+
+    /// Takes what is to be sent by itself, if there is something: as much of its first part as one request may have.
+    pub(super) fn take_suspects(&mut self, packing: Packing, room: Room) -> Option<Packed> {
+        let mut records = self.suspects.pop_front()?;
+        let stowed = stow(packing, records.iter(), |before, after| before.records < 1.0 || room.holds(after));
+        let rest = records.split_off(stowed.records());
+        if !rest.is_empty() {
+            self.suspects.push_front(rest);
         }
-        batch
+        Some(Packed::new(records, stowed))
     }
 
     /// The record goes back to its place, to be sent again; it may be stored already if in `doubt`.
@@ -260,7 +218,7 @@ impl Lane {
             self.doubted.insert(record.ordinal);
         }
         self.ready.insert(record.ordinal, record);
-        if self.order.in_flight_max() == 1 {
+        if self.discipline.in_flight_max() == 1 {
             // They stand behind the record and must not leave before it.
             let behind = std::mem::take(&mut self.suspects).into_iter().flatten();
             self.ready.extend(behind.map(|record| (record.ordinal, record)));
@@ -284,7 +242,7 @@ impl Lane {
 
     /// The next record of this key may leave.
     fn release(&mut self, hash: HashKey) {
-        if self.order != Order::Key {
+        if !self.discipline.holds_back() {
             return;
         }
         match self.held.get_mut(&hash).and_then(VecDeque::pop_front) {
@@ -373,7 +331,7 @@ impl Lane {
                 highest: self.highest.clone(),
                 tail,
                 doubted,
-                ..Self::new(inherited, shard, self.order)
+                ..Self::new(inherited, shard, self.discipline)
             }
         };
         parts.iter().map(part).collect()
@@ -388,6 +346,11 @@ impl Lane {
             .map(|run| (run[0].0, run[run.len() - 1].0))
             .collect()
     }
+}
+
+/// The least that the record takes in an aggregate.
+fn bytes_together(record: &Routed) -> f64 {
+    f64::from(record.data_bytes() + RECORD_OVERHEAD_MIN)
 }
 
 /// Both sets of closed intervals as one, ascending; those that overlap are joined.

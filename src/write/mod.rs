@@ -7,6 +7,7 @@
 //! reads a clock, draws a random number or touches a file, so that the same engine runs under a
 //! simulator that does to it whatever a network and an operating system may do.
 
+pub mod aggregate;
 mod answers;
 pub mod checkpoint;
 mod dispatch;
@@ -14,13 +15,16 @@ mod engine;
 pub mod lane;
 pub(crate) mod mutant;
 mod objects;
+mod order;
 pub mod rate;
 mod reshard;
 mod stats;
+mod stray;
 pub mod token_bucket;
 
 #[cfg(test)]
 mod tests;
 
+pub use aggregate::Packed;
 pub use engine::{Command, End, Engine, EngineConfig, Event, RequestId, StopReason};
 pub use stats::{Brake, EngineStats, LaneTimes, ShardStats};

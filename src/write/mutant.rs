@@ -49,12 +49,18 @@ pub(crate) enum Mutant {
     StopForgetsInFlight,
     /// An object is settled when its last record has come, whatever became of the others.
     ObjectSettledEarly,
+    /// An aggregate that another shard has stored is taken for delivered.
+    StrayIsDelivered,
+    /// The lane goes on while nobody knows whether an aggregate of it is delivered.
+    StrayIsPassed,
+    /// Of an aggregate that was throttled only the first record is sent again.
+    AggregateLosesRest,
 }
 
 impl Mutant {
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::RetryAtTail,
         Self::TimeoutIsDelivered,
         Self::PartialFailureIgnored,
@@ -76,6 +82,9 @@ impl Mutant {
         Self::RejectKeepsKey,
         Self::StopForgetsInFlight,
         Self::ObjectSettledEarly,
+        Self::StrayIsDelivered,
+        Self::StrayIsPassed,
+        Self::AggregateLosesRest,
     ];
 }
 

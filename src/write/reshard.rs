@@ -17,6 +17,8 @@ use crate::route::shard_map::ShardMap;
 
 /// Shards are listed this often in any case: one that is idle for us answers nothing.
 const LIST_INTERVAL: Duration = Duration::from_mins(1);
+/// While the stream says that its shards are changing, this often.
+const LIST_INTERVAL_UPDATING: Duration = Duration::from_secs(2);
 /// After an unexpected answer, at most this often; doubled with each list that brings nothing new …
 const LIST_PAUSE: Duration = Duration::from_secs(1);
 /// … up to this.
@@ -28,6 +30,12 @@ pub(super) struct Reshard {
     pub(super) count: u64,
     /// The shards that each shard was made of, as far as they were listed.
     parents: BTreeMap<ShardId, Vec<ShardId>>,
+    /// What each shard covers, as far as they were listed: that never changes.
+    ranges: BTreeMap<ShardId, HashKeyRange>,
+    /// The shards are changing, by what the stream says …
+    updating: bool,
+    /// … or by what it does.
+    suspected: bool,
     /// The ids in the map that the lanes follow.
     current: BTreeSet<ShardId>,
     /// The map that is to be followed once the lanes that it cuts are drained.
@@ -39,18 +47,23 @@ pub(super) struct Reshard {
 }
 
 impl Reshard {
-    pub(super) fn new(map: &ShardMap, now: Duration) -> Self {
+    pub(super) fn new(map: &ShardMap, updating: bool, now: Duration) -> Self {
+        let interval = if updating { LIST_INTERVAL_UPDATING } else { LIST_INTERVAL };
         let mut reshard = Self {
             count: 0,
             parents: BTreeMap::new(),
+            ranges: BTreeMap::new(),
+            updating,
+            suspected: false,
             current: BTreeSet::new(),
             pending: None,
             listing: false,
             listed_at: now,
-            next: now + LIST_INTERVAL,
+            next: now + interval,
             pause: LIST_PAUSE,
         };
         reshard.follow(map);
+        reshard.learn(map);
         reshard
     }
 
@@ -60,6 +73,25 @@ impl Reshard {
             let parents = [&shard.parent, &shard.adjacent_parent].into_iter().flatten().cloned();
             self.parents.insert(shard.id.clone(), parents.collect());
         }
+    }
+
+    fn learn(&mut self, map: &ShardMap) {
+        self.ranges.extend(map.shards().iter().map(|shard| (shard.id.clone(), shard.range)));
+    }
+
+    /// What the shard covers, if it was ever listed.
+    pub(super) fn range_of(&self, shard: &ShardId) -> Option<HashKeyRange> {
+        self.ranges.get(shard).copied()
+    }
+
+    /// Whether the shards are changing, or seem to.
+    pub(super) fn is_restless(&self) -> bool {
+        self.updating || self.suspected || self.pending.is_some()
+    }
+
+    /// A lane waits for the shards to be listed.
+    pub(super) fn wanted_soon(&mut self, now: Duration) {
+        self.next = self.next.min(now.max(self.listed_at + LIST_PAUSE));
     }
 
     /// Whether `shard` was made of `ancestor`, in however many steps.
@@ -84,6 +116,7 @@ impl Reshard {
         // One that is listed already only took what was on its way.
         if !self.current.contains(shard) {
             self.next = self.next.min(self.listed_at + self.pause);
+            self.suspected = true;
         }
     }
 }
@@ -91,21 +124,36 @@ impl Reshard {
 impl Engine {
     /// When the shards are to be listed next, if they are.
     pub(super) fn list_shards_at(&self) -> Option<Duration> {
-        let idle =
-            self.stop.is_some() || self.reshard.listing || !self.config.hash_places || self.unsettled == 0;
+        let stopped = self.stop.is_some() && !self.has_strays();
+        let idle = stopped || self.reshard.listing || !self.config.hash_places || self.unsettled == 0;
         (!idle).then_some(self.reshard.next)
     }
 
     pub(super) fn list_shards_if_due(&mut self, now: Duration, commands: &mut Vec<Command>) {
         if self.list_shards_at().is_some_and(|at| at <= now) {
             self.reshard.listing = true;
+            self.strays_are_asked_for();
             commands.push(Command::ListShards);
         }
     }
 
-    pub(super) fn shards_listed(&mut self, map: Option<ShardMap>, now: Duration) {
+    pub(super) fn shards_listed(
+        &mut self,
+        map: Option<ShardMap>,
+        updating: bool,
+        now: Duration,
+        commands: &mut Vec<Command>,
+    ) {
         let reshard = &mut self.reshard;
-        (reshard.listing, reshard.listed_at, reshard.next) = (false, now, now + LIST_INTERVAL);
+        let interval = if updating { LIST_INTERVAL_UPDATING } else { LIST_INTERVAL };
+        (reshard.listing, reshard.listed_at, reshard.next) = (false, now, now + interval);
+        reshard.updating = updating;
+        if let Some(map) = &map {
+            reshard.learn(map);
+            reshard.suspected = false;
+        }
+        self.judge_strays(map.is_some(), now, commands);
+        let reshard = &mut self.reshard;
         let known: BTreeSet<&ShardId> = match &reshard.pending {
             Some(pending) => pending.shards().iter().map(|shard| &shard.id).collect(),
             None => reshard.current.iter().collect(),

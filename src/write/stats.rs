@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::checkpoint::Totals;
-use super::rate::ShardRate;
+use super::rate::{Load, ShardRate};
 use crate::record::ShardId;
 
 /// What a lane was waiting for.
@@ -95,6 +95,8 @@ pub struct ShardStats {
     pub records: u64,
     /// Their data and partition keys, in bytes.
     pub bytes: u64,
+    /// What the shard has counted of them: entries, and their bytes.
+    pub taken: Load,
     /// Entries that were sent.
     pub sent: u64,
     /// Entries that it refused for being over its limit.
@@ -114,11 +116,10 @@ impl ShardStats {
 
     /// The share of the configured rate that was used while there was work, at most 1 (what was saved up
     /// before the work came does not count); `None` if there was none.
-    #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
     pub fn utilisation(&self) -> Option<f64> {
         let seconds = self.times.with_work().as_secs_f64();
-        let records = self.records as f64 / self.limit.records;
-        let bytes = self.bytes as f64 / self.limit.bytes;
+        let records = self.taken.records / self.limit.records;
+        let bytes = self.taken.bytes / self.limit.bytes;
         (seconds > 0.0).then(|| (records.max(bytes) / seconds).min(1.0))
     }
 }

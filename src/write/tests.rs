@@ -44,6 +44,7 @@ fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
                 ordinal: Ordinal::new(object, record),
                 hash: hash(object * records + record),
                 cost,
+                key_bytes: 8,
             })
             .collect(),
         set_aside: Vec::new(),
@@ -56,6 +57,8 @@ fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
 fn config(order: Order, shard_rate: ShardRate) -> EngineConfig {
     EngineConfig {
         order,
+        aggregate: None,
+        updating: false,
         shard_rate,
         run_rate: UNLIMITED,
         hash_places: true,
@@ -109,7 +112,7 @@ impl World<'_> {
 
     fn carry_out(&mut self, now: Duration, command: Command) {
         match command {
-            Command::Put { request, records } => self.put(now, request, &records),
+            Command::Put { request, records } => self.put(now, request, records.records()),
             Command::Checkpoint(checkpoint) => {
                 let sequence = checkpoint.sequence;
                 self.durable = *checkpoint;
@@ -117,7 +120,7 @@ impl World<'_> {
             }
             Command::ObjectSettled(object, _) => self.settled_objects.push(object),
             Command::SetAside(_) | Command::ObjectSetAside(..) => {}
-            Command::ListShards => self.at(now + millis(1), Event::Shards(None)),
+            Command::ListShards => self.at(now + millis(1), Event::Shards { map: None, updating: false }),
             Command::Ended(end) => self.end = Some(end),
         }
     }
@@ -132,7 +135,7 @@ impl World<'_> {
                     Answer::Throttle => Outcome::Throttled,
                     Answer::StoreThenFail => Outcome::Unknown { cause: UnknownCause::InternalFailure },
                     Answer::Ack => Outcome::Acked {
-                        shard: ShardId("any".into()),
+                        shard: self.engine.shard_of_lane(record.hash).clone(),
                         sequence_number: SequenceNumber::new(&self.stored.len().to_string()).unwrap(),
                     },
                 }
@@ -449,11 +452,17 @@ fn the_same_seed_gives_the_same_commands() {
 fn lagging_input(objects: u32) -> Vec<RoutedChunk> {
     let chunk = |object| RoutedChunk {
         records: vec![
-            Routed { ordinal: Ordinal::new(object, 0), hash: HashKey(u128::from(object)), cost: 200 },
+            Routed {
+                ordinal: Ordinal::new(object, 0),
+                hash: HashKey(u128::from(object)),
+                cost: 200,
+                key_bytes: 8,
+            },
             Routed {
                 ordinal: Ordinal::new(object, 1),
                 hash: HashKey(u128::MAX - u128::from(object)),
                 cost: 400_000,
+                key_bytes: 8,
             },
         ],
         set_aside: Vec::new(),
@@ -507,7 +516,12 @@ fn violations(answers: &[(&str, &str)]) -> u64 {
     let mut commands = Vec::new();
     let records = |count: u32| {
         (0..count)
-            .map(|record| Routed { ordinal: Ordinal::new(0, record), hash: HashKey(5), cost: 100 })
+            .map(|record| Routed {
+                ordinal: Ordinal::new(0, record),
+                hash: HashKey(5),
+                cost: 100,
+                key_bytes: 8,
+            })
             .collect()
     };
     let count = u32::try_from(answers.len()).unwrap();
@@ -522,7 +536,7 @@ fn violations(answers: &[(&str, &str)]) -> u64 {
                 engine.handle(millis(now), Event::CheckpointDurable(checkpoint.sequence), &mut commands);
             }
             Command::Put { request, records } => {
-                assert_eq!(records.len(), 1, "one key, one record at a time");
+                assert_eq!(records.records().len(), 1, "one key, one record at a time");
                 let &(shard, number) = answers.next().unwrap();
                 let sequence_number = SequenceNumber::new(number).unwrap();
                 let outcome = Outcome::Acked { shard: ShardId(shard.into()), sequence_number };
@@ -586,4 +600,88 @@ fn what_was_delivered_of_an_object_is_told_when_the_rest_of_it_is_set_aside() {
     let told =
         commands.iter().any(|command| matches!(command, Command::ObjectSetAside(0, told) if *told == ledger));
     assert!(told, "{commands:?}");
+}
+
+/// The longest that a record waits of 400 that come one by one, `every` so often, each with a key of its own.
+fn longest_wait(config: EngineConfig, every: Duration, round_trip: Duration) -> Duration {
+    let map = shards(1);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let mut engine = Engine::new(config, &map, &start, Duration::ZERO);
+    let (mut events, mut came, mut longest) = (BTreeMap::new(), BTreeMap::new(), Duration::ZERO);
+    for number in 0..400_u32 {
+        let ordinal = Ordinal::new(0, number);
+        let record = Routed { ordinal, hash: HashKey::of(&number.to_string()), cost: 200, key_bytes: 8 };
+        let chunk =
+            RoutedChunk { records: vec![record], set_aside: Vec::new(), end: ordinal.next(), filtered: 0 };
+        came.insert(ordinal, every * number);
+        events.insert((every * number, number), Event::Input(chunk));
+    }
+    let (mut next, mut commands) = (1_000, Vec::new());
+    while !came.is_empty() {
+        let wake = engine.next_wake();
+        let event = events.first_key_value().map(|(&(at, _), _)| at);
+        let now = event.into_iter().chain(wake).min().unwrap();
+        let due = event.filter(|at| *at <= now).and_then(|_| events.pop_first());
+        engine.handle(now, due.map_or(Event::Tick, |(_, event)| event), &mut commands);
+        for command in commands.drain(..) {
+            next += 1;
+            match command {
+                Command::Put { request, records } => {
+                    for record in records.records() {
+                        longest = longest.max(now.saturating_sub(came.remove(&record.ordinal).unwrap()));
+                    }
+                    let ack = |number: usize| Outcome::Acked {
+                        shard: map.shards()[0].id.clone(),
+                        sequence_number: SequenceNumber::new(&(next as usize * 1_000 + number).to_string())
+                            .unwrap(),
+                    };
+                    let outcomes = (0..records.entry_count()).map(ack).collect();
+                    events.insert((now + round_trip, next), Event::Answered(request, Ok(outcomes)));
+                }
+                Command::Checkpoint(checkpoint) => {
+                    events.insert((now + millis(3), next), Event::CheckpointDurable(checkpoint.sequence));
+                }
+                _ => {}
+            }
+        }
+    }
+    longest
+}
+
+#[test]
+fn a_trickle_leaves_within_a_bounded_time() {
+    for (order, aggregate) in
+        [(Order::Key, None), (Order::None, None), (Order::Key, Some(1 << 20)), (Order::None, Some(1 << 20))]
+    {
+        for round_trip in [2, 20, 100].map(millis) {
+            for every in [1, 7, 60].map(millis) {
+                let config = EngineConfig { aggregate, ..config(order, SHARE) };
+                let longest = longest_wait(config, every, round_trip);
+                // A longer reach may have to become durable first; who sends one by one waits for an answer.
+                let most = super::dispatch::GATHER_MAX.min(round_trip + millis(95)) + millis(25);
+                assert!(longest <= most, "{order:?} {aggregate:?} {round_trip:?} {every:?}: {longest:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_aggregate_with_one_invalid_record_is_halved_until_that_stands_alone() {
+    let bad = Ordinal::new(1, 17);
+    let mut largest = 0;
+    let mut service = |_: u64, records: &[Routed]| {
+        largest = largest.max(records.len());
+        if records.iter().any(|record| record.ordinal == bad) {
+            return Err(failed(CallErrorClass::Invalid));
+        }
+        Ok(vec![Answer::Ack])
+    };
+    let map = shards(1);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let config = EngineConfig { aggregate: Some(1 << 20), ..config(Order::Key, SHARE) };
+    let done = run(config, &map, &start, input(3, 100, 10, 300), millis(5), FOREVER, &mut service);
+    assert_eq!(done.end, Some(End::Done));
+    assert!(largest > 50, "{largest} records together");
+    assert_eq!((done.stats.totals.delivered, done.stats.totals.quarantined), (299, 1));
+    assert!(done.stats.totals.entries_acked < 20, "{:?}", done.stats.totals);
 }

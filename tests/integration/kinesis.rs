@@ -38,6 +38,31 @@ fn the_served_simulator_answers_a_foreign_client_as_kinesis_does() {
     assert_eq!(said, "as Kinesis does it\n");
 }
 
+#[test]
+fn aggregates_are_unpacked_by_others_and_every_shard_is_in_order() {
+    let Some([python, ferrokinesis]) = tools(["RESPOOL_TEST_PYTHON", "RESPOOL_TEST_FERROKINESIS"]) else {
+        return;
+    };
+    let made = tempfile::tempdir().unwrap();
+    for server in [Server::ferrokinesis(&ferrokinesis), Server::simulate("")] {
+        let (stream, archive) = ("together", flights(made.path()).unwrap());
+        script(&python, STREAM_PY, &["create", &server.url, stream, "3"]);
+        let flags = format!(
+            "--into {stream} --kinesis-endpoint-url {} --partition-key /tailnum --aggregate",
+            server.url
+        );
+        let report = replay(&Sandbox::new(), &archive, &flags, Some(KEYS)).json(0);
+        let duplicates = report["possible_duplicates"].to_string();
+        let arguments =
+            ["compare-aggregates", &server.url, stream, &archive.to_string_lossy(), "/tailnum", &duplicates];
+        let compared: Value = serde_json::from_str(&script(&python, STREAM_PY, &arguments)).unwrap();
+        assert_eq!(report["records"]["delivered"], compared["records"], "{report}");
+        let (entries, units) = (report["entries_acked"].as_u64(), report["put_units"].as_u64());
+        assert!(entries < report["records"]["delivered"].as_u64() && entries <= units, "{report}");
+        assert_eq!(report["order_violations"], 0, "{report}");
+    }
+}
+
 /// Replays archives into streams of `server` and reads them back.
 fn check_server(python: &Path, server: &Server) {
     let made = tempfile::tempdir().unwrap();

@@ -3,15 +3,19 @@
 
     stream.py create URL STREAM SHARDS
     stream.py compare URL STREAM ARCHIVE KEY DUPLICATES
+    stream.py compare-aggregates URL STREAM ARCHIVE KEY DUPLICATES
 
 `compare` decodes the files below ARCHIVE in the order of their names (gzip, zstd or plain, by their first
 bytes), cuts them into records (at line feeds if their name ends in `-bare-lines`, else as JSON values), reads
 the whole stream, and ends with 0 if the stream holds every record byte for byte as often as the archive does,
 up to DUPLICATES more, and each key's records in archive order. KEY is a JSON pointer of one step, or `hash`,
-for which equal records must have equal keys. Nothing here knows respool.
+for which equal records must have equal keys. `compare-aggregates` unpacks what is read with the module
+aws-kinesis-agg first, asks for a share of aggregates, and for each shard in archive order as a whole. Nothing here knows respool.
 """
 
+import base64
 import collections
+import hashlib
 import concurrent.futures
 import gzip
 import io
@@ -92,13 +96,43 @@ def read_shard(kinesis, stream, shard):
             return [(key, data) for _, key, data in records]
 
 
-def stream_records(url, stream):
+def shards_of(url, stream):
+    """Each shard's range, and its records."""
     kinesis = client(url)
-    shards = [s["ShardId"] for page in kinesis.get_paginator("list_shards").paginate(StreamName=stream)
-              for s in page["Shards"]]
+    shards = [shard for page in kinesis.get_paginator("list_shards").paginate(StreamName=stream)
+              for shard in page["Shards"]]
     with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
-        for records in pool.map(lambda shard: read_shard(kinesis, stream, shard), shards):
-            yield from records
+        records = pool.map(lambda shard: read_shard(kinesis, stream, shard["ShardId"]), shards)
+        for shard, found in zip(shards, records):
+            ends = shard["HashKeyRange"]
+            yield range(int(ends["StartingHashKey"]), int(ends["EndingHashKey"]) + 1), found
+
+
+def stream_records(url, stream):
+    for _, records in shards_of(url, stream):
+        yield from records
+
+
+def unpacked(url, stream, places):
+    """The records as a consumer unpacks them; `places` says where each stands in the archive."""
+    entries = 0
+    for within, records in shards_of(url, stream):
+        entries += len(records)
+        kinesis = [{"kinesis": {"data": base64.b64encode(data).decode(), "partitionKey": key, "sequenceNumber": "1",
+                                "approximateArrivalTimestamp": 0, "kinesisSchemaVersion": "1.0"},
+                    "eventVersion": "1.0", "eventSource": "aws:kinesis", "eventID": "1", "eventName": "aws:kinesis:record",
+                    "invokeIdentityArn": "", "awsRegion": "", "eventSourceARN": ""} for key, data in records]
+        found = [(record["kinesis"]["partitionKey"], base64.b64decode(record["kinesis"]["data"]))
+                 for record in deaggregate_records(kinesis)]
+        for key, _ in found:
+            place = int.from_bytes(hashlib.md5(key.encode()).digest())
+            assert place in within, f"a consumer would drop the aggregate that {key!r} is in"
+        firsts = dict.fromkeys(data for _, data in found)
+        ordered = [places[data] for data in firsts]
+        assert ordered == sorted(ordered), "a shard is not in archive order"
+        yield from found
+    sys.stderr.write(f"{entries} entries\n")
+    assert entries * 3 < len(places), f"{entries} entries are hardly aggregated"
 
 
 def in_order(records):
@@ -109,9 +143,15 @@ def in_order(records):
     return {key: list(records) for key, records in keys.items()}
 
 
-def compare(url, stream, archive, key, duplicates):
+def compare(url, stream, archive, key, duplicates, aggregates=False):
     expected = list(archive_records(archive))
-    found = list(stream_records(url, stream))
+    if aggregates:
+        places = {}
+        for place, record in enumerate(expected):
+            places.setdefault(record, place)
+        found = list(unpacked(url, stream, places))
+    else:
+        found = list(stream_records(url, stream))
     missing = collections.Counter(expected) - collections.Counter(data for _, data in found)
     surplus = collections.Counter(data for _, data in found) - collections.Counter(expected)
     assert not missing, f"{missing.total()} of {len(expected)} records are missing, such as {next(iter(missing))[:300]}"
@@ -132,6 +172,11 @@ def compare(url, stream, archive, key, duplicates):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:] or [None]
-    if command not in ("create", "compare"):
+    if command == "compare-aggregates":
+        from aws_kinesis_agg.deaggregator import deaggregate_records
+
+        compare(*arguments, aggregates=True)
+    elif command in ("create", "compare"):
+        {"create": create, "compare": compare}[command](*arguments)
+    else:
         sys.exit(__doc__)
-    {"create": create, "compare": compare}[command](*arguments)

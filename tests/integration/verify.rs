@@ -27,9 +27,14 @@ fn make_archive(folder: &Path) {
 
 /// A run that has delivered the archive into `stream`.
 fn delivered(server: &Server, stream: &str) -> Sandbox {
+    delivered_with(server, stream, "")
+}
+
+/// The same with more flags.
+fn delivered_with(server: &Server, stream: &str, flags: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     make_archive(&sandbox.path("archive"));
-    let flags = format!("--into {stream} --kinesis-endpoint-url {} --partition-key /k", server.url);
+    let flags = format!("--into {stream} --kinesis-endpoint-url {} --partition-key /k {flags}", server.url);
     replay(&sandbox, sandbox.path("archive"), &flags, Some(KEYS)).json(0);
     sandbox
 }
@@ -64,6 +69,32 @@ fn a_run_that_is_not_done_is_not_called_verified() {
     let (present, not_due) = (report["present"].as_u64().unwrap(), report["not_due"].as_u64().unwrap());
     assert_eq!(present + not_due, RECORDS as u64, "{report}");
     assert!(not_due > 0, "{report}");
+}
+
+#[test]
+fn aggregates_are_verified_by_what_is_inside_and_spread_records_by_their_keys() {
+    let server = Server::simulate("--shards 3");
+    let sandbox = delivered_with(&server, "demo", "--aggregate");
+    let report = verify(&sandbox, "").json(0);
+    let counts =
+        |report: &Value| ["expected", "present", "foreign"].map(|field| report[field].as_u64().unwrap());
+    assert_eq!(counts(&report), [RECORDS as u64, RECORDS as u64, 0], "{report}");
+    let entries: u64 =
+        report["shards"].as_array().unwrap().iter().map(|shard| shard["records"].as_u64().unwrap()).sum();
+    assert!(entries < RECORDS as u64 / 3, "{report}");
+
+    let server = Server::simulate("--shards 3");
+    let sandbox = delivered_with(&server, "demo", "--order none");
+    let report = verify(&sandbox, "").json(0);
+    assert_eq!(counts(&report), [RECORDS as u64, RECORDS as u64, 0], "{report}");
+    // Five keys, but every shard has its part.
+    let of_shards = report["shards"].as_array().unwrap();
+    assert!(of_shards.iter().all(|shard| shard["ours"].as_u64().unwrap() > 20), "{report}");
+    let [expected, present, foreign] = counts(&verify(&sandbox, "--sample 10").json(0));
+    assert!(
+        expected == present && (20..90).contains(&present) && foreign == 0,
+        "{present} of {expected}, {foreign}"
+    );
 }
 
 #[test]

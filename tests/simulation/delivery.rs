@@ -90,6 +90,26 @@ fn order_survives_a_neighbour_that_throttles_us_and_answers_that_are_lost() {
 }
 
 #[test]
+fn aggregates_keep_every_byte_and_every_shard_in_order() {
+    let archive = Archive::of(20_000, 150, 300, 2_500);
+    let places: BTreeMap<&Vec<u8>, usize> = archive.records.iter().zip(0..).collect();
+    for (order, lost_answers) in [(Order::Key, 0), (Order::Key, 5), (Order::Shard, 5), (Order::None, 5)] {
+        let mut world = World::new(&archive, Setup { aggregate: true, order, lost_answers, ..Setup::PLAIN });
+        let report = world.attempt(Until::Done).unwrap();
+        assert_eq!((report.exit_code, report.order_violations), (0, 0), "{:?}", report.message);
+        assert!(report.entries_acked * 50 < report.records.delivered, "{} entries", report.entries_acked);
+        let copies = check_all_there(&world, &archive);
+        assert_eq!(copies > 0, lost_answers > 0, "{copies} copies");
+        assert!(copies <= report.possible_duplicates, "{copies} copies");
+        for shard in world.stored().into_iter().filter(|_| order != Order::None) {
+            let mut firsts = std::collections::BTreeSet::new();
+            let firsts = shard.iter().map(|record| places[record]).filter(|&place| firsts.insert(place));
+            assert!(firsts.is_sorted(), "{order:?}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_sent_is_named_and_the_rest_arrives() {
     let mut archive = Archive::new();
     let good: Vec<_> = (0..500).map(|number| record(number % 9, number, 400)).collect();

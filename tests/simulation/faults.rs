@@ -35,6 +35,7 @@ fn the_shell_keeps_every_promise_under_every_fault() {
             latency: Duration::from_millis([1, 8, 40][(die(3) % 3) as usize]),
             retention: Retention::All,
             order: if die(4) % 6 == 0 { Order::None } else { Order::Key },
+            aggregate: die(8) % 3 == 0,
             faults: FaultPlan::draw(die(5)),
             reshard_after: (die(6) % 3 == 0).then(|| Duration::from_millis(die(7) % 1_500)),
             ..Setup::PLAIN

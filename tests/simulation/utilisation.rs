@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
+use respool::config::Order;
 use respool::sim::{BurstRule, Retention};
 
-use super::world::{Archive, Setup, Taken, Until, World};
+use super::world::{Archive, Setup, Taken, Until, World, mix, record};
 
 /// The default share of 1,000 records and 1,000,000 bytes a second.
 const RECORDS_PER_SECOND: f64 = 980.0;
@@ -65,18 +66,24 @@ fn full(bytes: usize, shards: u32, seconds: f64, round_trips_ms: &[u64]) {
     let per_second = RECORDS_PER_SECOND.min(BYTES_PER_SECOND / (bytes + 9) as f64);
     let count = (per_second * seconds * f64::from(shards)) as u64;
     let archive = Archive::of(count, bytes, 3_000 * u64::from(shards), 3_000_000 / bytes);
+    full_with(&archive, Setup { shards, ..Setup::PLAIN }, round_trips_ms);
+}
+
+/// The same of any archive and run.
+fn full_with(archive: &Archive, setup: Setup, round_trips_ms: &[u64]) {
     let mut failed = Vec::new();
     for burst_rule in RULES {
         for &round_trip in round_trips_ms {
             let latency = Duration::from_millis(round_trip);
-            let setup = Setup { shards, burst_rule, latency, retention: Retention::Nothing, ..Setup::PLAIN };
-            let measured = measure(&archive, setup);
+            let setup = Setup { burst_rule, latency, retention: Retention::Nothing, ..setup };
+            let measured = measure(archive, setup);
             // Windows that begin when they like may see the end of one burst and the start of another.
             let throttled_max = if burst_rule == BurstRule::FixedWindows { 0.001 } else { 0.0 };
             let good = measured.lowest >= UTILISATION_MIN
                 && measured.highest <= 1.01
                 && measured.throttled <= throttled_max;
-            let line = format!("{bytes} B, {shards} shards, {round_trip} ms, {burst_rule:?}: {measured:?}");
+            let Setup { shards, order, .. } = setup;
+            let line = format!("{shards} shards, {order:?}, {round_trip} ms, {burst_rule:?}: {measured:?}");
             if !good {
                 failed.push(line);
             }
@@ -114,4 +121,59 @@ fn sixteen_shards_stay_full() {
     full(200, 16, 2.0, &[20]);
     full(10_000, 16, 4.0, &[2, 100]);
     full(27_000, 16, 4.0, &[20]);
+}
+
+#[test]
+fn without_an_order_one_key_fills_every_shard() {
+    const SHARDS: u32 = 8;
+    const SECONDS: f64 = 2.0;
+    let mut archive = Archive::new();
+    let keys = |number| if mix(number).is_multiple_of(10) { 1 + mix(number) % 5_000 } else { 0 };
+    let records: Vec<_> = (0..15_680).map(|number| record(keys(number), number, 200)).collect();
+    for records in records.chunks(4_000) {
+        archive.add(&records.join(&b'\n'), records.iter().cloned());
+    }
+    let order = Order::None;
+    let setup = Setup { shards: SHARDS, order, retention: Retention::Nothing, ..Setup::PLAIN };
+    let mut world = World::new(&archive, setup);
+    let report = world.attempt(Until::Done).unwrap();
+    assert_eq!((report.exit_code, report.records.delivered), (0, 15_680), "{:?}", report.message);
+    // As many seconds as all shards together take; the fullest has some records more than the others.
+    let seen = world.seen.lock().unwrap();
+    let ends = seen.shards.values().filter_map(|log| log.last()).map(|taken| taken.at.as_secs_f64());
+    let end = ends.fold(0.0, f64::max);
+    assert!((SECONDS..SECONDS * 1.1).contains(&end), "{end} s for {SECONDS} s of work");
+}
+
+#[test]
+fn shards_stay_full_of_aggregates() {
+    let archive = Archive::of(35_000, 200, 9_000, 10_000);
+    for order in [Order::Key, Order::None] {
+        full_with(&archive, Setup { shards: 2, aggregate: true, order, ..Setup::PLAIN }, &[2, 20, 70]);
+    }
+}
+
+/// Records of 200 B, with keys of up to 16 B that are all different.
+#[test]
+fn aggregates_carry_more_than_four_times_as_many_small_records() {
+    let archive = Archive::of(30_000, 200, 1_000_000_000_000, 10_000);
+    let rate = |aggregate| {
+        let setup = Setup { shards: 1, aggregate, retention: Retention::Nothing, ..Setup::PLAIN };
+        let mut world = World::new(&archive, setup);
+        let report = world.attempt(Until::Done).unwrap();
+        assert_eq!(report.exit_code, 0, "{:?}", report.message);
+        let end = world
+            .seen
+            .lock()
+            .unwrap()
+            .shards
+            .values()
+            .filter_map(|log| log.last())
+            .map(|taken| taken.at)
+            .max();
+        30_000.0 / end.unwrap().as_secs_f64()
+    };
+    let (packed, alone) = (rate(true), rate(false));
+    println!("{packed:.0} records a second, {alone:.0} without");
+    assert!(packed / alone >= 4.3, "{packed} records a second, {alone} without");
 }

@@ -16,6 +16,7 @@ use respool::archive::manifest::Manifest;
 use respool::archive::{Archive as _, LocalArchive, Selection};
 use respool::cache::Cache;
 use respool::config::{ArchiveAddress, Input, Order, OutputConfig, RunSettings, Target, Tuning};
+use respool::decode::aggregate::unpack;
 use respool::decode::{DECODER_VERSION, DecodeConfig};
 use respool::record::{ByteCount, HashKeyRange, ShardId};
 use respool::route::ROUTE_VERSION;
@@ -127,6 +128,8 @@ pub struct Setup {
     pub retention: Retention,
     /// What the run keeps in order.
     pub order: Order,
+    /// Whether records are packed into aggregates.
+    pub aggregate: bool,
     /// Every so many calls the answer is lost after the records were stored; 0 for never.
     pub lost_answers: u64,
     /// Records a second that somebody else writes to each shard.
@@ -153,6 +156,7 @@ impl Setup {
         latency: Duration::from_millis(20),
         retention: Retention::All,
         order: Order::Key,
+        aggregate: false,
         lost_answers: 0,
         neighbour: 0,
         restless: false,
@@ -312,6 +316,7 @@ impl<'a> World<'a> {
                 partition_key: Some("/key".parse().unwrap()),
                 key_fallback: None,
                 order: self.setup.order,
+                aggregate: self.setup.aggregate,
                 seed: 7,
             },
             tuning: Tuning::new(self.archive.cache()),
@@ -342,15 +347,28 @@ impl<'a> World<'a> {
         self.stream.insert(stream).clone()
     }
 
-    /// Every record in the stream, per shard in its order, but those of a neighbour.
+    /// Every record in the stream as a consumer unpacks it, per shard in its order, but those of a neighbour.
     pub fn stored(&self) -> Vec<Vec<Vec<u8>>> {
         let stream = self.stream.as_ref().unwrap();
         let runtime = runtime();
         let _inside = runtime.enter();
-        let ours = |shard: Vec<respool::sim::shard::StoredRecord>| {
-            shard.into_iter().map(|record| record.data.0.to_vec()).filter(|data| data != NEIGHBOUR).collect()
+        let range = |id: &ShardId| {
+            stream.with_service(|service, now| {
+                service.stream(now, "sim").unwrap().shard_by_id(&id.0).unwrap().range
+            })
         };
-        stream.records().into_iter().map(|(_, shard)| ours(shard)).collect()
+        let ours = |(id, shard): (ShardId, Vec<respool::sim::shard::StoredRecord>)| {
+            let range = range(&id);
+            let seen = shard.into_iter().flat_map(|record| match unpack(&record.data.0) {
+                Some(inside) if inside.iter().all(|record| range.contains(record.hash)) => {
+                    inside.into_iter().map(|record| record.data.to_vec()).collect()
+                }
+                Some(_) => Vec::new(),
+                None => vec![record.data.0.to_vec()],
+            });
+            seen.filter(|data| data != NEIGHBOUR).collect()
+        };
+        stream.records().into_iter().map(ours).collect()
     }
 
     /// From now on the stream takes records up to `bytes`.

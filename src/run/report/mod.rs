@@ -50,7 +50,7 @@ pub struct Report {
     /// Copies that may stand in the stream beside those that were acknowledged, at most.
     pub possible_duplicates: u64,
     /// The same by cause: `timeout`, `connection`, `server_error`, `internal_failure`, `bad_answer`,
-    /// `earlier_process`.
+    /// `earlier_process`, `misplaced`.
     pub possible_duplicates_by_cause: Doubts,
     /// Acknowledgements whose sequence number does not exceed one that the same lane and shard gave before.
     pub order_violations: u64,
@@ -62,6 +62,10 @@ pub struct Report {
     pub reshards: u64,
     /// Records that another shard took than the one they were sent to: it was split or merged just then.
     pub records_elsewhere: u64,
+    /// Entries that were acknowledged; with `--aggregate` many records share one.
+    pub entries_acked: u64,
+    /// What is billed for them: payload units of 25 KB, begun ones whole.
+    pub put_units: u64,
     /// Entries that the service throttled, as a part of all entries sent: 0 to 1.
     pub throttled_share: f64,
     /// Requests for objects made to S3 (GET and HEAD).
@@ -266,6 +270,8 @@ impl Report {
             possible_inversions: 0,
             reshards: 0,
             records_elsewhere: 0,
+            entries_acked: 0,
+            put_units: 0,
             throttled_share: 0.0,
             s3_object_requests: 0,
             utilisation: Spread::default(),

@@ -121,6 +121,11 @@ impl Page {
         let _ = write!(text, "; {}", ByteCount(report.bytes_delivered));
         self.row("records", &text);
 
+        if report.entries_acked > 0 && report.entries_acked < records.delivered {
+            let (entries, units) = (number(report.entries_acked), number(report.put_units));
+            self.row("aggregates", &format!("{entries} entries, billed as {units} payload units"));
+        }
+
         let duplicates = match report.possible_duplicates {
             0 => "none".into(),
             count => format!("{} at most: {}", number(count), causes(&report.possible_duplicates_by_cause)),
@@ -278,6 +283,7 @@ fn causes(doubts: &Doubts) -> String {
         (doubts.server_error, "answered with a server error"),
         (doubts.internal_failure, "answered with InternalFailure"),
         (doubts.bad_answer, "answered with nonsense"),
+        (doubts.misplaced, "in aggregates that met a change of shards"),
     ];
     let counted = causes.iter().filter(|(count, _)| *count > 0);
     counted.map(|(count, what)| format!("{} {what}", number(*count))).collect::<Vec<_>>().join(", ")

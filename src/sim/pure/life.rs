@@ -7,7 +7,7 @@ use super::scenario::Incident;
 use super::world::{Happening, Process, World, rate};
 use crate::write::checkpoint::Totals;
 use crate::write::rate::ShardRate;
-use crate::write::{End, Engine, EngineConfig, Event, StopReason};
+use crate::write::{End, Engine, EngineConfig, Event, Packed, StopReason};
 
 const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
 
@@ -18,6 +18,8 @@ impl World {
         self.truth.check_claims(&self.durable);
         let config = EngineConfig {
             order: self.scenario.order,
+            aggregate: self.scenario.aggregate,
+            updating: self.is_updating(),
             shard_rate: rate(&self.scenario),
             run_rate: UNBOUNDED,
             hash_places: true,
@@ -96,7 +98,7 @@ impl World {
 
     /// What a process leaves behind, nobody knows.
     pub(super) fn bury(&mut self, process: &Process) {
-        let in_flight = process.in_flight.values().flatten().map(|record| record.ordinal);
+        let in_flight = process.in_flight.values().flat_map(Packed::records).map(|record| record.ordinal);
         let lost = process.acked.iter().chain(&process.noted).copied();
         in_flight.chain(lost).for_each(|ordinal| self.truth.uncertain(ordinal));
         let pause = Duration::from_millis(self.dice.u64(1..400));

@@ -6,19 +6,20 @@ use bytes::Bytes;
 
 use super::scenario::is_slow;
 use super::world::{Answer, Happening, Process, STREAM, World};
-use crate::record::{HashKey, Ordinal, PartitionKey, Payload};
+use crate::record::{HashKey, PartitionKey, Payload};
 use crate::route::Routed;
 use crate::route::shard_map::ShardMap;
 use crate::sim::fault::{CallFault, EntryFault};
 use crate::sim::model::PutResult;
 use crate::sim::{SimTime, embedded};
 use crate::stream::{CallError, CallErrorClass, Entry, Outcome, UnknownCause};
-use crate::write::{Event, RequestId};
+use crate::write::{Event, Packed, RequestId};
 
-static ZEROS: [u8; 65_536] = [0; 65_536];
+static ZEROS: [u8; 1 << 19] = [0; 1 << 19];
 
 impl World {
-    pub(super) fn put(&mut self, process: &mut Process, request: RequestId, records: &[Routed]) {
+    pub(super) fn put(&mut self, process: &mut Process, request: RequestId, packed: &Packed) {
+        let records = packed.records();
         if let Some((_, since)) = &process.under_way
             && self.now.saturating_sub(*since) > Duration::from_millis(1_001)
         {
@@ -28,8 +29,8 @@ impl World {
         if !records.iter().all(|record| *process.engine.shard_of_lane(record.hash) == shard) {
             self.truth.fail("a request goes to two shards".into());
         }
-        self.truth.sent(self.now, &shard, records, process.in_flight.values().flatten(), &self.durable);
-        process.in_flight.insert(request, records.to_vec());
+        self.truth.sent(self.now, &shard, packed, process.in_flight.values(), &self.durable);
+        process.in_flight.insert(request, packed.clone());
         let departs = self.now + self.late();
         self.at(departs, Happening::Tell { process: process.id, event: Event::Departed(request) });
         let call = self.calls;
@@ -43,15 +44,15 @@ impl World {
             |class| Happening::Tell { process: id, event: Event::Answered(request, Err(failed(class))) };
         let timeout = CallErrorClass::Unknown(UnknownCause::Timeout);
         let broken = CallErrorClass::Unknown(UnknownCause::Connection);
-        let apply =
-            |answer| Happening::Apply { process: id, request, call, records: records.to_vec(), answer };
+        let apply = |answer| Happening::Apply { process: id, request, call, records: packed.clone(), answer };
         if self.now < self.refuses_until {
             return self.at(answered, fail(CallErrorClass::Denied));
         }
         if self.now < self.away_until {
             return self.at(answered, fail(CallErrorClass::Unreachable));
         }
-        if records.iter().any(|record| self.scenario.is_bad(record)) {
+        let halts = self.scenario.aggregate.is_none() || call.is_multiple_of(2);
+        if halts && records.iter().any(|record| self.scenario.is_bad(record)) {
             return self.at(answered, fail(CallErrorClass::Invalid));
         }
         let whole = Answer { at: answered, short: false };
@@ -87,10 +88,14 @@ impl World {
     }
 
     /// The service has the request.
-    pub(super) fn apply(&mut self, call: u64, records: &[Routed]) -> Result<Vec<Outcome>, CallError> {
+    pub(super) fn apply(&mut self, call: u64, packed: &Packed) -> Result<Vec<Outcome>, CallError> {
         let faulty = self.now < self.scenario.faults_end;
-        let mut outcomes = Vec::with_capacity(records.len());
-        for (place, record) in records.iter().enumerate() {
+        let mut outcomes = Vec::with_capacity(packed.entry_count());
+        for (place, record) in packed.entries().enumerate() {
+            if record.0.iter().any(|record| self.scenario.is_bad(record)) {
+                outcomes.push(Outcome::Rejected { reason: "no".into() });
+                continue;
+            }
             let fault = if faulty { self.scenario.faults.entry(call, place) } else { None };
             let unknown = |cause| Outcome::Unknown { cause };
             outcomes.push(match fault {
@@ -110,12 +115,22 @@ impl World {
         Ok(outcomes)
     }
 
-    pub(super) fn store(&mut self, record: &Routed) -> Result<Outcome, CallError> {
+    pub(super) fn store(&mut self, (records, cost): (&[Routed], u32)) -> Result<Outcome, CallError> {
         let now = SimTime::after(self.now);
-        let result = self.service.put(now, STREAM, vec![entry(record)]);
+        let result = self.service.put(now, STREAM, vec![entry(records[0].hash, cost)]);
         match result.map_err(|_| failed(CallErrorClass::Invalid))?.pop() {
             Some(PutResult::Stored { shard, sequence }) => {
-                self.truth.stored(self.now, record);
+                let stream = self.service.stream(now, STREAM).unwrap();
+                let range =
+                    stream.open_shards().find(|other| other.id.to_string() == *shard.0).unwrap().range;
+                // What a consumer does that follows the Kinesis Client Library.
+                if records.len() > 1 && !records.iter().all(|record| range.contains(record.hash)) {
+                    self.tally.dropped += records.len() as u64;
+                } else {
+                    for record in records {
+                        self.truth.stored(self.now, record);
+                    }
+                }
                 Ok(Outcome::Acked { shard, sequence_number: sequence.into() })
             }
             _ => Ok(Outcome::Throttled),
@@ -128,10 +143,18 @@ impl World {
         ShardMap::new(shards.collect()).unwrap()
     }
 
+    pub(super) fn is_updating(&mut self) -> bool {
+        let stream = self.service.stream(SimTime::after(self.now), STREAM).unwrap();
+        stream.status().as_str() == "UPDATING"
+    }
+
     pub(super) fn reshard(&mut self) {
         let now = SimTime::after(self.now);
         let stream = self.service.stream(now, STREAM).unwrap();
         let open: Vec<_> = stream.open_shards().map(|shard| (shard.id.to_string(), shard.range)).collect();
+        if open.is_empty() {
+            return;
+        }
         let at = self.dice.usize(0..open.len());
         let (id, range) = &open[at];
         let changed = match self.dice.u8(0..4) {
@@ -156,7 +179,7 @@ impl World {
             stream.open_shards().map(|shard| shard.range.first).collect()
         };
         for hash in firsts {
-            let entry = entry(&Routed { ordinal: Ordinal::START, hash, cost: 100 });
+            let entry = entry(hash, 100);
             let _ = self.service.put(now, STREAM, vec![entry; self.scenario.neighbour as usize / 10]);
         }
         if self.now < self.scenario.faults_end {
@@ -166,12 +189,12 @@ impl World {
 }
 
 /// A record on the wire: only its size and its place count.
-fn entry(record: &Routed) -> Entry {
-    let bytes = (record.cost as usize - 1).min(ZEROS.len());
+fn entry(place: HashKey, cost: u32) -> Entry {
+    let bytes = (cost as usize - 1).min(ZEROS.len());
     Entry {
         data: Payload(Bytes::from_static(&ZEROS[..bytes])),
         key: PartitionKey::new("k").unwrap(),
-        explicit_hash_key: Some(record.hash),
+        explicit_hash_key: Some(place),
     }
 }
 

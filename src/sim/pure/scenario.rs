@@ -58,6 +58,10 @@ pub(super) enum Incident {
 pub(super) struct Scenario {
     pub(super) seed: u64,
     pub(super) order: Order,
+    /// The largest record of the stream, if records are packed.
+    pub(super) aggregate: Option<usize>,
+    /// How long the stream is `UPDATING` for a change of shards.
+    pub(super) transition: Duration,
     pub(super) shards: u32,
     pub(super) burst_rule: BurstRule,
     pub(super) share: f64,
@@ -100,6 +104,8 @@ impl Scenario {
         let mut scenario = Self {
             seed,
             order,
+            aggregate: None,
+            transition: Duration::ZERO,
             shards: dice.u32(1..=5),
             burst_rule: rule,
             share: [0.98, 0.98, 0.5, 0.1][dice.usize(0..4)],
@@ -119,11 +125,20 @@ impl Scenario {
             slow: if dice.u8(0..6) == 0 { 40 } else { 1 },
             neighbour: [0, 0, 0, 300][dice.usize(0..4)],
         };
+        let mut dice_together = Rng::with_seed(seed ^ 0x0006_2e9a);
+        if dice_together.u8(0..3) == 0 {
+            scenario.aggregate = Some([1 << 20, 70_000, 70_000][dice_together.usize(0..3)]);
+            scenario.transition = Duration::from_millis([0, 0, 30, 800][dice_together.usize(0..4)]);
+        }
         // A slow lane or a hot key needs a round trip for each record.
         if scenario.slow > 1 || (scenario.keys < 7 && order == Order::Key) {
             scenario.latency = scenario.latency.min(Duration::from_millis(5));
         }
         scenario.incidents = incidents(&mut dice, faults_end);
+        if scenario.aggregate.is_some() {
+            let reshards = (0..6).map(|_| (faults_end.mul_f64(dice_together.f64()), Incident::Reshard));
+            scenario.incidents.extend(reshards);
+        }
         // Some worlds are nothing but lost answers and kills.
         if dice.u8(0..10) == 0 {
             scenario.faults = FaultPlan::LOSING;
@@ -137,6 +152,8 @@ impl Scenario {
     pub(super) fn calm(slow: u32) -> Self {
         Self {
             order: Order::Key,
+            aggregate: None,
+            transition: Duration::ZERO,
             shards: 4,
             burst_rule: BurstRule::SECOND,
             share: 0.98,
@@ -202,7 +219,7 @@ impl Scenario {
             let hot = self.hot > 0 && dice.u64(0..self.hot) == 0;
             let key = if hot { 0 } else { dice.u64(0..self.keys) };
             let cost = if dice.u8(0..4) == 0 { dice.u32(50..=self.cost_max) } else { dice.u32(50..=200) };
-            records.push(Routed { ordinal, hash: place(key), cost });
+            records.push(Routed { ordinal, hash: place(key), cost, key_bytes: 1 + (key % 16) as u16 });
         }
         RoutedChunk { records, set_aside, end, filtered: 0 }
     }
@@ -256,6 +273,9 @@ impl fmt::Display for Scenario {
             "order {}, {shards} shards, {burst_rule:?}, share {share}, {latency:?}, window {window_records}",
             order.as_str()
         )?;
+        if let Self { aggregate: Some(max), transition, .. } = self {
+            writeln!(f, "aggregates up to {max} B, changes of shards take {transition:?}")?;
+        }
         let Self { keys, hot, cost_max, objects, records, bad, sloth, disk, slow, neighbour, .. } = self;
         write!(
             f,

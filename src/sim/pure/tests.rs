@@ -61,6 +61,7 @@ fn sweep() {
     println!("throttled entries {}", sum.throttled);
     println!("reshards          {}", sum.reshards);
     println!("duplicates        {}", sum.duplicates);
+    println!("strays            {} ({} dropped)", sum.strays, sum.dropped);
     println!("virtual hours     {hours:.1}");
     println!("violations        {violations}");
     println!("took              {:.0} s", began.elapsed().as_secs_f64());
@@ -76,6 +77,8 @@ fn add(left: Tally, right: Tally) -> Tally {
         throttled: left.throttled + right.throttled,
         reshards: left.reshards + right.reshards,
         duplicates: left.duplicates + right.duplicates,
+        strays: left.strays + right.strays,
+        dropped: left.dropped + right.dropped,
         lasted: left.lasted + right.lasted,
     }
 }
@@ -88,9 +91,11 @@ fn number(name: &str, otherwise: u64) -> u64 {
 #[test]
 fn the_seeds_see_everything() {
     let tally = (0..60).map(|seed| run(seed).unwrap()).fold(Tally::default(), add);
-    let Tally { kills, stops, unknown, throttled, reshards, duplicates, lasted, .. } = tally;
+    let Tally { kills, stops, unknown, throttled, reshards, duplicates, strays, dropped, lasted, .. } = tally;
     assert!(
-        [kills, stops, unknown, throttled, reshards, duplicates].iter().all(|&count| count > 5),
+        [kills, stops, unknown, throttled, reshards, duplicates, strays, dropped]
+            .iter()
+            .all(|&count| count > 5),
         "{tally:?}"
     );
     assert!(lasted > Duration::from_mins(5));

@@ -7,6 +7,7 @@ use super::scenario::{Fed, Scenario, is_slow};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::record::{HashKey, Ordinal, ShardId};
 use crate::route::{Routed, RoutedChunk, SetAside, SetAsideReason};
+use crate::write::Packed;
 use crate::write::checkpoint::{Checkpoint, ObjectLedger, Totals};
 use crate::write::lane::Order;
 use crate::write::rate::ShardRate;
@@ -35,6 +36,7 @@ struct Meter {
 /// The world as nobody in it can see it.
 pub(super) struct Truth {
     order: Order,
+    aggregate: Option<usize>,
     rate: ShardRate,
     records: BTreeMap<Ordinal, Record>,
     /// Set aside by the route.
@@ -59,6 +61,7 @@ impl Truth {
     pub(super) fn new(scenario: &Scenario, archive: &[Fed], rate: ShardRate) -> Self {
         let mut truth = Self {
             order: scenario.order,
+            aggregate: scenario.aggregate,
             rate,
             records: BTreeMap::new(),
             routed_aside: BTreeSet::new(),
@@ -148,31 +151,40 @@ impl Truth {
         &mut self,
         now: Duration,
         shard: &ShardId,
-        request: &[Routed],
-        others: impl Iterator<Item = &'a Routed> + Clone,
+        request: &'a Packed,
+        others: impl Iterator<Item = &'a Packed> + Clone,
         durable: &Checkpoint,
     ) {
-        let bytes: usize = request.iter().map(|record| record.cost as usize).sum();
-        if request.is_empty()
-            || request.len() > BATCH_ENTRIES_MAX
-            || (request.len() > 1 && bytes > BATCH_BYTES_MAX)
-        {
-            self.fail(format!("a request of {} entries and {bytes} B", request.len()));
+        let bytes: usize = request.entries().map(|(_, cost)| cost as usize).sum();
+        let entries = request.entry_count();
+        if entries == 0 || entries > BATCH_ENTRIES_MAX || (entries > 1 && bytes > BATCH_BYTES_MAX) {
+            self.fail(format!("a request of {entries} entries and {bytes} B"));
         }
-        if self.order == Order::Shard && request.len() > 1 {
+        let longest = request.entries().map(|(records, _)| records.len()).max();
+        if longest > Some(1) && self.aggregate.is_none_or(|max| bytes > max * entries) {
+            self.fail(format!("{longest:?} records in an entry of {bytes} B"));
+        }
+        if self.order == Order::Shard && entries > 1 {
             self.fail("a request of order `shard` has more than one entry".into());
         }
+        if request.entries().any(|(records, _)| !records.is_sorted_by_key(|record| record.ordinal)) {
+            self.fail("the records of an entry are not in order".into());
+        }
         if self.order == Order::Key {
-            let mut keys: BTreeSet<HashKey> = others.clone().map(|record| record.hash).collect();
-            if !request.iter().all(|record| keys.insert(record.hash)) {
-                self.fail("a key is in flight twice".into());
+            let mut keys = BTreeSet::new();
+            for (records, _) in others.clone().chain([request]).flat_map(Packed::entries) {
+                let of_entry: BTreeSet<HashKey> = records.iter().map(|record| record.hash).collect();
+                if !of_entry.into_iter().all(|key| keys.insert(key)) {
+                    self.fail("a key is in flight twice".into());
+                }
             }
         }
+        let others = others.flat_map(Packed::records);
         let mut ordinals: BTreeSet<Ordinal> = others.map(|record| record.ordinal).collect();
-        if !request.iter().all(|record| ordinals.insert(record.ordinal)) {
+        if !request.records().iter().all(|record| ordinals.insert(record.ordinal)) {
             self.fail("a record is in flight twice".into());
         }
-        for record in request {
+        for record in request.records() {
             let lane = durable.lanes.partition_point(|lane| lane.range.last < record.hash);
             if record.ordinal >= durable.lanes[lane].reach {
                 self.fail(format!(
@@ -185,14 +197,14 @@ impl Truth {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    fn meter(&mut self, now: Duration, shard: &ShardId, request: &[Routed], bytes: usize) {
+    fn meter(&mut self, now: Duration, shard: &ShardId, request: &Packed, bytes: usize) {
         let rate = self.rate;
         let meter = self.meters.entry(shard.clone()).or_default();
         let passed = now.saturating_sub(meter.at).as_secs_f64();
-        meter.records = (meter.records - passed * rate.records).max(0.0) + request.len() as f64;
+        meter.records = (meter.records - passed * rate.records).max(0.0) + request.entry_count() as f64;
         meter.bytes = (meter.bytes - passed * rate.bytes).max(0.0) + bytes as f64;
         meter.at = now;
-        let largest = request.iter().map(|record| f64::from(record.cost)).fold(0.0, f64::max);
+        let largest = request.entries().map(|(_, cost)| f64::from(cost)).fold(0.0, f64::max);
         let (records, bytes) = (meter.records, meter.bytes);
         // The burst, one record more, and what f64 rounds.
         if records > rate.records * BURST_MAX + 1.01 || bytes > rate.bytes * BURST_MAX + largest + 1.0 {

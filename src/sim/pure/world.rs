@@ -15,13 +15,12 @@ use super::scenario::{Fed, Incident, Scenario};
 use super::truth::Truth;
 use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
 use crate::record::{HashKeyRange, Ordinal};
-use crate::route::Routed;
 use crate::sim::SimTime;
 use crate::sim::model::{NewStream, Retention, Service, ServiceConfig};
 use crate::stream::{CallError, CallErrorClass, Outcome};
 use crate::write::checkpoint::Checkpoint;
 use crate::write::rate::ShardRate;
-use crate::write::{Command, Engine, Event, RequestId};
+use crate::write::{Command, Engine, Event, Packed, RequestId};
 
 pub(super) const STREAM: &str = "pure";
 /// No world takes so many steps.
@@ -39,6 +38,10 @@ pub(super) struct Tally {
     pub(super) throttled: u64,
     pub(super) reshards: u64,
     pub(super) duplicates: u64,
+    /// Records of aggregates that another shard took.
+    pub(super) strays: u64,
+    /// Records that a consumer drops with the aggregate they are in.
+    pub(super) dropped: u64,
     pub(super) lasted: Duration,
 }
 
@@ -47,7 +50,7 @@ pub(super) enum Happening {
     Incident(Incident),
     Start,
     Look,
-    Apply { process: u32, request: RequestId, call: u64, records: Vec<Routed>, answer: Option<Answer> },
+    Apply { process: u32, request: RequestId, call: u64, records: Packed, answer: Option<Answer> },
     Tell { process: u32, event: Event },
     List { process: u32, answered_at: Duration },
     Durable { process: u32, checkpoint: Box<Checkpoint> },
@@ -68,7 +71,7 @@ pub(super) struct Process {
     pub(super) fed: usize,
     pub(super) input_ended: bool,
     pub(super) feed_at: Duration,
-    pub(super) in_flight: BTreeMap<RequestId, Vec<Routed>>,
+    pub(super) in_flight: BTreeMap<RequestId, Packed>,
     /// Acks that no checkpoint knows of yet, and when the first of them came.
     pub(super) acked: Vec<Ordinal>,
     pub(super) acked_since: Option<Duration>,
@@ -126,7 +129,7 @@ impl World {
             started: Timestamp::UNIX_EPOCH,
             burst_rule: scenario.burst_rule,
             retention: Retention::Nothing,
-            transition: Duration::ZERO,
+            transition: scenario.transition,
         });
         service.create_stream(SimTime::START, STREAM, NewStream::with_shards(scenario.shards)).unwrap();
         let mut world = Self {
@@ -151,7 +154,8 @@ impl World {
             trace: traced.then(Vec::new),
             scenario,
         };
-        world.at(Duration::ZERO, Happening::Start);
+        // Until then the stream is being made.
+        world.at(world.scenario.transition, Happening::Start);
         for (at, incident) in world.scenario.incidents.clone() {
             world.at(at, Happening::Incident(incident));
         }
@@ -252,7 +256,8 @@ impl World {
             Happening::List { process, answered_at } => {
                 let fails = self.now < self.scenario.faults_end && self.dice.u8(0..10) == 0;
                 let map = (!fails).then(|| self.shard_map());
-                self.at(answered_at, Happening::Tell { process, event: Event::Shards(map) });
+                let updating = !fails && self.is_updating();
+                self.at(answered_at, Happening::Tell { process, event: Event::Shards { map, updating } });
             }
             Happening::Durable { process, checkpoint } if self.is_alive(process) => {
                 self.made_durable(checkpoint);
@@ -305,9 +310,19 @@ impl World {
     fn learn(&mut self, process: &mut Process, request: RequestId, result: &Result<Vec<Outcome>, CallError>) {
         let Some(records) = process.in_flight.remove(&request) else { return };
         let unknown = match result {
-            Ok(outcomes) if outcomes.len() == records.len() => {
-                for (record, outcome) in records.iter().zip(outcomes) {
+            Ok(outcomes) if outcomes.len() == records.entry_count() => {
+                let by_record = records.entries().zip(outcomes).flat_map(|((inside, _), outcome)| {
+                    inside.iter().map(move |record| (record, outcome, inside.len() > 1))
+                });
+                for (record, outcome, shares) in by_record {
                     match outcome {
+                        // Nobody may ever know whether a consumer takes it.
+                        Outcome::Acked { shard, .. }
+                            if shares && process.engine.shard_of_lane(record.hash) != shard =>
+                        {
+                            self.tally.strays += 1;
+                            self.truth.uncertain(record.ordinal);
+                        }
                         Outcome::Acked { .. } => process.acked.push(record.ordinal),
                         Outcome::Unknown { .. } => {
                             self.tally.unknown += 1;
@@ -323,8 +338,8 @@ impl World {
             Err(error) => matches!(error.class, CallErrorClass::Unknown(_)),
         };
         if unknown {
-            self.tally.unknown += records.len() as u64;
-            for record in &records {
+            self.tally.unknown += records.records().len() as u64;
+            for record in records.records() {
                 self.truth.uncertain(record.ordinal);
             }
         }
