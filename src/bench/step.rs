@@ -118,7 +118,10 @@ impl Plan<'_> {
         let shards = f64::from(self.shards.max(1));
         let mean_cost = found.bytes as f64 / (found.records.max(1)) as f64;
         let limit = found.limit.filter(|_| bounded);
-        let limit = limit.map(|(records, bytes)| shards * records.min(bytes / mean_cost.max(1.0)));
+        // Aggregates are so few that only their bytes count.
+        let records_max = |records: f64| if self.config.aggregate { f64::INFINITY } else { records };
+        let limit =
+            limit.map(|(records, bytes)| shards * records_max(records).min(bytes / mean_cost.max(1.0)));
         // A shard that took nothing is in no list, and counts all the same.
         let missing = found.used.len() < self.shards as usize;
         let lowest = found.used.iter().copied().fold(if missing { 0.0 } else { f64::INFINITY }, f64::min);
