@@ -10,6 +10,7 @@
 //! ignore the wish.
 
 mod answers;
+mod beginning;
 mod connect;
 mod tiers;
 
@@ -358,6 +359,14 @@ impl Archive for S3Archive {
             let what = self.name_of(&object.key);
             download(&ObjectSource { archive: self, object }, object, &self.spool, &what).await
         })
+    }
+
+    fn fetch_beginning<'a>(
+        &'a self,
+        object: &'a ObjectEntry,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>> {
+        Box::pin(self.beginning(object, bytes))
     }
 
     fn object_requests(&self) -> u64 {

@@ -28,6 +28,7 @@ use crate::config::{
 };
 use crate::decode::{DECODER_VERSION, DecodeConfig};
 use crate::error::Error;
+use crate::plan::warnings::refuse_loop;
 use crate::record::{ByteCount, HashKeyRange};
 use crate::route::candidates::candidates;
 use crate::route::key::KeyExtractor;
@@ -57,6 +58,9 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         None => earlier_manifest(config)?,
     };
     check_not_empty(settings, &manifest)?;
+    if !config.allow_loop && !config.dry_run {
+        refuse_loop(&settings.target, &manifest.objects)?;
+    }
     begin(config, now, target, sources, manifest).await
 }
 
@@ -108,6 +112,9 @@ async fn begin(
         manifest_digest: manifest.digest(),
     };
     directory.define(&file, &manifest)?;
+    if let Some(plan) = &config.plan {
+        directory.write_plan(plan)?;
+    }
     tracing::info!("run {}: {} objects into {}", directory.id(), manifest.objects.len(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
     let output = &config.output;

@@ -15,6 +15,7 @@ mod foreign;
 mod kinesis;
 mod late;
 mod memory;
+mod plan;
 mod quarantine;
 mod reader;
 mod refusals;
