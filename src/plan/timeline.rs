@@ -15,8 +15,10 @@ const BUCKETS_MAX: i64 = 120;
 /// Of an archive of few objects.
 const BUCKETS_MIN: i64 = 12;
 /// How long a bar may be, in seconds: what people call a unit of time.
-const LENGTHS: [i64; 14] =
-    [60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800, 259_200, 604_800, 2_592_000, 7_776_000, 31_536_000];
+const LENGTHS: [i64; 14] = [
+    60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800, 259_200, 604_800, 2_592_000, 7_776_000,
+    31_536_000,
+];
 
 /// How much lies in each equal part of the time. Empty if names tell no time.
 pub(super) fn volume(objects: &[ObjectEntry]) -> Vec<VolumeBucket> {
