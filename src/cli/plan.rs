@@ -62,8 +62,8 @@ struct IntoArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING_SPEED)]
 struct LiveArgs {
-    /// From a request to its answer, in milliseconds: it decides how fast a single key goes in order [default: 20; 6 for
-    /// the embedded stream]
+    /// From a request to its answer, in milliseconds: it decides how fast a single key goes in order [default: 20; 6
+    /// for the embedded stream]
     #[arg(long, value_name = "MS", env = "RESPOOL_ROUND_TRIP")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000), allow_negative_numbers = true)]
     round_trip: Option<u32>,

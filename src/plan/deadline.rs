@@ -1,7 +1,7 @@
 //! How many shards are needed to be done in time.
 //!
-//! More shards help as long as it is shards that bind. Where a key's order, the archive or the CPU needs longer than there is, no number of them
-//! will do, and that is said instead.
+//! More shards help as long as it is shards that bind. Where a key's order, the archive or the CPU needs longer than
+//! there is, no number of them will do, and that is said instead.
 //!
 //! Pure.
 

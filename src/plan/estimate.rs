@@ -1,9 +1,9 @@
 //! From a sample of objects to the whole, with the error of it.
 //!
 //! An object's size as stored is known from the listing, and what it holds goes with its size. So the estimate is a
-//! ratio: what was counted over the size of the objects it was counted in, times the size of all. Its error is how far single objects stray from that ratio, as the
-//! theory of sampling has it (Cochran, Sampling Techniques, chapter 6). Compressed and plain objects have ratios of their own. What was read whole
-//! has no error.
+//! ratio: what was counted over the size of the objects it was counted in, times the size of all. Its error is how
+//! far single objects stray from that ratio, as the theory of sampling has it (Cochran, Sampling Techniques, chapter
+//! 6). Compressed and plain objects have ratios of their own. What was read whole has no error.
 //!
 //! Pure.
 

@@ -20,8 +20,8 @@ use crate::write::rate::ShardRate;
 const SHARDS_USUAL: [u32; 4] = [1, 4, 16, 64];
 /// A round trip within a region, with what Kinesis takes to store.
 const ROUND_TRIP_ASSUMED: f64 = 0.020;
-/// The embedded stream's, which takes 5 ms, and a timer's whole millisecond.
-const ROUND_TRIP_EMBEDDED: f64 = 0.0062;
+/// The embedded stream's, which takes 5 ms, and what timers and threads add to that.
+const ROUND_TRIP_EMBEDDED: f64 = 0.0064;
 /// A new stream on demand takes as much as four shards, and twice as much after each of these.
 /// Source: Kinesis quotas page, read 2026-11-22.
 const ON_DEMAND_DOUBLING_SECONDS: f64 = 900.0;

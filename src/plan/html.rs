@@ -1,6 +1,8 @@
-//! A plan as one page for a browser: the archive over time with its gaps, record sizes, keys, and the forecast for each number of shards.
+//! A plan as one page for a browser: the archive over time with its gaps, record sizes, keys, and the forecast for
+//! each number of shards.
 //!
-//! What stands on the terminal stands here too, but for the texts of keys: a file may be passed on, so keys have their hashes only.
+//! What stands on the terminal stands here too, but for the texts of keys: a file may be passed on, so keys have
+//! their hashes only.
 
 use jiff::Timestamp;
 

@@ -1,6 +1,7 @@
 //! The smallest IAM policy for a replay, to paste.
 //!
-//! What a call needs comes from AWS' service authorization reference, read 2026-11-22. What is not known is a `*` in its place: an account, a region.
+//! What a call needs comes from AWS' service authorization reference, read 2026-11-22. What is not known is a `*` in
+//! its place: an account, a region.
 //!
 //! Pure.
 

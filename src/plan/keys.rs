@@ -1,7 +1,7 @@
 //! What the sampled records say about keys: how many there are, and how much the most frequent ones have.
 //!
-//! The sample is bounded, so its counts are exact. How many keys there are in all is estimated from how many were seen once and how many
-//! twice (Chao's estimator, a lower bound), unless everything was read.
+//! The sample is bounded, so its counts are exact. How many keys there are in all is estimated from how many were
+//! seen once and how many twice (Chao's estimator, a lower bound), unless everything was read.
 //!
 //! Pure.
 

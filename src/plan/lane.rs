@@ -1,9 +1,9 @@
 //! How long one lane needs for some records: the engine's rules in a few lines.
 //!
-//! A lane sends its records in archive order as its two buckets allow. In strict order a record leaves only when its key's previous one
-//! is acknowledged; the lane looks past those that wait, but holds back no more than so many. So a
-//! hot key, a few keys, or keys that come in bunches slow it down, each in its own way. Nothing is known here of requests, answers that are lost or
-//! throttling.
+//! A lane sends its records in archive order as its two buckets allow. In strict order a record leaves only when its
+//! key's previous one is acknowledged; the lane looks past those that wait, but holds back no more than so many. So a
+//! hot key, a few keys, or keys that come in bunches slow it down, each in its own way. Nothing is known here of
+//! requests, answers that are lost or throttling.
 //!
 //! Pure, and in seconds.
 

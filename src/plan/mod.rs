@@ -6,8 +6,8 @@
 //!                     objects)       the whole)           └─► warnings ─┘
 //! ```
 //!
-//! It uses the path of a replay as far as the records: what it reads whole stays in the cache. Only `reading` and this file do anything;
-//! all others judge what they are given.
+//! It uses the path of a replay as far as the records: what it reads whole stays in the cache. Only `reading` and
+//! this file do anything; all others judge what they are given.
 
 pub mod deadline;
 mod describe;

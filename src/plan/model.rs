@@ -1,11 +1,12 @@
 //! How long a replay takes, and which limit binds.
 //!
-//! Every shard works by itself, so the last one decides. A shard needs as long as its records, its bytes, or the order of its keys need: which records
-//! it gets follows from their keys, so the sampled ones are dealt out to the shards as the stream would, and
-//! [`lane`](super::lane) says how long each needs. Beside the shards stand what bounds the whole: `--max-rate`, the archive, the CPU.
+//! Every shard works by itself, so the last one decides. A shard needs as long as its records, its bytes, or the
+//! order of its keys need: which records it gets follows from their keys, so the sampled ones are dealt out to the
+//! shards as the stream would, and [`lane`](super::lane) says how long each needs. Beside the shards stand what
+//! bounds the whole: `--max-rate`, the archive, the CPU.
 //!
-//! A sample makes shards look less even than they are, the more the fewer records each gets. What two halves of the sample agree about is real, the rest is
-//! chance, and only the real part is kept.
+//! A sample makes shards look less even than they are, the more the fewer records each gets. What two halves of the
+//! sample agree about is real, the rest is chance, and only the real part is kept.
 //!
 //! Pure.
 
@@ -26,7 +27,8 @@ const GATHER: (f64, f64, f64) = (0.025, 0.3, 0.175);
 const GATHER_ALONE: (f64, f64) = (0.025, 0.070);
 /// A bucket holds this much more.
 const SLACK: f64 = 0.025;
-/// Order, or one hot shard, is named as the limit only if it costs more than this over what the shards would need otherwise.
+/// Order, or one hot shard, is named as the limit only if it costs more than this over what the shards would need
+/// otherwise.
 const NOTICEABLE: f64 = 1.1;
 
 /// A record that was looked at.
@@ -231,8 +233,8 @@ fn deal(work: &Work<'_>, shards: Shards<'_>) -> Vec<Dealt> {
     dealt.map(|((sampled, records), bytes)| Dealt { records, bytes, sampled }).collect()
 }
 
-/// The part of the whole that each shard gets, from what two halves of a sample say: `expected` if keys were spread evenly,
-/// and as far away from that as both halves agree.
+/// The part of the whole that each shard gets, from what two halves of a sample say: `expected` if keys were spread
+/// evenly, and as far away from that as both halves agree.
 #[expect(clippy::cast_precision_loss, reason = "a number of shards")]
 fn real_shares(expected: &[f64], counted: &[[f64; 2]], whole: bool) -> Vec<f64> {
     let sum = |of: fn(&[f64; 2]) -> f64| counted.iter().map(of).sum::<f64>();

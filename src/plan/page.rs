@@ -1,7 +1,7 @@
 //! A plan as one page for a terminal of 80 columns.
 //!
-//! What a person wants to know stands in the order in which they ask: how much is it, how long does it take with how many shards, what
-//! is in the way, what do I type. A line stands only where it says something.
+//! What a person wants to know stands in the order in which they ask: how much is it, how long does it take with how
+//! many shards, what is in the way, what do I type. A line stands only where it says something.
 
 use std::fmt::Write as _;
 

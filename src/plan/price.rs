@@ -1,7 +1,8 @@
 //! What a replay costs: shards, PUT payload units, requests to S3.
 //!
-//! Prices stand in `prices.toml` with their date and can be replaced by the user's own. Shards are paid by the hour that has begun. What other services
-//! charge on the way (NAT gateways, transfer between regions, KMS) is not known here.
+//! Prices stand in `prices.toml` with their date and can be replaced by the user's own. Shards are paid by the hour
+//! that has begun. What other services charge on the way (NAT gateways, transfer between regions, KMS) is not known
+//! here.
 //!
 //! Pure.
 

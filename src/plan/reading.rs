@@ -1,7 +1,7 @@
 //! Looks at the chosen objects: fetches them, decodes them, asks each record where it would go.
 //!
-//! What is read whole goes through the spool, so it stays in the cache for the replay, and what lies there already is not fetched. Of a large object only
-//! the beginning is asked for, decoded as far as it goes, and forgotten.
+//! What is read whole goes through the spool, so it stays in the cache for the replay, and what lies there already is
+//! not fetched. Of a large object only the beginning is asked for, decoded as far as it goes, and forgotten.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hasher as _};

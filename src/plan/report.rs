@@ -1,6 +1,8 @@
-//! A plan as it is told: for a script as one JSON object, whose fields are an interface (`docs/plan.md`, a test compares).
+//! A plan as it is told: for a script as one JSON object, whose fields are an interface (`docs/plan.md`, a test
+//! compares).
 //!
-//! Fields are added, never renamed; what is not known is `null`. Keys stand here by their hash only; their texts are for the terminal.
+//! Fields are added, never renamed; what is not known is `null`. Keys stand here by their hash only; their texts are
+//! for the terminal.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,16 @@
 //! Which objects are looked at, and how much of each.
 //!
 //! One object out of each equal part of the archive's time, at a place in it that only looks like chance: a fixed
-//! step would meet the same hour of every day. Objects are taken with equal chances and their sizes are known, so what is counted in
-//! them is carried to the whole by size (see [`estimate`](super::estimate)). Of a large object only the beginning is read. A small archive is read
-//! whole, and nothing of it is estimated.
+//! step would meet the same hour of every day. Objects are taken with equal chances and their sizes are known, so
+//! what is counted in them is carried to the whole by size (see [`estimate`](super::estimate)). Of a large object
+//! only the beginning is read. A small archive is read whole, and nothing of it is estimated.
+//!
+//! The beginning of a zstd object is less dense than the rest, because its window is as large as the object: of those
+//! fewer are looked at, but whole.
 //!
 //! Pure: it judges a list.
+
+use std::path::Path;
 
 use crate::archive::ObjectEntry;
 use crate::archive::tier::may_be_archived;
@@ -49,12 +54,9 @@ pub fn choose(objects: &[ObjectEntry]) -> Vec<Look> {
             && may_be_archived(object.storage_class.as_deref());
         object.size.0 > 0 && !archived
     };
-    let candidates: Vec<(u32, u64)> = (0..)
-        .zip(objects)
-        .filter(|(_, object)| readable(object))
-        .map(|(number, object)| (number, object.size.0))
-        .collect();
-    let bytes: u64 = candidates.iter().map(|(_, size)| size).sum();
+    let candidates: Vec<(u32, &ObjectEntry)> =
+        (0..).zip(objects).filter(|(_, object)| readable(object)).collect();
+    let bytes: u64 = candidates.iter().map(|(_, object)| object.size.0).sum();
     if candidates.is_empty() {
         return Vec::new();
     }
@@ -63,19 +65,28 @@ pub fn choose(objects: &[ObjectEntry]) -> Vec<Look> {
     }
     let least = if candidates.len() > OBJECTS_MANY { 0 } else { BYTES_MIN };
     let budget = ((bytes as f64 * PART_MAX) as u64).clamp(least, BYTES_MAX);
-    let mean = (bytes / candidates.len() as u64).max(1);
-    let affordable = usize::try_from(budget / mean.min(BEGINNING_MIN)).unwrap_or(usize::MAX);
+    let whole = |object: &ObjectEntry| is_zstd(&object.key) && object.size.0 <= budget / 4;
+    let least = |object: &ObjectEntry| {
+        if whole(object) { object.size.0 } else { object.size.0.min(BEGINNING_MIN) }
+    };
+    let each = candidates.iter().map(|(_, object)| least(object)).sum::<u64>() / candidates.len() as u64;
+    let affordable = usize::try_from(budget / each.max(1)).unwrap_or(usize::MAX);
     let count = affordable.clamp(1, OBJECTS_MAX.min(candidates.len()));
     let beginning = (budget / count as u64).clamp(BEGINNING_MIN, BEGINNING_MAX);
     let look = |part: usize| {
         let (from, to) = (part * candidates.len() / count, (part + 1) * candidates.len() / count);
         let place = from + scatter(part as u64) as usize % (to - from).max(1);
-        let &(number, size) = candidates.get(place)?;
+        let &(number, object) = candidates.get(place)?;
         // What hardly exceeds it is read whole, and stays in the cache.
-        let beginning = (size > beginning + beginning / 4).then_some(beginning);
+        let large = object.size.0 > beginning + beginning / 4 && !whole(object);
+        let beginning = large.then_some(beginning);
         Some(Look { number, beginning })
     };
     (0..count).filter_map(look).collect()
+}
+
+fn is_zstd(key: &str) -> bool {
+    Path::new(key).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zst"))
 }
 
 /// A number that looks like chance and is always the same.
@@ -142,6 +153,17 @@ mod tests {
         let looks = choose(&objects(5, 64 << 20));
         assert_eq!(looks.len(), 5);
         assert!(looks.iter().all(|look| look.beginning.is_some_and(|bytes| bytes >= BEGINNING_MIN)));
+    }
+
+    #[test]
+    fn of_zstd_objects_fewer_are_read_but_whole() {
+        let mut objects = objects(24, 1_250_000);
+        for object in &mut objects {
+            object.key.push_str(".zst");
+        }
+        let looks = choose(&objects);
+        assert_eq!(looks.len(), 6);
+        assert!(looks.iter().all(|look| look.beginning.is_none()));
     }
 
     #[test]

@@ -68,8 +68,8 @@ fn warning(code: &'static str, message: String, action: impl Into<String>) -> Wa
     Warning { code, message, action: action.into() }
 }
 
-/// The sign by which a stream seems to feed the archive, if there is one: Firehose names its objects and folders after
-/// its stream, and people name both alike.
+/// The sign by which a stream seems to feed the archive, if there is one: Firehose names its objects and folders
+/// after its stream, and people name both alike.
 pub fn loop_sign(target: &Target, objects: &[ObjectEntry]) -> Option<String> {
     let Target::Kinesis { stream } = target else { return None };
     let stream = stream.name();
