@@ -15,6 +15,8 @@ const LABEL: usize = 12;
 const WIDTH_MAX: usize = 80;
 /// Keys that are named.
 const KEYS_SHOWN: usize = 3;
+/// A key with less of the records is nothing to be named for.
+const SHARE_NAMED: f64 = 0.002;
 /// Gaps that are named.
 const GAPS_SHOWN: usize = 3;
 
@@ -135,14 +137,8 @@ impl Page {
             ),
         );
         if let Some(distinct) = plan.keys.distinct {
-            let name = |key: &super::report::TopKey| {
-                let text = plan.key_texts.get(&key.hash).map_or(key.hash.as_str(), String::as_str);
-                let text: String = text.chars().take(24).collect();
-                format!("{text} {:.1} %", key.share * 100.0)
-            };
-            let top: Vec<String> = plan.keys.top.iter().take(KEYS_SHOWN).map(name).collect();
             let about = if plan.sample.whole { "" } else { "about " };
-            self.row("keys", &format!("{about}{}; most frequent: {}", number(distinct), top.join(", ")));
+            self.row("keys", &format!("{about}{}; {}", number(distinct), top_keys(plan)));
         }
         for (reason, count) in &plan.records_set_aside {
             self.row("set aside", &format!("{} {reason}", number(*count)));
@@ -266,6 +262,20 @@ impl Page {
             let _ = writeln!(self.text, "{indent}{line}");
         }
     }
+}
+
+/// Keys that stand out by their names, or that none does.
+fn top_keys(plan: &Plan) -> String {
+    let named = |key: &super::report::TopKey| {
+        let text: String = plan.key_texts.get(&key.hash)?.chars().take(24).collect();
+        (key.share >= SHARE_NAMED).then(|| format!("{text} {:.1} %", key.share * 100.0))
+    };
+    let top: Vec<String> = plan.keys.top.iter().take(KEYS_SHOWN).filter_map(named).collect();
+    if top.is_empty() {
+        let most = plan.keys.top.first().map_or(0.0, |key| key.share * 100.0);
+        return format!("none has more than {most:.2} % of the records");
+    }
+    format!("most frequent: {}", top.join(", "))
 }
 
 fn shards_line(one: &ShardsReport) -> String {

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::model::BindingLimit;
 use super::report::{Plan, Warning};
 use crate::archive::ObjectEntry;
-use crate::archive::tier::may_be_archived;
 use crate::config::{Order, Planned, RateCap, Target};
 use crate::error::Error;
 use crate::record::ByteCount;
@@ -198,15 +197,18 @@ fn on_demand(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
 }
 
 fn archived(facts: &Facts<'_>) -> Option<Warning> {
-    let put_away = |object: &&ObjectEntry| may_be_archived(object.storage_class.as_deref());
+    // Of Intelligent-Tiering only a look at an object tells; those that were met stand among the unread.
+    let put_away =
+        |object: &&ObjectEntry| matches!(object.storage_class.as_deref(), Some("GLACIER" | "DEEP_ARCHIVE"));
     let (mut count, mut bytes) = (0, 0);
     for object in facts.objects.iter().filter(put_away) {
         (count, bytes) = (count + 1, bytes + object.size.0);
     }
     (count > 0 && facts.what.input.restore.is_none()).then(|| {
         let message = format!(
-            "{} objects ({}) lie in Glacier or may lie in another archive tier, and were not looked at",
+            "{} object{} ({}) in Glacier cannot be read as they are, and were not looked at",
             number(count),
+            if count == 1 { "" } else { "s" },
             ByteCount(bytes)
         );
         warning(

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::foreign::tools;
+use crate::s3::moto_server;
 use crate::sandbox::Sandbox;
 
 fn fixture() -> String {
@@ -152,4 +154,30 @@ fn a_stream_that_seems_to_feed_the_archive_is_refused_without_a_word() {
     assert_eq!(codes(&plan), ["loop", "few_keys"]);
     let report = sandbox.run(&format!("replay events {line} --yes --allow-loop --json")).json(0);
     assert_eq!(report["records"]["delivered"], 2);
+}
+
+#[test]
+fn of_a_bucket_only_the_beginnings_are_read_and_what_lies_in_glacier_is_named() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut records = 0;
+    for hour in 10..22 {
+        let line =
+            |n: u32| format!("{{\"k\":{hour}{n},\"text\":\"{}\"}}\n", "x".repeat(400 + (n % 200) as usize));
+        let text: String = (0..1_500 + hour * 20).map(line).collect();
+        records += 1_500 + hour * 20;
+        let path = folder.path().join(format!("live/2026/07/01/{hour}/a"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::write(folder.path().join("live/2026/07/01/10/glacier"), "{\"k\":1}\n").unwrap();
+    let server = moto_server(&python, folder.path());
+    let sandbox = Sandbox::new();
+    let flags = "--partition-key /k --shards 4 --region us-east-1 --json";
+    let plan =
+        sandbox.run(&format!("plan s3://events/live/ --s3-endpoint-url {} {flags}", server.url)).json(0);
+    let planned = plan["records"].as_f64().unwrap();
+    assert!((planned / f64::from(records) - 1.0).abs() < 0.02, "{planned} instead of {records}");
+    assert!(plan["sample"]["share"].as_f64().unwrap() < 0.8, "{}", plan["sample"]);
+    assert_eq!(codes(&plan), ["archived"]);
 }

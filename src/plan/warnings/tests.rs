@@ -154,5 +154,5 @@ fn what_lies_in_glacier_is_counted() {
     let objects = [put_away, object("y")];
     let found = warnings(&plan(HOUR), &facts(&what, &objects));
     assert_eq!(found[0].code, "archived");
-    assert!(found[0].message.starts_with("1 objects"), "{}", found[0].message);
+    assert!(found[0].message.starts_with("1 object (10 B)"), "{}", found[0].message);
 }
