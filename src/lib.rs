@@ -19,6 +19,7 @@ pub mod record;
 pub mod archive;
 pub mod cache;
 pub mod decode;
+pub mod plan;
 pub mod route;
 pub mod stream;
 pub mod verify;

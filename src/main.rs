@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use respool::cli::{Environment, Invocation, logging, parse};
-use respool::config::{OutputConfig, ReplayConfig, RunSettings, SimulateConfig};
+use respool::config::{IamConfig, OutputConfig, ReplayConfig, RunSettings, SimulateConfig};
 use respool::error::{Error, ExitCode as Code};
+use respool::plan;
 use respool::run::replay::{Replayed, replay, resume};
 use respool::run::report::{Report, RunState};
 use respool::run::{cache_command, console, inspect, listing, now, quarantine, summary, warm};
@@ -58,6 +59,14 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             console::print(&if config.output.json { found.to_json() } else { found.render() })
                 .map(|()| Code::Done)
         }
+        Invocation::Plan(config) => {
+            logging::start(&config.output);
+            let plan = runtime()?.block_on(plan::plan(&config, now()))?;
+            let OutputConfig { json, width, color, .. } = config.output;
+            console::print(&if json { plan.to_json() } else { plan.render(width, color) })
+                .map(|()| Code::Done)
+        }
+        Invocation::Iam(config) => iam(&config),
         Invocation::Resume(config) => {
             logging::start(&config.output);
             let outcome = runtime()?.block_on(resume(&config, now()));
@@ -92,6 +101,13 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             logging::start(&config.output);
             runtime()?.block_on(simulate(config))
         }
+    }
+}
+
+fn iam(config: &IamConfig) -> Result<Code, Error> {
+    match plan::iam::policy(config) {
+        Some(policy) => console::print(&format!("{policy:#}\n")).map(|()| Code::Done),
+        None => Err(Error::usage("neither the archive nor the target lies in AWS: no permission is needed")),
     }
 }
 

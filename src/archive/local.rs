@@ -5,7 +5,7 @@
 //! modification, as a bucket pins by `ETag`.
 
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
@@ -209,6 +209,19 @@ impl Archive for LocalArchive {
             let file = blocking(move || open(&root, &object)).await?;
             Ok(ObjectBody { content_encoding: None, bytes: BodyBytes::File(file) })
         })
+    }
+
+    fn fetch_beginning<'a>(
+        &'a self,
+        object: &'a ObjectEntry,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>> {
+        let (root, object) = (self.root.clone(), object.clone());
+        Box::pin(blocking(move || {
+            let mut beginning = Vec::new();
+            open(&root, &object)?.take(bytes).read_to_end(&mut beginning)?;
+            Ok(ObjectBody { content_encoding: None, bytes: BodyBytes::Memory(vec![beginning.into()]) })
+        }))
     }
 
     fn object_requests(&self) -> u64 {

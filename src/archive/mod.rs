@@ -291,6 +291,13 @@ pub trait Archive: Send + Sync {
     /// Fetches one object whole, pinned to what was listed. Retries inside; gives up with a reason.
     fn fetch<'a>(&'a self, object: &'a ObjectEntry) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>>;
 
+    /// Fetches no more than the first `bytes` of an object, pinned likewise: enough for a look at it.
+    fn fetch_beginning<'a>(
+        &'a self,
+        object: &'a ObjectEntry,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>>;
+
     /// Requests for objects (GET and HEAD) made so far; a directory makes none.
     fn object_requests(&self) -> u64;
 }

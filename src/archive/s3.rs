@@ -10,6 +10,7 @@
 //! ignore the wish.
 
 mod answers;
+mod beginning;
 mod connect;
 mod tiers;
 mod versions;
@@ -423,6 +424,14 @@ impl Archive for S3Archive {
                 None => fetched,
             }
         })
+    }
+
+    fn fetch_beginning<'a>(
+        &'a self,
+        object: &'a ObjectEntry,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<ObjectBody, ArchiveError>> {
+        Box::pin(self.beginning(object, bytes))
     }
 
     fn object_requests(&self) -> u64 {

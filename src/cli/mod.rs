@@ -19,13 +19,16 @@ mod cache;
 mod config_file;
 mod environment;
 mod generate;
+mod iam;
 mod inspect;
 pub mod logging;
 mod options;
+mod plan;
 mod quarantine;
 mod replay;
 mod resume;
 mod runs;
+mod saved_plan;
 mod select;
 mod simulate;
 #[cfg(test)]
@@ -41,12 +44,13 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use environment::Environment;
 
 use crate::config::{
-    BenchConfig, CacheCommandConfig, FillConfig, InspectConfig, QuarantineConfig, ReplayConfig, ResumeConfig,
-    RetryConfig, RunsConfig, SimulateConfig, VerifyConfig,
+    BenchConfig, CacheCommandConfig, FillConfig, IamConfig, InspectConfig, PlanConfig, QuarantineConfig,
+    ReplayConfig, ResumeConfig, RetryConfig, RunsConfig, SimulateConfig, VerifyConfig,
 };
 use crate::error::{Error, ExitCode};
 use config_file::ConfigFile;
 use options::OutputArgs;
+use saved_plan::Given;
 
 const HEADING_WHAT: &str = "What to replay";
 const HEADING_BENCH: &str = "What to measure";
@@ -110,6 +114,11 @@ enum Command {
     /// Look at an archive: its layout, formats, records, and the flags that would select it
     #[command(after_help = EXIT_CODES)]
     Inspect(Box<inspect::InspectArgs>),
+    /// Plan a replay: how long, how much, which limit binds, for several numbers of shards
+    #[command(after_help = EXIT_CODES)]
+    Plan(Box<plan::PlanArgs>),
+    /// Print the smallest IAM policy for a plan or a replay
+    Iam(Box<iam::IamArgs>),
     /// Go on with an interrupted run
     #[command(after_help = EXIT_CODES)]
     Resume(Box<resume::ResumeArgs>),
@@ -143,6 +152,10 @@ pub enum Invocation {
     Replay(Box<ReplayConfig>),
     /// `respool inspect`.
     Inspect(Box<InspectConfig>),
+    /// `respool plan`.
+    Plan(Box<PlanConfig>),
+    /// `respool iam`.
+    Iam(Box<IamConfig>),
     /// `respool resume`.
     Resume(Box<ResumeConfig>),
     /// `respool verify`.
@@ -234,7 +247,12 @@ where
     let Cli { command, output } = Cli::from_arg_matches(&matches)?;
     let output = output.resolve(environment)?;
     Ok(match command {
-        Command::Replay(args) => Invocation::Replay(Box::new(args.resolve(environment, output)?)),
+        Command::Replay(args) => {
+            let given = Given::of(matches.subcommand_matches("replay"));
+            Invocation::Replay(Box::new(args.resolve(&given, environment, output)?))
+        }
+        Command::Plan(args) => Invocation::Plan(Box::new(args.resolve(environment, output)?)),
+        Command::Iam(args) => Invocation::Iam(Box::new(args.resolve(environment)?)),
         Command::Inspect(args) => Invocation::Inspect(Box::new(args.resolve(environment, output)?)),
         Command::Resume(args) => Invocation::Resume(Box::new(args.resolve(environment, output)?)),
         Command::Verify(args) => Invocation::Verify(Box::new(args.resolve(environment, output)?)),

@@ -1,16 +1,17 @@
 //! `respool replay`: an archive into a stream.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 
 use super::environment::Environment;
 use super::options::{StateArgs, TuningArgs, directory};
+use super::saved_plan::{self, Given};
 use super::select::SelectArgs;
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
 use crate::config::{
-    ArchiveAddress, CacheMode, Order, OutputConfig, ReplayConfig, RunSettings, Target, Tuning,
+    ArchiveAddress, CacheMode, Order, OutputConfig, Planned, ReplayConfig, RunSettings, Target, Tuning,
 };
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
@@ -19,7 +20,11 @@ use crate::route::key::{KeyFallback, KeyRule};
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     #[arg(help = "Where the events lie: s3://BUCKET/PREFIX or a local directory", env = "RESPOOL_ARCHIVE")]
-    archive: ArchiveAddress,
+    #[arg(required_unless_present = "plan")]
+    archive: Option<ArchiveAddress>,
+    /// Carry out a plan that `respool plan --save` wrote: its archive, window, keys, order and target
+    #[arg(long, value_name = "FILE", env = "RESPOOL_PLAN", help_heading = HEADING_WHAT)]
+    plan: Option<PathBuf>,
     #[command(flatten)]
     what: SelectArgs,
     #[command(flatten)]
@@ -27,7 +32,8 @@ pub(super) struct ReplayArgs {
     /// Where they go: a Kinesis stream's name or ARN; sim:SHARDS (an embedded stream with Kinesis' limits);
     /// null: (all the work but the wire)
     #[arg(long, value_name = "TARGET", env = "RESPOOL_INTO", help_heading = HEADING_INTO)]
-    into: Target,
+    #[arg(required_unless_present = "plan")]
+    into: Option<Target>,
     #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
@@ -40,11 +46,11 @@ pub(super) struct ReplayArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING_WHAT)]
-struct LimitArgs {
+pub(super) struct LimitArgs {
     /// Stop after this many records: for a first try
     #[arg(long, value_name = "RECORDS", env = "RESPOOL_LIMIT", allow_negative_numbers = true)]
     #[arg(value_parser = parse_limit)]
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +79,7 @@ pub(super) struct KeyArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING_OUTPUT)]
+#[expect(clippy::struct_excessive_bools, reason = "flags, independent of each other")]
 struct SafetyArgs {
     /// Say what would be sent, where, and how long it takes; send nothing
     #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]
@@ -83,30 +90,57 @@ struct SafetyArgs {
     /// Start anew although an unfinished run of the same window into the same stream could be resumed
     #[arg(long, env = "RESPOOL_NEW", value_parser = FalseyValueParser::new())]
     new: bool,
+    /// Write to a stream that seems to feed the archive that is read: everything would be archived once more
+    #[arg(long, env = "RESPOOL_ALLOW_LOOP", value_parser = FalseyValueParser::new())]
+    allow_loop: bool,
 }
 
 impl ReplayArgs {
     pub(super) fn resolve(
         self,
+        given: &Given,
         environment: &Environment,
         output: OutputConfig,
     ) -> Result<ReplayConfig, Error> {
+        let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
         let mut tuning = self.tuning.resolve(environment)?;
-        follow_arn(&self.into, region_of_stream.as_deref(), &mut tuning)?;
-        let archive = resolve_archive(self.archive, tuning.cache.mode)?;
-        let input = self.what.resolve(environment)?;
+        let missing = || Error::usage("ARCHIVE is missing: s3://BUCKET/PREFIX or a local directory");
+        let archive = self.archive.or_else(|| plan.as_ref().map(|plan| plan.what.archive.clone()));
         let KeyArgs { partition_key, key_fallback, order, aggregate } = self.keys.checked()?;
+        let mut what = Planned {
+            archive: resolve_archive(archive.ok_or_else(missing)?, tuning.cache.mode)?,
+            target: self.into,
+            input: self.what.resolve(environment)?,
+            limit: self.limit.limit,
+            partition_key,
+            key_fallback,
+            order,
+            aggregate,
+        };
+        if let Some(plan) = &plan {
+            what = saved_plan::merge(&plan.what, what, given)?;
+            if !given.has("share") {
+                tuning.share = plan.share;
+            }
+            if !given.has("max_rate") {
+                tuning.max_rate = plan.max_rate;
+            }
+        }
+        let target = what.target.ok_or_else(|| {
+            Error::usage("--into is missing: the plan was made for numbers of shards, not for a stream")
+        })?;
+        follow_arn(&target, region_of_stream.as_deref(), &mut tuning)?;
         Ok(ReplayConfig {
             settings: RunSettings {
-                archive,
-                target: self.into,
-                input,
-                limit: self.limit.limit,
-                partition_key,
-                key_fallback,
-                order,
-                aggregate,
+                archive: what.archive,
+                target,
+                input: what.input,
+                limit: what.limit,
+                partition_key: what.partition_key,
+                key_fallback: what.key_fallback,
+                order: what.order,
+                aggregate: what.aggregate,
                 seed: environment.seed,
             },
             tuning,
@@ -114,6 +148,8 @@ impl ReplayArgs {
             dry_run: self.safety.dry_run,
             new_run: self.safety.new,
             yes: self.safety.yes,
+            allow_loop: self.safety.allow_loop,
+            plan: plan.map(Box::new),
             output,
         })
     }

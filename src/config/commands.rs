@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ArchiveAddress, Input, Order, RunSettings, Share, Target, Tuning, TuningChanges};
+use super::{ArchiveAddress, Input, Order, RunSettings, SavedPlan, Share, Target, Tuning, TuningChanges};
 use crate::record::ByteCount;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -29,6 +29,7 @@ pub struct OutputConfig {
 
 /// `respool replay`.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "flags, independent of each other")]
 pub struct ReplayConfig {
     /// What defines the run.
     pub settings: RunSettings,
@@ -42,6 +43,10 @@ pub struct ReplayConfig {
     pub new_run: bool,
     /// Do not ask before the first record.
     pub yes: bool,
+    /// Write to a stream that seems to feed the archive that is read.
+    pub allow_loop: bool,
+    /// The plan that is carried out, if one is.
+    pub plan: Option<Box<SavedPlan>>,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }

@@ -47,6 +47,7 @@ macro_rules! choice {
 mod amount;
 mod commands;
 mod place;
+mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -68,6 +69,7 @@ pub use commands::{
     ResumeConfig, RetryConfig, RunsConfig, SimulateConfig, VerifyConfig,
 };
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
+pub use plan::{IamConfig, LiveStream, PlanConfig, PlanFigures, Planned, SAVED_PLAN_VERSION, SavedPlan};
 
 use crate::archive::Selection;
 use crate::record::ByteCount;

@@ -13,7 +13,7 @@ const STYLE: &str = "\
 *{box-sizing:border-box}\
 body{margin:0 auto;max-width:1120px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif}\
-h1{font-size:1.5rem;line-height:1.25;margin:0 0 4px}h2{font-size:1.05rem;margin:0 0 2px}\
+h1{font-size:1.5rem;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}h2{font-size:1.05rem;margin:0 0 2px}\
 p{margin:0 0 12px;max-width:75ch}.soft{color:var(--soft)}\
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:28px 24px;margin:20px 0}\
 figure{margin:0;min-width:0}figure svg{display:block;width:100%;height:auto}\

@@ -11,6 +11,7 @@
 //!   late.jsonl        what came to the archive while the run went on
 //!   verify.jsonl      what the last `respool verify` found wrong
 //!   report.json       the last report
+//!   plan.json         the plan that is carried out, if one is
 //!   lock              locked, and holding the process id, while a process owns the run
 //! ```
 
@@ -25,12 +26,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
-use crate::config::{RunSettings, Tuning};
+use crate::config::{RunSettings, SavedPlan, Tuning};
 use crate::error::Error;
 
 const RUN_FILE: &str = "run.json";
 const MANIFEST_FILE: &str = "manifest.jsonl";
 const REPORT_FILE: &str = "report.json";
+const PLAN_FILE: &str = "plan.json";
 const LOCK_FILE: &str = "lock";
 /// How often, and how long apart, it is tried to own a run.
 const LOCK_TRIES: u32 = 10;
@@ -196,6 +198,11 @@ impl RunDirectory {
     /// Whether the last report says that nothing is left to do.
     pub fn is_done(&self) -> bool {
         read_json(&self.path.join(REPORT_FILE)).unwrap_or_default().is_some_and(|report| says_done(&report))
+    }
+
+    /// Keeps the plan that is carried out, to be held against what happens.
+    pub fn write_plan(&self, plan: &SavedPlan) -> Result<(), Error> {
+        write_json(&self.path.join(PLAN_FILE), plan)
     }
 
     /// Leaves the report behind.

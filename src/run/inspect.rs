@@ -158,8 +158,8 @@ fn find_times(found: &mut Inspection, manifest: &Manifest, layouts: impl Iterato
     }
 }
 
-/// Longer than an hour and than ten times the usual distance of two objects.
-fn gaps(times: &[Timestamp]) -> Vec<Gap> {
+/// Longer than an hour and than ten times the usual distance of two objects; `times` ascend.
+pub(crate) fn gaps(times: &[Timestamp]) -> Vec<Gap> {
     let steps = || times.windows(2).filter_map(|pair| pair.first().zip(pair.last()));
     let mut lengths: Vec<_> = steps().map(|(from, until)| until.duration_since(*from)).collect();
     lengths.sort_unstable();

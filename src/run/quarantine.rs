@@ -235,6 +235,9 @@ fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
         new_run: true,
         yes: config.yes,
         output: config.output,
+        // The first run was asked already.
+        allow_loop: true,
+        plan: None,
     }
 }
 

@@ -28,6 +28,7 @@ use crate::cache::Cache;
 use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
 use crate::error::Error;
+use crate::plan::warnings::refuse_loop;
 use crate::record::{ByteCount, HashKeyRange};
 use crate::route::ROUTE_VERSION;
 use crate::route::candidates::candidates;
@@ -60,6 +61,9 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         None => earlier_manifest(config)?,
     };
     check_not_empty(settings, &manifest)?;
+    if !config.allow_loop && !config.dry_run {
+        refuse_loop(&settings.target, &manifest.objects)?;
+    }
     begin(config, now, target, sources, manifest).await
 }
 
@@ -113,6 +117,9 @@ async fn begin(
         manifest_digest: manifest.digest(),
     };
     directory.define(&file, &manifest)?;
+    if let Some(plan) = &config.plan {
+        directory.write_plan(plan)?;
+    }
     tracing::info!("run {}: {} objects into {}", directory.id(), manifest.objects.len(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
     let output = &config.output;

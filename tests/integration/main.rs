@@ -16,6 +16,7 @@ mod gateway;
 mod kinesis;
 mod late;
 mod memory;
+mod plan;
 mod quarantine;
 mod reader;
 mod refusals;

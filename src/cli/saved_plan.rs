@@ -1,0 +1,121 @@
+//! A saved plan beside what was typed: flags may add to it, and may not contradict it.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use crate::config::{Planned, SAVED_PLAN_VERSION, SavedPlan};
+use crate::error::Error;
+
+/// No plan that we wrote is larger.
+const PLAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Flags that say which objects and records, and how they are told apart.
+const SELECT_FLAGS: [&str; 16] = [
+    "from",
+    "until",
+    "slack",
+    "layout",
+    "timezone",
+    "include",
+    "exclude",
+    "objects",
+    "event_time",
+    "event_time_format",
+    "error_output",
+    "skip_archived",
+    "restore",
+    "framing",
+    "delimiter",
+    "salvage",
+];
+
+/// The flags that were given, by the command line or by a variable.
+#[derive(Debug, Default)]
+pub(super) struct Given(BTreeSet<String>);
+
+impl Given {
+    pub(super) fn of(matches: Option<&ArgMatches>) -> Self {
+        let Some(matches) = matches else { return Self::default() };
+        let given = |id: &&str| {
+            matches!(matches.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        };
+        let ids = matches.ids().map(clap::Id::as_str).filter(given);
+        Self(ids.map(str::to_owned).collect())
+    }
+
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.0.contains(id)
+    }
+
+    fn selects(&self) -> bool {
+        SELECT_FLAGS.iter().any(|flag| self.has(flag))
+    }
+}
+
+/// Reads a plan that `respool plan --save` wrote.
+pub(super) fn read(path: &Path) -> Result<SavedPlan, Error> {
+    let wrong = |what: String| Error::usage(format!("--plan {}: {what}", path.display()));
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(PLAN_BYTES_MAX).read_to_end(&mut text))
+        .map_err(|error| wrong(error.to_string()))?;
+    let plan: SavedPlan = serde_json::from_slice(&text)
+        .map_err(|error| wrong(format!("this is no plan that `respool plan --save` wrote: {error}")))?;
+    if plan.version != SAVED_PLAN_VERSION {
+        return Err(wrong(format!(
+            "it has version {}, this respool reads {SAVED_PLAN_VERSION}: make it anew",
+            plan.version
+        )));
+    }
+    Ok(plan)
+}
+
+/// What is to be done: what was planned, and what was typed where the plan leaves it open.
+pub(super) fn merge(plan: &Planned, typed: Planned, given: &Given) -> Result<Planned, Error> {
+    agree("ARCHIVE", given.has("archive"), &typed.archive, &plan.archive)?;
+    agree("--order", given.has("order"), &typed.order.as_str(), &plan.order.as_str())?;
+    if typed.aggregate && !plan.aggregate {
+        return Err(Error::usage("--aggregate is not what the plan has: make a new plan, or leave it out"));
+    }
+    let target = choose("--into", typed.target, plan.target.as_ref())?;
+    let partition_key = choose("--partition-key", typed.partition_key, plan.partition_key.as_ref())?;
+    let limit = choose("--limit", typed.limit, plan.limit.as_ref())?;
+    if typed.key_fallback.is_some() && typed.key_fallback != plan.key_fallback {
+        return Err(Error::usage(
+            "--key-fallback is not what the plan has: make a new plan, or leave it out",
+        ));
+    }
+    if given.selects() && typed.input != plan.input {
+        return Err(Error::usage(format!(
+            "the flags select {}, the plan {}, or decode it otherwise: make a new plan, or leave them out",
+            typed.input.selection, plan.input.selection
+        )));
+    }
+    Ok(Planned { target, limit, partition_key, ..plan.clone() })
+}
+
+fn agree<T: PartialEq + Display>(flag: &str, given: bool, typed: &T, planned: &T) -> Result<(), Error> {
+    if given && typed != planned { Err(contradiction(flag, typed, planned)) } else { Ok(()) }
+}
+
+/// Either, or both if they are the same.
+fn choose<T: PartialEq + Display + Clone>(
+    flag: &str,
+    typed: Option<T>,
+    planned: Option<&T>,
+) -> Result<Option<T>, Error> {
+    match (typed, planned) {
+        (Some(typed), Some(planned)) if typed != *planned => Err(contradiction(flag, &typed, planned)),
+        (typed, planned) => Ok(typed.or_else(|| planned.cloned())),
+    }
+}
+
+fn contradiction(flag: &str, typed: &impl Display, planned: &impl Display) -> Error {
+    Error::usage(format!("{flag} is {typed}, the plan says {planned}: make a new plan, or leave it out"))
+}

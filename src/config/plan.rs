@@ -1,0 +1,163 @@
+//! What is to be planned, and a plan that was saved.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{ArchiveAddress, Input, Order, OutputConfig, RateCap, ReplayConfig, Share, Target, Tuning};
+use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
+
+/// The version of [`SavedPlan`] that this build writes and reads.
+pub const SAVED_PLAN_VERSION: u32 = 1;
+
+/// `respool plan`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanConfig {
+    /// What would be replayed, how.
+    pub what: Planned,
+    /// By which door, and how fast.
+    pub tuning: Tuning,
+    /// Numbers of shards to compare; a few usual ones if empty.
+    pub shards: Vec<u32>,
+    /// When it has to be done: how many shards does that take?
+    pub deadline: Option<Duration>,
+    /// A request's time to its answer, where the user knows it.
+    pub round_trip: Option<Duration>,
+    /// How long the stream keeps records, where it is not there yet.
+    pub retention: Option<Duration>,
+    /// What the worker reads each second at most.
+    pub worker_rate: RateCap,
+    /// The live stream that the worker leaves meanwhile.
+    pub live: LiveStream,
+    /// Other prices.
+    pub prices: Option<PathBuf>,
+    /// Where the plan is kept, to be run.
+    pub save: Option<PathBuf>,
+    /// Where the page for a browser goes.
+    pub html: Option<PathBuf>,
+    /// From what random keys are drawn.
+    pub seed: u64,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// The stream that the worker usually reads.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LiveStream {
+    /// Which one, to be asked for its retention.
+    pub stream: Option<Target>,
+    /// How long it keeps records, as far as the user says.
+    pub retention: Option<Duration>,
+    /// Since when the worker has not read it; from now on if absent.
+    pub since: Option<Timestamp>,
+}
+
+/// What of a replay is planned: all that a run is defined by, but for what may still be open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Planned {
+    /// Where the events lie.
+    pub archive: ArchiveAddress,
+    /// Where they go, if that is known.
+    pub target: Option<Target>,
+    /// Which objects and records.
+    pub input: Input,
+    /// Stop after this many records.
+    pub limit: Option<u64>,
+    /// Where a record's key is found.
+    pub partition_key: Option<KeyRule>,
+    /// What a record without the key gets, if not quarantine.
+    pub key_fallback: Option<KeyFallback>,
+    /// What is kept in order.
+    pub order: Order,
+    /// Whether records are packed into aggregates.
+    pub aggregate: bool,
+}
+
+impl Planned {
+    /// All that a record's key depends on; `None` as long as the user has not chosen.
+    #[must_use]
+    pub fn key_config(&self, seed: u64) -> Option<KeyConfig> {
+        let rule = self.partition_key.clone()?;
+        Some(KeyConfig { rule, fallback: self.key_fallback, seed })
+    }
+}
+
+/// A plan in a file, for `respool replay --plan`. It holds no record and no key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedPlan {
+    /// The layout of this file.
+    pub version: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What would be replayed, how.
+    pub what: Planned,
+    /// The part of each shard's limits that was planned with.
+    pub share: Share,
+    /// Bounds of the whole run.
+    pub max_rate: RateCap,
+    /// What came out.
+    pub figures: PlanFigures,
+}
+
+/// What a plan says, to be held against what happens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFigures {
+    /// Objects.
+    pub objects: u64,
+    /// Their size as stored, in bytes.
+    pub bytes_stored: u64,
+    /// Records that would be sent.
+    pub records: u64,
+    /// Their data and keys, in bytes.
+    pub bytes: u64,
+    /// With so many shards …
+    pub shards: u32,
+    /// … it takes so long …
+    pub seconds: f64,
+    /// … because of this.
+    pub binding_limit: String,
+    /// And costs so much, in dollars.
+    pub cost_usd: f64,
+}
+
+/// `respool iam`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IamConfig {
+    /// Where the events lie.
+    pub archive: ArchiveAddress,
+    /// Where they go.
+    pub target: Target,
+    /// Whether objects are restored from an archive tier.
+    pub restore: bool,
+    /// Whether the stream is read back.
+    pub verify: bool,
+    /// The key that the stream is encrypted with.
+    pub stream_key: Option<String>,
+    /// The key that the archive is encrypted with.
+    pub archive_key: Option<String>,
+    /// The stream's region, where its ARN does not say.
+    pub region: Option<String>,
+}
+
+impl ReplayConfig {
+    /// What of this replay a plan would be about.
+    #[must_use]
+    pub fn planned(&self) -> Planned {
+        let settings = self.settings.clone();
+        Planned {
+            archive: settings.archive,
+            target: Some(settings.target),
+            input: settings.input,
+            limit: settings.limit,
+            partition_key: settings.partition_key,
+            key_fallback: settings.key_fallback,
+            order: settings.order,
+            aggregate: settings.aggregate,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What was seen, as the plan tells it: counts, sizes, keys, time.
+//!
+//! Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::figures::Figures;
+use super::report::{Assumed, Candidate, KeyReport, Plan, SampleReport, SizeBucket, SizeReport, TopKey};
+use super::{keys, timeline};
+use crate::record::HashKey;
+use crate::route::candidates::candidates;
+
+/// Shortest hash that tells keys apart for people.
+const HASH_DIGITS: usize = 12;
+/// Fields that are named where the key is open.
+const CANDIDATES_SHOWN: usize = 8;
+/// Characters of the first record that are shown.
+const RECORD_CHARS_MAX: usize = 400;
+/// Characters of a reason why an object could not be read.
+const REASON_CHARS_MAX: usize = 80;
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate, at least 0: `as` saturates"
+)]
+fn whole(value: f64) -> u64 {
+    value.max(0.0).round() as u64
+}
+
+/// As a terminal may see it.
+fn printable(text: &str) -> String {
+    text.escape_debug().to_string().replace("\\\"", "\"")
+}
+
+impl Figures<'_> {
+    /// What does not depend on shards.
+    pub(super) fn describe(&self) -> Plan {
+        let (config, manifest) = (&self.ground.config, &self.ground.manifest);
+        let work = self.work();
+        let sent = self.total(|object| object.sent);
+        let sent_bytes = self.total(|object| object.sent_bytes);
+        let mut aside: BTreeMap<String, u64> = BTreeMap::new();
+        for reason in self.readings.objects.iter().flat_map(|object| object.set_aside.keys()) {
+            let count = self.total(|object| object.set_aside.get(reason).copied().unwrap_or(0.0)).value;
+            aside.insert((*reason).to_owned(), whole(count * self.part));
+        }
+        let mut decodings: BTreeMap<String, u64> = BTreeMap::new();
+        for object in &self.readings.objects {
+            *decodings.entry(object.decoding.clone()).or_default() += 1;
+        }
+        let error = |of: Option<f64>| of.map(|error| whole(error * self.part));
+        let (round_trip, round_trip_from) = self.round_trip();
+        let (keys, key_texts) = self.keys();
+        let objects_read = self.readings.objects.len() as u64;
+        Plan {
+            archive: config.what.archive.to_string(),
+            window: config.what.input.selection.to_string(),
+            target: config.what.target.as_ref().map(ToString::to_string),
+            partition_key: config.what.partition_key.as_ref().map(ToString::to_string),
+            order: config.what.order.as_str().to_owned(),
+            share: config.tuning.share.get(),
+            objects: manifest.objects.len() as u64,
+            objects_outside_window: manifest.before_window() as u64,
+            objects_skipped: manifest.skipped,
+            bytes_stored: manifest.bytes().0,
+            bytes_decoded: whole(self.total(|object| object.decoded).value),
+            records: whole(work.records),
+            records_error: error(sent.error),
+            bytes: whole(work.bytes),
+            bytes_error: error(sent_bytes.error),
+            records_filtered: whole(self.total(|object| object.filtered).value),
+            records_set_aside: aside,
+            sample: self.sample_report(objects_read),
+            record_bytes: self.sizes(),
+            keys,
+            duplicates_share: self.duplicates(),
+            candidates: if config.what.partition_key.is_none() { self.candidates() } else { Vec::new() },
+            decodings,
+            volume: timeline::volume(&manifest.objects),
+            gaps: timeline::gaps(&manifest.objects),
+            assumed: Assumed {
+                round_trip_ms: round_trip * 1_000.0,
+                round_trip_from: round_trip_from.to_owned(),
+                cores: super::figures::cores(),
+                retention_hours: self.retention_hours(),
+                prices_date: self.ground.prices.date.clone(),
+                prices_region: self.ground.prices.region.clone(),
+            },
+            key_texts,
+            first_record: self.first_record(),
+            ..Plan::default()
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "parts")]
+    fn sample_report(&self, objects: u64) -> SampleReport {
+        let read: f64 = self.readings.objects.iter().map(|object| object.read).sum();
+        let mut unread: BTreeMap<String, u64> = BTreeMap::new();
+        for object in &self.readings.unread {
+            let reason: String = object.reason.chars().take(REASON_CHARS_MAX).collect();
+            *unread.entry(reason).or_default() += 1;
+        }
+        SampleReport {
+            objects,
+            bytes: whole(read),
+            share: read / (self.ground.manifest.bytes().0 as f64).max(1.0),
+            records: self.sample.len() as u64,
+            whole: self.whole,
+            seconds: self.ground.seconds,
+            unread,
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "parts")]
+    fn sizes(&self) -> SizeReport {
+        let mut costs: Vec<u32> = self.sample.iter().map(|record| record.cost).collect();
+        costs.sort_unstable();
+        let count = costs.len();
+        let quantile = |per_mille: usize| {
+            let place = (count * per_mille).div_ceil(1_000).saturating_sub(1);
+            costs.get(place).copied().unwrap_or(0)
+        };
+        let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
+        for cost in &costs {
+            *buckets.entry(u64::from((*cost).max(1)).next_power_of_two()).or_default() += 1;
+        }
+        let share = |records: u64| records as f64 / count.max(1) as f64;
+        // No bucket is left out between two others.
+        let first = buckets.keys().next().copied().unwrap_or(1);
+        let last = buckets.keys().next_back().copied().unwrap_or(0);
+        let all =
+            std::iter::successors(Some(first), |size| size.checked_mul(2)).take_while(|size| *size <= last);
+        let bucket = |up_to| SizeBucket { up_to, share: share(buckets.get(&up_to).copied().unwrap_or(0)) };
+        SizeReport {
+            mean: costs.iter().map(|cost| f64::from(*cost)).sum::<f64>() / count.max(1) as f64,
+            p50: quantile(500),
+            p90: quantile(900),
+            p99: quantile(990),
+            max: costs.last().copied().unwrap_or(0),
+            histogram: all.map(bucket).collect(),
+        }
+    }
+
+    fn keys(&self) -> (KeyReport, BTreeMap<String, String>) {
+        if self.ground.config.what.partition_key.is_none() {
+            return (KeyReport::default(), BTreeMap::new());
+        }
+        let found = keys::count(&self.sample, self.work().records, self.whole);
+        let texts: HashMap<HashKey, &String> = self
+            .readings
+            .objects
+            .iter()
+            .flat_map(|object| &object.keys)
+            .map(|(hash, text)| (*hash, text))
+            .collect();
+        let mut key_texts = BTreeMap::new();
+        let mut top = Vec::with_capacity(found.top.len());
+        for (hash, share) in found.top {
+            let name: String = format!("{:032x}", hash.0).chars().take(HASH_DIGITS).collect();
+            if let Some(text) = texts.get(&hash) {
+                key_texts.insert(name.clone(), printable(text));
+            }
+            top.push(TopKey { hash: name, share });
+        }
+        (KeyReport { seen: found.seen, distinct: Some(whole(found.distinct)), top }, key_texts)
+    }
+
+    /// Records that are not the first with their bytes.
+    #[expect(clippy::cast_precision_loss, reason = "parts")]
+    fn duplicates(&self) -> f64 {
+        let mut prints: Vec<u64> =
+            self.readings.objects.iter().flat_map(|object| object.prints.iter().copied()).collect();
+        let all = prints.len();
+        prints.sort_unstable();
+        prints.dedup();
+        (all - prints.len()) as f64 / all.max(1) as f64
+    }
+
+    /// Fields of the first records that could be the key: what repeats and spreads best first.
+    #[expect(clippy::cast_precision_loss, reason = "parts")]
+    fn candidates(&self) -> Vec<Candidate> {
+        let records: Vec<&Vec<u8>> = self.readings.objects.iter().flat_map(|object| &object.first).collect();
+        let Some(first) = records.first() else { return Vec::new() };
+        let mut found: Vec<Candidate> = Vec::new();
+        for candidate in candidates(first) {
+            let mut counts: HashMap<String, u64> = HashMap::new();
+            for text in records.iter().filter_map(|record| candidate.pointer.text_in(record)) {
+                *counts.entry(text).or_default() += 1;
+            }
+            let hottest = counts.values().max().copied().unwrap_or(0) as f64 / records.len() as f64;
+            let pointer = printable(&candidate.pointer.to_string());
+            found.push(Candidate { pointer, distinct: counts.len() as u64, hottest });
+        }
+        // What hardly ever comes twice orders nothing.
+        let repeats =
+            |field: &Candidate| field.distinct > 1 && field.distinct * 10 <= 9 * records.len() as u64;
+        found.sort_by(|left, right| {
+            repeats(right).cmp(&repeats(left)).then(left.hottest.total_cmp(&right.hottest))
+        });
+        found.truncate(CANDIDATES_SHOWN);
+        found
+    }
+
+    fn first_record(&self) -> Option<String> {
+        let first = self.readings.objects.iter().find_map(|object| object.first.first())?;
+        let text: String = String::from_utf8_lossy(first).chars().take(RECORD_CHARS_MAX).collect();
+        Some(printable(&text))
+    }
+}

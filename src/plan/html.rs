@@ -1,0 +1,286 @@
+//! A plan as one page for a browser: the archive over time with its gaps, record sizes, keys, and the forecast for
+//! each number of shards.
+//!
+//! What stands on the terminal stands here too, but for the texts of keys: a file may be passed on, so keys have
+//! their hashes only.
+
+use jiff::Timestamp;
+
+use super::model::BindingLimit;
+use super::page::dollars;
+use super::report::{Plan, VolumeBucket};
+use crate::page::{Axis, Chart, Guide, Page, Scale, Series, short};
+use crate::record::ByteCount;
+use crate::run::report::{duration, number};
+
+/// Gaps in the table.
+const GAPS_SHOWN: usize = 20;
+/// Numbers on an axis of time.
+const DATES: usize = 5;
+
+/// The page.
+#[must_use]
+pub fn page(plan: &Plan) -> String {
+    let mut page = Page::new(&format!("Plan: {}", plan.archive));
+    let about = if plan.sample.whole { "" } else { "About " };
+    let limit = plan.binding_limit.map_or("nothing", BindingLimit::words);
+    page.paragraph(
+        &format!(
+            "{about}{} records ({}) in {} objects ({} stored). With {} shard{}: {}, limited by {limit}, {}.",
+            number(plan.records),
+            ByteCount(plan.bytes),
+            number(plan.objects),
+            ByteCount(plan.bytes_stored),
+            number(plan.shards.into()),
+            if plan.shards == 1 { "" } else { "s" },
+            duration(plan.seconds),
+            dollars(plan.cost_usd)
+        ),
+        false,
+    );
+    page.paragraph(&what(plan), true);
+    for warning in &plan.warnings {
+        page.paragraph(
+            &format!("Warning ({}): {}. What to do: {}.", warning.code, warning.message, warning.action),
+            false,
+        );
+    }
+    let charts: Vec<Chart> =
+        [time(plan), cost(plan), volume(plan), sizes(plan), keys(plan)].into_iter().flatten().collect();
+    page.charts(&charts);
+    forecast(&mut page, plan);
+    gaps(&mut page, plan);
+    page.paragraph(&assumed(plan), true);
+    page.html()
+}
+
+fn what(plan: &Plan) -> String {
+    let key = plan.partition_key.as_deref().unwrap_or("still open");
+    let target = plan.target.as_ref().map(|target| format!(" Into {target}.")).unwrap_or_default();
+    let sample = if plan.sample.whole {
+        "Everything was read.".to_owned()
+    } else {
+        format!(
+            "{} objects and {:.2} % of the bytes were looked at.",
+            number(plan.sample.objects),
+            plan.sample.share * 100.0
+        )
+    };
+    format!("Window: {}.{target} Key: {key}, order {}. {sample}", plan.window, plan.order)
+}
+
+fn assumed(plan: &Plan) -> String {
+    let assumed = &plan.assumed;
+    format!(
+        "Taken for granted: {:.0} % of each shard's limits, {:.0} ms from a request to its answer, retention {:.0} h, {} cores, prices \
+         of {} in {}.",
+        plan.share * 100.0,
+        assumed.round_trip_ms,
+        assumed.retention_hours,
+        assumed.cores,
+        assumed.prices_date,
+        assumed.prices_region
+    )
+}
+
+fn series(name: &str, colour: usize, points: Vec<(f64, f64)>) -> Series {
+    Series { name: name.to_owned(), colour, ideal: false, points }
+}
+
+fn time(plan: &Plan) -> Option<Chart> {
+    let (unit, seconds) = unit_of(plan.by_shards.iter().map(|one| one.seconds).fold(0.0, f64::max));
+    let points = |of: &dyn Fn(&super::report::ShardsReport) -> f64| -> Vec<(f64, f64)> {
+        plan.by_shards.iter().map(|one| (f64::from(one.shards), of(one) / seconds)).collect()
+    };
+    let (single, packed) = (points(&|one| one.seconds), points(&|one| one.aggregated.seconds));
+    let first = *single.first()?;
+    let ideal = single.iter().map(|(shards, _)| (*shards, first.1 * first.0 / shards)).collect();
+    let values = || single.iter().chain(&packed).map(|(_, value)| *value);
+    let deadline = plan.deadline.as_ref().map(|deadline| Guide {
+        at: deadline.seconds / seconds,
+        label: format!("deadline, {}", duration(deadline.seconds)),
+    });
+    Some(Chart {
+        title: format!("Time by shards, in {unit}"),
+        description: "Where a line leaves the ideal one, something else than the number of shards limits."
+            .to_owned(),
+        x: Axis::steps("shards", single.iter().map(|(shards, _)| *shards)),
+        y: Axis::log(unit, values().chain(deadline.iter().map(|guide| guide.at))),
+        series: vec![
+            Series {
+                name: "twice the shards, half the time".to_owned(),
+                colour: 2,
+                ideal: true,
+                points: ideal,
+            },
+            series("record by record", 0, single),
+            series("aggregated", 1, packed),
+        ],
+        guides: deadline.into_iter().collect(),
+    })
+}
+
+/// The unit in which so many seconds are told, and its length.
+fn unit_of(seconds: f64) -> (&'static str, f64) {
+    match seconds {
+        s if s < 180.0 => ("seconds", 1.0),
+        s if s < 10_800.0 => ("minutes", 60.0),
+        s if s < 259_200.0 => ("hours", 3_600.0),
+        _ => ("days", 86_400.0),
+    }
+}
+
+fn cost(plan: &Plan) -> Option<Chart> {
+    let single: Vec<(f64, f64)> =
+        plan.by_shards.iter().map(|one| (f64::from(one.shards), one.cost_usd)).collect();
+    let packed: Vec<(f64, f64)> =
+        plan.by_shards.iter().map(|one| (f64::from(one.shards), one.aggregated.cost_usd)).collect();
+    let all = || single.iter().chain(&packed).map(|(_, cost)| *cost);
+    all().find(|cost| *cost > 0.0)?;
+    let demand = plan.on_demand.cost_usd;
+    Some(Chart {
+        title: "Cost by shards, in US dollars".to_owned(),
+        description: "Shard hours that have begun, PUT payload units, requests to S3.".to_owned(),
+        x: Axis::steps("shards", single.iter().map(|(shards, _)| *shards)),
+        y: Axis::linear("US dollars", 0.0, all().chain([demand])),
+        guides: vec![Guide { at: demand, label: format!("on demand, {}", dollars(demand)) }],
+        series: vec![series("record by record", 0, single), series("aggregated", 1, packed)],
+    })
+}
+
+fn seconds_of(bucket: &VolumeBucket) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a place in a drawing")]
+    let seconds = |time: Timestamp| time.as_second() as f64;
+    bucket.from.parse().ok().map(seconds)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "places in a drawing")]
+fn volume(plan: &Plan) -> Option<Chart> {
+    let points: Vec<(f64, f64)> = plan
+        .volume
+        .iter()
+        .filter_map(|bucket| Some((seconds_of(bucket)?, bucket.bytes_stored as f64 / 1e6)))
+        .collect();
+    let (first, last) = (points.first()?.0, points.last()?.0);
+    if last <= first {
+        return None;
+    }
+    let length = plan.volume.first().map_or(0, |bucket| bucket.seconds);
+    let ticks = (0..DATES).map(|place| {
+        // Not at the very ends, where there is no room for them.
+        let part = 0.07 + 0.86 * place as f64 / (DATES - 1) as f64;
+        let at = (last - first).mul_add(part, first);
+        (at, date(at, last - first))
+    });
+    let label = format!("UTC, {} a point", duration(length as f64));
+    Some(Chart {
+        title: "The archive over time, in MB as stored".to_owned(),
+        description: format!("By the names of its objects. {} gaps.", plan.gaps.len()),
+        x: Axis { label, scale: Scale::Linear, ends: (first, last), ticks: ticks.collect() },
+        y: Axis::linear("MB", 0.0, points.iter().map(|(_, bytes)| *bytes)),
+        series: vec![series("stored", 0, points)],
+        guides: Vec::new(),
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a time on a calendar")]
+fn date(second: f64, span: f64) -> String {
+    let time = Timestamp::from_second(second as i64).unwrap_or(Timestamp::UNIX_EPOCH);
+    let format = if span < 172_800.0 { "%d %H:%M" } else { "%b %d" };
+    time.strftime(format).to_string()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "places in a drawing")]
+fn sizes(plan: &Plan) -> Option<Chart> {
+    let buckets = &plan.record_bytes.histogram;
+    let (first, last) = (buckets.first()?, buckets.last()?);
+    // Nothing on either side, so that a single size is a peak.
+    let mut points = vec![(first.up_to as f64 / 2.0, 0.0)];
+    points.extend(buckets.iter().map(|bucket| (bucket.up_to as f64, bucket.share * 100.0)));
+    points.push((last.up_to as f64 * 2.0, 0.0));
+    let size = &plan.record_bytes;
+    Some(Chart {
+        title: "Record sizes, in percent of the records".to_owned(),
+        description: format!(
+            "Data and key, up to each power of two. Half up to {}, 99 % up to {}, largest {}.",
+            ByteCount(size.p50.into()),
+            ByteCount(size.p99.into()),
+            ByteCount(size.max.into())
+        ),
+        x: Axis::steps("bytes", points.iter().map(|(size, _)| *size)),
+        y: Axis::linear("percent", 0.0, points.iter().map(|(_, share)| *share)),
+        series: vec![series("records", 3, points)],
+        guides: Vec::new(),
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "places in a drawing")]
+fn keys(plan: &Plan) -> Option<Chart> {
+    let distinct = plan.keys.distinct?;
+    let points: Vec<(f64, f64)> =
+        (1..).zip(&plan.keys.top).map(|(rank, key)| (f64::from(rank), key.share * 100.0)).collect();
+    points.first()?;
+    let even = 100.0 / distinct.max(1) as f64;
+    Some(Chart {
+        title: "The most frequent keys, in percent of the records".to_owned(),
+        description: format!(
+            "Of about {} keys. In strict order a key goes one record a round trip.",
+            number(distinct)
+        ),
+        x: Axis::steps("rank", points.iter().map(|(rank, _)| *rank)),
+        y: Axis::linear("percent", 0.0, points.iter().map(|(_, share)| *share)),
+        guides: vec![Guide { at: even, label: format!("if all were alike, {} %", short(even)) }],
+        series: vec![series("keys", 4, points)],
+    })
+}
+
+fn forecast(page: &mut Page, plan: &Plan) {
+    let rows: Vec<Vec<String>> = plan
+        .by_shards
+        .iter()
+        .map(|one| {
+            vec![
+                number(one.shards.into()),
+                duration(one.seconds),
+                one.binding_limit.words().to_owned(),
+                dollars(one.cost_usd),
+                duration(one.aggregated.seconds),
+                one.aggregated.binding_limit.words().to_owned(),
+                dollars(one.aggregated.cost_usd),
+            ]
+        })
+        .chain([vec![
+            "on demand".to_owned(),
+            duration(plan.on_demand.seconds),
+            "a new one's growth".to_owned(),
+            dollars(plan.on_demand.cost_usd),
+            String::new(),
+            String::new(),
+            String::new(),
+        ]])
+        .collect();
+    page.table(&["shards", "time", "limit", "cost", "aggregated", "limit", "cost"], &rows);
+    if !plan.keys.top.is_empty() {
+        let rows: Vec<Vec<String>> = plan
+            .keys
+            .top
+            .iter()
+            .map(|key| vec![key.hash.clone(), format!("{:.2} %", key.share * 100.0)])
+            .collect();
+        page.paragraph("The most frequent keys, by the beginning of their hash:", true);
+        page.table(&["key's hash", "records"], &rows);
+    }
+}
+
+fn gaps(page: &mut Page, plan: &Plan) {
+    if plan.gaps.is_empty() {
+        return;
+    }
+    page.paragraph("Times without an object, the longest first:", true);
+    #[expect(clippy::cast_precision_loss, reason = "a length for people")]
+    let row = |gap: &super::report::GapReport| {
+        vec![gap.from.clone(), gap.until.clone(), duration(gap.seconds as f64)]
+    };
+    let rows: Vec<Vec<String>> = plan.gaps.iter().take(GAPS_SHOWN).map(row).collect();
+    page.table(&["from", "until", "length"], &rows);
+}

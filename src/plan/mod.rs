@@ -1,0 +1,195 @@
+//! `respool plan`: how long a replay takes, what it costs, and which limit binds, before anything is sent.
+//!
+//! ```text
+//!  list ─► sample ─► reading ─► estimate, keys ─► model ─┬─► deadline ─┐
+//!                    (looks at      (carried to    (time) ├─► price ────┼─► Plan ─► page, html, JSON
+//!                     objects)       the whole)           └─► warnings ─┘
+//! ```
+//!
+//! It uses the path of a replay as far as the records: what it reads whole stays in the cache. Only `reading` and
+//! this file do anything; all others judge what they are given.
+
+pub mod deadline;
+mod describe;
+pub mod estimate;
+mod figures;
+pub mod html;
+pub mod iam;
+pub mod keys;
+pub mod lane;
+pub mod model;
+mod page;
+pub mod price;
+pub mod reading;
+pub mod report;
+pub mod sample;
+mod timeline;
+pub mod warnings;
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use self::figures::{Figures, Ground};
+use self::price::Prices;
+use self::reading::{Reader, Readings};
+use self::report::Plan;
+use self::warnings::Facts;
+use crate::archive::manifest::Manifest;
+use crate::config::{PlanConfig, PlanFigures, SAVED_PLAN_VERSION, SavedPlan, Target};
+use crate::error::Error;
+use crate::limits::RECORD_BYTES_DEFAULT;
+use crate::route::RouteRules;
+use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
+use crate::run::open::{self, OpenStream};
+use crate::run::replay::Sources;
+use crate::run::select::select;
+use crate::run::spool::blocking;
+
+/// Records of each object whose fields are looked at, as long as the key is open.
+const FIRST_RECORDS: usize = 100;
+/// No table of prices is larger.
+const PRICES_BYTES_MAX: usize = 64 * 1024;
+
+/// Makes a plan, and leaves it where the user wants it.
+pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
+    let began = Instant::now();
+    let prices = prices(config.prices.as_deref())?;
+    let target = match &config.what.target {
+        Some(target) => Some(open::stream(target, &config.tuning, now).await?),
+        None => None,
+    };
+    let live_retention_seconds = live_retention(config, now).await?;
+    let sources = Sources::open_at(&config.what.archive, &config.tuning).await?;
+    let archive = sources.archive().ok_or_else(|| Error::usage("a plan looks at the archive"))?;
+    let manifest = Arc::new(select(&archive, &config.what.input, None, config.output.quiet).await?);
+    if manifest.objects.is_empty() {
+        return Err(Error::refused(format!(
+            "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no \
+             events by their name, {} are left out by patterns, {} lie in an archive tier)",
+            config.what.archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
+        )));
+    }
+    let readings = look(config, sources, archive, &manifest, target.as_ref()).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    let figured = Ground { config: config.clone(), manifest: manifest.clone(), prices, target, seconds };
+    let (mut plan, target) = blocking(move || {
+        let plan = Figures::new(&figured, &readings).plan();
+        (plan, figured.target)
+    })
+    .await?;
+    plan.warnings = warnings::warnings(
+        &plan,
+        &Facts {
+            what: &config.what,
+            objects: &manifest.objects,
+            stream: target.as_ref().map(|target| &target.description),
+            worker: config.worker_rate,
+            live_retention_seconds,
+            away_since: config.live.since.unwrap_or(now),
+            now,
+        },
+    );
+    if let Some(path) = &config.save {
+        write(path, &saved(config, &plan, now)?)?;
+        plan.saved = Some(path.display().to_string());
+    }
+    plan.next_command = Some(next_command(config, &plan));
+    if let Some(path) = &config.html {
+        write(path, html::page(&plan).as_bytes())?;
+    }
+    Ok(plan)
+}
+
+async fn look(
+    config: &PlanConfig,
+    sources: Sources,
+    archive: Arc<dyn crate::archive::Archive>,
+    manifest: &Arc<Manifest>,
+    target: Option<&OpenStream>,
+) -> Result<Readings, Error> {
+    let decode = open::decoding(&config.what.input);
+    let looks = sample::choose(&manifest.objects);
+    let (spool, segments) = sources.spool_with(decode, &config.tuning, manifest.clone())?;
+    // As long as the key is open, keys that spread evenly stand in for it.
+    let open = KeyConfig { rule: KeyRule::Random, fallback: None, seed: config.seed };
+    let rules = RouteRules {
+        extractor: KeyExtractor::new(config.what.key_config(config.seed).unwrap_or(open)),
+        record_bytes_max: target.map_or(RECORD_BYTES_DEFAULT, |target| target.description.record_bytes_max),
+        event_time: config.what.input.event_time.clone(),
+        // What keys there are is asked for, even if they do not place records.
+        spread: None,
+    };
+    let rules = Arc::new(rules);
+    let first = if config.what.partition_key.is_none() { FIRST_RECORDS } else { 0 };
+    Reader { archive, spool, segments, decode, rules, first }.read(&looks).await
+}
+
+fn prices(path: Option<&Path>) -> Result<Prices, Error> {
+    let Some(path) = path else { return Prices::built_in().map_err(Error::internal) };
+    let wrong = |what: String| Error::usage(format!("--prices {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    if text.len() > PRICES_BYTES_MAX {
+        return Err(wrong("it is larger than any table of prices".to_owned()));
+    }
+    Prices::parse(&text).map_err(wrong)
+}
+
+async fn live_retention(config: &PlanConfig, now: Timestamp) -> Result<Option<f64>, Error> {
+    match (&config.live.retention, &config.live.stream) {
+        (Some(retention), _) => Ok(Some(retention.as_secs_f64())),
+        (None, Some(stream)) => {
+            let live = open::stream(stream, &config.tuning, now).await?;
+            Ok(Some(f64::from(live.description.retention_hours) * 3_600.0))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn saved(config: &PlanConfig, plan: &Plan, now: Timestamp) -> Result<Vec<u8>, Error> {
+    let saved = SavedPlan {
+        version: SAVED_PLAN_VERSION,
+        created: now,
+        what: config.what.clone(),
+        share: config.tuning.share,
+        max_rate: config.tuning.max_rate,
+        figures: PlanFigures {
+            objects: plan.objects,
+            bytes_stored: plan.bytes_stored,
+            records: plan.records,
+            bytes: plan.bytes,
+            shards: plan.shards,
+            seconds: plan.seconds,
+            binding_limit: plan.binding_limit.map_or("", model::BindingLimit::words).to_owned(),
+            cost_usd: plan.cost_usd,
+        },
+    };
+    let mut text = serde_json::to_vec_pretty(&saved)
+        .map_err(|error| Error::internal("the plan cannot be written").with_source(error))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), Error> {
+    let open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    open.and_then(|mut file| file.write_all(text))
+        .map_err(|error| Error::refused(format!("cannot write {}", path.display())).with_source(error))
+}
+
+fn next_command(config: &PlanConfig, plan: &Plan) -> String {
+    if config.what.partition_key.is_none() {
+        return "plan it again with one of these as --partition-key".to_owned();
+    }
+    let into = if config.what.target.is_some() { "" } else { " --into STREAM" };
+    match &plan.saved {
+        Some(path) => format!("respool replay --plan {path}{into}"),
+        None if matches!(config.what.target, Some(Target::Kinesis { .. }) | None) => {
+            format!("the same with --save FILE, then: respool replay --plan FILE{into}")
+        }
+        None => "the same as `respool replay`".to_owned(),
+    }
+}

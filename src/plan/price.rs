@@ -1,0 +1,218 @@
+//! What a replay costs: shards, PUT payload units, requests to S3.
+//!
+//! Prices stand in `prices.toml` with their date and can be replaced by the user's own. Shards are paid by the hour
+//! that has begun. What other services charge on the way (NAT gateways, transfer between regions, KMS) is not known
+//! here.
+//!
+//! Pure.
+
+use serde::Deserialize;
+
+/// Bytes of a PUT payload unit. Source: Kinesis Data Streams pricing page, read 2026-11-22.
+const PUT_UNIT_BYTES: u64 = 25 * 1024;
+/// What a record in on-demand mode is rounded up to. Source: the same page.
+const ON_DEMAND_UNIT_BYTES: u64 = 1024;
+const GB: f64 = 1_073_741_824.0;
+const HOURS_PER_MONTH: f64 = 730.0;
+const DAY_HOURS: f64 = 24.0;
+const WEEK_HOURS: f64 = 168.0;
+
+/// A table of prices.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// When it was collected.
+    pub date: String,
+    /// For which region.
+    pub region: String,
+    provisioned: Provisioned,
+    on_demand: OnDemand,
+    s3: Requests,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Provisioned {
+    shard_hour: f64,
+    put_units_million: f64,
+    extended_retention_shard_hour: f64,
+    long_term_gb_month: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnDemand {
+    stream_hour: f64,
+    gb_in: f64,
+    gb_out: f64,
+    extended_retention_gb_month: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Requests {
+    get_thousand: f64,
+    list_thousand: f64,
+}
+
+/// What is paid for, of a number of records.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Payload {
+    /// Data and keys, in bytes.
+    pub bytes: f64,
+    /// PUT payload units.
+    pub put_units: f64,
+    /// Bytes as on-demand mode counts them.
+    pub on_demand_bytes: f64,
+}
+
+impl Payload {
+    /// Of single records with these sizes, carried to `records` of them.
+    #[expect(clippy::cast_precision_loss, reason = "estimates")]
+    pub fn of(costs: impl Iterator<Item = u32>, records: f64) -> Self {
+        let (mut count, mut bytes, mut units, mut rounded) = (0_u64, 0_u64, 0_u64, 0_u64);
+        for cost in costs.map(u64::from) {
+            count += 1;
+            bytes += cost;
+            units += cost.div_ceil(PUT_UNIT_BYTES);
+            rounded += cost.div_ceil(ON_DEMAND_UNIT_BYTES) * ON_DEMAND_UNIT_BYTES;
+        }
+        let each = records / count.max(1) as f64;
+        Self {
+            bytes: bytes as f64 * each,
+            put_units: units as f64 * each,
+            on_demand_bytes: rounded as f64 * each,
+        }
+    }
+
+    /// The same in entries of about `entry_bytes`.
+    #[expect(clippy::cast_precision_loss, reason = "estimates")]
+    pub fn aggregated(bytes: f64, entry_bytes: f64) -> Self {
+        let units = (entry_bytes / PUT_UNIT_BYTES as f64).ceil().max(1.0);
+        Self { bytes, put_units: bytes / entry_bytes * units, on_demand_bytes: bytes }
+    }
+}
+
+impl Prices {
+    /// Those in the repository.
+    ///
+    /// # Errors
+    /// None, as a test sees to.
+    pub fn built_in() -> Result<Self, String> {
+        Self::parse(include_str!("prices.toml"))
+    }
+
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let prices: Self =
+            toml::from_str(text).map_err(|error| error.to_string().trim_end().replace('\n', " "))?;
+        let all = prices.all();
+        if all.iter().all(|price| price.is_finite() && *price >= 0.0) {
+            Ok(prices)
+        } else {
+            Err("a price is a number, 0 or more".to_owned())
+        }
+    }
+
+    fn all(&self) -> [f64; 10] {
+        let (p, d, s) = (&self.provisioned, &self.on_demand, &self.s3);
+        [
+            p.shard_hour,
+            p.put_units_million,
+            p.extended_retention_shard_hour,
+            p.long_term_gb_month,
+            d.stream_hour,
+            d.gb_in,
+            d.gb_out,
+            d.extended_retention_gb_month,
+            s.get_thousand,
+            s.list_thousand,
+        ]
+    }
+
+    /// A provisioned stream of `shards`, for as long as the replay takes.
+    pub fn provisioned(&self, payload: &Payload, shards: u32, seconds: f64, retention_hours: f64) -> f64 {
+        let hours = f64::from(shards) * begun_hours(seconds);
+        let price = &self.provisioned;
+        let mut cost = hours * price.shard_hour + payload.put_units * price.put_units_million / 1e6;
+        if retention_hours > DAY_HOURS {
+            cost += hours * price.extended_retention_shard_hour;
+        }
+        if retention_hours > WEEK_HOURS {
+            let months = (retention_hours - WEEK_HOURS) / HOURS_PER_MONTH;
+            cost += payload.bytes / GB * months * price.long_term_gb_month;
+        }
+        cost
+    }
+
+    /// A stream on demand, which one worker reads.
+    pub fn on_demand(&self, payload: &Payload, seconds: f64, retention_hours: f64) -> f64 {
+        let price = &self.on_demand;
+        let gigabytes = payload.on_demand_bytes / GB;
+        let months = (retention_hours - DAY_HOURS).max(0.0) / HOURS_PER_MONTH;
+        begun_hours(seconds) * price.stream_hour
+            + gigabytes * (price.gb_in + price.gb_out)
+            + payload.bytes / GB * months * price.extended_retention_gb_month
+    }
+
+    /// Listing and fetching `objects` from S3.
+    pub fn requests(&self, objects: f64) -> f64 {
+        (objects * self.s3.get_thousand + (objects / 1_000.0).ceil() * self.s3.list_thousand) / 1_000.0
+    }
+}
+
+fn begun_hours(seconds: f64) -> f64 {
+    (seconds / 3_600.0).ceil().max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-6 * expected.max(1.0), "{found} instead of {expected}");
+    }
+
+    #[test]
+    fn the_table_in_the_repository_is_one_and_a_broken_one_is_named() {
+        let prices = Prices::built_in().unwrap();
+        assert_eq!((prices.date.as_str(), prices.region.as_str()), ("2026-11-22", "us-east-1"));
+        let text = include_str!("prices.toml");
+        assert!(Prices::parse(&text.replace("0.015", "-0.015")).unwrap_err().contains("0 or more"));
+        assert!(Prices::parse(&text.replace("shard_hour", "shard_day")).unwrap_err().contains("shard_day"));
+        assert!(Prices::parse("").is_err());
+    }
+
+    #[test]
+    fn a_thousand_million_records_cost_what_arithmetic_says() {
+        let prices = Prices::built_in().unwrap();
+        let payload = Payload::of([1_000, 1_000].into_iter(), 1e9);
+        near(payload.put_units, 1e9);
+        // 16 shards for 18 hours, and 1,000 million units.
+        near(prices.provisioned(&payload, 16, 17.5 * 3_600.0, 24.0), 16.0 * 18.0 * 0.015 + 14.0);
+        near(payload.on_demand_bytes, 1.024e12);
+        let on_demand = prices.on_demand(&payload, 3_600.0, 24.0);
+        near(on_demand, 0.04 + 1.024e12 / GB * 0.12);
+        let packed = Payload::aggregated(1e12, 25_600.0);
+        near(prices.provisioned(&packed, 1, 1.0, 24.0), 0.015 + 1e12 / 25_600.0 * 0.014e-6);
+        near(prices.requests(200_000.0), 0.08 + 200.0 * 0.005 / 1_000.0);
+    }
+
+    #[test]
+    fn a_longer_retention_costs_more() {
+        let prices = Prices::built_in().unwrap();
+        let payload = Payload { bytes: GB, put_units: 0.0, on_demand_bytes: GB };
+        near(prices.provisioned(&payload, 2, 3_600.0, 48.0), 2.0 * (0.015 + 0.02));
+        assert!(prices.provisioned(&payload, 2, 3_600.0, 169.0) > 2.0 * 0.035);
+    }
+
+    #[test]
+    fn a_record_is_at_least_one_unit_and_a_large_one_several() {
+        let payload = Payload::of([1, 25 * 1024, 25 * 1024 + 1].into_iter(), 3.0);
+        near(payload.put_units, 4.0);
+        near(Payload::of(std::iter::empty(), 3.0).put_units, 0.0);
+    }
+}

@@ -1,0 +1,317 @@
+//! What has cost others their records, told before anything is sent: each with a name, a sentence, and what to do.
+//!
+//! Pure: it judges figures.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::model::BindingLimit;
+use super::report::{Plan, Warning};
+use crate::archive::ObjectEntry;
+use crate::config::{Order, Planned, RateCap, Target};
+use crate::error::Error;
+use crate::record::ByteCount;
+use crate::run::report::{duration, number};
+use crate::stream::StreamDescription;
+
+/// Nobody minds the order in a shorter run.
+const LONG_SECONDS: f64 = 60.0;
+/// So much of a retention may be used before it is tight.
+const RETENTION_PART: f64 = 0.8;
+/// Without the worker's rate: a replay of more than this part of the retention is one whose worker must not lag.
+const RETENTION_PART_UNKNOWN: f64 = 0.5;
+/// Records that are set aside, or the same as others, are worth a word from this part on.
+const PART_MIN: f64 = 0.01;
+/// Strict order wants more keys than this for each shard.
+const KEYS_PER_SHARD: f64 = 8.0;
+/// What a new stream on demand takes. Source: Kinesis quotas page, read 2026-11-22.
+const ON_DEMAND_BYTES: f64 = 4e6;
+
+/// What warnings are drawn from, beside the plan itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// What is planned.
+    pub what: &'a Planned,
+    /// The objects.
+    pub objects: &'a [ObjectEntry],
+    /// The stream, if there is one.
+    pub stream: Option<&'a StreamDescription>,
+    /// What the worker reads at most.
+    pub worker: RateCap,
+    /// How long the live stream keeps records, if that is known.
+    pub live_retention_seconds: Option<f64>,
+    /// Since when the worker has not read it.
+    pub away_since: Timestamp,
+    /// What time it is.
+    pub now: Timestamp,
+}
+
+/// All that apply to `plan`.
+pub fn warnings(plan: &Plan, facts: &Facts<'_>) -> Vec<Warning> {
+    let all = [
+        feeds_itself(facts),
+        live_retention(plan, facts),
+        retention(plan, facts),
+        on_demand(plan, facts),
+        archived(facts),
+        hot_key(plan, facts),
+        hot_shard(plan),
+        few_keys(plan, facts),
+        set_aside(plan),
+        unread(plan),
+        same(plan),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn warning(code: &'static str, message: String, action: impl Into<String>) -> Warning {
+    Warning { code, message, action: action.into() }
+}
+
+/// The sign by which a stream seems to feed the archive, if there is one: Firehose names its objects and folders
+/// after its stream, and people name both alike.
+pub fn loop_sign(target: &Target, objects: &[ObjectEntry]) -> Option<String> {
+    let Target::Kinesis { stream } = target else { return None };
+    let stream = stream.name();
+    let named_after = |object: &&ObjectEntry| {
+        object.key.rsplit('/').next().and_then(|name| name.strip_prefix(stream)).is_some_and(|rest| {
+            // NAME-1-2026-11-02-…
+            let version = rest.strip_prefix('-').and_then(|rest| rest.split_once('-'));
+            version.is_some_and(|(version, rest)| {
+                let digit = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+                !version.is_empty() && digit(version) && rest.get(..4).is_some_and(digit)
+            })
+        })
+    };
+    let in_folder =
+        |object: &&ObjectEntry| object.key.split('/').rev().skip(1).any(|folder| folder == stream);
+    let found = objects.iter().take(1_000).find(|object| named_after(object) || in_folder(object))?;
+    Some(format!(
+        "the archive seems to be what is delivered from the stream {stream} (it holds {}): what is replayed into it \
+         would be archived once more, and be found by the next replay",
+        found.key.escape_debug()
+    ))
+}
+
+/// What is replayed into the stream that feeds the archive is archived once more, and the next replay finds both.
+///
+/// # Errors
+/// The sign of it, and what to say if it deceives.
+pub fn refuse_loop(target: &Target, objects: &[ObjectEntry]) -> Result<(), Error> {
+    match loop_sign(target, objects) {
+        Some(sign) => Err(Error::refused(format!("{sign}; say --allow-loop if that is not so, or meant"))),
+        None => Ok(()),
+    }
+}
+
+fn feeds_itself(facts: &Facts<'_>) -> Option<Warning> {
+    let sign = loop_sign(facts.what.target.as_ref()?, facts.objects)?;
+    let action =
+        "replay into a stream of its own, as orders-backfill; if nothing archives this one, say --allow-loop";
+    Some(warning("loop", sign, action))
+}
+
+fn live_retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
+    let kept = facts.live_retention_seconds?;
+    let away = facts.now.duration_since(facts.away_since).as_secs_f64();
+    let reading = reading_seconds(plan, facts.worker);
+    let back = away + plan.seconds.max(reading.unwrap_or(0.0));
+    if back < kept * RETENTION_PART {
+        return None;
+    }
+    let until = SignedDuration::try_from_secs_f64(kept * RETENTION_PART - away)
+        .ok()
+        .and_then(|left| facts.now.checked_add(left).ok());
+    let until =
+        until.map(|until| format!(" by {}", until.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+    let message = format!(
+        "the worker is away from the live stream for {} in all, which keeps its records for {}: what it does not read in \
+         time is lost",
+        duration(back),
+        duration(kept)
+    );
+    let action = format!(
+        "raise the live stream's retention first, or take more shards, so that the worker is back{until}"
+    );
+    Some(warning("live_retention", message, action))
+}
+
+/// How long the worker needs to read everything, if that is known.
+#[expect(clippy::cast_precision_loss, reason = "estimates")]
+fn reading_seconds(plan: &Plan, worker: RateCap) -> Option<f64> {
+    let by_records = worker.records_per_second.map(|rate| plan.records as f64 / rate as f64);
+    let by_bytes = worker.bytes_per_second.map(|rate| plan.bytes as f64 / rate as f64);
+    by_records.into_iter().chain(by_bytes).reduce(f64::max)
+}
+
+fn retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
+    let kept = plan.assumed.retention_hours * 3_600.0;
+    let hours = |seconds: f64| (seconds / 3_600.0 / RETENTION_PART).ceil();
+    if let Some(reading) = reading_seconds(plan, facts.worker) {
+        // The last record read was written when the replay ended at the latest.
+        let lag = (reading - plan.seconds).max(0.0);
+        return (lag > kept * RETENTION_PART).then(|| {
+            let message = format!(
+                "the worker needs {} to read it all and the replay {}: the stream, which keeps records for {}, forgets the \
+                 last ones before they are read",
+                duration(reading),
+                duration(plan.seconds),
+                duration(kept)
+            );
+            let action = format!(
+                "raise the stream's retention to {} hours, or slow the replay down to the worker (--max-rate)",
+                hours(lag)
+            );
+            warning("retention", message, action)
+        });
+    }
+    (plan.seconds > kept * RETENTION_PART_UNKNOWN).then(|| {
+        let message = format!(
+            "the replay takes {}, more than half of the {} for which the stream keeps records: a worker that lags loses some",
+            duration(plan.seconds),
+            duration(kept)
+        );
+        let action = format!(
+            "raise the stream's retention to {} hours, and say what the worker reads (--worker-rate)",
+            (plan.seconds * 2.0 / 3_600.0).ceil()
+        );
+        warning("retention", message, action)
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate")]
+fn on_demand(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
+    let stream = facts.stream.filter(|stream| stream.on_demand)?;
+    let message = format!(
+        "{} is on demand: it begins with what it took before ({} a second if it is new), and takes twice as much every \
+         quarter of an hour at most; until then it throttles",
+        stream.name,
+        ByteCount(4_000_000)
+    );
+    let ready = plan.bytes as f64 / ON_DEMAND_BYTES < plan.seconds;
+    let action = if ready {
+        "nothing: what a new one takes is enough"
+    } else {
+        "switch it to provisioned for the replay, or warm it up; nothing is lost either way"
+    };
+    Some(warning("on_demand", message, action))
+}
+
+fn archived(facts: &Facts<'_>) -> Option<Warning> {
+    // Of Intelligent-Tiering only a look at an object tells; those that were met stand among the unread.
+    let put_away =
+        |object: &&ObjectEntry| matches!(object.storage_class.as_deref(), Some("GLACIER" | "DEEP_ARCHIVE"));
+    let (mut count, mut bytes) = (0, 0);
+    for object in facts.objects.iter().filter(put_away) {
+        (count, bytes) = (count + 1, bytes + object.size.0);
+    }
+    (count > 0 && facts.what.input.restore.is_none()).then(|| {
+        let message = format!(
+            "{} object{} ({}) in Glacier cannot be read as they are, and were not looked at",
+            number(count),
+            if count == 1 { "" } else { "s" },
+            ByteCount(bytes)
+        );
+        warning(
+            "archived",
+            message,
+            "--restore standard has them brought back, --skip-archived leaves them out",
+        )
+    })
+}
+
+fn hot_key(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
+    let found = plan.limits.iter().find(|limit| limit.limit == BindingLimit::HotKey)?;
+    let others = plan.limits.iter().filter(|limit| limit.limit != BindingLimit::HotKey);
+    let next = others.map(|limit| limit.seconds).fold(0.0, f64::max);
+    let binds = plan.binding_limit == Some(BindingLimit::HotKey) && plan.seconds > LONG_SECONDS;
+    (binds && facts.what.order == Order::Key).then(|| {
+        let top = plan.keys.top.first().map_or(0.0, |key| key.share);
+        let message = format!(
+            "keys in strict order go one record a round trip each; the most frequent has {:.1} % of the records: {} where \
+             {} would do",
+            top * 100.0,
+            duration(found.seconds),
+            duration(next)
+        );
+        let action = "--order relaxed sends it at full speed (a record that is throttled may be passed); a finer \
+                      --partition-key spreads it; aggregation packs a key's records into one entry";
+        warning("hot_key", message, action)
+    })
+}
+
+fn hot_shard(plan: &Plan) -> Option<Warning> {
+    (plan.binding_limit == Some(BindingLimit::HotShard) && plan.seconds > LONG_SECONDS).then(|| {
+        let chosen = plan.by_shards.iter().find(|one| one.shards == plan.shards);
+        let message = format!(
+            "one shard gets {:.1} times an equal part of the records, and all the others wait for it",
+            chosen.map_or(1.0, |one| one.hottest_shard)
+        );
+        warning("hot_shard", message, "a finer --partition-key spreads the records; more shards help little")
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of keys")]
+fn few_keys(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
+    let keys = plan.keys.distinct?;
+    let few = (keys as f64) < f64::from(plan.shards) * KEYS_PER_SHARD && plan.shards > 1;
+    (few && facts.what.order != Order::None).then(|| {
+        let message = format!(
+            "there are only about {} keys for {} shards: some shards get little or nothing, and strict order waits for each key",
+            number(keys),
+            plan.shards
+        );
+        warning("few_keys", message, "take fewer shards, or a field with more values as --partition-key")
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "parts")]
+fn set_aside(plan: &Plan) -> Option<Warning> {
+    let aside: u64 = plan.records_set_aside.values().sum();
+    let all = (aside + plan.records + plan.records_filtered) as f64;
+    let part = aside as f64 / all.max(1.0);
+    (part > PART_MIN).then(|| {
+        let reasons: Vec<_> = plan.records_set_aside.keys().map(String::as_str).collect();
+        let message = format!(
+            "{:.1} % of the records would be set aside ({}) and not sent",
+            part * 100.0,
+            reasons.join(", ")
+        );
+        warning(
+            "set_aside",
+            message,
+            "check --partition-key, or give such records a key with --key-fallback hash",
+        )
+    })
+}
+
+fn unread(plan: &Plan) -> Option<Warning> {
+    let count: u64 = plan.sample.unread.values().sum();
+    (count > 0).then(|| {
+        let reasons: Vec<_> = plan.sample.unread.keys().map(String::as_str).collect();
+        let message = format!(
+            "{} of {} sampled objects cannot be read: {}",
+            number(count),
+            number(count + plan.sample.objects),
+            reasons.join(", ")
+        );
+        let action = "respool inspect shows what they are; a --framing or --salvage may help; what stays broken goes to quarantine";
+        warning("unread", message, action)
+    })
+}
+
+fn same(plan: &Plan) -> Option<Warning> {
+    (plan.duplicates_share > PART_MIN).then(|| {
+        let message = format!(
+            "{:.1} % of the sampled records are the same, byte for byte, as another one",
+            plan.duplicates_share * 100.0
+        );
+        warning(
+            "duplicates",
+            message,
+            "they are all sent: the worker has to cope with duplicates as with live events",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

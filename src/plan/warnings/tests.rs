@@ -1,0 +1,159 @@
+//! What warnings must hold.
+
+use super::*;
+use crate::config::{ArchiveAddress, Input};
+use crate::plan::report::{Assumed, LimitReport, TopKey};
+
+const HOUR: f64 = 3_600.0;
+
+fn planned(target: &str) -> Planned {
+    Planned {
+        archive: "s3://events/live/".parse::<ArchiveAddress>().unwrap(),
+        target: Some(target.parse().unwrap()),
+        input: Input::default(),
+        limit: None,
+        partition_key: None,
+        key_fallback: None,
+        order: Order::Key,
+        aggregate: false,
+    }
+}
+
+fn object(key: &str) -> ObjectEntry {
+    ObjectEntry {
+        key: key.to_owned(),
+        size: ByteCount(10),
+        etag: String::new(),
+        version: None,
+        modified: Timestamp::UNIX_EPOCH,
+        time: None,
+        storage_class: None,
+        only: None,
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn facts<'a>(what: &'a Planned, objects: &'a [ObjectEntry]) -> Facts<'a> {
+    let now = at("2026-11-22T12:00:00Z");
+    Facts {
+        what,
+        objects,
+        stream: None,
+        worker: RateCap::default(),
+        live_retention_seconds: None,
+        away_since: now,
+        now,
+    }
+}
+
+fn plan(seconds: f64) -> Plan {
+    Plan {
+        records: 1_000_000,
+        bytes: 1_000_000_000,
+        seconds,
+        shards: 4,
+        assumed: Assumed { retention_hours: 24.0, ..Assumed::default() },
+        ..Plan::default()
+    }
+}
+
+fn codes(plan: &Plan, facts: &Facts<'_>) -> Vec<&'static str> {
+    warnings(plan, facts).iter().map(|warning| warning.code).collect()
+}
+
+#[test]
+fn a_plan_without_trouble_has_no_warnings() {
+    let what = planned("orders-backfill");
+    let objects = [object("live/2026/11/02/06/orders-1-2026-11-02-06-00-00-uuid.gz")];
+    assert_eq!(codes(&plan(HOUR), &facts(&what, &objects)), [""; 0]);
+}
+
+#[test]
+fn a_stream_that_feeds_the_archive_is_recognised_by_names() {
+    let firehose = [object("live/2026/11/02/06/orders-1-2026-11-02-06-00-00-uuid.gz")];
+    let folder = [object("firehose/orders/2026/11/02/06/x.gz")];
+    let other = [object("live/2026/11/02/06/orders-archive-1-2026-11-02-06-00-00-uuid.gz")];
+    let sign = |target: &str, objects: &[ObjectEntry]| loop_sign(&target.parse().unwrap(), objects);
+    assert!(sign("orders", &firehose).unwrap().contains("archived once more"));
+    assert!(sign("arn:aws:kinesis:eu-west-1:123456789012:stream/orders", &firehose).is_some());
+    assert!(sign("orders", &folder).is_some());
+    assert_eq!(sign("orders", &other), None);
+    assert_eq!(sign("orders-backfill", &firehose), None);
+    assert_eq!(sign("sim:4", &firehose), None);
+    let what = planned("orders");
+    assert_eq!(codes(&plan(HOUR), &facts(&what, &firehose)), ["loop"]);
+}
+
+#[test]
+fn a_stream_that_forgets_before_the_worker_has_read_is_warned_of() {
+    let what = planned("orders-backfill");
+    let facts = facts(&what, &[]);
+    assert!(codes(&plan(11.0 * HOUR), &facts).is_empty());
+    assert_eq!(codes(&plan(13.0 * HOUR), &facts), ["retention"]);
+    // 1,000,000 records at 10 a second: 28 hours, of which the replay takes one.
+    let slow = Facts { worker: "10rec/s".parse().unwrap(), ..facts };
+    let found = warnings(&plan(HOUR), &slow);
+    assert_eq!(found[0].code, "retention");
+    assert!(found[0].action.contains("34 hours"), "{}", found[0].action);
+    let fast = Facts { worker: "1000rec/s".parse().unwrap(), ..facts };
+    assert!(codes(&plan(13.0 * HOUR), &fast).is_empty());
+}
+
+#[test]
+fn a_worker_that_is_away_for_too_long_is_told_until_when_it_has_to_be_back() {
+    let what = planned("orders-backfill");
+    let objects = [];
+    let live = Facts {
+        live_retention_seconds: Some(24.0 * HOUR),
+        away_since: at("2026-11-22T02:00:00Z"),
+        ..facts(&what, &objects)
+    };
+    assert!(codes(&plan(9.0 * HOUR), &live).is_empty());
+    let found = warnings(&plan(10.0 * HOUR), &live);
+    assert_eq!(found[0].code, "live_retention");
+    assert!(found[0].action.contains("by 2026-11-22 21:12 UTC"), "{}", found[0].action);
+}
+
+#[test]
+fn hot_keys_few_keys_and_records_without_one_are_named_with_what_helps() {
+    let what = planned("orders-backfill");
+    let facts = facts(&what, &[]);
+    let hot = |limit, seconds| LimitReport { limit, seconds };
+    let mut hot_key = Plan {
+        limits: vec![hot(BindingLimit::HotKey, 7_200.0), hot(BindingLimit::Records, 600.0)],
+        binding_limit: Some(BindingLimit::HotKey),
+        ..plan(7_200.0)
+    };
+    hot_key.keys.top = vec![TopKey { hash: String::new(), share: 0.372 }];
+    let found = warnings(&hot_key, &facts);
+    assert_eq!(found[0].code, "hot_key");
+    assert!(
+        found[0].message.contains("37.2 %") && found[0].message.contains("10 min"),
+        "{}",
+        found[0].message
+    );
+    let mut few = plan(HOUR);
+    few.keys.distinct = Some(12);
+    assert_eq!(codes(&few, &facts), ["few_keys"]);
+    let aside = Plan { records_set_aside: [("missing".to_owned(), 50_000)].into(), ..plan(HOUR) };
+    let found = warnings(&aside, &facts);
+    assert!(found[0].message.contains("4.8 %") && found[0].message.contains("missing"), "{found:?}");
+    let same = Plan { duplicates_share: 0.2, ..plan(HOUR) };
+    assert_eq!(codes(&same, &facts), ["duplicates"]);
+    let mut broken = plan(HOUR);
+    broken.sample.unread = [("truncated".to_owned(), 2)].into();
+    assert_eq!(codes(&broken, &facts), ["unread"]);
+}
+
+#[test]
+fn what_lies_in_glacier_is_counted() {
+    let what = planned("orders-backfill");
+    let put_away = ObjectEntry { storage_class: Some("DEEP_ARCHIVE".into()), ..object("x") };
+    let objects = [put_away, object("y")];
+    let found = warnings(&plan(HOUR), &facts(&what, &objects));
+    assert_eq!(found[0].code, "archived");
+    assert!(found[0].message.starts_with("1 object (10 B)"), "{}", found[0].message);
+}

@@ -1,0 +1,183 @@
+//! Plans by the real binary: what they say, that they can be run, and what they refuse.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::foreign::tools;
+use crate::s3::moto_server;
+use crate::sandbox::Sandbox;
+
+fn fixture() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/archive").display().to_string()
+}
+
+fn codes(plan: &Value) -> Vec<&str> {
+    plan["warnings"].as_array().unwrap().iter().filter_map(|warning| warning["code"].as_str()).collect()
+}
+
+#[test]
+fn a_plan_of_the_shipped_archive_is_exact_and_sends_nothing() {
+    let sandbox = Sandbox::new();
+    let line = format!("plan {} --partition-key /tailnum --shards 1,4,16 --json", fixture());
+    let plan = sandbox.run(&line).json(0);
+    assert_eq!(
+        (&plan["objects"], &plan["records"], &plan["records_error"]),
+        (&36.into(), &39_999.into(), &0.into())
+    );
+    assert_eq!((&plan["sample"]["whole"], &plan["keys"]["distinct"]), (&true.into(), &3_342.into()));
+    let by_shards = plan["by_shards"].as_array().unwrap();
+    assert_eq!(by_shards.iter().map(|one| one["shards"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 4, 16]);
+    // One shard takes 980 a second; four have unequal parts of the keys.
+    let seconds = |at: usize| by_shards[at]["seconds"].as_f64().unwrap();
+    assert!((40.0..42.0).contains(&seconds(0)) && (10.0..13.0).contains(&seconds(1)), "{by_shards:?}");
+    assert!(by_shards[0]["aggregated"]["seconds"].as_f64().unwrap() < seconds(0) / 2.0, "{by_shards:?}");
+    assert_eq!(plan["binding_limit"], "records");
+    assert!(plan["cost_usd"].as_f64().unwrap() > 0.0);
+    assert!(sandbox.runs().is_empty(), "a plan is no run");
+    // What was read is in the cache.
+    let again = sandbox.run(&line).json(0);
+    assert_eq!(again["records"], plan["records"]);
+}
+
+#[test]
+fn a_deadline_asks_for_shards_and_the_page_fits_a_terminal() {
+    let sandbox = Sandbox::new();
+    let line = format!("plan {} --partition-key /tailnum --deadline 15s", fixture());
+    let outcome = sandbox.run(&line);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("To be done within 15.0 s it takes 3 shards"), "{}", outcome.stdout);
+    for line in outcome.stdout.lines().filter(|line| !line.contains("replay")) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert!(outcome.stdout.lines().count() <= 40, "{}", outcome.stdout);
+    let hopeless = sandbox.run(&format!("plan {} --partition-key /carrier --deadline 1s --json", fixture()));
+    let hopeless = hopeless.json(0);
+    assert_eq!(hopeless["deadline"]["shards"], Value::Null);
+    assert_eq!(hopeless["deadline"]["binding_limit"], "hot_key");
+}
+
+#[test]
+fn without_a_key_the_fields_that_would_work_are_named() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.run(&format!("plan {} --shards 4", fixture()));
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("--partition-key /tailnum"), "{}", outcome.stdout);
+    let plan = sandbox.run(&format!("plan {} --shards 4 --json", fixture())).json(0);
+    assert_eq!((&plan["records"], &plan["keys"]["distinct"]), (&39_999.into(), &Value::Null));
+    assert!(
+        plan["candidates"].as_array().unwrap().iter().any(|field| field["pointer"] == "/tailnum"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn a_saved_plan_is_carried_out_and_may_not_be_contradicted() {
+    let sandbox = Sandbox::new();
+    let made = format!(
+        "plan {} --partition-key /tailnum --until 2013-04-10 --into sim:64 --save week.json --html week.html --json",
+        fixture()
+    );
+    let plan = sandbox.run(&made).json(0);
+    let shown = sandbox.run(&made.replace(" --json", ""));
+    let named = shown.stdout.split("most frequent: ").nth(1).unwrap();
+    let aircraft = named.split_whitespace().find(|word| word.starts_with('N') && word.len() == 6).unwrap();
+    let saved = fs::read_to_string(sandbox.path("week.json")).unwrap();
+    let page = fs::read_to_string(sandbox.path("week.html")).unwrap();
+    for (what, text) in [("plan", &saved), ("page", &page), ("JSON", &plan.to_string())] {
+        assert!(!text.contains(aircraft), "the {what} names the key {aircraft}");
+    }
+    assert!(page.contains("<svg") && page.contains("Record sizes"));
+    for (flags, said) in [
+        ("--order none", "--order is none, the plan says key"),
+        ("--partition-key /carrier", "--partition-key is /carrier, the plan says /tailnum"),
+        ("--into sim:2", "--into is sim:2, the plan says sim:64"),
+        ("--until 2013-04-11", "make a new plan"),
+        ("--framing json", "make a new plan"),
+    ] {
+        let outcome = sandbox.run(&format!("replay --plan week.json {flags}"));
+        assert!(outcome.sentence(2).contains(said), "{flags}: {}", outcome.stderr);
+    }
+    let report = sandbox.run("replay --plan week.json --share 0.9 --json").json(0);
+    assert_eq!(report["records"]["delivered"], plan["records"]);
+    assert_eq!(report["bytes_delivered"], plan["bytes"]);
+    assert_eq!(report["window"]["until"], "2013-04-10T00:00:00Z");
+    let run = report["run"].as_str().unwrap();
+    assert!(sandbox.path(format!("state/respool/runs/{run}/plan.json")).is_file());
+}
+
+#[test]
+fn wrong_command_lines_end_with_2() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("broken.json"), "{}").unwrap();
+    fs::write(sandbox.path("prices.toml"), "date = 1").unwrap();
+    let archive = fixture();
+    for (line, said) in [
+        (format!("plan {archive} --shards 0"), "not in 1..=10000"),
+        (format!("plan {archive} --deadline 0s"), "a duration of 0"),
+        (format!("plan {archive} --offline"), "leave out --offline"),
+        (format!("plan {archive} --since 3h"), "--live-stream"),
+        (format!("plan {archive} --round-trip 0"), "not in 1..=60000"),
+        (format!("plan {archive} --prices prices.toml"), "--prices"),
+        (format!("plan {archive} --prices nowhere.toml"), "nowhere.toml"),
+        ("plan no/such/place".to_owned(), "does not exist"),
+        ("replay --plan broken.json".to_owned(), "this is no plan"),
+        ("replay --plan nowhere.json".to_owned(), "nowhere.json"),
+        ("iam events --into sim:4".to_owned(), "no permission is needed"),
+    ] {
+        let outcome = sandbox.run(&line);
+        assert_eq!(outcome.code, 2, "{line}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(said), "{line}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn the_policy_of_a_plan_names_its_archive_and_its_stream() {
+    let sandbox = Sandbox::new();
+    let policy = sandbox.run("iam s3://events/live/ --into orders --region eu-west-1").json(0);
+    assert_eq!(policy["Statement"][1]["Resource"], "arn:aws:s3:::events/live/*");
+    assert_eq!(policy["Statement"][2]["Resource"], "arn:aws:kinesis:eu-west-1:*:stream/orders");
+}
+
+#[test]
+fn a_stream_that_seems_to_feed_the_archive_is_refused_without_a_word() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("");
+    let object = sandbox.path("events/2026/11/02/06/demo-1-2026-11-02-06-00-00-uuid");
+    fs::create_dir_all(object.parent().unwrap()).unwrap();
+    fs::write(&object, "{\"k\":1}\n{\"k\":2}\n").unwrap();
+    let line = format!("--partition-key /k --into demo --kinesis-endpoint-url {url}");
+    let refused = sandbox.run(&format!("replay events {line} --yes"));
+    assert!(refused.sentence(5).contains("--allow-loop"), "{}", refused.stderr);
+    let plan = sandbox.run(&format!("plan events {line} --json")).json(0);
+    assert_eq!(codes(&plan), ["loop", "few_keys"]);
+    let report = sandbox.run(&format!("replay events {line} --yes --allow-loop --json")).json(0);
+    assert_eq!(report["records"]["delivered"], 2);
+}
+
+#[test]
+fn of_a_bucket_only_the_beginnings_are_read_and_what_lies_in_glacier_is_named() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut records = 0;
+    for hour in 10..22 {
+        let line =
+            |n: u32| format!("{{\"k\":{hour}{n},\"text\":\"{}\"}}\n", "x".repeat(400 + (n % 200) as usize));
+        let text: String = (0..1_500 + hour * 20).map(line).collect();
+        records += 1_500 + hour * 20;
+        let path = folder.path().join(format!("live/2026/07/01/{hour}/a"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::write(folder.path().join("live/2026/07/01/10/glacier"), "{\"k\":1}\n").unwrap();
+    let server = moto_server(&python, folder.path());
+    let sandbox = Sandbox::new();
+    let flags = "--partition-key /k --shards 4 --region us-east-1 --json";
+    let plan =
+        sandbox.run(&format!("plan s3://events/live/ --s3-endpoint-url {} {flags}", server.url)).json(0);
+    let planned = plan["records"].as_f64().unwrap();
+    assert!((planned / f64::from(records) - 1.0).abs() < 0.02, "{planned} instead of {records}");
+    assert!(plan["sample"]["share"].as_f64().unwrap() < 0.8, "{}", plan["sample"]);
+    assert_eq!(codes(&plan), ["archived"]);
+}
