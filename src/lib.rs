@@ -24,6 +24,7 @@ pub mod stream;
 pub mod verify;
 pub mod write;
 
+pub mod lifecycle;
 pub mod run;
 pub mod sim;
 

@@ -277,7 +277,7 @@ fn parse_account(text: &str) -> Result<String, &'static str> {
     if digits { Ok(text.into()) } else { Err("an account has twelve digits") }
 }
 
-fn parse_region(text: &str) -> Result<String, &'static str> {
+pub(super) fn parse_region(text: &str) -> Result<String, &'static str> {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if (2..=63).contains(&text.len()) && text.bytes().all(word) && !text.starts_with('-') {
         return Ok(text.into());

@@ -8,6 +8,7 @@ use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 use super::environment::Environment;
 use super::options::{StateArgs, TuningArgs, directory};
 use super::select::SelectArgs;
+use super::stream::CreateOnTheWayArgs;
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
 use crate::config::{
     ArchiveAddress, CacheMode, Order, OutputConfig, ReplayConfig, RunSettings, Target, Tuning,
@@ -28,6 +29,8 @@ pub(super) struct ReplayArgs {
     /// null: (all the work but the wire)
     #[arg(long, value_name = "TARGET", env = "RESPOOL_INTO", help_heading = HEADING_INTO)]
     into: Target,
+    #[command(flatten)]
+    create: CreateOnTheWayArgs,
     #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
@@ -76,6 +79,9 @@ struct SafetyArgs {
     /// Do not ask before the first record goes to Kinesis
     #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
     yes: bool,
+    /// Replay although a delivery stream of Firehose takes the target back into the archive that is read
+    #[arg(long, env = "RESPOOL_ALLOW_LOOP", value_parser = FalseyValueParser::new())]
+    allow_loop: bool,
     /// Start anew although an unfinished run of the same window into the same stream could be resumed
     #[arg(long, env = "RESPOOL_NEW", value_parser = FalseyValueParser::new())]
     new: bool,
@@ -99,7 +105,14 @@ impl ReplayArgs {
                  never miss",
             ));
         }
+        let create = self.create.resolve()?;
+        if create.is_some() && !matches!(self.into, Target::Kinesis { .. }) {
+            return Err(Error::usage("--create makes a Kinesis stream: give its name with --into"));
+        }
         Ok(ReplayConfig {
+            create,
+            allow_loop: self.safety.allow_loop,
+            firehose: environment.endpoint_firehose()?,
             settings: RunSettings {
                 archive,
                 target: self.into,

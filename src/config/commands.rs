@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ArchiveAddress, Input, RunSettings, Share, Tuning, TuningChanges};
+use super::{ArchiveAddress, CreateWish, Endpoint, Input, RunSettings, Share, Tuning, TuningChanges};
 use crate::record::ByteCount;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -36,6 +36,12 @@ pub struct ReplayConfig {
     pub tuning: Tuning,
     /// Where runs are kept.
     pub state_dir: PathBuf,
+    /// Make the stream first.
+    pub create: Option<CreateWish>,
+    /// Replay although the stream feeds the archive.
+    pub allow_loop: bool,
+    /// Firehose, where it is not AWS' own.
+    pub firehose: Option<Endpoint>,
     /// Say what would be done, and stop.
     pub dry_run: bool,
     /// Start although an unfinished run does the same.
@@ -233,6 +239,8 @@ pub struct SimulateConfig {
     pub shards: u32,
     /// The loopback port; 0 for any free one.
     pub port: u16,
+    /// How long a stream is `CREATING`, `UPDATING` or `DELETING`.
+    pub transition: Duration,
     /// No limits are enforced.
     pub unlimited: bool,
     /// What goes wrong with PutRecords, as `sim` understands it; empty for nothing.

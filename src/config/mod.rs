@@ -47,6 +47,7 @@ macro_rules! choice {
 mod amount;
 mod commands;
 mod place;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -67,6 +68,10 @@ pub use commands::{
     VerifyConfig,
 };
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
+pub use stream::{
+    ConsumerAccess, CreateWish, DrainedConfig, GuideConfig, RETENTION_HOURS_DEFAULT, ShardsWish,
+    StreamAction, StreamConfig, StreamShape,
+};
 
 use crate::archive::Selection;
 use crate::record::ByteCount;

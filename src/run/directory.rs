@@ -11,6 +11,7 @@
 //!   late.jsonl        what came to the archive while the run went on
 //!   verify.jsonl      what the last `respool verify` found wrong
 //!   report.json       the last report
+//!   drained.json      that a worker was seen to have read everything
 //!   lock              locked, and holding the process id, while a process owns the run
 //! ```
 
@@ -30,6 +31,7 @@ use crate::error::Error;
 const RUN_FILE: &str = "run.json";
 const MANIFEST_FILE: &str = "manifest.jsonl";
 const REPORT_FILE: &str = "report.json";
+const DRAINED_FILE: &str = "drained.json";
 const LOCK_FILE: &str = "lock";
 /// No file of settings or reports that we wrote is larger.
 const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -64,6 +66,17 @@ pub struct StreamIdentity {
     pub arn: Option<String>,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: i64,
+}
+
+/// That a worker was seen to have read everything that the run has delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// When.
+    pub at: Timestamp,
+    /// By what it was seen: a table of leases, or the age of what is read.
+    pub by: String,
+    /// Records that the run had delivered by then.
+    pub delivered: u64,
 }
 
 /// The version of [`RunFile`] that this build writes and reads.
@@ -201,6 +214,16 @@ pub struct RunGlance {
 }
 
 impl RunGlance {
+    /// That a worker has read everything, if that was seen.
+    pub fn drained(&self) -> Option<Drained> {
+        read_json(&self.path.join(DRAINED_FILE)).unwrap_or_default()
+    }
+
+    /// Notes that a worker has read everything.
+    pub fn note_drained(&self, drained: &Drained) -> Result<(), Error> {
+        write_json(&self.path.join(DRAINED_FILE), drained)
+    }
+
     /// Whether something is left to do: no report says `done`.
     pub fn is_unfinished(&self) -> bool {
         !self.report.as_ref().is_some_and(says_done)

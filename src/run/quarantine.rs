@@ -204,6 +204,10 @@ fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
         settings,
         tuning,
         state_dir: config.state_dir.clone(),
+        create: None,
+        // What fed the archive then was answered for then.
+        allow_loop: true,
+        firehose: None,
         dry_run: config.dry_run,
         new_run: true,
         yes: config.yes,

@@ -42,13 +42,16 @@ use crate::limits::{RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::record::{HashKeyRange, SequenceNumber, ShardId};
 
 mod config;
+mod control;
 mod failed;
+mod neighbour;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub use self::config::KinesisConfig;
 use self::failed::{SentMark, failure_of, message_of};
+pub use self::neighbour::NeighbourClient;
 
 /// How long an unused connection is kept. The service hangs up on idle ones without a word (aws-sdk-rust
 /// issue 1106), and a request that meets a dead connection has an unknown outcome.
@@ -97,6 +100,16 @@ impl KinesisStream {
             renewed: Arc::default(),
             config,
         }
+    }
+
+    /// Where the stream lives.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_harmless(&self) -> bool {
+        self.harmless
     }
 
     fn clients(&self) -> Clients {

@@ -5,10 +5,12 @@
 //! of four [`Outcome`]s, and a call that failed as a whole says which class of failure it was, because
 //! that decides whether the entries may have been stored.
 
+pub mod control;
 pub mod endpoint;
 mod failure;
 pub mod kinesis;
 pub mod name;
+pub mod neighbour;
 pub mod null;
 pub mod read;
 

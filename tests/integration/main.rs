@@ -13,6 +13,7 @@ mod events;
 mod foreign;
 mod kinesis;
 mod late;
+mod lifecycle;
 mod memory;
 mod quarantine;
 mod reader;

@@ -156,6 +156,11 @@ impl Outcome {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
+    /// A command that ended with `code`, whatever it said.
+    pub(crate) fn ended_with(&self, code: i32) {
+        assert_eq!(self.code, code, "{}\n{}", self.stderr, self.stdout);
+    }
+
     /// The one sentence on stderr of a command that ended with `code` and has no result.
     pub(crate) fn sentence(&self, code: i32) -> &str {
         assert_eq!(self.code, code, "{}\n{}", self.stderr, self.stdout);

@@ -54,6 +54,7 @@ const FENCES: &[(&str, &[&str])] = &[
 const CLOCKS: &[&str] = &[
     "run/",
     "verify/",
+    "lifecycle/",
     "stream/",
     "sim/drip.rs",
     "sim/embedded.rs",
