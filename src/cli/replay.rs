@@ -72,6 +72,7 @@ struct KeyArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING_OUTPUT)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each a flag of its own")]
 struct SafetyArgs {
     /// Say what would be sent, where, and how long it takes; send nothing
     #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]

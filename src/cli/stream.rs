@@ -222,6 +222,7 @@ struct DoorArgs {
 /// Where the worker's progress is looked up, if not where the stream is.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING_AWS)]
+#[expect(clippy::struct_field_names, reason = "a field is named as its flag")]
 struct ConsumerArgs {
     /// Region of the worker's table and metrics [default: the stream's]
     #[arg(long, value_name = "REGION", env = "RESPOOL_CONSUMER_REGION", value_parser = parse_region)]

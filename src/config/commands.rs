@@ -29,6 +29,7 @@ pub struct OutputConfig {
 
 /// `respool replay`.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each from its own flag")]
 pub struct ReplayConfig {
     /// What defines the run.
     pub settings: RunSettings,

@@ -34,30 +34,28 @@ pub async fn create(
     output: &OutputConfig,
 ) -> Result<Created, Error> {
     let doing = format!("creating {}", door.name);
-    let was_there = match door.look().await? {
-        Some(found) => {
-            check_ours(door, &found)?;
-            true
-        }
-        None => {
-            let new = NewStream { shards, record_kib: shape.record_kib, tags: shape::tags(&shape.tags, now) };
-            match door.stream.create(&new).await {
-                Ok(()) => {}
-                // Our own call, repeated after its answer was lost; or somebody was faster, which the tags tell.
-                Err(ControlError { kind: ControlRefusal::InUse, .. }) => {}
-                Err(error) => {
-                    let actions = ["kinesis:CreateStream", "kinesis:AddTagsToStream"];
-                    return Err(door.error("cannot create", &actions, &error));
-                }
+    let tags = shape::tags(&shape.tags, now);
+    let found = door.look().await?;
+    let was_there = found.is_some();
+    let mut made = false;
+    if let Some(found) = found {
+        check_ours(door, &found)?;
+    } else {
+        let new = NewStream { shards, record_kib: shape.record_kib, tags: tags.clone() };
+        made = match door.stream.create(&new).await {
+            Ok(()) => true,
+            // Our own call, repeated after its answer was lost; or somebody was faster, which the tags tell.
+            Err(ControlError { kind: ControlRefusal::InUse, .. }) => false,
+            Err(error) => {
+                let actions = ["kinesis:CreateStream", "kinesis:AddTagsToStream"];
+                return Err(door.error("cannot create", &actions, &error));
             }
-            false
-        }
-    };
+        };
+    }
     until_active(door, &doing, output).await?;
     let mut found = door.must_look().await?;
-    if !was_there && found.tags.is_empty() {
+    if made && found.tags.is_empty() {
         // Some servers take no tags at the creation.
-        let tags = shape::tags(&shape.tags, now);
         let tagged = door.stream.add_tags(&tags).await;
         tagged.map_err(|error| door.error("cannot tag", &["kinesis:AddTagsToStream"], &error))?;
         found.tags = tags;
@@ -100,7 +98,7 @@ pub fn not_ours(door: &Door, found: &StreamParticulars) -> Error {
     ))
 }
 
-/// What CreateStream does not take, one change after the other; whether there was any.
+/// What `CreateStream` does not take, one change after the other; whether there was any.
 async fn set(
     door: &Door,
     shape: &StreamShape,

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::door::Door;
-use crate::config::ArchiveAddress;
-use crate::config::{AwsAccess, ReplayConfig, Target};
+use crate::config::{ArchiveAddress, AwsAccess, Endpoint, ReplayConfig, Target};
 use crate::error::Error;
 use crate::run::console;
 use crate::stream::Stream;
@@ -58,7 +57,7 @@ pub async fn check(config: &ReplayConfig) -> Result<(), Error> {
         Ok(Err(reason)) => reason,
         Err(_) => format!("it takes longer than {} s", TIME_MAX.as_secs()),
     };
-    let nobody_there = config.firehose.as_ref().is_some_and(|endpoint| endpoint.is_loopback());
+    let nobody_there = config.firehose.as_ref().is_some_and(Endpoint::is_loopback);
     if nobody_there || config.output.quiet {
         tracing::debug!("Firehose was not asked: {reason}");
     } else {

@@ -98,9 +98,8 @@ pub fn judge(
     leases: &BTreeMap<String, Lease>,
 ) -> Vec<ShardVerdict> {
     let mut children: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let told_by_stream = parents.iter().map(|(shard, parents)| (shard, parents));
     let told_by_leases = leases.values().map(|lease| (&lease.shard, &lease.parents));
-    for (shard, parents) in told_by_stream.chain(told_by_leases) {
+    for (shard, parents) in parents.iter().chain(told_by_leases) {
         for parent in parents {
             children.entry(parent).or_default().insert(shard);
         }

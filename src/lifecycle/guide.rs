@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::runs::RunInto;
-use crate::config::{AwsAccess, RETENTION_HOURS_DEFAULT};
+use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT};
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
 
@@ -207,7 +207,7 @@ fn after(start: Timestamp, hours: u32) -> Option<Timestamp> {
 
 /// The flags that open the same door again, each with a blank before it.
 fn door_flags(access: &AwsAccess) -> String {
-    let endpoint = access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str());
+    let endpoint = access.endpoint_url.as_ref().map(Endpoint::as_str);
     let flags = [
         ("--kinesis-region", access.region.as_deref()),
         ("--kinesis-profile", access.profile.as_deref()),

@@ -56,8 +56,6 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
             json!({ "stream": door.name.name(), "shards_before": before, "shards": after, "steps": steps });
         return console::print(&format!("{told:#}\n"));
     }
-    console::print(&match steps.is_empty() {
-        true => format!("The stream {} has {after} shards already.\n", door.name),
-        false => format!("The stream {} has {after} shards now; it had {before}.\n", door.name),
-    })
+    let how = if steps.is_empty() { "already".to_owned() } else { format!("now; it had {before}") };
+    console::print(&format!("The stream {} has {after} shards {how}.\n", door.name))
 }

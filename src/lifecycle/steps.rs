@@ -53,7 +53,7 @@ mod tests {
             }
             assert_eq!(at, target);
         }
-        assert_eq!(steps(4, 4), []);
+        assert!(steps(4, 4).is_empty());
         assert_eq!(steps(4, 8), [8]);
         assert_eq!(steps(1, 1_000).len(), SCALINGS_PER_DAY);
     }

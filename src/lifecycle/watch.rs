@@ -16,7 +16,7 @@ use super::door::Door;
 use super::drained::{self, StreamKey, stored_at};
 use super::runs::{RunInto, replayed, runs_into};
 use super::{lease_table, metric};
-use crate::config::DrainedConfig;
+use crate::config::{DrainedConfig, Endpoint};
 use crate::error::{Error, ExitCode};
 use crate::run::directory::{self, Drained, StreamIdentity};
 use crate::run::{console, now};
@@ -40,7 +40,8 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
     let door = Door::open(&target(&run)?, &access).await?;
     let found = door.must_look().await?.description;
     check_same(&run.id, &run.file.stream, &found)?;
-    let watch = Watch { config, door, stream: run.file.stream, found };
+    let (service, is_here) = service(config, &door).await?;
+    let watch = Watch { config, door, service, stream: run.file.stream, found };
     let mut pause = POLL.0;
     let mut told = String::new();
     loop {
@@ -59,7 +60,7 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
             pause = POLL.0;
         }
         watch.check_time(started, &answer)?;
-        sleep(if watch.is_here() { POLL_HERE } else { pause }).await;
+        sleep(if is_here { POLL_HERE } else { pause }).await;
         pause = (pause * 3 / 2).min(POLL.1);
     }
 }
@@ -67,76 +68,43 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
 struct Watch<'a> {
     config: &'a DrainedConfig,
     door: Door,
+    service: NeighbourClient,
     stream: StreamIdentity,
     found: StreamDescription,
 }
 
 impl Watch<'_> {
-    fn is_here(&self) -> bool {
-        let ConsumerEndpoints { dynamodb, cloudwatch } = self.endpoints();
-        let asked = if self.config.lease_table.is_some() { dynamodb } else { cloudwatch };
-        asked.is_some_and(|url| crate::stream::endpoint::is_loopback(&url))
-    }
-
-    fn endpoints(&self) -> ConsumerEndpoints {
-        let consumer = &self.config.consumer;
-        let url = |endpoint: &Option<crate::config::Endpoint>| {
-            endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned())
-        };
-        ConsumerEndpoints { dynamodb: url(&consumer.dynamodb), cloudwatch: url(&consumer.cloudwatch) }
-    }
-
-    async fn neighbour(
-        &self,
-        service: Neighbour,
-        endpoint_url: Option<String>,
-    ) -> Result<NeighbourClient, Error> {
-        let aws = &self.config.consumer.aws;
-        let access = &self.config.access;
-        let config = NeighbourConfig {
-            region: aws.region.clone().or_else(|| Some(self.door.stream.region().to_owned())),
-            profile: aws
-                .profile
-                .clone()
-                .or_else(|| access.profile.clone())
-                .or_else(|| self.door.profile.clone()),
-            endpoint_url,
-        };
-        let connected = NeighbourClient::connect(service, &config).await;
-        connected.map_err(|error| Error::refused(format!("{}: {}", service.name(), error.message)))
-    }
-
     /// One question: how far are the runs, and how far is the worker?
     async fn ask(&self) -> Result<Answer, Error> {
         let runs = runs_into(&self.config.state_dir, &self.stream)?;
-        let all = replayed(&runs);
-        let open = runs.iter().filter(|run| run.glance.is_unfinished()).map(|run| run.glance.id.clone());
-        let open: Vec<String> = open.collect();
+        let open = runs.iter().filter(|run| run.glance.is_unfinished());
+        let open: Vec<String> = open.map(|run| run.glance.id.clone()).collect();
         let method = match &self.config.lease_table {
-            Some(table) => {
-                let dynamodb = self.neighbour(Neighbour::DynamoDb, self.endpoints().dynamodb).await?;
-                let leases = lease_table::leases(&dynamodb, table).await?;
-                let any = !leases.is_empty();
-                let key = StreamKey {
-                    name: self.found.name.clone(),
-                    account: self.found.account.clone(),
-                    created_ms: self.found.created_ms,
-                };
-                let leases = drained::leases_of(&key, leases);
-                let shards = drained::judge(&all, &self.parents().await?, &leases);
-                Method::LeaseTable { table: table.clone(), shards, of_others_only: any && leases.is_empty() }
-            }
-            None => {
-                let cloudwatch = self.neighbour(Neighbour::CloudWatch, self.endpoints().cloudwatch).await?;
-                let minutes = metric::minutes(&cloudwatch, &self.found.name, now()).await?;
-                let ended = all.values().filter_map(|shard| stored_at(&shard.last)).max();
-                let ended = ended.and_then(|ended| i64::try_from(ended).ok());
-                let ended = ended.unwrap_or_else(|| last_report(&runs));
-                let verdict = age::judge(&minutes, ended, now().as_second());
-                Method::IteratorAge { verdict }
-            }
+            Some(table) => self.by_leases(table, &runs).await?,
+            None => self.by_age(&runs).await?,
         };
         Ok(Answer::new(&self.found, &runs, open, method))
+    }
+
+    async fn by_leases(&self, table: &str, runs: &[RunInto]) -> Result<Method, Error> {
+        let leases = lease_table::leases(&self.service, table).await?;
+        let any = !leases.is_empty();
+        let key = StreamKey {
+            name: self.found.name.clone(),
+            account: self.found.account.clone(),
+            created_ms: self.found.created_ms,
+        };
+        let leases = drained::leases_of(&key, leases);
+        let shards = drained::judge(&replayed(runs), &self.parents().await?, &leases);
+        Ok(Method::LeaseTable { table: table.to_owned(), shards, of_others_only: any && leases.is_empty() })
+    }
+
+    async fn by_age(&self, runs: &[RunInto]) -> Result<Method, Error> {
+        let minutes = metric::minutes(&self.service, &self.found.name, now()).await?;
+        let ended = replayed(runs).values().filter_map(|shard| stored_at(&shard.last)).max();
+        let ended = ended.and_then(|ended| i64::try_from(ended).ok());
+        let verdict = age::judge(&minutes, ended.unwrap_or_else(|| last_report(runs)), now().as_second());
+        Ok(Method::IteratorAge { verdict })
     }
 
     /// The shards that each known shard came of.
@@ -180,9 +148,22 @@ impl Watch<'_> {
     }
 }
 
-struct ConsumerEndpoints {
-    dynamodb: Option<String>,
-    cloudwatch: Option<String>,
+/// The service that knows the worker's progress, and whether it is on this machine.
+async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient, bool), Error> {
+    let consumer = &config.consumer;
+    let (service, endpoint) = match config.lease_table {
+        Some(_) => (Neighbour::DynamoDb, &consumer.dynamodb),
+        None => (Neighbour::CloudWatch, &consumer.cloudwatch),
+    };
+    let aws = consumer.aws.clone();
+    let neighbour = NeighbourConfig {
+        region: aws.region.or_else(|| Some(door.stream.region().to_owned())),
+        profile: aws.profile.or_else(|| door.profile.clone()),
+        endpoint_url: endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+    };
+    let client = NeighbourClient::connect(service, &neighbour).await;
+    let client = client.map_err(|error| Error::refused(format!("{}: {}", service.name(), error.message)))?;
+    Ok((client, endpoint.as_ref().is_some_and(Endpoint::is_loopback)))
 }
 
 /// A stream that was deleted and made anew has lost what was delivered.

@@ -273,3 +273,27 @@ fn a_record_limit_that_makes_no_sense_is_the_default() {
     }
     assert_eq!(record_bytes_max(Some(i32::MAX)), RECORD_BYTES_MAX);
 }
+
+#[tokio::test]
+async fn a_dry_run_tells_what_is_missing_and_never_writes_by_itself() {
+    use crate::stream::control::Permission;
+    let refused = |code: &str| answer(400, &json!({ "__type": code, "message": "m" }));
+    let (url, server) = serve(vec![
+        refused("DryRunOperationException"),
+        refused("AccessDeniedException"),
+        refused("KMSAccessDeniedException"),
+        answer(200, &json!({ "FailedRecordCount": 0, "Records": [] })),
+        refused("DryRunOperationException"),
+        answer(200, &json!({ "ShardIterator": "i" })),
+    ])
+    .await;
+    let stream = stream("orders", &url);
+    assert_eq!(stream.may_put().await, Permission::Granted);
+    assert!(matches!(stream.may_put().await, Permission::Missing { message } if message.contains("AccessDenied")));
+    assert!(matches!(stream.may_put().await, Permission::KeyRefused { .. }));
+    assert!(matches!(stream.may_put().await, Permission::Unknown { .. }));
+    assert!(stream.knows_dry_run().await);
+    assert!(!stream.knows_dry_run().await, "a server that does not know it answers as if nothing were said");
+    let bodies = server.await.unwrap();
+    assert!(bodies.iter().all(|body| body["DryRun"] == true), "{bodies:?}");
+}
