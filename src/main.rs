@@ -104,7 +104,7 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
 }
 
 async fn run_replay(config: &ReplayConfig) -> Result<Code, Error> {
-    show_replayed(&lifecycle::replay::replay(config, now()).await?, &config.output)
+    show_replayed(&Box::pin(lifecycle::replay::replay(config, now())).await?, &config.output)
 }
 
 fn show_replayed(replayed: &Replayed, output: &OutputConfig) -> Result<Code, Error> {

@@ -73,13 +73,7 @@ impl PartitionKey {
     /// [`KeyError`] for an empty key or one above 256 characters.
     pub fn new(key: impl Into<Box<str>>) -> Result<Self, KeyError> {
         let key = key.into();
-        if key.is_empty() {
-            return Err(KeyError::Empty);
-        }
-        // Characters, not bytes, so the cheap bound comes first: no string has more characters than bytes.
-        if key.len() > PARTITION_KEY_CHARS_MAX && key.chars().count() > PARTITION_KEY_CHARS_MAX {
-            return Err(KeyError::TooLong);
-        }
+        check_key(&key)?;
         Ok(Self(key))
     }
 
@@ -94,6 +88,56 @@ impl fmt::Debug for PartitionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PartitionKey({} B)", self.0.len())
     }
+}
+
+/// A partition key where it lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PartitionKeyRef<'a>(&'a str);
+
+impl<'a> PartitionKeyRef<'a> {
+    /// Takes `key` if Kinesis would.
+    ///
+    /// # Errors
+    /// As for [`PartitionKey::new`].
+    pub fn new(key: &'a str) -> Result<Self, KeyError> {
+        check_key(key)?;
+        Ok(Self(key))
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Debug for PartitionKeyRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PartitionKey({} B)", self.0.len())
+    }
+}
+
+impl<'a> From<&'a PartitionKey> for PartitionKeyRef<'a> {
+    fn from(key: &'a PartitionKey) -> Self {
+        Self(&key.0)
+    }
+}
+
+impl From<PartitionKeyRef<'_>> for PartitionKey {
+    fn from(key: PartitionKeyRef<'_>) -> Self {
+        Self(key.0.into())
+    }
+}
+
+fn check_key(key: &str) -> Result<(), KeyError> {
+    if key.is_empty() {
+        return Err(KeyError::Empty);
+    }
+    // Characters, not bytes, so the cheap bound comes first: no string has more characters than bytes.
+    if key.len() > PARTITION_KEY_CHARS_MAX && key.chars().count() > PARTITION_KEY_CHARS_MAX {
+        return Err(KeyError::TooLong);
+    }
+    Ok(())
 }
 
 /// Why a string is no partition key.

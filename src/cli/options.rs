@@ -8,8 +8,8 @@ use clap::{ArgAction, Args};
 use super::environment::Environment;
 use super::{HEADING_AWS, HEADING_CACHE, HEADING_OUTPUT, HEADING_SPEED};
 use crate::config::{
-    Addressing, AwsAccess, CacheMode, Endpoint, OutputConfig, RateCap, Share, Tuning, TuningChanges,
-    parse_size,
+    Addressing, AwsAccess, CacheMode, Endpoint, OutputConfig, RateCap, SendPath, Share, Tuning,
+    TuningChanges, parse_size,
 };
 use crate::error::Error;
 use crate::record::ByteCount;
@@ -73,6 +73,11 @@ pub(super) struct TuningArgs {
     #[arg(long, value_name = "RATE", env = "RESPOOL_MAX_RATE", help_heading = HEADING_SPEED)]
     #[arg(allow_hyphen_values = true)]
     max_rate: Vec<RateCap>,
+    /// How requests with records are made: direct, written straight from the cache; or sdk, by the AWS SDK, which
+    /// costs twice the CPU [default: direct]
+    #[arg(long, value_name = "HOW", env = "RESPOOL_SEND", help_heading = HEADING_SPEED)]
+    #[arg(value_parser = PossibleValuesParser::new(SendPath::WORDS).try_map(|word| word.parse::<SendPath>()))]
+    send: Option<SendPath>,
     /// End the run, to be resumed, when more records and objects than this are in quarantine [default: no bound]
     #[arg(long, value_name = "COUNT", env = "RESPOOL_MAX_QUARANTINE", help_heading = HEADING_OUTPUT)]
     max_quarantine: Option<u64>,
@@ -171,7 +176,8 @@ impl TuningArgs {
         let caps = self.max_rate.into_iter().map(Ok).reduce(|a, b| a?.and(b?));
         let max_rate = caps.transpose().map_err(|error| Error::usage(format!("--max-rate: {error}")))?;
         let max_quarantine = self.max_quarantine;
-        Ok(TuningChanges { share: self.share, max_rate, max_quarantine, ..self.access.changes(environment)? })
+        let (share, send) = (self.share, self.send);
+        Ok(TuningChanges { share, max_rate, max_quarantine, send, ..self.access.changes(environment)? })
     }
 
     /// What was given, on top of the defaults.
@@ -233,6 +239,7 @@ impl AccessArgs {
             share: None,
             max_rate: None,
             max_quarantine: None,
+            send: None,
             cache_dir: self.cache.cache_dir.map(|dir| directory("--cache-dir", &dir)).transpose()?,
             cache_size: self.cache.cache_size,
             cache_mode,

@@ -8,10 +8,9 @@ use super::options::{StateArgs, parse_region};
 use super::{HEADING_AWS, HEADING_INTO, HEADING_OUTPUT, Invocation};
 use crate::config::{
     AwsAccess, ConsumerAccess, CreateWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig, ShardsWish,
-    StreamAction, StreamConfig, StreamShape, parse_duration, parse_size,
+    StreamAction, StreamConfig, StreamName, StreamShape, parse_duration, parse_size,
 };
 use crate::error::Error;
-use crate::stream::name::StreamName;
 
 /// Hours that a stream can keep records. Source: Kinesis quotas page, read 2026-11-22.
 const RETENTION_HOURS: std::ops::RangeInclusive<u64> = 24..=8_760;

@@ -60,6 +60,8 @@ pub use crate::archive::layout::LayoutRule;
 pub use crate::archive::tier::RestoreTier;
 pub use crate::decode::{Delimiter, FramingChoice};
 pub use crate::route::event_time::{EventTime, TimeFormat};
+pub use crate::stream::kinesis::SendPath;
+pub use crate::stream::name::StreamName;
 pub use crate::write::lane::Order;
 pub use amount::{AmountError, RateCap, Share, parse_duration, parse_size};
 pub use commands::{
@@ -192,6 +194,9 @@ pub struct Tuning {
     pub s3_addressing: Addressing,
     /// How Kinesis is reached.
     pub kinesis: AwsAccess,
+    /// By which way records are sent.
+    #[serde(default)]
+    pub send: SendPath,
 }
 
 impl Tuning {
@@ -209,6 +214,7 @@ impl Tuning {
             max_quarantine: None,
             s3_addressing: Addressing::Auto,
             kinesis: AwsAccess::default(),
+            send: SendPath::default(),
         }
     }
 }
@@ -276,6 +282,8 @@ pub struct TuningChanges {
     pub s3_addressing: Option<Addressing>,
     /// See [`Tuning::kinesis`]; each part by itself.
     pub kinesis: AwsAccess,
+    /// See [`Tuning::send`].
+    pub send: Option<SendPath>,
 }
 
 impl TuningChanges {
@@ -297,6 +305,7 @@ impl TuningChanges {
             max_quarantine: self.max_quarantine.or(base.max_quarantine),
             s3_addressing: self.s3_addressing.unwrap_or(base.s3_addressing),
             kinesis: self.kinesis.or(base.kinesis),
+            send: self.send.unwrap_or(base.send),
         }
     }
 }

@@ -117,11 +117,12 @@ fn replay(facts: &Facts<'_>, door: &str) -> Step {
 fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
     let mut step = Step::new("switch_over", format!("Restart the worker on {stream}"));
     step.done = facts.away_since.map(|_| true);
-    let table = facts.lease_table.unwrap_or("a name of its own");
-    step.notes.push(format!(
-        "under {} as its application name ({table}), or the live stream's leases are overwritten",
-        if facts.lease_table.is_some() { "this" } else { "another" }
-    ));
+    let table = facts.lease_table.map_or_else(
+        || "an application name of its own".into(),
+        |table| format!("{table} as its application name"),
+    );
+    step.notes
+        .push(format!("with {table}, not its old one: the live stream's leases have to stay as they are"));
     step.notes
         .push("from the oldest record on: TRIM_HORIZON (with LATEST it skips what is there already)".into());
     let live = facts.live.map_or("the live stream", |(name, _)| name);

@@ -58,8 +58,9 @@ pub async fn until(
             )));
         }
         if !output.quiet && (state != seen || now - told >= WORD_INTERVAL) {
-            let waited = duration((now - began).as_secs_f64());
-            console::say(&format!("{doing}: {state}, {waited}"));
+            let waited = (now - began).as_secs_f64();
+            let waited = if waited < 1.0 { String::new() } else { format!(", {}", duration(waited)) };
+            console::say(&format!("{doing}: {state}{waited}"));
             told = now;
         }
         seen = state;

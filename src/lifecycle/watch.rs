@@ -155,6 +155,13 @@ async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient
         Some(_) => (Neighbour::DynamoDb, &consumer.dynamodb),
         None => (Neighbour::CloudWatch, &consumer.cloudwatch),
     };
+    if service == Neighbour::CloudWatch && endpoint.is_none() && door.stream.is_harmless() {
+        return Err(Error::refused(format!(
+            "the stream {} is on this machine, and CloudWatch knows nothing of it: give --lease-table, or \
+             --consumer-endpoint-url for a CloudWatch on this machine",
+            door.name
+        )));
+    }
     let aws = consumer.aws.clone();
     let neighbour = NeighbourConfig {
         region: aws.region.or_else(|| Some(door.stream.region().to_owned())),

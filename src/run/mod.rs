@@ -15,6 +15,7 @@ pub mod cache_command;
 pub mod checkpoint_log;
 pub mod console;
 pub mod directory;
+mod encode;
 pub mod estimate;
 pub mod feed;
 pub mod forecast;

@@ -153,6 +153,7 @@ async fn kinesis(target: &Target, stream: &StreamName, tuning: &Tuning) -> Resul
         region: access.region.clone(),
         profile: access.profile.clone(),
         endpoint_url: access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        send: tuning.send,
         ..KinesisConfig::new(stream.clone())
     };
     KinesisStream::connect(config).await.map_err(|error| stream_error(target, tuning, &error))

@@ -12,17 +12,17 @@ use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::encode::encode;
 use super::feed::Fed;
 use super::journal::{Entry as JournalEntry, Journal, LedgerLine, QuarantineLine, Quarantined};
 use super::segments::Segments;
 use super::spool::Spool;
 use super::work::{AbortOnDrop, Work};
 use crate::error::Error;
-use crate::record::{Ordinal, Payload};
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
 use crate::route::{Routed, SetAside, SetAsideReason};
-use crate::stream::{CallError, CallErrorClass, Entry, Outcome, Stream};
+use crate::stream::{CallError, CallErrorClass, Outcome, Stream};
 use crate::write::checkpoint::Totals;
 use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason};
 
@@ -220,17 +220,18 @@ impl Shell {
 
     fn put(&self, request: RequestId, records: Vec<Routed>, tell: mpsc::Sender<Told>) {
         let (segments, extractor) = (self.segments.clone(), self.extractor.clone());
-        let encoded = self.work.run(move || encode(&segments, &extractor, &records));
         let (stream, told) = (self.stream.clone(), tell.clone());
+        let drafts = stream.clone();
+        let encoded = self.work.run(move || encode(&*drafts, &segments, &extractor, &records));
         let put = tokio::spawn(async move {
-            let entries = match encoded.await {
-                Ok(Ok(entries)) => entries,
+            let batch = match encoded.await {
+                Ok(Ok(batch)) => batch,
                 Ok(Err(error)) => return told.send(Told::CannotEncode(error)).await,
                 Err(_) => return told.send(Told::CannotEncode(Error::internal("the encoder failed"))).await,
             };
             told.send(Told::Departed(request)).await?;
             let start = Instant::now();
-            let result = stream.put(entries).await;
+            let result = stream.put(batch).await;
             told.send(Told::Answered { request, latency: start.elapsed(), result }).await
         });
         tokio::spawn(async move {
@@ -389,30 +390,6 @@ fn watch(
         };
         let _ = tell.send(Told::FeedFailed(error)).await;
     })
-}
-
-/// The bytes and keys of `records`, found again in their segments.
-fn encode(segments: &Segments, extractor: &KeyExtractor, records: &[Routed]) -> Result<Vec<Entry>, Error> {
-    let mut entries = Vec::with_capacity(records.len());
-    for records in records.chunk_by(|left, right| left.ordinal.object() == right.ordinal.object()) {
-        let [first, ..] = records else { continue };
-        let segment = segments.get(first.ordinal.object())?;
-        for record in records {
-            let data = segment.record(record.ordinal.record()).map_err(|error| {
-                unreadable(record.ordinal, "its segment is damaged on disk").with_source(error)
-            })?;
-            let key = extractor.key(data, record.ordinal).map_err(|fault| {
-                unreadable(record.ordinal, &format!("its partition key is gone ({fault})"))
-            })?;
-            let data = Payload(bytes::Bytes::copy_from_slice(data));
-            entries.push(Entry { data, key, explicit_hash_key: None });
-        }
-    }
-    Ok(entries)
-}
-
-fn unreadable(ordinal: Ordinal, why: &str) -> Error {
-    Error::incomplete(format!("record {ordinal} cannot be read again: {why}; resume to fetch it anew"))
 }
 
 fn class_name(class: CallErrorClass) -> &'static str {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::limits::{BATCH_ENTRIES_MAX, REQUEST_BYTES_MAX};
 use crate::record::ShardId;
+use crate::stream::batch::{Batch, Draft, DraftSize};
 use crate::stream::{
     BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
     UnknownCause,
@@ -232,8 +233,13 @@ impl Stream for EmbeddedStream {
         })
     }
 
-    fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
+    fn draft(&self, size: DraftSize) -> Draft {
+        Draft::Entries(Vec::with_capacity(size.entries))
+    }
+
+    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
         Box::pin(async {
+            let entries = batch.into_entries()?;
             let began = Instant::now();
             sleep(self.latency / 2).await;
             let call = self.calls.fetch_add(1, Ordering::Relaxed);
@@ -257,6 +263,10 @@ mod tests {
         EmbeddedStream::new(&config, Timestamp::from_second(1_795_000_000).unwrap()).unwrap()
     }
 
+    async fn put(stream: &EmbeddedStream, count: usize) -> Result<Vec<Outcome>, CallError> {
+        stream.put(stream.batch_of(&entries(count))).await
+    }
+
     fn entries(count: usize) -> Vec<Entry> {
         let key = PartitionKey::new("k").unwrap();
         let entry =
@@ -269,11 +279,11 @@ mod tests {
         let stream = stream(Retention::All);
         let began = Instant::now();
         for _ in 0..2 {
-            let outcomes = stream.put(entries(500)).await.unwrap();
+            let outcomes = put(&stream, 500).await.unwrap();
             assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Acked { .. })));
         }
         assert_eq!(began.elapsed(), Duration::from_millis(10));
-        let outcomes = stream.put(entries(500)).await.unwrap();
+        let outcomes = put(&stream, 500).await.unwrap();
         let throttled = outcomes.iter().filter(|outcome| **outcome == Outcome::Throttled).count() as u64;
         assert!(throttled > 480, "{throttled}");
         let (_, first) = &stream.stats()[0];
@@ -294,11 +304,11 @@ mod tests {
             shards[0].parent.as_ref().map(ToString::to_string).as_deref(),
             Some("shardId-000000000000")
         );
-        let refused = stream.put(entries(501)).await.unwrap_err();
+        let refused = put(&stream, 501).await.unwrap_err();
         assert_eq!(refused.class, CallErrorClass::Invalid);
-        stream.put(entries(3)).await.unwrap();
+        put(&stream, 3).await.unwrap();
         assert!(stream.records().iter().all(|(_, records)| records.is_empty()));
         stream.with_service(|service, now| service.delete_stream(now, NAME)).unwrap();
-        assert_eq!(stream.put(entries(1)).await.unwrap_err().class, CallErrorClass::NotFound);
+        assert_eq!(put(&stream, 1).await.unwrap_err().class, CallErrorClass::NotFound);
     }
 }

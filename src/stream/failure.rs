@@ -5,10 +5,15 @@
 //! nobody knows by its HTTP status. Only a code that can name a bad entry makes a request invalid, because
 //! its entries are then rejected one by one; whatever else is refused stops the run.
 
+use std::borrow::Cow;
+use std::error::Error as StdError;
+
+use aws_credential_types::provider::error::CredentialsError;
+
 use super::{CallErrorClass, UnknownCause};
 
 /// How far a call came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure<'a> {
     /// The request could not be built.
     NotBuilt,
@@ -28,15 +33,55 @@ pub(super) enum Failure<'a> {
     /// The service said no.
     Refused {
         /// Its error code.
-        code: Option<&'a str>,
+        code: Option<Cow<'a, str>>,
         /// Its HTTP status.
         status: u16,
     },
 }
 
+/// What there is to say about a failure. Nothing of it is control flow.
+#[derive(Debug, Default)]
+pub(super) struct Details {
+    /// The innermost cause.
+    pub(super) cause: String,
+    /// Nobody was asked in vain for credentials: there is nobody to ask.
+    pub(super) no_credentials: bool,
+    /// What the service says beside its code.
+    pub(super) words: Option<String>,
+    /// The service's number for the request.
+    pub(super) request: Option<String>,
+}
+
+impl Details {
+    /// `cause` alone.
+    pub(super) fn caused_by(cause: impl AsRef<str>) -> Self {
+        Self { cause: printable(cause.as_ref()), ..Self::default() }
+    }
+
+    /// What lies behind `error`.
+    pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
+        Self::caused_by(causes(error).last().map(ToString::to_string).unwrap_or_default())
+    }
+
+    /// What lies behind `error`, which came of asking for credentials.
+    pub(super) fn of_credentials(error: &(dyn StdError + 'static)) -> Self {
+        let none_found = |cause: &(dyn StdError + 'static)| {
+            matches!(cause.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_)))
+        };
+        Self { no_credentials: causes(error).any(none_found), ..Self::of(error) }
+    }
+}
+
+/// An error and what caused it, the innermost cause last.
+pub(super) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
 impl Failure<'_> {
     /// What to do about it.
-    pub(super) fn class(self) -> CallErrorClass {
+    pub(super) fn class(&self) -> CallErrorClass {
         match self {
             Self::NotBuilt => CallErrorClass::Denied,
             Self::NotSigned => CallErrorClass::Credentials,
@@ -44,9 +89,9 @@ impl Failure<'_> {
             Self::TimedOut => CallErrorClass::Unknown(UnknownCause::Timeout),
             Self::Disconnected => CallErrorClass::Unknown(UnknownCause::Connection),
             Self::Refused { code: Some(code), status } => {
-                class_of_code(code).unwrap_or_else(|| class_of_status(status))
+                class_of_code(code).unwrap_or_else(|| class_of_status(*status))
             }
-            Self::Unreadable { status } | Self::Refused { code: None, status } => class_of_status(status),
+            Self::Unreadable { status } | Self::Refused { code: None, status } => class_of_status(*status),
         }
     }
 }
@@ -147,7 +192,7 @@ mod tests {
     #[test]
     fn every_failure_has_its_class() {
         use CallErrorClass::{Credentials, Denied, Invalid, NotFound, Throttled, Unknown, Unreachable};
-        let code = |code, status| Failure::Refused { code: Some(code), status };
+        let code = |code: &'static str, status| Failure::Refused { code: Some(code.into()), status };
         let none = |status| Failure::Refused { code: None, status };
         for (failure, class) in [
             (Failure::NotBuilt, Denied),

@@ -5,6 +5,8 @@
 //! of four [`Outcome`]s, and a call that failed as a whole says which class of failure it was, because
 //! that decides whether the entries may have been stored.
 
+pub mod batch;
+mod buffers;
 pub mod control;
 pub mod endpoint;
 mod failure;
@@ -13,10 +15,13 @@ pub mod name;
 pub mod neighbour;
 pub mod null;
 pub mod read;
+mod records;
+mod signed;
 
 use std::future::Future;
 use std::pin::Pin;
 
+use self::batch::{Batch, Draft, DraftSize, EntryRef};
 use crate::record::{HashKey, HashKeyRange, PartitionKey, Payload, SequenceNumber, ShardId};
 
 /// A future that owns what it needs to be sent between threads.
@@ -162,10 +167,27 @@ pub trait Stream: Send + Sync {
     /// All open shards, in the order of their ranges.
     fn list_open_shards(&self) -> BoxFuture<'_, Result<Vec<ShardDescription>, CallError>>;
 
-    /// Sends one batch and gives one outcome per entry, in the entries' order. The implementation
+    /// Begins a call. What is pushed into the draft must be `size` at most, or it costs more than it needs to.
+    fn draft(&self, size: DraftSize) -> Draft;
+
+    /// Sends one batch that was drafted here, and gives one outcome per entry, in the entries' order. The implementation
     /// checks that: an answer of another length is an error of class
     /// [`Unknown`](CallErrorClass::Unknown).
     ///
     /// Nothing is tried twice in here.
-    fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>>;
+    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>>;
+
+    /// A batch of `entries`, for whoever has them in hand.
+    fn batch_of(&self, entries: &[Entry]) -> Batch {
+        let bytes = entries.iter().map(Entry::cost).sum();
+        let mut draft = self.draft(DraftSize { entries: entries.len(), bytes });
+        for entry in entries {
+            draft.push(EntryRef {
+                data: &entry.data.0,
+                key: (&entry.key).into(),
+                explicit_hash_key: entry.explicit_hash_key,
+            });
+        }
+        draft.finish()
+    }
 }

@@ -6,9 +6,8 @@
 use std::future::ready;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{
-    BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
-};
+use super::batch::{Batch, Draft, DraftSize, foreign};
+use super::{BoxFuture, CallError, CallErrorClass, Outcome, ShardDescription, Stream, StreamDescription};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::record::{HashKey, HashKeyRange, SequenceNumber, ShardId};
 
@@ -40,14 +39,13 @@ impl NullStream {
         Self { shards, next: AtomicU64::new(1) }
     }
 
-    fn take(&self, entries: &[Entry]) -> Result<Vec<Outcome>, CallError> {
+    fn take(&self, places: &[HashKey]) -> Result<Vec<Outcome>, CallError> {
         // Concurrent calls get disjoint runs of numbers, which all grow within a call.
-        let first = self.next.fetch_add(entries.len() as u64, Ordering::Relaxed);
-        (first..).zip(entries).map(|(number, entry)| self.ack(number, entry)).collect()
+        let first = self.next.fetch_add(places.len() as u64, Ordering::Relaxed);
+        (first..).zip(places).map(|(number, &hash)| self.ack(number, hash)).collect()
     }
 
-    fn ack(&self, number: u64, entry: &Entry) -> Result<Outcome, CallError> {
-        let hash = entry.explicit_hash_key.unwrap_or_else(|| HashKey::of(entry.key.as_str()));
+    fn ack(&self, number: u64, hash: HashKey) -> Result<Outcome, CallError> {
         let at = self.shards.partition_point(|shard| shard.range.last < hash);
         let defect = || CallError {
             class: CallErrorClass::Invalid,
@@ -87,8 +85,15 @@ impl Stream for NullStream {
         Box::pin(ready(Ok(self.shards.clone())))
     }
 
-    fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
-        Box::pin(ready(self.take(&entries)))
+    fn draft(&self, size: DraftSize) -> Draft {
+        Draft::Places(Vec::with_capacity(size.entries))
+    }
+
+    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
+        Box::pin(ready(match batch {
+            Batch::Places(places) => self.take(&places),
+            _ => Err(foreign()),
+        }))
     }
 }
 
@@ -98,6 +103,7 @@ mod tests {
 
     use super::*;
     use crate::record::{PartitionKey, Payload};
+    use crate::stream::Entry;
 
     fn entry(hash: u128) -> Entry {
         Entry {
@@ -114,8 +120,8 @@ mod tests {
             let shards = stream.list_open_shards().await.unwrap();
             let mut last = SequenceNumber::new("0").unwrap();
             for shard in &shards {
-                let entries = vec![entry(shard.range.first.0), entry(shard.range.last.0)];
-                for outcome in stream.put(entries).await.unwrap() {
+                let entries = [entry(shard.range.first.0), entry(shard.range.last.0)];
+                for outcome in stream.put(stream.batch_of(&entries)).await.unwrap() {
                     let Outcome::Acked { shard: id, sequence_number } = outcome else {
                         panic!("{outcome:?}")
                     };

@@ -39,6 +39,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const FENCES: &[(&str, &[&str])] = &[
     ("aws_sdk_s3", &["archive/s3.rs", "archive/s3/"]),
     ("aws_sdk_kinesis", &["stream/kinesis.rs", "stream/kinesis/"]),
+    ("aws_sigv4", &["stream/signed/"]),
+    ("aws_smithy_runtime_api", &["stream/signed.rs", "stream/signed/"]),
     ("memmap2", &["cache/mmap.rs"]),
     ("unsafe", &["cache/mmap.rs"]),
     ("clap", &["cli/"]),

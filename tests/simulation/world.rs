@@ -29,6 +29,7 @@ use respool::run::session::Session;
 use respool::run::spool::{Spool, SpoolConfig};
 use respool::run::work::Work;
 use respool::sim::{BurstRule, EmbeddedConfig, EmbeddedStream, FaultPlan, Retention};
+use respool::stream::batch::{Batch, Draft, DraftSize};
 use respool::stream::{
     BoxFuture, CallError, CallErrorClass, Entry, Outcome, ShardDescription, Stream, StreamDescription,
     UnknownCause,
@@ -437,10 +438,15 @@ impl Stream for Observed {
         self.stream.list_open_shards()
     }
 
-    fn put(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
+    fn draft(&self, size: DraftSize) -> Draft {
+        self.stream.draft(size)
+    }
+
+    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Outcome>, CallError>> {
         Box::pin(async {
+            let entries = batch.into_entries()?;
             let costs: Vec<usize> = entries.iter().map(Entry::cost).collect();
-            let outcomes = self.stream.put(entries).await?;
+            let outcomes = self.stream.put(Batch::Entries(entries)).await?;
             if self.note(&costs, &outcomes) {
                 let class = CallErrorClass::Unknown(UnknownCause::Timeout);
                 return Err(CallError { class, message: "the answer was lost".into() });

@@ -1,8 +1,48 @@
 //! How to reach a Kinesis stream: what was resolved from the command line and the environment.
 
+use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::stream::name::StreamName;
+
+/// By which way records are sent. What arrives is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendPath {
+    /// Requests are written and signed here, straight from the cache; the SDK gives credentials, endpoint and
+    /// connections.
+    #[default]
+    Direct,
+    /// Each request is built by the SDK.
+    Sdk,
+}
+
+impl SendPath {
+    /// What a user may write.
+    pub const WORDS: [&str; 2] = ["direct", "sdk"];
+}
+
+/// The text names no way to send.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is no way to send: `direct` or `sdk`")]
+pub struct SendPathError {
+    /// What was typed.
+    pub found: String,
+}
+
+impl FromStr for SendPath {
+    type Err = SendPathError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "direct" => Ok(Self::Direct),
+            "sdk" => Ok(Self::Sdk),
+            _ => Err(SendPathError { found: text.to_owned() }),
+        }
+    }
+}
 
 /// How to reach a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +55,8 @@ pub struct KinesisConfig {
     pub profile: Option<String>,
     /// Where to call, if not AWS.
     pub endpoint_url: Option<String>,
+    /// How records are sent there.
+    pub send: SendPath,
     /// For a connection to be made.
     pub connect_timeout: Duration,
     /// For one PutRecords, from signing to the end of the answer.
@@ -33,6 +75,7 @@ impl KinesisConfig {
             region: None,
             profile: None,
             endpoint_url: None,
+            send: SendPath::default(),
             connect_timeout: Duration::from_millis(3_100),
             put_timeout: Duration::from_secs(10),
             describe_timeout: Duration::from_secs(10),

@@ -4,7 +4,6 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents, http::HttpResponse};
 use aws_sdk_kinesis::error::{BoxError, ProvideErrorMetadata, SdkError};
@@ -12,7 +11,7 @@ use aws_sdk_kinesis::operation::RequestId;
 use hyper_util::client::legacy::Error as HttpError;
 
 use super::super::CallErrorClass;
-use super::super::failure::{Failure, printable, without_values};
+use super::super::failure::{Details, Failure, causes, printable, without_values};
 
 /// Whether a request was handed to a connection.
 #[derive(Debug, Clone, Default)]
@@ -60,62 +59,59 @@ where
             }
         }
         SdkError::ResponseError(response) => Failure::Unreadable { status: response.raw().status().as_u16() },
-        SdkError::ServiceError(service) => {
-            Failure::Refused { code: service.err().code(), status: service.raw().status().as_u16() }
-        }
+        SdkError::ServiceError(service) => Failure::Refused {
+            code: service.err().code().map(Into::into),
+            status: service.raw().status().as_u16(),
+        },
         // The SDK may learn new ways to fail.
         _ => Failure::Disconnected,
     }
 }
 
-pub(super) fn message_of<E>(
-    error: &SdkError<E, HttpResponse>,
-    failure: Failure<'_>,
-    profile: Option<&str>,
-) -> String
+/// What `error` says beside how far its call came.
+pub(super) fn details_of<E>(error: &SdkError<E, HttpResponse>) -> Details
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
-    let cause = || causes(error).last().map(|cause| printable(&cause.to_string())).unwrap_or_default();
+    Details {
+        words: error.as_service_error().and_then(ProvideErrorMetadata::message).map(printable),
+        request: error.request_id().map(printable),
+        ..Details::of_credentials(error)
+    }
+}
+
+/// A failure in one sentence, for someone whose credentials are of `profile`.
+pub(super) fn message(failure: &Failure<'_>, details: &Details, profile: Option<&str>) -> String {
+    let Details { cause, words, request, .. } = details;
     match failure {
-        Failure::NotBuilt => format!("the request to Kinesis could not be built: {}", cause()),
+        Failure::NotBuilt => format!("the request to Kinesis could not be built: {cause}"),
         Failure::NotSigned => match profile {
             Some(profile) => {
-                format!("no AWS credentials found in the profile {:?}: {}", printable(profile), cause())
+                format!("no AWS credentials found in the profile {:?}: {cause}", printable(profile))
             }
             // The SDK's words for "none found" list where it looked, which helps nobody.
-            None if causes(error).any(is_none_found) => "no AWS credentials found: name a profile with \
+            None if details.no_credentials => "no AWS credentials found: name a profile with \
                 --kinesis-profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 .to_owned(),
-            None => format!("no AWS credentials found: {}", cause()),
+            None => format!("no AWS credentials found: {cause}"),
         },
-        Failure::NotConnected => format!("Kinesis cannot be reached: {}", cause()),
+        Failure::NotConnected => format!("Kinesis cannot be reached: {cause}"),
         Failure::TimedOut => "Kinesis did not answer in time".to_owned(),
-        Failure::Disconnected => format!("the connection to Kinesis broke: {}", cause()),
+        Failure::Disconnected => format!("the connection to Kinesis broke: {cause}"),
         Failure::Unreadable { status } => {
             format!("Kinesis gave an answer that cannot be read (HTTP {status})")
         }
         Failure::Refused { code, status } => {
-            let code = code.map_or_else(|| format!("HTTP {status}"), printable);
-            let words = error.as_service_error().and_then(ProvideErrorMetadata::message).map(printable);
+            let code = code.as_deref().map_or_else(|| format!("HTTP {status}"), printable);
             let invalid = failure.class() == CallErrorClass::Invalid;
-            let words = words.map(|words| if invalid { without_values(&words) } else { words });
-            let request = error.request_id().map(printable);
+            let words =
+                words.as_ref().map(|words| if invalid { without_values(words) } else { words.clone() });
             [
                 code,
                 words.map(|words| format!(": {words}")).unwrap_or_default(),
-                request.map(|id| format!(" (request {id})")).unwrap_or_default(),
+                request.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default(),
             ]
             .concat()
         }
     }
-}
-
-fn is_none_found(error: &(dyn StdError + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_)))
-}
-
-/// An error and what caused it, the innermost cause last.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
 }

@@ -11,6 +11,7 @@ use super::*;
 use crate::record::{HashKey, PartitionKey, Payload};
 
 /// What the server does with one request.
+#[derive(Clone)]
 enum Reply {
     Answer(u16, String),
     Hang,
@@ -70,14 +71,20 @@ async fn read_body(socket: &mut TcpStream) -> Value {
 
 fn stream(name: &str, url: &str) -> KinesisStream {
     let key = Credentials::new("AKIDCANARY", "SECRETCANARY", None, None, "test");
-    stream_of(name, url, Some(SharedCredentialsProvider::new(key)))
+    stream_of(name, url, SendPath::Direct, Some(SharedCredentialsProvider::new(key)))
 }
 
-fn stream_of(name: &str, url: &str, credentials: Option<SharedCredentialsProvider>) -> KinesisStream {
+fn stream_of(
+    name: &str,
+    url: &str,
+    send: SendPath,
+    credentials: Option<SharedCredentialsProvider>,
+) -> KinesisStream {
     let mut sdk = SdkConfig::builder();
     sdk.set_behavior_version(Some(BehaviorVersion::latest()));
     sdk.set_region(Some(Region::new("eu-west-1"))).set_credentials_provider(credentials);
     let mut config = KinesisConfig::new(name.parse().unwrap());
+    config.send = send;
     config.endpoint_url = Some(url.to_owned());
     config.put_timeout = Duration::from_millis(300);
     KinesisStream::new(config, &sdk.build(), "eu-west-1".to_owned())
@@ -88,12 +95,31 @@ fn entry(key: &str, explicit_hash_key: Option<HashKey>) -> Entry {
     Entry { data, key: PartitionKey::new(key).unwrap(), explicit_hash_key }
 }
 
-/// Sends two entries to a server that gives `reply`.
+/// Sends two entries to a server that gives `reply`, by both ways, which must come to the same.
 async fn put_two(reply: Reply) -> (Result<Vec<Outcome>, CallError>, Vec<Value>) {
+    let direct = put_two_by(SendPath::Direct, reply.clone()).await;
+    let sdk = put_two_by(SendPath::Sdk, reply).await;
+    assert_eq!(direct.1, sdk.1);
+    match (&direct.0, &sdk.0) {
+        (Ok(direct), Ok(sdk)) => assert_eq!(direct, sdk),
+        (Err(direct), Err(sdk)) => assert_eq!(direct.class, sdk.class, "{direct} / {sdk}"),
+        different => panic!("{different:?}"),
+    }
+    direct
+}
+
+async fn put_two_by(send: SendPath, reply: Reply) -> (Result<Vec<Outcome>, CallError>, Vec<Value>) {
     let (url, server) = serve(vec![reply]).await;
-    let entries = vec![entry("KEYCANARY", None), entry("b", Some(HashKey(u128::MAX)))];
-    let answer = stream("orders", &url).put(entries).await;
+    let entries = [entry("KEYCANARY", None), entry("b", Some(HashKey(u128::MAX)))];
+    let key = Credentials::new("AKIDCANARY", "SECRETCANARY", None, None, "test");
+    let stream = stream_of("orders", &url, send, Some(SharedCredentialsProvider::new(key)));
+    let answer = stream.put(stream.batch_of(&entries)).await;
+    assert!(!format!("{stream:?}").contains("SECRETCANARY"), "{stream:?}");
     (answer, server.await.unwrap())
+}
+
+async fn put_one(stream: &KinesisStream) -> Result<Vec<Outcome>, CallError> {
+    stream.put(stream.batch_of(&[entry("a", None)])).await
 }
 
 #[tokio::test]
@@ -175,18 +201,23 @@ async fn what_never_left_is_not_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let refused = stream("orders", &nobody).put(vec![entry("a", None)]).await.unwrap_err();
-    assert_eq!(refused.class, CallErrorClass::Unreachable, "{refused}");
-    let mut anonymous = stream_of("orders", &nobody, None);
-    let unsigned = anonymous.put(vec![entry("a", None)]).await.unwrap_err();
-    assert_eq!(unsigned.class, CallErrorClass::Credentials, "{unsigned}");
-    assert!(unsigned.message.starts_with("no AWS credentials found: "), "{unsigned}");
-    anonymous.config.profile = Some("other".to_owned());
-    let unsigned = anonymous.describe().await.unwrap_err();
-    assert!(
-        unsigned.message.starts_with("no AWS credentials found in the profile \"other\": "),
-        "{unsigned}"
-    );
+    for send in [SendPath::Direct, SendPath::Sdk] {
+        let key = Credentials::new("AKIDCANARY", "SECRETCANARY", None, None, "test");
+        let stream = stream_of("orders", &nobody, send, Some(SharedCredentialsProvider::new(key)));
+        let refused = put_one(&stream).await.unwrap_err();
+        assert_eq!(refused.class, CallErrorClass::Unreachable, "{send:?}: {refused}");
+        assert!(refused.message.starts_with("Kinesis cannot be reached: "), "{refused}");
+        let mut anonymous = stream_of("orders", &nobody, send, None);
+        let unsigned = put_one(&anonymous).await.unwrap_err();
+        assert_eq!(unsigned.class, CallErrorClass::Credentials, "{send:?}: {unsigned}");
+        assert!(unsigned.message.starts_with("no AWS credentials found: "), "{unsigned}");
+        anonymous.config.profile = Some("other".to_owned());
+        let unsigned = anonymous.describe().await.unwrap_err();
+        assert!(
+            unsigned.message.starts_with("no AWS credentials found in the profile \"other\": "),
+            "{unsigned}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -289,7 +320,9 @@ async fn a_dry_run_tells_what_is_missing_and_never_writes_by_itself() {
     .await;
     let stream = stream("orders", &url);
     assert_eq!(stream.may_put().await, Permission::Granted);
-    assert!(matches!(stream.may_put().await, Permission::Missing { message } if message.contains("AccessDenied")));
+    assert!(
+        matches!(stream.may_put().await, Permission::Missing { message } if message.contains("AccessDenied"))
+    );
     assert!(matches!(stream.may_put().await, Permission::KeyRefused { .. }));
     assert!(matches!(stream.may_put().await, Permission::Unknown { .. }));
     assert!(stream.knows_dry_run().await);
