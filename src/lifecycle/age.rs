@@ -48,6 +48,9 @@ pub fn judge(minutes: &[MinuteAge], ended: i64, now: i64) -> AgeVerdict {
         minutes.iter().filter(|minute| now.saturating_sub(minute.at) <= FRESH_SECONDS).copied().collect();
     fresh.sort_by_key(|minute| std::cmp::Reverse(minute.at));
     let Some(newest) = fresh.first() else { return AgeVerdict::NobodyReads };
+    if newest.at <= ended {
+        return AgeVerdict::NotLongEnough { minutes: 0 };
+    }
     #[expect(clippy::cast_precision_loss, reason = "milliseconds below 2^53")]
     let is_past = |minute: &&MinuteAge| {
         let since_end_ms = minute.at.saturating_sub(ended).saturating_mul(1_000);
@@ -86,8 +89,8 @@ mod tests {
             verdict(&[(60, 0.0), (120, 0.0), (180, 200_000.0)], 240),
             AgeVerdict::Behind { age_ms: 200_000.0 }
         );
-        // The minute in which the replay ended says nothing.
-        assert_eq!(verdict(&[(-30, 0.0), (-90, 0.0)], 60), AgeVerdict::Behind { age_ms: 0.0 });
+        // A minute that began before the replay's end says nothing.
+        assert_eq!(verdict(&[(-30, 0.0), (-90, 0.0)], 60), AgeVerdict::NotLongEnough { minutes: 0 });
     }
 
     #[test]

@@ -226,6 +226,10 @@ fn of_age(stream: &str, verdict: AgeVerdict) -> String {
             "Not yet: records are read that are {} old. --wait asks until it is done.",
             duration(age_ms / 1_000.0)
         ),
+        AgeVerdict::NotLongEnough { minutes: 0 } => {
+            "Too early to tell: three whole minutes after the replay's end are asked for. --wait waits for them."
+                .to_owned()
+        }
         AgeVerdict::NotLongEnough { minutes } => {
             format!(
                 "Nearly: it looks drained since {minutes} minutes, and three are asked for. --wait waits for them."

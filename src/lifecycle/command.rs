@@ -39,20 +39,32 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         Some(run) => config.access.clone().or(run.glance.file.tuning.kinesis.clone()),
         None => config.access.clone(),
     };
-    let stream = match &run {
-        Some(run) => look(&target(&run.glance)?, &access, config.output.quiet).await,
-        None => None,
+    let (stream, gone) = match &run {
+        Some(run) => match look(&target(&run.glance)?, &access, config.output.quiet).await {
+            Looked::Found(found) => {
+                // Its name may have been given to another one since.
+                let same = found.description.created_ms == run.glance.file.stream.created_ms;
+                (Some(*found).filter(|_| same), !same)
+            }
+            Looked::Gone => (None, true),
+            Looked::Unknown => (None, false),
+        },
+        None => (None, false),
     };
     let live = match &config.live {
         Some(name) => {
-            let found = look(name, &access, config.output.quiet).await;
-            Some((name.name(), found.map(|found| found.description.retention_hours)))
+            let hours = match look(name, &access, config.output.quiet).await {
+                Looked::Found(found) => Some(found.description.retention_hours),
+                Looked::Gone | Looked::Unknown => None,
+            };
+            Some((name.name(), hours))
         }
         None => None,
     };
     let facts = guide::Facts {
         run: run.as_ref(),
         stream: stream.as_ref(),
+        gone,
         live,
         away_since: config.away_since,
         lease_table: config.lease_table.as_deref(),
@@ -67,18 +79,29 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     console::print(&guide::render(&steps, now))
 }
 
+/// What a look at a stream gives that need not succeed.
+enum Looked {
+    Found(Box<StreamParticulars>),
+    Gone,
+    Unknown,
+}
+
 /// The stream, if it can be looked at: a guide is of use without, too.
-async fn look(name: &StreamName, access: &AwsAccess, quiet: bool) -> Option<StreamParticulars> {
+async fn look(name: &StreamName, access: &AwsAccess, quiet: bool) -> Looked {
     let found = match Door::open(name, access).await {
         Ok(door) => door.look().await,
         Err(error) => Err(error),
     };
-    found.unwrap_or_else(|error| {
-        if !quiet {
-            console::say(&format!("warning: {error}"));
+    match found {
+        Ok(Some(found)) => Looked::Found(Box::new(found)),
+        Ok(None) => Looked::Gone,
+        Err(error) => {
+            if !quiet {
+                console::say(&format!("warning: {error}"));
+            }
+            Looked::Unknown
         }
-        None
-    })
+    }
 }
 
 /// The run of that name; the last one into Kinesis without a name.

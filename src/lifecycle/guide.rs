@@ -21,6 +21,8 @@ pub struct Facts<'a> {
     pub run: Option<&'a RunInto>,
     /// Its stream, if it is there and can be looked at.
     pub stream: Option<&'a StreamParticulars>,
+    /// Whether it was looked for and is not there.
+    pub gone: bool,
     /// The stream that the worker reads otherwise, and for how many hours it keeps records.
     pub live: Option<(&'a str, Option<u32>)>,
     /// When the worker left it.
@@ -74,14 +76,17 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
 
 fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let mut step = Step::new("create", format!("Make the backfill stream {stream}"));
-    step.done = facts.stream.map(|_| true);
-    if let Some(found) = facts.stream {
+    // A run has been writing into it.
+    step.done = facts.run.map(|_| true);
+    if facts.gone {
+        step.notes.push("it is not there any more".into());
+    } else if let Some(found) = facts.stream {
         let description = &found.description;
         step.notes.push(format!(
             "{} shards, records kept for {} h",
             description.open_shards, description.retention_hours
         ));
-    } else {
+    } else if facts.run.is_none() {
         step.command = Some(format!("respool stream create {stream} --shards N --retention 48h{door}"));
         step.notes.push("`respool replay --create --shards auto` does it on the way".into());
     }
@@ -137,6 +142,9 @@ fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
 
 fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let mut step = Step::new("watch", "Watch both sides".into());
+    if facts.gone {
+        return step;
+    }
     step.command = Some(format!("respool stream status {stream}{door}"));
     step.notes.push("too slow? `respool stream scale` works while a run is writing".into());
     if let Some(run) = facts.run.filter(|run| run.state() == "done") {
@@ -154,7 +162,7 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         step.done = Some(seen.is_some());
         step.notes.extend(seen.map(|seen| format!("seen {} by {}", clock(seen.at), seen.by)));
     }
-    if step.done != Some(true) {
+    if step.done != Some(true) && !facts.gone {
         step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}"));
     }
     if let (Some(run), Some(found)) = (facts.run, facts.stream) {
@@ -169,7 +177,7 @@ fn switch_back(facts: &Facts<'_>) -> Step {
     let live = facts.live.map_or("the live stream", |(name, _)| name);
     let mut step = Step::new("switch_back", format!("Point the worker back at {live}"));
     let (hours, known) = live_retention(facts);
-    step.notes.push("under its old application name: it goes on where it stopped".into());
+    step.notes.push("with its old application name: it goes on where it stopped".into());
     step.until = facts.away_since.and_then(|since| after(since, hours));
     step.notes.push(match (known, facts.away_since) {
         (true, Some(_)) => format!("{live} keeps records for {hours} h"),
@@ -183,7 +191,10 @@ fn switch_back(facts: &Facts<'_>) -> Step {
 
 fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let mut step = Step::new("delete", format!("Delete {stream}: it costs money as long as it is there"));
-    step.command = Some(format!("respool stream delete {stream}{door}"));
+    step.done = facts.run.map(|_| facts.gone);
+    if !facts.gone {
+        step.command = Some(format!("respool stream delete {stream}{door}"));
+    }
     if facts.stream.is_some_and(|found| !super::shape::is_ours(found)) {
         step.notes.push("respool has not made it and will not delete it: use the AWS console or CLI".into());
         step.command = Some(format!("aws kinesis delete-stream --stream-name {stream}"));
@@ -265,6 +276,7 @@ mod tests {
         Facts {
             run: None,
             stream: None,
+            gone: false,
             live: None,
             away_since: None,
             lease_table: None,
@@ -342,6 +354,15 @@ mod tests {
             steps.last().unwrap().command.as_deref(),
             Some("aws kinesis delete-stream --stream-name orders-backfill")
         );
+    }
+
+    #[test]
+    fn a_stream_that_is_gone_is_not_made_again() {
+        let access = AwsAccess::default();
+        let run = run_into("r1", "done", 5);
+        let steps = steps(&Facts { run: Some(&run), gone: true, ..facts(&access) });
+        assert_eq!((steps[0].done, steps[0].command.as_deref()), (Some(true), None));
+        assert_eq!((steps[6].done, steps[6].command.as_deref()), (Some(true), None));
     }
 
     #[test]

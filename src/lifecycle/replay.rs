@@ -85,6 +85,13 @@ async fn into_new(
         wish.shards == ShardsWish::Auto || config.dry_run || !harmless || settings.partition_key.is_none();
     let forecast = if must_look { Some(survey(config, wish, door, manifest.clone()).await?) } else { None };
     if let (Some(forecast), true) = (&forecast, config.dry_run) {
+        if !output.quiet {
+            let name = &door.name;
+            console::say(&format!(
+                "the stream {name} is not there yet: it would be made with {} shards",
+                forecast.shards
+            ));
+        }
         return Ok(Replayed::Forecast(Box::new(forecast.clone())));
     }
     let shards = match (wish.shards, &forecast) {

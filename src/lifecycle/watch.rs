@@ -18,7 +18,7 @@ use super::runs::{RunInto, replayed, runs_into};
 use super::{lease_table, metric};
 use crate::config::{DrainedConfig, Endpoint};
 use crate::error::{Error, ExitCode};
-use crate::run::directory::{self, Drained, StreamIdentity};
+use crate::run::directory::{self, Drained, RunGlance, StreamIdentity};
 use crate::run::{console, now};
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::neighbour::{Neighbour, NeighbourConfig};
@@ -38,7 +38,8 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
     })?;
     let access = config.access.clone().or(run.file.tuning.kinesis.clone());
     let door = Door::open(&target(&run)?, &access).await?;
-    let found = door.must_look().await?.description;
+    let Some(found) = door.look().await? else { return Err(gone(&run)) };
+    let found = found.description;
     check_same(&run.id, &run.file.stream, &found)?;
     let (service, is_here) = service(config, &door).await?;
     let watch = Watch { config, door, service, stream: run.file.stream, found };
@@ -171,6 +172,18 @@ async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient
     let client = NeighbourClient::connect(service, &neighbour).await;
     let client = client.map_err(|error| Error::refused(format!("{}: {}", service.name(), error.message)))?;
     Ok((client, endpoint.as_ref().is_some_and(Endpoint::is_loopback)))
+}
+
+/// The stream is not there any more.
+fn gone(run: &RunGlance) -> Error {
+    let seen = match run.drained() {
+        Some(seen) => format!("it was seen drained at {:.0}", seen.at),
+        None => "it was never seen drained: what was not read is lost".to_owned(),
+    };
+    Error::refused(format!(
+        "the stream {}, into which run {} went, is not there any more; {seen}",
+        run.file.stream.name, run.id
+    ))
 }
 
 /// A stream that was deleted and made anew has lost what was delivered.

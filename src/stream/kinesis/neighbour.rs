@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -37,16 +38,24 @@ impl NeighbourClient {
     /// # Errors
     /// No region or no credentials are found.
     pub async fn connect(service: Neighbour, config: &NeighbourConfig) -> Result<Self, CallError> {
-        let mut kinesis = KinesisConfig {
+        let kinesis = KinesisConfig {
             region: config.region.clone(),
             profile: config.profile.clone(),
             ..KinesisConfig::new(StreamName::Name("neighbour".into()))
         };
         let (sdk, region) = load(&kinesis).await?;
         let url = config.endpoint_url.clone().unwrap_or_else(|| endpoint(service, &region));
-        kinesis.endpoint_url = Some(url);
+        Self::at(service, KinesisConfig { endpoint_url: Some(url), ..kinesis }, &sdk, region).await
+    }
+
+    async fn at(
+        service: Neighbour,
+        kinesis: KinesisConfig,
+        sdk: &SdkConfig,
+        region: String,
+    ) -> Result<Self, CallError> {
         let door = Door::default();
-        let clients = Clients::new(&kinesis, &sdk);
+        let clients = Clients::new(&kinesis, sdk);
         let stopped = clients.put.list_streams().customize().interceptor(door.clone()).send().await;
         let patience = Patience { connect: kinesis.connect_timeout, call: kinesis.describe_timeout };
         match (SignedClient::behind(&door, dialect(service), patience, Skew::default()), stopped) {
@@ -149,7 +158,54 @@ fn message(service: Neighbour, failure: &Failure<'_>, details: &Details) -> Stri
 
 #[cfg(test)]
 mod tests {
+    use aws_config::{BehaviorVersion, Region};
+    use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_question_is_signed_for_the_neighbour_and_its_refusal_keeps_the_code() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = String::new();
+            while !request.contains("TableName") {
+                let mut part = [0; 4096];
+                let n = socket.read(&mut part).await.unwrap();
+                assert!(n > 0, "{request}");
+                request.push_str(&String::from_utf8_lossy(&part[..n]));
+            }
+            let body =
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"m"}"#;
+            let head =
+                format!("HTTP/1.1 400 X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            socket.write_all(head.as_bytes()).await.unwrap();
+            socket.write_all(body.as_bytes()).await.unwrap();
+            request.to_ascii_lowercase()
+        });
+        let key = Credentials::new("AKIDCANARY", "SECRETCANARY", None, None, "test");
+        let mut sdk = SdkConfig::builder();
+        sdk.set_behavior_version(Some(BehaviorVersion::latest())).set_region(Some(Region::new("eu-west-1")));
+        sdk.set_credentials_provider(Some(SharedCredentialsProvider::new(key)));
+        let mut config = KinesisConfig::new("x".parse().unwrap());
+        config.endpoint_url = Some(url);
+        let client = NeighbourClient::at(Neighbour::DynamoDb, config, &sdk.build(), "eu-west-1".into());
+        let refused = client.await.unwrap().call("Scan", &json!({ "TableName": "t" })).await.unwrap_err();
+        assert_eq!(refused.code.as_deref(), Some("ResourceNotFoundException"));
+        assert_eq!(refused.error.class, CallErrorClass::NotFound);
+        let request = server.await.unwrap();
+        for words in [
+            "/eu-west-1/dynamodb/aws4_request",
+            "x-amz-target: dynamodb_20120810.scan",
+            "content-type: application/x-amz-json-1.0",
+        ] {
+            assert!(request.contains(words), "{words} in {request}");
+        }
+    }
 
     #[test]
     fn services_are_where_aws_has_them() {
