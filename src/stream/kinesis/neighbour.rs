@@ -193,8 +193,10 @@ mod tests {
         sdk.set_credentials_provider(Some(SharedCredentialsProvider::new(key)));
         let mut config = KinesisConfig::new("x".parse().unwrap());
         config.endpoint_url = Some(url);
-        let client = NeighbourClient::at(Neighbour::DynamoDb, config, &sdk.build(), "eu-west-1".into());
-        let refused = client.await.unwrap().call("Scan", &json!({ "TableName": "t" })).await.unwrap_err();
+        let sdk = sdk.build();
+        let client =
+            NeighbourClient::at(Neighbour::DynamoDb, config, &sdk, "eu-west-1".into()).await.unwrap();
+        let refused = client.call("Scan", &json!({ "TableName": "t" })).await.unwrap_err();
         assert_eq!(refused.code.as_deref(), Some("ResourceNotFoundException"));
         assert_eq!(refused.error.class, CallErrorClass::NotFound);
         let request = server.await.unwrap();
