@@ -5,11 +5,7 @@
 //! alone, for a replay of the whole: it prints its address, and its stream has any name.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on has failed")]
 #![expect(unreachable_pub, reason = "the workloads are shared with the tests")]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "its parts are told apart by arguments, and it reports"
-)]
+#![expect(clippy::print_stdout, reason = "its parts are told apart by arguments, and it reports")]
 
 #[expect(dead_code, reason = "the stages' workloads stand there too")]
 mod workloads;

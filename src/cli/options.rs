@@ -73,8 +73,8 @@ pub(super) struct TuningArgs {
     #[arg(long, value_name = "RATE", env = "RESPOOL_MAX_RATE", help_heading = HEADING_SPEED)]
     #[arg(allow_hyphen_values = true)]
     max_rate: Vec<RateCap>,
-    /// How requests with records are made: direct, written straight from the cache; or sdk, by the AWS SDK, which
-    /// costs twice the CPU [default: direct]
+    /// How requests with records are made: direct, written straight from the cache; or sdk, by the AWS SDK
+    /// [default: direct]
     #[arg(long, value_name = "HOW", env = "RESPOOL_SEND", help_heading = HEADING_SPEED)]
     #[arg(value_parser = PossibleValuesParser::new(SendPath::WORDS).try_map(|word| word.parse::<SendPath>()))]
     send: Option<SendPath>,

@@ -9,7 +9,7 @@
 //! Of an answer only the entries count, never `FailedRecordCount`.
 //!
 //! Records go out by one of two ways. By default their request is written, signed and read [here](self::direct),
-//! which costs half as much; the SDK's own way stays as the other. Either gives the same outcomes.
+//! without the trees and copies of the SDK's own way, which stays as the other. Either gives the same outcomes.
 //!
 //! Messages carry the service's code, words and request id. The SDK's own error values hold whole
 //! requests and are never printed.

@@ -44,13 +44,24 @@ fn check_server(python: &Path, server: &Server) {
     let (webhooks, edges) = (made.path().join("webhooks"), made.path().join("edges"));
     write_archive(&webhooks, &webhook_records().unwrap(), 20).unwrap();
     write_edges(&edges).unwrap();
-    for (stream, archive, key, shards) in [
-        ("flights", flights(made.path()).unwrap(), "/tailnum", if full_sets().is_some() { 60 } else { 30 }),
-        ("webhooks", webhooks, "/event", 8),
-        ("edges", edges, "hash", 3),
+    for (stream, archive, key, shards, way) in [
+        (
+            "flights",
+            flights(made.path()).unwrap(),
+            "/tailnum",
+            if full_sets().is_some() { 60 } else { 30 },
+            "direct",
+        ),
+        ("webhooks", webhooks.clone(), "/event", 8, "direct"),
+        ("webhooks-by-sdk", webhooks, "/event", 8, "sdk"),
+        ("edges", edges.clone(), "hash", 3, "direct"),
+        ("edges-by-sdk", edges, "hash", 3, "sdk"),
     ] {
         script(python, STREAM_PY, &["create", &server.url, stream, &shards.to_string()]);
-        let flags = format!("--into {stream} --kinesis-endpoint-url {} --partition-key {key}", server.url);
+        let flags = format!(
+            "--into {stream} --kinesis-endpoint-url {} --partition-key {key} --send {way}",
+            server.url
+        );
         let report = replay(&Sandbox::new(), &archive, &flags, Some(KEYS)).json(0);
         let duplicates = report["possible_duplicates"].to_string();
         let arguments = ["compare", &server.url, stream, &archive.to_string_lossy(), key, &duplicates];

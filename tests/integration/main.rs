@@ -23,6 +23,7 @@ mod rounds;
 mod s3;
 mod sandbox;
 mod secrets;
+mod send;
 mod tidy;
 mod usage;
 mod verify;
