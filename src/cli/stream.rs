@@ -201,7 +201,7 @@ struct DoorArgs {
     /// Profile [default: from the AWS configuration, or as the run has it]
     #[arg(long, value_name = "NAME", env = "RESPOOL_PROFILE", value_parser = NonEmptyStringValueParser::new())]
     profile: Option<String>,
-    /// Endpoint, as in <http://127.0.0.1:4566>
+    #[arg(help = "Endpoint, as in http://127.0.0.1:4566")]
     #[arg(long, value_name = "URL", env = "RESPOOL_ENDPOINT_URL")]
     endpoint_url: Option<Endpoint>,
     /// Region of the stream

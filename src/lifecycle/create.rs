@@ -8,7 +8,7 @@
 use serde_json::json;
 
 use super::door::Door;
-use super::settle::until_active;
+use super::settle::{until_active, until_set};
 use super::shape::{self, differences, is_ours};
 use crate::config::{OutputConfig, StreamShape};
 use crate::error::Error;
@@ -52,8 +52,7 @@ pub async fn create(
             }
         };
     }
-    until_active(door, &doing, output).await?;
-    let mut found = door.must_look().await?;
+    let mut found = until_active(door, &doing, output).await?;
     if made && found.tags.is_empty() {
         // Some servers take no tags at the creation.
         let tagged = door.stream.add_tags(&tags).await;
@@ -61,8 +60,9 @@ pub async fn create(
         found.tags = tags;
     }
     check_ours(door, &found)?;
-    if set(door, shape, &found, output).await? {
-        found = door.must_look().await?;
+    // Shards are not set here: a stream that has others is left as it is.
+    if found.description.open_shards == shards {
+        found = set(door, shape, found, output).await?;
     }
     let differences = differences(shape, Some(shards), &found);
     if differences.is_empty() {
@@ -98,40 +98,38 @@ pub fn not_ours(door: &Door, found: &StreamParticulars) -> Error {
     ))
 }
 
-/// What `CreateStream` does not take, one change after the other; whether there was any.
+/// What `CreateStream` does not take, one change after the other.
 async fn set(
     door: &Door,
     shape: &StreamShape,
-    found: &StreamParticulars,
+    mut found: StreamParticulars,
     output: &OutputConfig,
-) -> Result<bool, Error> {
-    let description = &found.description;
-    let mut changed = false;
-    if let Some(hours) = shape.retention_hours.filter(|&hours| hours > description.retention_hours) {
+) -> Result<StreamParticulars, Error> {
+    if let Some(hours) = shape.retention_hours.filter(|&hours| hours > found.description.retention_hours) {
         let asked = door.stream.raise_retention(hours).await;
         asked.map_err(|error| {
             door.error("cannot set the retention of", &["kinesis:IncreaseStreamRetentionPeriod"], &error)
         })?;
-        until_active(door, &format!("setting the retention of {} to {hours} h", door.name), output).await?;
-        changed = true;
+        let doing = format!("setting the retention of {} to {hours} h", door.name);
+        found = until_set(door, &doing, output, |now| now.description.retention_hours == hours).await?;
     }
-    let found_kib = description.record_bytes_max / 1024;
-    let kib = shape.record_kib.filter(|&kib| usize::try_from(kib).is_ok_and(|kib| kib > found_kib));
-    if let (Some(kib), Some(arn)) = (kib, &description.arn) {
-        let asked = door.stream.set_record_kib(arn, kib).await;
+    let bytes = |kib: u32| usize::try_from(kib).map_or(usize::MAX, |kib| kib * 1_024);
+    let kib = shape.record_kib.filter(|&kib| bytes(kib) > found.description.record_bytes_max);
+    if let (Some(kib), Some(arn)) = (kib, found.description.arn.clone()) {
+        let asked = door.stream.set_record_kib(&arn, kib).await;
         asked.map_err(|error| {
             door.error("cannot set the record size of", &["kinesis:UpdateMaxRecordSize"], &error)
         })?;
-        until_active(door, &format!("setting the record size of {} to {kib} KiB", door.name), output).await?;
-        changed = true;
+        let doing = format!("setting the record size of {} to {kib} KiB", door.name);
+        found = until_set(door, &doing, output, |now| now.description.record_bytes_max == bytes(kib)).await?;
     }
     if let (Some(key), None) = (&shape.encryption_key, &found.encryption_key) {
         let asked = door.stream.encrypt(key).await;
         asked.map_err(|error| door.error("cannot encrypt", &["kinesis:StartStreamEncryption"], &error))?;
-        until_active(door, &format!("encrypting {}", door.name), output).await?;
-        changed = true;
+        let doing = format!("encrypting {}", door.name);
+        found = until_set(door, &doing, output, |now| now.encryption_key.is_some()).await?;
     }
-    Ok(changed)
+    Ok(found)
 }
 
 /// Tells what came of it.

@@ -8,6 +8,7 @@ use super::permission::{resource, statement};
 use crate::config::{Endpoint, ReplayConfig, Target};
 use crate::error::Error;
 use crate::stream::control::Permission;
+use crate::stream::name::StreamName;
 
 /// Refuses a replay that the service would not let through, with the statement that is missing.
 pub async fn check(config: &ReplayConfig) -> Result<(), Error> {
@@ -25,7 +26,7 @@ pub async fn check(config: &ReplayConfig) -> Result<(), Error> {
         ("kinesis:ListShards", list),
         ("kinesis:PutRecords", put),
     ];
-    refusal(&door, &asked).map_or(Ok(()), Err)
+    refusal(&door.name, stream.region(), &asked).map_or(Ok(()), Err)
 }
 
 fn is_aws(endpoint: &Endpoint) -> bool {
@@ -35,7 +36,7 @@ fn is_aws(endpoint: &Endpoint) -> bool {
         && [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|end| host.ends_with(end))
 }
 
-fn refusal(door: &Door, asked: &[(&'static str, Permission)]) -> Option<Error> {
+fn refusal(name: &StreamName, region: &str, asked: &[(&'static str, Permission)]) -> Option<Error> {
     let mut words = None;
     let mut actions = Vec::new();
     for (action, permission) in asked {
@@ -49,7 +50,7 @@ fn refusal(door: &Door, asked: &[(&'static str, Permission)]) -> Option<Error> {
                 return Some(Error::refused(format!(
                     "the stream {} is encrypted, and its key cannot be used: {message}\nIf a right is missing, this statement allows \
                      it (and the key's own policy has to, too):\n{}",
-                    door.name,
+                    name,
                     statement(&["kms:GenerateDataKey"], "THE KEY'S ARN")
                 )));
             }
@@ -58,10 +59,10 @@ fn refusal(door: &Door, asked: &[(&'static str, Permission)]) -> Option<Error> {
         }
     }
     let message = words?;
-    let arn = resource(&door.name, Some(door.stream.region()), None);
+    let arn = resource(name, Some(region), None);
     Some(Error::refused(format!(
         "replaying into {} is not allowed: {message}\nThis statement in a policy of yours allows it:\n{}",
-        door.name,
+        name,
         statement(&actions, &arn)
     )))
 }
@@ -69,6 +70,34 @@ fn refusal(door: &Door, asked: &[(&'static str, Permission)]) -> Option<Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_as_one_statement() {
+        let missing = |message: &str| Permission::Missing { message: message.into() };
+        let refused = |asked: &[(&'static str, Permission)]| {
+            refusal(&"orders".parse().unwrap(), "eu-west-1", asked).map(|error| error.to_string())
+        };
+        let all = ("kinesis:DescribeStreamSummary", Permission::Granted);
+        assert_eq!(
+            refused(&[all.clone(), ("kinesis:PutRecords", Permission::Unknown { message: "?".into() })]),
+            None
+        );
+        let said =
+            refused(&[all, ("kinesis:ListShards", missing("no")), ("kinesis:PutRecords", missing("no"))]);
+        let said = said.unwrap();
+        for words in [
+            "not allowed: no",
+            "kinesis:ListShards",
+            "kinesis:PutRecords",
+            "arn:aws:kinesis:eu-west-1:*:stream/orders",
+        ] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        assert!(!said.contains("Describe"), "{said}");
+        let key =
+            refused(&[("kinesis:PutRecords", Permission::KeyRefused { message: "no".into() })]).unwrap();
+        assert!(key.contains("kms:GenerateDataKey"), "{key}");
+    }
 
     #[test]
     fn only_the_real_one_is_trusted_to_know_a_dry_run() {

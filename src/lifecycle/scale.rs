@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::door::Door;
-use super::settle::until_active;
+use super::settle::{until_active, until_set};
 use super::steps::{SCALINGS_PER_DAY, steps};
 use crate::config::OutputConfig;
 use crate::error::Error;
@@ -19,7 +19,8 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
         )));
     }
     // A change that is under way would be refused on top of.
-    let before = until_active(door, &format!("waiting for {}", door.name), output).await?.open_shards;
+    let before = until_active(door, &format!("waiting for {}", door.name), output).await?;
+    let before = before.description.open_shards;
     let steps = steps(before, target);
     if steps.len() > SCALINGS_PER_DAY {
         return Err(Error::refused(format!(
@@ -42,7 +43,7 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
             )
         })?;
         let doing = format!("scaling {} to {step} shards (step {} of {})", door.name, done + 1, steps.len());
-        until_active(door, &doing, output).await?;
+        until_set(door, &doing, output, |stream| stream.description.open_shards == step).await?;
     }
     let after = door.must_look().await?.description.open_shards;
     if after != target {

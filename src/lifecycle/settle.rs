@@ -1,5 +1,6 @@
 //! Waiting for a change of a stream to be over, with a word now and then about how it stands.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -9,7 +10,7 @@ use crate::config::OutputConfig;
 use crate::error::Error;
 use crate::run::console;
 use crate::run::report::duration;
-use crate::stream::{CallErrorClass, Stream, StreamDescription};
+use crate::stream::control::StreamParticulars;
 
 /// Between two looks, at first and at most. `DescribeStreamSummary` takes 20 calls a second of a whole account.
 const POLL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
@@ -17,6 +18,10 @@ const POLL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 const POLL_HERE: Duration = Duration::from_millis(50);
 /// A change in which nothing moves for so long is not waited for any more.
 const STANDSTILL_MAX: Duration = Duration::from_mins(30);
+/// How long a description may lag behind a change.
+const LAG: Duration = Duration::from_mins(1);
+/// The same on this machine.
+const LAG_HERE: Duration = Duration::from_secs(1);
 /// Between two words about a wait in which nothing moves.
 const WORD_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -24,7 +29,7 @@ const WORD_INTERVAL: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
     /// The stream.
-    There(Box<StreamDescription>),
+    There(Box<StreamParticulars>),
     /// It does not exist, or not yet.
     Gone,
 }
@@ -69,38 +74,53 @@ pub async fn until(
     }
 }
 
-/// Waits until the stream is `ACTIVE`.
-pub async fn until_active(
+/// Waits until the stream is `ACTIVE` and as it was asked to be. A description may lag behind a change that was just asked
+/// for, so `ACTIVE` alone says nothing for a while; after that the stream is given as it is.
+pub async fn until_set(
     door: &Door,
     doing: &str,
     output: &OutputConfig,
-) -> Result<StreamDescription, Error> {
-    let active = |look: &Look| match look {
-        Look::There(stream) => stream.status == "ACTIVE" || stream.status == "DELETING",
-        Look::Gone => false,
+    is_set: impl Fn(&StreamParticulars) -> bool,
+) -> Result<StreamParticulars, Error> {
+    let lag = if door.stream.is_harmless() { LAG_HERE } else { LAG };
+    let active_since: Cell<Option<Instant>> = Cell::new(None);
+    let is_over = |look: &Look| {
+        let Look::There(stream) = look else { return false };
+        if stream.description.status != "ACTIVE" {
+            active_since.set(None);
+            return stream.description.status == "DELETING";
+        }
+        let since = active_since.get().unwrap_or_else(Instant::now);
+        active_since.set(Some(since));
+        is_set(stream) || since.elapsed() > lag
     };
-    match until(door, doing, output, active).await? {
-        Look::There(stream) if stream.status == "ACTIVE" => Ok(*stream),
+    match until(door, doing, output, is_over).await? {
+        Look::There(stream) if stream.description.status == "ACTIVE" => Ok(*stream),
         Look::There(_) | Look::Gone => {
             Err(Error::refused(format!("{doing}: it is being deleted; once it is gone it can be made anew")))
         }
     }
 }
 
+/// Waits until the stream is `ACTIVE`.
+pub async fn until_active(
+    door: &Door,
+    doing: &str,
+    output: &OutputConfig,
+) -> Result<StreamParticulars, Error> {
+    until_set(door, doing, output, |_| true).await
+}
+
 async fn look(door: &Door) -> Result<Look, Error> {
-    match door.stream.describe().await {
-        Ok(stream) => Ok(Look::There(Box::new(stream))),
-        Err(error) if error.class == CallErrorClass::NotFound => Ok(Look::Gone),
-        Err(error) => Err(Error::incomplete(format!(
-            "the stream {} cannot be looked at: {}; `respool stream status {0}` tells how it stands",
-            door.name, error.message
-        ))),
-    }
+    Ok(door.look().await?.map_or(Look::Gone, |stream| Look::There(Box::new(stream))))
 }
 
 fn state(look: &Look) -> String {
     match look {
         Look::Gone => "not there".to_owned(),
-        Look::There(stream) => format!("{}, {} shards", stream.status, stream.open_shards),
+        Look::There(stream) => {
+            let stream = &stream.description;
+            format!("{}, {} shards", stream.status, stream.open_shards)
+        }
     }
 }
