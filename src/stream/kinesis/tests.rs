@@ -330,3 +330,20 @@ async fn a_dry_run_tells_what_is_missing_and_never_writes_by_itself() {
     let bodies = server.await.unwrap();
     assert!(bodies.iter().all(|body| body["DryRun"] == true), "{bodies:?}");
 }
+
+#[tokio::test]
+async fn the_served_stream_is_tried_and_stays_empty() {
+    use crate::sim::{ServeConfig, simulate};
+    use crate::stream::control::Permission;
+    use crate::stream::read::{ReadFrom, StreamReader};
+    let config = ServeConfig::with_shards(std::num::NonZeroU32::MIN);
+    let (address, server) = simulate(config, 0, std::future::pending()).await.unwrap();
+    tokio::spawn(server);
+    let stream = stream("demo", &format!("http://{address}"));
+    assert!(stream.knows_dry_run().await);
+    assert_eq!(stream.may_put().await, Permission::Granted);
+    assert_eq!(stream.may_list_shards().await, Permission::Granted);
+    let shard = stream.list_open_shards().await.unwrap().remove(0).id;
+    let iterator = stream.iterator(shard, ReadFrom::Horizon).await.unwrap();
+    assert!(stream.read(iterator).await.unwrap().records.is_empty());
+}
