@@ -26,6 +26,7 @@ pub mod verify;
 pub mod write;
 
 pub mod bench;
+pub mod lifecycle;
 pub mod page;
 pub mod run;
 pub mod sim;

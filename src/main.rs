@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use respool::cli::{Environment, Invocation, logging, parse};
 use respool::config::{IamConfig, OutputConfig, ReplayConfig, RunSettings, SimulateConfig};
 use respool::error::{Error, ExitCode as Code};
+use respool::lifecycle;
 use respool::plan;
-use respool::run::replay::{Replayed, replay, resume};
+use respool::run::replay::{Replayed, resume};
 use respool::run::report::{Report, RunState};
 use respool::run::{cache_command, console, inspect, listing, now, quarantine, summary, warm};
 use respool::sim;
@@ -80,6 +81,18 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             console::print(&text)?;
             Ok(Code::from_number(report.exit_code))
         }
+        Invocation::Stream(config) => {
+            logging::start(&config.output);
+            runtime()?.block_on(lifecycle::command::stream(&config, now())).map(|()| Code::Done)
+        }
+        Invocation::Drained(config) => {
+            logging::start(&config.output);
+            runtime()?.block_on(lifecycle::watch::drained(&config, now()))
+        }
+        Invocation::Guide(config) => {
+            logging::start(&config.output);
+            runtime()?.block_on(lifecycle::command::guide(&config, now())).map(|()| Code::Done)
+        }
         Invocation::Runs(config) => console::print(&listing::runs(&config)?).map(|()| Code::Done),
         Invocation::Quarantine(config) => quarantine::run(&config),
         Invocation::Retry(config) => {
@@ -112,7 +125,7 @@ fn iam(config: &IamConfig) -> Result<Code, Error> {
 }
 
 async fn run_replay(config: &ReplayConfig) -> Result<Code, Error> {
-    show_replayed(&replay(config, now()).await?, &config.output)
+    show_replayed(&Box::pin(lifecycle::replay::replay(config, now())).await?, &config.output)
 }
 
 fn show_replayed(replayed: &Replayed, output: &OutputConfig) -> Result<Code, Error> {
@@ -163,6 +176,7 @@ async fn simulate(config: SimulateConfig) -> Result<Code, Error> {
     if config.unlimited {
         serve.burst_rule = sim::BurstRule::Unlimited;
     }
+    serve.transition = config.transition;
     serve.faults = config.faults.parse().map_err(|error| Error::usage(format!("--faults: {error}")))?;
     let shutdown = respool::run::session::first_signal()?;
     let (address, server) = sim::simulate(serve, config.port, shutdown).await.map_err(cannot)?;

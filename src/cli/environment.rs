@@ -31,6 +31,12 @@ pub struct Environment {
     pub aws_endpoint_s3: Option<String>,
     /// `AWS_ENDPOINT_URL_KINESIS`, else `AWS_ENDPOINT_URL`, unless they are to be ignored.
     pub aws_endpoint_kinesis: Option<String>,
+    /// Likewise for DynamoDB.
+    pub aws_endpoint_dynamodb: Option<String>,
+    /// Likewise for CloudWatch.
+    pub aws_endpoint_cloudwatch: Option<String>,
+    /// Likewise for Firehose.
+    pub aws_endpoint_firehose: Option<String>,
     /// Whether stdin is a terminal.
     pub stdin_is_terminal: bool,
     /// Whether stdout is a terminal.
@@ -63,6 +69,9 @@ impl Environment {
             xdg_config_home: absolute("XDG_CONFIG_HOME"),
             aws_endpoint_s3: endpoint("AWS_ENDPOINT_URL_S3"),
             aws_endpoint_kinesis: endpoint("AWS_ENDPOINT_URL_KINESIS"),
+            aws_endpoint_dynamodb: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+            aws_endpoint_cloudwatch: endpoint("AWS_ENDPOINT_URL_CLOUDWATCH"),
+            aws_endpoint_firehose: endpoint("AWS_ENDPOINT_URL_FIREHOSE"),
             stdin_is_terminal: std::io::stdin().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
@@ -103,6 +112,21 @@ impl Environment {
     /// The endpoint for Kinesis that AWS' own tools would use.
     pub(super) fn endpoint_kinesis(&self) -> Result<Option<Endpoint>, Error> {
         endpoint("AWS_ENDPOINT_URL_KINESIS or AWS_ENDPOINT_URL", self.aws_endpoint_kinesis.as_deref())
+    }
+
+    /// The endpoint for DynamoDB that AWS' own tools would use.
+    pub(super) fn endpoint_dynamodb(&self) -> Result<Option<Endpoint>, Error> {
+        endpoint("AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL", self.aws_endpoint_dynamodb.as_deref())
+    }
+
+    /// The endpoint for CloudWatch that AWS' own tools would use.
+    pub(super) fn endpoint_cloudwatch(&self) -> Result<Option<Endpoint>, Error> {
+        endpoint("AWS_ENDPOINT_URL_CLOUDWATCH or AWS_ENDPOINT_URL", self.aws_endpoint_cloudwatch.as_deref())
+    }
+
+    /// The endpoint for Firehose that AWS' own tools would use.
+    pub(super) fn endpoint_firehose(&self) -> Result<Option<Endpoint>, Error> {
+        endpoint("AWS_ENDPOINT_URL_FIREHOSE or AWS_ENDPOINT_URL", self.aws_endpoint_firehose.as_deref())
     }
 
     /// Columns for what a person reads.

@@ -31,6 +31,7 @@ mod runs;
 mod saved_plan;
 mod select;
 mod simulate;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -44,8 +45,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use environment::Environment;
 
 use crate::config::{
-    BenchConfig, CacheCommandConfig, FillConfig, IamConfig, InspectConfig, PlanConfig, QuarantineConfig,
-    ReplayConfig, ResumeConfig, RetryConfig, RunsConfig, SimulateConfig, VerifyConfig,
+    BenchConfig, CacheCommandConfig, DrainedConfig, FillConfig, GuideConfig, IamConfig, InspectConfig,
+    PlanConfig, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig, RunsConfig, SimulateConfig,
+    StreamConfig, VerifyConfig,
 };
 use crate::error::{Error, ExitCode};
 use config_file::ConfigFile;
@@ -67,7 +69,7 @@ Exit codes:
    1  done, but the stream differs from the archive, or order was violated
    2  the command line is wrong
    3  done, with records or objects in quarantine
-   4  incomplete: `respool resume` goes on
+   4  incomplete: `respool resume` goes on; `stream drained`: not yet
    5  refused by a service, or by respool for safety
   70  a defect in respool; the run can be resumed
 
@@ -125,6 +127,12 @@ enum Command {
     /// Read the stream back and compare it with the archive, record by record
     #[command(after_help = EXIT_CODES)]
     Verify(Box<verify::VerifyArgs>),
+    /// Make, scale, watch and delete the stream of a backfill, and know when the worker has read it
+    #[command(after_help = EXIT_CODES)]
+    Stream(stream::StreamArgs),
+    /// Print the switch-over of a backfill as a checklist, with its own names, commands and times
+    #[command(after_help = EXIT_CODES)]
+    Guide(Box<stream::GuideArgs>),
     /// List runs: state, progress, rates
     #[command(args_conflicts_with_subcommands = true)]
     Runs(runs::RunsArgs),
@@ -160,6 +168,12 @@ pub enum Invocation {
     Resume(Box<ResumeConfig>),
     /// `respool verify`.
     Verify(Box<VerifyConfig>),
+    /// `respool stream create`, `scale`, `status` and `delete`.
+    Stream(Box<StreamConfig>),
+    /// `respool stream drained`.
+    Drained(Box<DrainedConfig>),
+    /// `respool guide`.
+    Guide(Box<GuideConfig>),
     /// `respool runs`.
     Runs(RunsConfig),
     /// `respool quarantine ls` and `show`.
@@ -256,6 +270,8 @@ where
         Command::Inspect(args) => Invocation::Inspect(Box::new(args.resolve(environment, output)?)),
         Command::Resume(args) => Invocation::Resume(Box::new(args.resolve(environment, output)?)),
         Command::Verify(args) => Invocation::Verify(Box::new(args.resolve(environment, output)?)),
+        Command::Stream(args) => args.resolve(environment, output)?,
+        Command::Guide(args) => Invocation::Guide(Box::new(args.resolve(environment, output)?)),
         Command::Runs(args) => Invocation::Runs(args.resolve(environment, output)?),
         Command::Quarantine(args) => args.resolve(environment, output)?,
         Command::Cache(args) => args.resolve(environment, output)?,

@@ -9,6 +9,7 @@ use super::environment::Environment;
 use super::options::{StateArgs, TuningArgs, directory};
 use super::saved_plan::{self, Given};
 use super::select::SelectArgs;
+use super::stream::CreateOnTheWayArgs;
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
 use crate::config::{
     ArchiveAddress, CacheMode, Order, OutputConfig, Planned, ReplayConfig, RunSettings, Target, Tuning,
@@ -34,6 +35,8 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_name = "TARGET", env = "RESPOOL_INTO", help_heading = HEADING_INTO)]
     #[arg(required_unless_present = "plan")]
     into: Option<Target>,
+    #[command(flatten)]
+    create: CreateOnTheWayArgs,
     #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
@@ -90,7 +93,7 @@ struct SafetyArgs {
     /// Start anew although an unfinished run of the same window into the same stream could be resumed
     #[arg(long, env = "RESPOOL_NEW", value_parser = FalseyValueParser::new())]
     new: bool,
-    /// Write to a stream that seems to feed the archive that is read: everything would be archived once more
+    /// Write to a stream that feeds, or seems to feed, the archive that is read: everything is archived once more
     #[arg(long, env = "RESPOOL_ALLOW_LOOP", value_parser = FalseyValueParser::new())]
     allow_loop: bool,
 }
@@ -131,7 +134,13 @@ impl ReplayArgs {
             Error::usage("--into is missing: the plan was made for numbers of shards, not for a stream")
         })?;
         follow_arn(&target, region_of_stream.as_deref(), &mut tuning)?;
+        let create = self.create.resolve()?;
+        if create.is_some() && !matches!(target, Target::Kinesis { .. }) {
+            return Err(Error::usage("--create makes a Kinesis stream: give its name with --into"));
+        }
         Ok(ReplayConfig {
+            create,
+            firehose: environment.endpoint_firehose()?,
             settings: RunSettings {
                 archive: what.archive,
                 target,

@@ -1,9 +1,11 @@
 //! `respool simulate`: the embedded stream behind a loopback port.
 
+use std::time::Duration;
+
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use crate::config::{OutputConfig, SIM_SHARDS_MAX, SimulateConfig};
+use crate::config::{OutputConfig, SIM_SHARDS_MAX, SimulateConfig, parse_duration};
 
 const FAULTS_HELP: &str = "Let PutRecords fail, with chances in a thousand: seed=7,lose_answer=20,throttle_entry=50. \
     Per call: throttle_call, disconnect, server_error, expire, lose_answer, apply_late, stall, drip, miscount; per \
@@ -25,6 +27,16 @@ pub(super) struct SimulateArgs {
     /// Port on 127.0.0.1; 0 takes any free one. The first line on stdout is the URL
     #[arg(long, value_name = "P", env = "RESPOOL_PORT", default_value_t = 0, allow_negative_numbers = true)]
     port: u16,
+    /// How long a stream is being made, changed or deleted, as in 3s; Kinesis takes 10 s to minutes
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "RESPOOL_TRANSITION",
+        default_value = "0s",
+        hide_default_value = true
+    )]
+    #[arg(value_parser = parse_duration)]
+    transition: Duration,
     /// Enforce no limits, for tests of other things
     #[arg(long, env = "RESPOOL_UNLIMITED", value_parser = FalseyValueParser::new())]
     unlimited: bool,
@@ -36,7 +48,7 @@ pub(super) struct SimulateArgs {
 
 impl SimulateArgs {
     pub(super) fn resolve(self, output: OutputConfig) -> SimulateConfig {
-        let Self { shards, port, unlimited, faults } = self;
-        SimulateConfig { shards, port, unlimited, faults, output }
+        let Self { shards, port, transition, unlimited, faults } = self;
+        SimulateConfig { shards, port, transition, unlimited, faults, output }
     }
 }

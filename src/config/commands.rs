@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ArchiveAddress, Input, Order, RunSettings, SavedPlan, Share, Target, Tuning, TuningChanges};
+use super::{
+    ArchiveAddress, CreateWish, Endpoint, Input, Order, RunSettings, SavedPlan, Share, Target, Tuning,
+    TuningChanges,
+};
 use crate::record::ByteCount;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -37,6 +40,10 @@ pub struct ReplayConfig {
     pub tuning: Tuning,
     /// Where runs are kept.
     pub state_dir: PathBuf,
+    /// Make the stream first.
+    pub create: Option<CreateWish>,
+    /// Firehose, where it is not AWS' own.
+    pub firehose: Option<Endpoint>,
     /// Say what would be done, and stop.
     pub dry_run: bool,
     /// Start although an unfinished run does the same.
@@ -241,6 +248,8 @@ pub struct SimulateConfig {
     pub shards: u32,
     /// The loopback port; 0 for any free one.
     pub port: u16,
+    /// How long a stream is `CREATING`, `UPDATING` or `DELETING`.
+    pub transition: Duration,
     /// No limits are enforced.
     pub unlimited: bool,
     /// What goes wrong with PutRecords, as `sim` understands it; empty for nothing.

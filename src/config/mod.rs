@@ -48,6 +48,7 @@ mod amount;
 mod commands;
 mod place;
 mod plan;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -61,6 +62,7 @@ pub use crate::archive::tier::RestoreTier;
 pub use crate::decode::{Delimiter, FramingChoice};
 pub use crate::route::event_time::{EventTime, TimeFormat};
 pub use crate::stream::kinesis::SendPath;
+pub use crate::stream::name::StreamName;
 pub use crate::write::lane::Order;
 pub use amount::{AmountError, RateCap, Share, parse_duration, parse_latency, parse_size};
 pub use commands::{
@@ -70,6 +72,10 @@ pub use commands::{
 };
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 pub use plan::{IamConfig, LiveStream, PlanConfig, PlanFigures, Planned, SAVED_PLAN_VERSION, SavedPlan};
+pub use stream::{
+    ConsumerAccess, CreateWish, DrainedConfig, GuideConfig, RETENTION_HOURS_DEFAULT, ShardsWish,
+    StreamAction, StreamConfig, StreamShape,
+};
 
 use crate::archive::Selection;
 use crate::record::ByteCount;

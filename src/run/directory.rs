@@ -12,6 +12,7 @@
 //!   verify.jsonl      what the last `respool verify` found wrong
 //!   report.json       the last report
 //!   plan.json         the plan that is carried out, if one is
+//!   drained.json      that a worker was seen to have read everything
 //!   lock              locked, and holding the process id, while a process owns the run
 //! ```
 
@@ -33,6 +34,7 @@ const RUN_FILE: &str = "run.json";
 const MANIFEST_FILE: &str = "manifest.jsonl";
 const REPORT_FILE: &str = "report.json";
 const PLAN_FILE: &str = "plan.json";
+const DRAINED_FILE: &str = "drained.json";
 const LOCK_FILE: &str = "lock";
 /// How often, and how long apart, it is tried to own a run.
 const LOCK_TRIES: u32 = 10;
@@ -81,6 +83,17 @@ pub struct StreamIdentity {
 /// What runs have that were begun before it was written down.
 const fn first_route_version() -> u32 {
     1
+}
+
+/// That a worker was seen to have read everything that the run has delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// When.
+    pub at: Timestamp,
+    /// By what it was seen: a table of leases, or the age of what is read.
+    pub by: String,
+    /// Records that the run had delivered by then.
+    pub delivered: u64,
 }
 
 /// The version of [`RunFile`] that this build writes and reads.
@@ -242,6 +255,16 @@ pub struct RunGlance {
 }
 
 impl RunGlance {
+    /// That a worker has read everything, if that was seen.
+    pub fn drained(&self) -> Option<Drained> {
+        read_json(&self.path.join(DRAINED_FILE)).unwrap_or_default()
+    }
+
+    /// Notes that a worker has read everything.
+    pub fn note_drained(&self, drained: &Drained) -> Result<(), Error> {
+        write_json(&self.path.join(DRAINED_FILE), drained)
+    }
+
     /// Whether something is left to do: no report says `done`.
     pub fn is_unfinished(&self) -> bool {
         !self.report.as_ref().is_some_and(says_done)

@@ -231,6 +231,8 @@ fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
         settings,
         tuning,
         state_dir: config.state_dir.clone(),
+        create: None,
+        firehose: None,
         dry_run: config.dry_run,
         new_run: true,
         yes: config.yes,

@@ -53,14 +53,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         refuse_to_start_twice(config, &identity(&target.description))?;
     }
     let sources = Sources::open(settings, tuning).await?;
-    let manifest = match &sources.archive {
-        Some(archive) => {
-            let restore = settings.input.restore.filter(|_| !config.dry_run);
-            select(archive, &settings.input, restore, config.output.quiet).await?
-        }
-        None => earlier_manifest(config)?,
-    };
-    check_not_empty(settings, &manifest)?;
+    let manifest = sources.manifest(config).await?;
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&settings.target, &manifest.objects)?;
     }
@@ -232,6 +225,20 @@ impl Sources {
         self.archive.clone()
     }
 
+    /// The frozen list of what is to be replayed, which is not empty.
+    pub async fn manifest(&self, config: &ReplayConfig) -> Result<Manifest, Error> {
+        let manifest = match &self.archive {
+            Some(archive) => {
+                let input = &config.settings.input;
+                let restore = input.restore.filter(|_| !config.dry_run);
+                select(archive, input, restore, config.output.quiet).await?
+            }
+            None => earlier_manifest(config)?,
+        };
+        check_not_empty(&config.settings, &manifest)?;
+        Ok(manifest)
+    }
+
     /// The spool of the objects of `manifest`, and where their segments are.
     pub fn spool(
         self,
@@ -331,7 +338,8 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
     directory::read_manifest(&run.path)
 }
 
-fn ask_for_a_key(sample: Option<Sample>) -> Error {
+/// What to say instead of a key: the first record, and the pointers into it that would do.
+pub fn ask_for_a_key(sample: Option<Sample>) -> Error {
     let Some(Sample { record }) = sample else {
         return Error::usage("--partition-key is missing, and the archive has no record to look at");
     };

@@ -8,7 +8,8 @@
 //! - [`server`]: the same behind a loopback port, in Kinesis' own protocol ([`protocol`]), so that
 //!   foreign clients take it for the real thing.
 //!
-//! Nothing outside this folder depends on it except the commands that start it.
+//! Nothing outside this folder depends on it except the commands that start it, and `lifecycle`, which
+//! reads sequence numbers as [`sequence`] does.
 
 mod drip;
 pub mod embedded;

@@ -80,6 +80,12 @@ impl Sequence {
         ((high & 0xffff) << 48) | (middle >> 16)
     }
 
+    /// The second in which the record arrived, since 1970.
+    pub fn arrival_s(self) -> u64 {
+        let [_, middle, low] = self.0;
+        ((middle & 0xff) << 28) | (low >> 36)
+    }
+
     /// The shard that gave the number.
     pub fn base(self) -> SequenceBase {
         let [high, _, low] = self.0;
@@ -140,6 +146,7 @@ mod tests {
             assert!(text.parse::<u128>().is_err(), "{text} exceeds 128 bits");
             assert_eq!(Sequence::parse(&text), Some(number));
             assert_eq!((number.index(), number.base()), (index, BASE));
+            assert_eq!(number.arrival_s(), 1_795_000_123);
         }
     }
 

@@ -88,11 +88,12 @@ pub async fn simulate(
         started: Timestamp::now(),
         burst_rule: config.burst_rule,
         retention: config.retention,
-        transition: config.transition,
+        transition: Duration::ZERO,
     });
     service
         .create_stream(SimTime::START, "demo", NewStream::with_shards(config.shards.get()))
         .map_err(std::io::Error::other)?;
+    service.set_transition(config.transition);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
     Ok((address, serve(listener, service, config, shutdown)))

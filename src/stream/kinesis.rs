@@ -50,8 +50,10 @@ use crate::limits::{RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::record::{HashKeyRange, SequenceNumber, ShardId};
 
 mod config;
+mod control;
 mod direct;
 mod failed;
+mod neighbour;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -59,6 +61,7 @@ mod tests;
 pub use self::config::{KinesisConfig, SendPath, SendPathError};
 use self::direct::Sender;
 use self::failed::{SentMark, details_of, failure_of, message};
+pub use self::neighbour::NeighbourClient;
 
 /// How long an unused connection is kept. The service hangs up on idle ones without a word (aws-sdk-rust
 /// issue 1106), and a request that meets a dead connection has an unknown outcome.
@@ -126,6 +129,16 @@ impl KinesisStream {
             skew: Skew::default(),
             config,
         }
+    }
+
+    /// Where the stream lives.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_harmless(&self) -> bool {
+        self.harmless
     }
 
     fn clients(&self) -> Clients {

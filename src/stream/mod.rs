@@ -7,10 +7,12 @@
 
 pub mod batch;
 mod buffers;
+pub mod control;
 pub mod endpoint;
 mod failure;
 pub mod kinesis;
 pub mod name;
+pub mod neighbour;
 pub mod null;
 pub mod read;
 mod records;

@@ -121,6 +121,11 @@ impl SignedClient {
         })
     }
 
+    /// The same, signed for `service`, where the door's own address leads to another service.
+    pub(super) fn signing_for(self, service: &str) -> Self {
+        Self { signer: self.signer.signing_for(service), ..self }
+    }
+
     /// Calls `operation` once. `sha256` is the body's digest in hexadecimal.
     pub(super) async fn call(&self, operation: &str, body: Bytes, sha256: &str) -> Result<Bytes, Fault> {
         let mut sent = false;

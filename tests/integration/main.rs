@@ -15,6 +15,7 @@ mod foreign;
 mod gateway;
 mod kinesis;
 mod late;
+mod lifecycle;
 mod memory;
 mod plan;
 mod quarantine;

@@ -167,7 +167,12 @@ fn blow(
     if dice.below(5) == 0 {
         tally.interruptions += 1;
         process.signal(Signal::TERM);
-        return finished(&process.wait());
+        // On a busy machine it may not have come so far that it listens to signals: then it is a kill.
+        if let Ok(outcome) = process.wait_unless_killed() {
+            return finished(&outcome);
+        }
+        *kills += 1;
+        return None;
     }
     *kills += 1;
     process.kill();

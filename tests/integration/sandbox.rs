@@ -123,12 +123,17 @@ impl Process {
         self.child.try_wait().unwrap().is_some()
     }
 
-    pub(crate) fn wait(mut self) -> Outcome {
+    pub(crate) fn wait(self) -> Outcome {
+        self.wait_unless_killed().unwrap_or_else(|stderr| panic!("ended by a signal\n{stderr}"))
+    }
+
+    /// What it said on stderr, if a signal has ended it.
+    pub(crate) fn wait_unless_killed(mut self) -> Result<Outcome, String> {
         let started = Instant::now();
         let status = until("the end of a command", || self.child.try_wait().unwrap());
         let (stdout, stderr) = (self.stdout(), self.stderr());
-        let code = status.code().unwrap_or_else(|| panic!("ended by a signal: {status}\n{stderr}"));
-        Outcome { code, stdout, stderr, waited: started.elapsed() }
+        let Some(code) = status.code() else { return Err(stderr) };
+        Ok(Outcome { code, stdout, stderr, waited: started.elapsed() })
     }
 }
 
@@ -154,6 +159,11 @@ impl Outcome {
     pub(crate) fn json(&self, code: i32) -> Value {
         assert_eq!(self.code, code, "{}\n{}", self.stderr, self.stdout);
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+
+    /// A command that ended with `code`, whatever it said.
+    pub(crate) fn ended_with(&self, code: i32) {
+        assert_eq!(self.code, code, "{}\n{}", self.stderr, self.stdout);
     }
 
     /// The one sentence on stderr of a command that ended with `code` and has no result.

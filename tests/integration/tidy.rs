@@ -62,6 +62,7 @@ const CLOCKS: &[&str] = &[
     "run/",
     "verify/",
     "bench/",
+    "lifecycle/",
     "stream/",
     "sim/drip.rs",
     "sim/embedded.rs",

@@ -89,6 +89,11 @@ impl Service {
         Self { config, streams: BTreeMap::new(), streams_made: 0 }
     }
 
+    /// From now on changes take this long.
+    pub fn set_transition(&mut self, transition: Duration) {
+        self.config.transition = transition;
+    }
+
     /// The instant that `time` stands for, in milliseconds since 1970.
     pub fn epoch_ms(&self, time: SimTime) -> i64 {
         let since_start = i64::try_from(time.since_start().as_millis()).unwrap_or(i64::MAX);
@@ -216,6 +221,20 @@ impl Service {
         let until = now.plus(self.config.transition);
         let stream = self.active(now, name)?;
         stream.record_bytes_max = bytes;
+        stream.begin(Change::Setting, until);
+        Ok(())
+    }
+
+    /// Says with which key records are encrypted from now on, or that they are not.
+    pub fn set_encryption(
+        &mut self,
+        now: SimTime,
+        name: &str,
+        key: Option<String>,
+    ) -> Result<(), ServiceError> {
+        let until = now.plus(self.config.transition);
+        let stream = self.active(now, name)?;
+        stream.encryption_key = key;
         stream.begin(Change::Setting, until);
         Ok(())
     }

@@ -103,6 +103,8 @@ pub struct StreamState {
     pub record_bytes_max: usize,
     /// Who decides on the number of shards.
     pub capacity: Capacity,
+    /// The key that its records are encrypted with; nothing is encrypted here.
+    pub encryption_key: Option<String>,
     /// Labels.
     pub tags: BTreeMap<String, String>,
     /// Every shard ever made, by number.
@@ -127,6 +129,7 @@ impl StreamState {
             retention_hours: 24,
             record_bytes_max: new.record_bytes_max,
             capacity: new.capacity,
+            encryption_key: None,
             tags: BTreeMap::new(),
             shards: Vec::new(),
             number,

@@ -29,6 +29,8 @@ pub(super) struct Input {
     #[serde(rename = "MaxRecordSizeInKiB")]
     pub max_record_size_kib: Option<i64>,
     pub stream_mode_details: Option<ModeInput>,
+    pub encryption_type: Option<String>,
+    pub key_id: Option<String>,
     pub tags: Option<BTreeMap<String, String>>,
     pub tag_keys: Option<Vec<String>>,
     pub limit: Option<i64>,

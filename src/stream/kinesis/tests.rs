@@ -304,3 +304,46 @@ fn a_record_limit_that_makes_no_sense_is_the_default() {
     }
     assert_eq!(record_bytes_max(Some(i32::MAX)), RECORD_BYTES_MAX);
 }
+
+#[tokio::test]
+async fn a_dry_run_tells_what_is_missing_and_never_writes_by_itself() {
+    use crate::stream::control::Permission;
+    let refused = |code: &str| answer(400, &json!({ "__type": code, "message": "m" }));
+    let (url, server) = serve(vec![
+        refused("DryRunOperationException"),
+        refused("AccessDeniedException"),
+        refused("KMSAccessDeniedException"),
+        answer(200, &json!({ "FailedRecordCount": 0, "Records": [] })),
+        refused("DryRunOperationException"),
+        answer(200, &json!({ "ShardIterator": "i" })),
+    ])
+    .await;
+    let stream = stream("orders", &url);
+    assert_eq!(stream.may_put().await, Permission::Granted);
+    assert!(
+        matches!(stream.may_put().await, Permission::Missing { message } if message.contains("AccessDenied"))
+    );
+    assert!(matches!(stream.may_put().await, Permission::KeyRefused { .. }));
+    assert!(matches!(stream.may_put().await, Permission::Unknown { .. }));
+    assert!(stream.knows_dry_run().await);
+    assert!(!stream.knows_dry_run().await, "a server that does not know it answers as if nothing were said");
+    let bodies = server.await.unwrap();
+    assert!(bodies.iter().all(|body| body["DryRun"] == true), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn the_served_stream_is_tried_and_stays_empty() {
+    use crate::sim::{ServeConfig, simulate};
+    use crate::stream::control::Permission;
+    use crate::stream::read::{ReadFrom, StreamReader};
+    let config = ServeConfig::with_shards(std::num::NonZeroU32::MIN);
+    let (address, server) = simulate(config, 0, std::future::pending()).await.unwrap();
+    tokio::spawn(server);
+    let stream = stream("demo", &format!("http://{address}"));
+    assert!(stream.knows_dry_run().await);
+    assert_eq!(stream.may_put().await, Permission::Granted);
+    assert_eq!(stream.may_list_shards().await, Permission::Granted);
+    let shard = stream.list_open_shards().await.unwrap().remove(0).id;
+    let iterator = stream.iterator(shard, ReadFrom::Horizon).await.unwrap();
+    assert!(stream.read(iterator).await.unwrap().records.is_empty());
+}

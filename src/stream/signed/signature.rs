@@ -61,6 +61,11 @@ impl Signer {
         Self { region, service, day: Mutex::default() }
     }
 
+    /// The same for another service.
+    pub(super) fn signing_for(self, service: &str) -> Self {
+        Self::new(self.region, service.to_owned())
+    }
+
     /// The header `Authorization`.
     pub(super) fn authorization(&self, call: &ToSign<'_>, credentials: &Credentials) -> String {
         let day = call.date.get(..8).unwrap_or_default();

@@ -1,0 +1,440 @@
+//! `respool stream` and `respool guide`: the stream of a backfill, and the way there and back.
+
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
+use clap::{Args, Subcommand};
+
+use super::environment::Environment;
+use super::options::{StateArgs, parse_region};
+use super::{HEADING_AWS, HEADING_INTO, HEADING_OUTPUT, Invocation};
+use crate::config::{
+    AwsAccess, ConsumerAccess, CreateWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig, ShardsWish,
+    StreamAction, StreamConfig, StreamName, StreamShape, parse_duration, parse_size,
+};
+use crate::error::Error;
+
+/// Hours that a stream can keep records. Source: Kinesis quotas page, read 2026-11-22.
+const RETENTION_HOURS: std::ops::RangeInclusive<u64> = 24..=8_760;
+/// KiB of a record that a stream can be set to take. Source: Kinesis API reference, `CreateStream`, read 2026-11-22.
+const RECORD_KIB: std::ops::RangeInclusive<u64> = 1_024..=10_240;
+/// Shards of a stream. Source: Kinesis API reference, `UpdateShardCount`, read 2026-11-22.
+const SHARDS_MAX: i64 = 10_000;
+
+/// What was typed after `respool stream`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct StreamArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make the stream of a backfill, and wait until it is there
+    Create(Box<CreateArgs>),
+    /// Give a stream another number of shards, step by step; a run may be writing meanwhile
+    Scale(Box<ScaleArgs>),
+    /// Say what a stream is, who made it, and which runs write into it
+    Status(Box<NamedArgs>),
+    /// Find out whether the worker has read everything that was replayed
+    Drained(Box<DrainedArgs>),
+    /// Delete a stream that respool has made
+    Delete(Box<DeleteArgs>),
+}
+
+#[derive(Debug, Args)]
+struct NamedArgs {
+    /// The stream's name or ARN
+    stream: StreamName,
+    #[command(flatten)]
+    door: DoorArgs,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    #[command(flatten)]
+    named: NamedArgs,
+    /// Its shards: each takes 1,000 records and 1 MB a second
+    #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=SHARDS_MAX))]
+    shards: u32,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+/// What a new stream shall be; `replay --create` has these too.
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_INTO)]
+pub(super) struct ShapeArgs {
+    /// How long the new stream keeps records, as in 48h or 7d: longer than replaying and reading take [default: 24h]
+    #[arg(long, value_name = "TIME", env = "RESPOOL_RETENTION", value_parser = parse_retention)]
+    retention: Option<u32>,
+    /// The largest record it takes, data and key, as in 4MiB [default: 1MiB]
+    #[arg(long, value_name = "SIZE", env = "RESPOOL_RECORD_SIZE", value_parser = parse_record_kib)]
+    record_size: Option<u32>,
+    /// Encrypt it with this key of KMS: alias/aws/kinesis, a key's id or its ARN
+    #[arg(long, value_name = "KEY", env = "RESPOOL_ENCRYPTION", value_parser = NonEmptyStringValueParser::new())]
+    encryption: Option<String>,
+    /// Label it, as in team=orders; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", env = "RESPOOL_TAG", value_delimiter = ',', value_parser = parse_tag)]
+    tag: Vec<(String, String)>,
+}
+
+impl ShapeArgs {
+    fn resolve(self) -> StreamShape {
+        StreamShape {
+            retention_hours: self.retention,
+            record_kib: self.record_size,
+            encryption_key: self.encryption,
+            tags: self.tag.into_iter().collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self { retention, record_size, encryption, tag } = self;
+        retention.is_none() && record_size.is_none() && encryption.is_none() && tag.is_empty()
+    }
+}
+
+/// `replay --create`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_INTO)]
+pub(super) struct CreateOnTheWayArgs {
+    /// Make the stream first, and wait until it is there
+    #[arg(long, env = "RESPOOL_CREATE", value_parser = FalseyValueParser::new())]
+    create: bool,
+    /// Shards of the new stream, or auto: as many as the replay is worth
+    #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", value_parser = parse_shards, requires = "create")]
+    shards: Option<ShardsWish>,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+impl CreateOnTheWayArgs {
+    pub(super) fn resolve(self) -> Result<Option<CreateWish>, Error> {
+        if !self.create {
+            if !self.shape.is_empty() {
+                return Err(Error::usage(
+                    "--retention, --record-size, --encryption and --tag are for a new stream: say --create",
+                ));
+            }
+            return Ok(None);
+        }
+        Ok(Some(CreateWish { shards: self.shards.unwrap_or(ShardsWish::Auto), shape: self.shape.resolve() }))
+    }
+}
+
+#[derive(Debug, Args)]
+struct ScaleArgs {
+    #[command(flatten)]
+    named: NamedArgs,
+    /// The shards that it shall have
+    #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=SHARDS_MAX))]
+    shards: u32,
+}
+
+#[derive(Debug, Args)]
+struct DeleteArgs {
+    #[command(flatten)]
+    named: NamedArgs,
+    /// Do not ask
+    #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    yes: bool,
+    /// Although nobody has seen it drained, or a run into it is unfinished
+    #[arg(long, env = "RESPOOL_FORCE", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    force: bool,
+    /// Although consumers are registered with it: they go too
+    #[arg(long, env = "RESPOOL_WITH_CONSUMERS", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    with_consumers: bool,
+}
+
+#[derive(Debug, Args)]
+struct DrainedArgs {
+    /// The run, as `respool runs` names it; all runs into its stream count [default: the last one into Kinesis]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    run: Option<String>,
+    /// The worker's table in DynamoDB (the application name of the Kinesis Client Library). Without it CloudWatch
+    /// is asked how old the records are that are read: weaker, see docs/backfill.md
+    #[arg(long, value_name = "TABLE", env = "RESPOOL_LEASE_TABLE", value_parser = NonEmptyStringValueParser::new())]
+    lease_table: Option<String>,
+    /// Ask again until everything is read
+    #[arg(long, env = "RESPOOL_WAIT", value_parser = FalseyValueParser::new())]
+    wait: bool,
+    #[command(flatten)]
+    door: DoorArgs,
+    #[command(flatten)]
+    consumer: ConsumerArgs,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+/// What was typed after `respool guide`.
+#[derive(Debug, Args)]
+pub(super) struct GuideArgs {
+    /// The run, as `respool runs` names it [default: the last one into Kinesis]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    run: Option<String>,
+    /// The stream that the worker reads otherwise: its retention is the time that there is
+    #[arg(long, value_name = "STREAM", env = "RESPOOL_LIVE")]
+    live: Option<StreamName>,
+    /// When the worker left it, as in 2026-11-26T14:00:00Z
+    #[arg(long, value_name = "TIME", env = "RESPOOL_AWAY_SINCE")]
+    away_since: Option<jiff::Timestamp>,
+    /// The worker's table in DynamoDB (the application name of the Kinesis Client Library)
+    #[arg(long, value_name = "TABLE", env = "RESPOOL_LEASE_TABLE", value_parser = NonEmptyStringValueParser::new())]
+    lease_table: Option<String>,
+    #[command(flatten)]
+    door: DoorArgs,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+/// By which door a stream is reached; what goes for all services goes after what goes for Kinesis.
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_AWS)]
+struct DoorArgs {
+    /// Region [default: from the AWS configuration, or as the run has it; an ARN's own goes first]
+    #[arg(long, value_name = "REGION", env = "RESPOOL_REGION", value_parser = parse_region)]
+    region: Option<String>,
+    /// Profile [default: from the AWS configuration, or as the run has it]
+    #[arg(long, value_name = "NAME", env = "RESPOOL_PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    profile: Option<String>,
+    #[arg(help = "Endpoint, as in http://127.0.0.1:4566")]
+    #[arg(long, value_name = "URL", env = "RESPOOL_ENDPOINT_URL")]
+    endpoint_url: Option<Endpoint>,
+    /// Region of the stream
+    #[arg(long, value_name = "REGION", env = "RESPOOL_KINESIS_REGION", value_parser = parse_region)]
+    kinesis_region: Option<String>,
+    /// Profile for the stream
+    #[arg(long, value_name = "NAME", env = "RESPOOL_KINESIS_PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    kinesis_profile: Option<String>,
+    /// Endpoint of the stream
+    #[arg(long, value_name = "URL", env = "RESPOOL_KINESIS_ENDPOINT_URL")]
+    kinesis_endpoint_url: Option<Endpoint>,
+    /// Allow http:// to other machines: signatures can be read on the way
+    #[arg(long, env = "RESPOOL_ALLOW_INSECURE_ENDPOINT", value_parser = FalseyValueParser::new())]
+    allow_insecure_endpoint: bool,
+}
+
+/// Where the worker's progress is looked up, if not where the stream is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_AWS)]
+#[expect(clippy::struct_field_names, reason = "a field is named as its flag")]
+struct ConsumerArgs {
+    /// Region of the worker's table and metrics [default: the stream's]
+    #[arg(long, value_name = "REGION", env = "RESPOOL_CONSUMER_REGION", value_parser = parse_region)]
+    consumer_region: Option<String>,
+    /// Profile for the worker's table and metrics [default: the stream's]
+    #[arg(long, value_name = "NAME", env = "RESPOOL_CONSUMER_PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    consumer_profile: Option<String>,
+    /// Endpoint of DynamoDB and CloudWatch
+    #[arg(long, value_name = "URL", env = "RESPOOL_CONSUMER_ENDPOINT_URL")]
+    consumer_endpoint_url: Option<Endpoint>,
+}
+
+impl DoorArgs {
+    /// What was given, the environment's endpoint behind it where a stream has no run that knows better.
+    fn resolve(&self, environment: &Environment, stream: Option<&StreamName>) -> Result<AwsAccess, Error> {
+        let general = AwsAccess {
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+        };
+        let kinesis = AwsAccess {
+            region: self.kinesis_region.clone(),
+            profile: self.kinesis_profile.clone(),
+            endpoint_url: self.kinesis_endpoint_url.clone(),
+        };
+        let mut access = kinesis.or(general);
+        if access.endpoint_url.is_none() && stream.is_some() {
+            access.endpoint_url = environment.endpoint_kinesis()?;
+        }
+        if let Some(region) = stream.and_then(StreamName::region) {
+            access.region = Some(region.to_owned());
+        }
+        self.refuse_exposed([access.endpoint_url.as_ref()])?;
+        Ok(access)
+    }
+
+    fn refuse_exposed<const N: usize>(&self, endpoints: [Option<&Endpoint>; N]) -> Result<(), Error> {
+        let exposed = endpoints.into_iter().flatten().find(|endpoint| endpoint.is_exposed());
+        match exposed.filter(|_| !self.allow_insecure_endpoint) {
+            None => Ok(()),
+            Some(endpoint) => Err(Error::usage(format!(
+                "{endpoint} is reached over the network in clear: use https, or give --allow-insecure-endpoint"
+            ))),
+        }
+    }
+}
+
+impl ConsumerArgs {
+    fn resolve(self, environment: &Environment, door: &DoorArgs) -> Result<ConsumerAccess, Error> {
+        let given = self.consumer_endpoint_url.or_else(|| door.endpoint_url.clone());
+        let dynamodb = given.clone().map_or_else(|| environment.endpoint_dynamodb(), |url| Ok(Some(url)))?;
+        let cloudwatch = given.map_or_else(|| environment.endpoint_cloudwatch(), |url| Ok(Some(url)))?;
+        door.refuse_exposed([dynamodb.as_ref(), cloudwatch.as_ref()])?;
+        let aws =
+            AwsAccess { region: self.consumer_region, profile: self.consumer_profile, endpoint_url: None };
+        Ok(ConsumerAccess { aws, dynamodb, cloudwatch })
+    }
+}
+
+impl StreamArgs {
+    pub(super) fn resolve(
+        self,
+        environment: &Environment,
+        output: OutputConfig,
+    ) -> Result<Invocation, Error> {
+        let of = |named: NamedArgs, action| {
+            let access = named.door.resolve(environment, Some(&named.stream))?;
+            let state_dir = named.state.resolve(environment)?;
+            let config = StreamConfig { stream: named.stream, action, access, state_dir, output };
+            Ok(Invocation::Stream(Box::new(config)))
+        };
+        match self.action {
+            Action::Create(args) => {
+                let action = StreamAction::Create { shards: args.shards, shape: args.shape.resolve() };
+                of(args.named, action)
+            }
+            Action::Scale(args) => of(args.named, StreamAction::Scale { shards: args.shards }),
+            Action::Status(named) => of(*named, StreamAction::Status),
+            Action::Delete(args) => {
+                let DeleteArgs { named, yes, force, with_consumers } = *args;
+                of(named, StreamAction::Delete { yes, force, with_consumers })
+            }
+            Action::Drained(args) => Ok(Invocation::Drained(Box::new(DrainedConfig {
+                access: args.door.resolve(environment, None)?,
+                consumer: args.consumer.resolve(environment, &args.door)?,
+                run: args.run,
+                lease_table: args.lease_table,
+                wait: args.wait,
+                state_dir: args.state.resolve(environment)?,
+                output,
+            }))),
+        }
+    }
+}
+
+impl GuideArgs {
+    pub(super) fn resolve(
+        self,
+        environment: &Environment,
+        output: OutputConfig,
+    ) -> Result<GuideConfig, Error> {
+        Ok(GuideConfig {
+            access: self.door.resolve(environment, None)?,
+            run: self.run,
+            live: self.live,
+            away_since: self.away_since,
+            lease_table: self.lease_table,
+            state_dir: self.state.resolve(environment)?,
+            output,
+        })
+    }
+}
+
+fn parse_retention(text: &str) -> Result<u32, String> {
+    let seconds = parse_duration(text).map_err(|error| error.to_string())?.as_secs();
+    let hours = seconds.div_ceil(3_600);
+    let fits = u32::try_from(hours).ok().filter(|_| RETENTION_HOURS.contains(&hours));
+    fits.ok_or_else(|| "Kinesis keeps records for 24h to 365d".to_owned())
+}
+
+fn parse_record_kib(text: &str) -> Result<u32, String> {
+    let bytes = parse_size(text).map_err(|error| error.to_string())?.0;
+    let kib = bytes.div_ceil(1_024);
+    let fits = u32::try_from(kib).ok().filter(|_| RECORD_KIB.contains(&kib));
+    fits.ok_or_else(|| "a stream takes records of up to 1MiB to 10MiB".to_owned())
+}
+
+fn parse_tag(text: &str) -> Result<(String, String), &'static str> {
+    let allowed = |c: char| c.is_alphanumeric() || c == ' ' || "_./=+-%@".contains(c);
+    let (key, value) = text.split_once('=').ok_or("a tag is KEY=VALUE")?;
+    if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 {
+        return Err("a tag's key has 1 to 128 characters, its value up to 256");
+    }
+    if !key.chars().chain(value.chars()).all(allowed) {
+        return Err("a tag has letters, digits, blanks and _ . / = + - % @");
+    }
+    if key.starts_with("respool/") || key.starts_with("aws") {
+        return Err("tags that begin with respool/ or aws are not yours to set");
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn parse_shards(text: &str) -> Result<ShardsWish, String> {
+    if text == "auto" {
+        return Ok(ShardsWish::Auto);
+    }
+    let shards = text.parse().ok().filter(|shards| (1..=SHARDS_MAX).contains(&i64::from(*shards)));
+    shards.map(ShardsWish::Exactly).ok_or_else(|| format!("auto, or 1 to {SHARDS_MAX} shards"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Stop, parse};
+    use super::*;
+
+    fn run(line: &str) -> Result<Invocation, Stop> {
+        let environment = Environment { home: Some("/home/ada".into()), ..Environment::default() };
+        parse(std::iter::once("respool").chain(line.split_whitespace()), &environment)
+    }
+
+    #[test]
+    fn a_streams_wishes_arrive() {
+        let line = "stream create orders --shards 4 --retention 2d --record-size 2MiB --encryption alias/k --tag a=1,b=2";
+        let Ok(Invocation::Stream(config)) = run(line) else { panic!() };
+        let StreamAction::Create { shards, shape } = config.action else { panic!() };
+        assert_eq!((shards, shape.retention_hours, shape.record_kib), (4, Some(48), Some(2_048)));
+        assert_eq!((shape.encryption_key.as_deref(), shape.tags.len()), (Some("alias/k"), 2));
+        let replay = "replay s3://events --into orders --partition-key /id";
+        let Ok(Invocation::Replay(config)) = run(&format!("{replay} --create")) else { panic!() };
+        assert_eq!(config.create.map(|wish| wish.shards), Some(ShardsWish::Auto));
+        let Ok(Invocation::Replay(config)) = run(replay) else { panic!() };
+        assert!(config.create.is_none() && !config.allow_loop);
+        let arn = "stream status arn:aws:kinesis:us-east-2:123456789012:stream/orders --region eu-west-1";
+        let Ok(Invocation::Stream(config)) = run(arn) else { panic!() };
+        assert_eq!(config.access.region.as_deref(), Some("us-east-2"));
+    }
+
+    #[test]
+    fn the_workers_door_is_the_general_one_unless_it_is_said() {
+        let line = "stream drained --endpoint-url http://127.0.0.1:1 --consumer-profile worker";
+        let Ok(Invocation::Drained(config)) = run(line) else { panic!() };
+        let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(Endpoint::to_string);
+        assert_eq!(url(&config.consumer.dynamodb).as_deref(), Some("http://127.0.0.1:1"));
+        assert_eq!(config.consumer.aws.profile.as_deref(), Some("worker"));
+        let line = "stream drained --kinesis-endpoint-url http://127.0.0.1:1";
+        let Ok(Invocation::Drained(config)) = run(line) else { panic!() };
+        assert_eq!(
+            url(&config.consumer.dynamodb),
+            None,
+            "a Kinesis on this machine has no DynamoDB beside it"
+        );
+    }
+
+    #[test]
+    fn what_no_stream_can_be_ends_with_2() {
+        for (line, said) in [
+            ("stream create orders", "--shards"),
+            ("stream create orders --shards 0", "not in 1..=10000"),
+            ("stream create sim:4 --shards 4", "is no stream name"),
+            ("stream create orders --shards 1 --retention 3h", "24h to 365d"),
+            ("stream create orders --shards 1 --record-size 1KB", "1MiB to 10MiB"),
+            ("stream create orders --shards 1 --tag team", "KEY=VALUE"),
+            ("stream create orders --shards 1 --tag respool/x=1", "not yours"),
+            ("stream create orders --shards 1 --tag a=b:c", "a tag has letters"),
+            ("stream status orders --endpoint-url http://10.0.0.1", "in clear"),
+            ("stream", "Usage"),
+            ("replay s3://events --into orders --shards 4", "--create"),
+            ("replay s3://events --into orders --retention 48h", "say --create"),
+            ("replay s3://events --into sim:4 --create", "makes a Kinesis stream"),
+            ("guide --away-since yesterday", "invalid value"),
+        ] {
+            let message = run(line).err().map(|stop| stop.to_string()).unwrap_or_default();
+            assert!(message.contains(said), "{line}: {message}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the commands around a backfill's stream are to do.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{AwsAccess, Endpoint, OutputConfig};
+use crate::stream::name::StreamName;
+
+/// Hours that a stream keeps records where nobody says otherwise.
+/// Source: Kinesis API reference, `CreateStream`, read 2026-11-22.
+pub const RETENTION_HOURS_DEFAULT: u32 = 24;
+
+/// What a stream shall be; what is absent is left to the service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamShape {
+    /// How long it keeps records, in hours.
+    pub retention_hours: Option<u32>,
+    /// Data and key of one record, at most, in KiB.
+    pub record_kib: Option<u32>,
+    /// The key of KMS that records are encrypted with.
+    pub encryption_key: Option<String>,
+    /// The user's own labels.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// How many shards a new stream gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardsWish {
+    /// As many as the replay is worth.
+    Auto,
+    /// So many.
+    Exactly(u32),
+}
+
+/// The stream that `replay --create` makes on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateWish {
+    /// Its shards.
+    pub shards: ShardsWish,
+    /// What else it shall be.
+    pub shape: StreamShape,
+}
+
+/// `respool stream create`, `scale`, `status` and `delete`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// Which stream.
+    pub stream: StreamName,
+    /// What to do with it.
+    pub action: StreamAction,
+    /// By which door.
+    pub access: AwsAccess,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// What to do with a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamAction {
+    /// Make it.
+    Create {
+        /// Its shards.
+        shards: u32,
+        /// What else it shall be.
+        shape: StreamShape,
+    },
+    /// Give it another number of shards.
+    Scale {
+        /// How many.
+        shards: u32,
+    },
+    /// Say what it is.
+    Status,
+    /// Delete it.
+    Delete {
+        /// Do not ask.
+        yes: bool,
+        /// Although nobody has seen it drained, or a run into it is unfinished.
+        force: bool,
+        /// Although consumers are registered.
+        with_consumers: bool,
+    },
+}
+
+/// Where the worker's progress is looked up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsumerAccess {
+    /// Region and profile; the stream's own where absent.
+    pub aws: AwsAccess,
+    /// DynamoDB, where it is not AWS' own.
+    pub dynamodb: Option<Endpoint>,
+    /// CloudWatch, where it is not AWS' own.
+    pub cloudwatch: Option<Endpoint>,
+}
+
+/// `respool stream drained`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrainedConfig {
+    /// Which run's stream; the last run into Kinesis if absent.
+    pub run: Option<String>,
+    /// The worker's table of leases; its reading age if absent.
+    pub lease_table: Option<String>,
+    /// Ask again until it is.
+    pub wait: bool,
+    /// The stream's door, where it is not the run's.
+    pub access: AwsAccess,
+    /// The worker's door.
+    pub consumer: ConsumerAccess,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}
+
+/// `respool guide`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuideConfig {
+    /// Which run; the last one into Kinesis if absent.
+    pub run: Option<String>,
+    /// The stream that the worker reads otherwise.
+    pub live: Option<StreamName>,
+    /// When the worker left it.
+    pub away_since: Option<jiff::Timestamp>,
+    /// The worker's table of leases.
+    pub lease_table: Option<String>,
+    /// The streams' door, where it is not the run's.
+    pub access: AwsAccess,
+    /// Where runs are kept.
+    pub state_dir: PathBuf,
+    /// How the user is spoken to.
+    pub output: OutputConfig,
+}

@@ -1,0 +1,334 @@
+//! What `respool stream drained` says: a table per shard, and a sentence that says what to do.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::age::AgeVerdict;
+use super::drained::{ShardState, ShardVerdict};
+use super::runs::RunInto;
+use crate::config::OutputConfig;
+use crate::error::{Error, ExitCode};
+use crate::run::console;
+use crate::run::report::{duration, number};
+use crate::stream::StreamDescription;
+
+/// Shards that are listed for a person.
+const SHARDS_LISTED_MAX: usize = 40;
+
+/// By what it is seen, and what is seen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum Method {
+    /// The worker's own table.
+    LeaseTable {
+        /// Its name.
+        table: String,
+        /// Every shard that was written to.
+        shards: Vec<ShardVerdict>,
+        /// It has leases, but none of this stream.
+        #[serde(skip)]
+        of_others_only: bool,
+    },
+    /// The age of what is read, over all shards and readers.
+    IteratorAge {
+        /// What it says.
+        #[serde(flatten)]
+        verdict: AgeVerdict,
+    },
+}
+
+/// The answer to one question.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// The stream.
+    pub stream: String,
+    /// Whether everything was read.
+    pub drained: bool,
+    /// What the process exits with.
+    pub exit_code: u8,
+    /// The sentence.
+    pub message: String,
+    /// Records that each run has delivered into it.
+    #[serde(rename = "runs")]
+    pub delivered: BTreeMap<String, u64>,
+    /// The runs that are not done.
+    pub unfinished_runs: Vec<String>,
+    /// By what it is seen.
+    #[serde(flatten)]
+    pub method: Method,
+}
+
+impl Answer {
+    /// Puts together what was seen.
+    #[must_use]
+    pub fn new(
+        stream: &StreamDescription,
+        runs: &[RunInto],
+        unfinished_runs: Vec<String>,
+        method: Method,
+    ) -> Self {
+        let drained = unfinished_runs.is_empty() && method.says_drained();
+        let message = if drained {
+            safe(&stream.name, &method)
+        } else {
+            not_yet(&stream.name, &unfinished_runs, &method)
+        };
+        Self {
+            stream: stream.name.clone(),
+            drained,
+            exit_code: if drained { ExitCode::Done } else { ExitCode::Incomplete } as u8,
+            message,
+            delivered: runs.iter().map(|run| (run.glance.id.clone(), run.delivered)).collect(),
+            unfinished_runs,
+            method,
+        }
+    }
+
+    /// One line of news while it is waited for.
+    #[must_use]
+    pub fn progress(&self) -> String {
+        match &self.method {
+            Method::LeaseTable { shards, .. } => {
+                let done = shards.iter().filter(|shard| shard.state == ShardState::Drained).count();
+                let behind = shards.iter().filter(|shard| shard.state != ShardState::Drained);
+                let oldest = behind.filter_map(|shard| shard.read_until).min();
+                let until = shards.iter().filter_map(|shard| shard.replayed_until).max();
+                let times = oldest.zip(until).map(|(read, until)| {
+                    format!(", the slowest is at {}, the replay ended at {}", clock(read), clock(until))
+                });
+                let runs = match self.unfinished_runs.as_slice() {
+                    [] => String::new(),
+                    runs => format!(", {} not finished", runs.join(", ")),
+                };
+                let times = times.unwrap_or_default();
+                format!("{done} of {} shards are drained{times}{runs}", shards.len())
+            }
+            Method::IteratorAge { .. } => self.message.clone(),
+        }
+    }
+
+    /// Prints it, the sentence last.
+    pub fn print(&self, output: &OutputConfig) -> Result<(), Error> {
+        if output.json {
+            let text = serde_json::to_string_pretty(self).unwrap_or_default();
+            return console::print(&format!("{text}\n"));
+        }
+        console::print(&self.render())
+    }
+
+    fn render(&self) -> String {
+        let mut text = String::new();
+        if let Method::LeaseTable { shards, .. } = &self.method {
+            let _ = writeln!(
+                text,
+                "{:<22} {:<12} {:>13}  {:<15} {:<15} worker",
+                "shard", "state", "records", "replayed until", "read until"
+            );
+            // What is not drained is what the user wants to see.
+            let mut rows: Vec<_> = shards.iter().collect();
+            rows.sort_by_key(|shard| shard.state == ShardState::Drained);
+            for shard in rows.iter().take(SHARDS_LISTED_MAX) {
+                let _ = writeln!(
+                    text,
+                    "{:<22} {:<12} {:>13}  {:<15} {:<15} {}",
+                    shard.shard,
+                    word(shard.state),
+                    number(shard.records),
+                    shard.replayed_until.map_or_else(|| "-".into(), clock),
+                    shard
+                        .read_until
+                        .map_or_else(|| shard.checkpoint.clone().unwrap_or_else(|| "-".into()), clock),
+                    shard.owner.as_deref().unwrap_or("-").escape_debug(),
+                );
+            }
+            if let Some(more) = rows.len().checked_sub(SHARDS_LISTED_MAX).filter(|&more| more > 0) {
+                let _ = writeln!(text, "and {more} more: --json lists all of them");
+            }
+            text.push('\n');
+        }
+        text.push_str(&self.message);
+        text.push('\n');
+        text
+    }
+}
+
+fn safe(stream: &str, method: &Method) -> String {
+    match method {
+        Method::LeaseTable { .. } => format!(
+            "Everything that was replayed into {stream} has been read: it is safe to point the worker back at the live \
+             stream.\nThen `respool stream delete {stream}` ends what it costs."
+        ),
+        Method::IteratorAge { .. } => format!(
+            "Whoever reads {stream} has read nothing of the replay for three minutes, only what is newer or nothing: as far as \
+             CloudWatch can tell it is safe to point the worker back at the live stream.\nIt does not see a shard that nobody \
+             reads, nor who the reader is: --lease-table is the proof."
+        ),
+    }
+}
+
+fn not_yet(stream: &str, unfinished: &[String], method: &Method) -> String {
+    let why = match method {
+        Method::LeaseTable { table, of_others_only: true, .. } => format!(
+            "The table {table} has leases, but none of {stream} as it is now: is it the right worker's?"
+        ),
+        Method::LeaseTable { table, shards, .. } => of_shards(table, stream, shards),
+        Method::IteratorAge { verdict } => of_age(stream, *verdict),
+    };
+    match unfinished {
+        [] => why,
+        [run, ..] => format!("The replay itself is not finished (`respool resume {run}` goes on). {why}"),
+    }
+}
+
+fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
+    let count = |state| shards.iter().filter(|shard| shard.state == state).count();
+    if count(ShardState::OtherStream) > 0 {
+        return format!(
+            "The table {table} holds the leases of another stream, whose shards have the same names: the worker on {stream} needs \
+             an application name, and so a table, of its own."
+        );
+    }
+    if count(ShardState::SkipsIt) > 0 {
+        return format!(
+            "The worker begins {} shards at the newest record (LATEST) and skips what was replayed there: stop it, delete the \
+             table {table}, and start it from TRIM_HORIZON.",
+            count(ShardState::SkipsIt)
+        );
+    }
+    let (behind, waiting) = (count(ShardState::Behind), count(ShardState::NotBegun));
+    let parts = [(behind, "behind"), (waiting, "not begun")];
+    let parts =
+        parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+    let unowned =
+        shards.iter().filter(|shard| shard.state == ShardState::Behind && shard.owner.is_none()).count();
+    let hint = match (unowned, waiting == shards.len()) {
+        (_, true) => " No shard was begun: does the worker run, and on this stream?",
+        (0, _) => "",
+        _ => " Some of them no worker holds: does it still run?",
+    };
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    if parts.is_empty() {
+        return "Everything that was sent so far has been read.".to_owned();
+    }
+    format!("Not yet: of {} shards are {parts}.{hint} --wait asks until it is done.", shards.len())
+}
+
+fn of_age(stream: &str, verdict: AgeVerdict) -> String {
+    match verdict {
+        AgeVerdict::NobodyReads => format!(
+            "Not known: CloudWatch has seen nobody read {stream} in the last ten minutes. Does the worker run? One with enhanced \
+             fan-out is not seen there at all: give --lease-table."
+        ),
+        AgeVerdict::Behind { age_ms } => format!(
+            "Not yet: records are read that are {} old. --wait asks until it is done.",
+            duration(age_ms / 1_000.0)
+        ),
+        AgeVerdict::NotLongEnough { minutes: 0 } => {
+            "Too early to tell: three whole minutes after the replay's end are asked for. --wait waits for them."
+                .to_owned()
+        }
+        AgeVerdict::NotLongEnough { minutes } => {
+            format!(
+                "Nearly: it looks drained since {minutes} minutes, and three are asked for. --wait waits for them."
+            )
+        }
+        AgeVerdict::Past => "Everything that was sent so far has been read.".to_owned(),
+    }
+}
+
+fn word(state: ShardState) -> &'static str {
+    match state {
+        ShardState::Drained => "drained",
+        ShardState::Behind => "behind",
+        ShardState::NotBegun => "not begun",
+        ShardState::SkipsIt => "SKIPS IT",
+        ShardState::OtherStream => "OTHER STREAM",
+    }
+}
+
+/// A time of day in UTC, with its date.
+fn clock(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%m-%d %H:%M:%S").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::fixtures::{particulars, run_into};
+
+    fn shard(state: ShardState, owner: Option<&str>) -> ShardVerdict {
+        ShardVerdict {
+            shard: "shardId-000000000000".into(),
+            state,
+            records: 1_234,
+            last_sequence_number: "9".into(),
+            checkpoint: Some("7".into()),
+            owner: owner.map(str::to_owned),
+            replayed_until: Some(1_795_000_000),
+            read_until: Some(1_794_999_000),
+        }
+    }
+
+    fn answer(shards: Vec<ShardVerdict>, unfinished: &[&str]) -> Answer {
+        let method = Method::LeaseTable { table: "t".into(), shards, of_others_only: false };
+        let unfinished = unfinished.iter().map(|&run| run.to_owned()).collect();
+        Answer::new(&particulars(1).description, &[run_into("r1", "done", 1_234)], unfinished, method)
+    }
+
+    #[test]
+    fn the_sentence_that_is_waited_for_comes_only_when_all_is_read_and_the_runs_are_done() {
+        let drained = || vec![shard(ShardState::Drained, Some("w"))];
+        let done = answer(drained(), &[]);
+        assert!(done.drained && done.exit_code == 0);
+        assert!(
+            done.render().contains("it is safe to point the worker back at the live stream"),
+            "{}",
+            done.render()
+        );
+        let still_sending = answer(drained(), &["r1"]);
+        assert_eq!((still_sending.drained, still_sending.exit_code), (false, 4));
+        assert!(still_sending.message.contains("respool resume r1"), "{}", still_sending.message);
+        assert!(!still_sending.message.contains("safe"));
+    }
+
+    #[test]
+    fn what_keeps_it_from_being_drained_is_said_with_what_to_do() {
+        for (shards, words) in [
+            (
+                vec![shard(ShardState::Behind, Some("w")), shard(ShardState::Drained, None)],
+                "of 2 shards are 1 behind",
+            ),
+            (vec![shard(ShardState::Behind, None)], "no worker holds"),
+            (vec![shard(ShardState::NotBegun, None)], "does the worker run"),
+            (vec![shard(ShardState::SkipsIt, None)], "TRIM_HORIZON"),
+            (vec![shard(ShardState::OtherStream, None)], "a table, of its own"),
+        ] {
+            let answer = answer(shards, &[]);
+            assert_eq!(answer.exit_code, 4);
+            assert!(answer.message.contains(words), "{}", answer.message);
+        }
+    }
+
+    #[test]
+    fn a_script_finds_method_shards_and_runs() {
+        let told = serde_json::to_value(answer(vec![shard(ShardState::Behind, Some("w"))], &[])).unwrap();
+        assert_eq!((&told["method"], &told["runs"]["r1"]), (&"lease_table".into(), &1_234.into()));
+        assert_eq!(told["shards"][0]["state"], "behind");
+        let age = Method::IteratorAge { verdict: AgeVerdict::Behind { age_ms: 61_000.0 } };
+        let told = Answer::new(&particulars(1).description, &[], Vec::new(), age);
+        assert!(told.message.contains("1 min 01 s old"), "{}", told.message);
+        let told = serde_json::to_value(told).unwrap();
+        assert_eq!((&told["method"], &told["state"]), (&"iterator_age".into(), &"behind".into()));
+    }
+
+    #[test]
+    fn news_name_the_slowest() {
+        let news =
+            answer(vec![shard(ShardState::Behind, None), shard(ShardState::Drained, None)], &[]).progress();
+        assert!(news.starts_with("1 of 2 shards are drained, the slowest is at 11-18 "), "{news}");
+    }
+}

@@ -1,0 +1,126 @@
+//! The commands of this folder, each from its configuration to what is printed.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::door::Door;
+use super::runs::RunInto;
+use super::{create, delete, guide, scale, status};
+use crate::config::{AwsAccess, GuideConfig, StreamAction, StreamConfig, Target};
+use crate::error::Error;
+use crate::run::console;
+use crate::run::directory::{self, RunGlance};
+use crate::stream::control::StreamParticulars;
+use crate::stream::name::StreamName;
+
+/// `respool stream create`, `scale`, `status` and `delete`.
+pub async fn stream(config: &StreamConfig, now: Timestamp) -> Result<(), Error> {
+    let door = Door::open(&config.stream, &config.access).await?;
+    let output = &config.output;
+    match &config.action {
+        StreamAction::Create { shards, shape } => {
+            let created = create::create(&door, *shards, shape, now, output).await?;
+            create::tell(&created, output)
+        }
+        StreamAction::Scale { shards } => scale::scale(&door, *shards, output).await,
+        StreamAction::Status => status::status(&door, &config.state_dir, output).await,
+        &StreamAction::Delete { yes, force, with_consumers } => {
+            let answers = delete::Answers { yes, force, with_consumers };
+            delete::delete(&door, answers, &config.state_dir, output).await
+        }
+    }
+}
+
+/// `respool guide`.
+pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
+    let run = choose(config.run.as_deref(), directory::glance_at_all(&config.state_dir)?)?;
+    let run = run.map(RunInto::of).transpose()?;
+    let access = match &run {
+        Some(run) => config.access.clone().or(run.glance.file.tuning.kinesis.clone()),
+        None => config.access.clone(),
+    };
+    let (stream, gone) = match &run {
+        Some(run) => match look(&target(&run.glance)?, &access, config.output.quiet).await {
+            Looked::Found(found) => {
+                // Its name may have been given to another one since.
+                let same = found.description.created_ms == run.glance.file.stream.created_ms;
+                (Some(*found).filter(|_| same), !same)
+            }
+            Looked::Gone => (None, true),
+            Looked::Unknown => (None, false),
+        },
+        None => (None, false),
+    };
+    let live = match &config.live {
+        Some(name) => {
+            let hours = match look(name, &access, config.output.quiet).await {
+                Looked::Found(found) => Some(found.description.retention_hours),
+                Looked::Gone | Looked::Unknown => None,
+            };
+            Some((name.name(), hours))
+        }
+        None => None,
+    };
+    let facts = guide::Facts {
+        run: run.as_ref(),
+        stream: stream.as_ref(),
+        gone,
+        live,
+        away_since: config.away_since,
+        lease_table: config.lease_table.as_deref(),
+        access: &access,
+        now,
+    };
+    let steps = guide::steps(&facts);
+    if config.output.json {
+        let run = run.as_ref().map(|run| &run.glance.id);
+        return console::print(&format!("{:#}\n", json!({ "run": run, "steps": steps })));
+    }
+    console::print(&guide::render(&steps, now))
+}
+
+/// What a look at a stream gives that need not succeed.
+enum Looked {
+    Found(Box<StreamParticulars>),
+    Gone,
+    Unknown,
+}
+
+/// The stream, if it can be looked at: a guide is of use without, too.
+async fn look(name: &StreamName, access: &AwsAccess, quiet: bool) -> Looked {
+    let found = match Door::open(name, access).await {
+        Ok(door) => door.look().await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(Some(found)) => Looked::Found(Box::new(found)),
+        Ok(None) => Looked::Gone,
+        Err(error) => {
+            if !quiet {
+                console::say(&format!("warning: {error}"));
+            }
+            Looked::Unknown
+        }
+    }
+}
+
+/// The run of that name; the last one into Kinesis without a name.
+pub(super) fn choose(id: Option<&str>, runs: Vec<RunGlance>) -> Result<Option<RunGlance>, Error> {
+    let mut newest_first = runs.into_iter().rev();
+    let Some(id) = id else {
+        return Ok(newest_first.find(|run| matches!(run.file.settings.target, Target::Kinesis { .. })));
+    };
+    let run = newest_first.find(|run| run.id == id);
+    let run =
+        run.ok_or_else(|| Error::refused(format!("there is no run {id}; `respool runs` lists them")))?;
+    target(&run)?;
+    Ok(Some(run))
+}
+
+/// The stream that the run writes to.
+pub(super) fn target(run: &RunGlance) -> Result<StreamName, Error> {
+    match &run.file.settings.target {
+        Target::Kinesis { stream } => Ok(stream.clone()),
+        other => Err(Error::refused(format!("run {} went into {other}, which no worker reads", run.id))),
+    }
+}

@@ -1,0 +1,210 @@
+//! Do we feed what we read? A delivery stream of Firehose that takes the target stream as its source and writes below the
+//! archive's prefix would archive every replayed record again, and the next replay would send it twice.
+//!
+//! Firehose is asked within bounds of time and number; where it may not be asked, one line says so and the replay goes on.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::door::Door;
+use crate::config::{ArchiveAddress, AwsAccess, Endpoint, ReplayConfig, Target};
+use crate::error::Error;
+use crate::run::console;
+use crate::stream::Stream;
+use crate::stream::kinesis::NeighbourClient;
+use crate::stream::neighbour::{Neighbour, NeighbourConfig, text};
+
+/// The whole look takes no longer.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// Delivery streams that are looked at; Firehose answers some five a second.
+const LOOKED_AT_MAX: usize = 100;
+const PAGES_MAX: usize = 100;
+
+/// A delivery stream that closes the loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loop {
+    /// Its name.
+    pub delivery_stream: String,
+    /// Where it writes, as `s3://BUCKET/PREFIX`.
+    pub into: String,
+}
+
+/// Refuses a replay that would feed its own archive.
+pub async fn check(config: &ReplayConfig) -> Result<(), Error> {
+    let (settings, tuning) = (&config.settings, &config.tuning);
+    let (Target::Kinesis { stream }, ArchiveAddress::S3 { bucket, prefix }) =
+        (&settings.target, &settings.archive)
+    else {
+        return Ok(());
+    };
+    let at_aws = tuning.kinesis.endpoint_url.is_none() && tuning.s3.endpoint_url.is_none();
+    if config.allow_loop || !(at_aws || config.firehose.is_some()) {
+        return Ok(());
+    }
+    let door = Door::open(stream, &tuning.kinesis).await?;
+    let looked = timeout(TIME_MAX, look(&door, &tuning.kinesis, config, (bucket, prefix))).await;
+    let reason = match looked {
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Ok(Some(found))) => {
+            return Err(Error::refused(format!(
+                "the delivery stream {} writes what arrives in {stream} to {}, into the very archive that is read: everything that is \
+                 replayed would be archived again. Replay into another stream (--create makes one), or say --allow-loop",
+                found.delivery_stream, found.into
+            )));
+        }
+        Ok(Err(reason)) => reason,
+        Err(_) => format!("it takes longer than {} s", TIME_MAX.as_secs()),
+    };
+    let nobody_there = config.firehose.as_ref().is_some_and(Endpoint::is_loopback);
+    if nobody_there || config.output.quiet {
+        tracing::debug!("Firehose was not asked: {reason}");
+    } else {
+        console::say(&format!(
+            "warning: whether a delivery stream takes {stream} back into the archive is not known: {reason} (this wants \
+             firehose:ListDeliveryStreams and firehose:DescribeDeliveryStream; --allow-loop does not ask)"
+        ));
+    }
+    Ok(())
+}
+
+async fn look(
+    door: &Door,
+    access: &AwsAccess,
+    config: &ReplayConfig,
+    archive: (&str, &str),
+) -> Result<Option<Loop>, String> {
+    // A stream that is not there is told of by the replay itself.
+    let Ok(stream) = door.stream.describe().await else { return Ok(None) };
+    let Some(arn) = stream.arn else { return Ok(None) };
+    let firehose = NeighbourConfig {
+        region: Some(door.stream.region().to_owned()),
+        profile: access.profile.clone(),
+        endpoint_url: config.firehose.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+    };
+    let firehose = NeighbourClient::connect(Neighbour::Firehose, &firehose).await;
+    let firehose = firehose.map_err(|error| error.message)?;
+    let names = names(&firehose).await?;
+    for name in names.iter().take(LOOKED_AT_MAX) {
+        let body = json!({ "DeliveryStreamName": name });
+        let answer =
+            firehose.call("DescribeDeliveryStream", &body).await.map_err(|error| error.to_string())?;
+        let found = answer.get("DeliveryStreamDescription").and_then(|found| loop_of(found, &arn, archive));
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    if names.len() > LOOKED_AT_MAX {
+        return Err(format!(
+            "there are {} delivery streams, of which {LOOKED_AT_MAX} were looked at",
+            names.len()
+        ));
+    }
+    Ok(None)
+}
+
+/// The delivery streams that read a Kinesis stream.
+async fn names(firehose: &NeighbourClient) -> Result<Vec<String>, String> {
+    let mut names: Vec<String> = Vec::new();
+    for _ in 0..PAGES_MAX {
+        let mut body = json!({ "DeliveryStreamType": "KinesisStreamAsSource", "Limit": 1_000 });
+        if let (Some(last), Some(body)) = (names.last(), body.as_object_mut()) {
+            body.insert("ExclusiveStartDeliveryStreamName".to_owned(), last.clone().into());
+        }
+        let answer = firehose.call("ListDeliveryStreams", &body).await.map_err(|error| error.to_string())?;
+        let page = answer.get("DeliveryStreamNames").and_then(Value::as_array).map(Vec::as_slice);
+        let before = names.len();
+        names.extend(page.unwrap_or_default().iter().filter_map(Value::as_str).map(str::to_owned));
+        let more = answer.get("HasMoreDeliveryStreams").and_then(Value::as_bool) == Some(true);
+        if !more || names.len() == before {
+            return Ok(names);
+        }
+    }
+    Ok(names)
+}
+
+/// The loop that a described delivery stream closes, if its source is `stream` and some destination lies where the
+/// archive does.
+#[must_use]
+pub fn loop_of(described: &Value, stream: &str, archive: (&str, &str)) -> Option<Loop> {
+    let source = described.get("Source")?.get("KinesisStreamSourceDescription")?;
+    if text(source, "KinesisStreamARN") != Some(stream) {
+        return None;
+    }
+    let into = destination(described.get("Destinations")?, archive)?;
+    Some(Loop {
+        delivery_stream: text(described, "DeliveryStreamName").unwrap_or("?").escape_debug().to_string(),
+        into: into.escape_debug().to_string(),
+    })
+}
+
+/// The first bucket and prefix at any depth that objects of the archive can lie in: backups count as well.
+fn destination(value: &Value, archive: (&str, &str)) -> Option<String> {
+    match value {
+        Value::Array(values) => values.iter().find_map(|value| destination(value, archive)),
+        Value::Object(fields) => {
+            let own = text(value, "BucketARN").and_then(|bucket| {
+                let bucket = bucket.rsplit(':').next().unwrap_or_default();
+                let prefix = fields.get("Prefix").and_then(Value::as_str).unwrap_or_default();
+                overlaps((bucket, prefix), archive).then(|| format!("s3://{bucket}/{prefix}"))
+            });
+            own.or_else(|| fields.values().find_map(|value| destination(value, archive)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether an object can lie below both; of a prefix with expressions what stands before the first is known.
+fn overlaps((bucket, prefix): (&str, &str), (archive_bucket, archive_prefix): (&str, &str)) -> bool {
+    let known = prefix.split("!{").next().unwrap_or_default();
+    bucket == archive_bucket && (known.starts_with(archive_prefix) || archive_prefix.starts_with(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
+
+    fn described(source: &str, bucket: &str, prefix: &str) -> Value {
+        json!({
+            "DeliveryStreamName": "archiver",
+            "Source": { "KinesisStreamSourceDescription": { "KinesisStreamARN": source } },
+            "Destinations": [{
+                "DestinationId": "1",
+                "ExtendedS3DestinationDescription": { "BucketARN": format!("arn:aws:s3:::{bucket}"), "Prefix": prefix },
+            }],
+        })
+    }
+
+    #[test]
+    fn a_delivery_stream_from_the_target_into_the_archive_is_a_loop() {
+        for (source, bucket, prefix, archive, is_loop) in [
+            (ARN, "events", "live/", "live/", true),
+            (ARN, "events", "", "live/2026/", true),
+            (ARN, "events", "live/", "", true),
+            (ARN, "events", "live/!{timestamp:yyyy}/", "live/2026/11/", true),
+            (ARN, "events", "!{timestamp:yyyy}/", "live/", true),
+            (ARN, "events", "other/", "live/", false),
+            (ARN, "elsewhere", "live/", "live/", false),
+            ("arn:aws:kinesis:eu-west-1:123456789012:stream/orders-live", "events", "live/", "live/", false),
+        ] {
+            let found = loop_of(&described(source, bucket, prefix), ARN, ("events", archive));
+            assert_eq!(found.is_some(), is_loop, "{source} {bucket} {prefix} {archive}");
+        }
+    }
+
+    #[test]
+    fn a_backup_into_the_archive_is_one_too_and_a_stream_without_a_source_is_none() {
+        let mut with_backup = described(ARN, "warehouse", "x/");
+        with_backup["Destinations"][0]["RedshiftDestinationDescription"] = json!({
+            "S3BackupDescription": { "BucketARN": "arn:aws:s3:::events", "Prefix": "live/" }
+        });
+        let found = loop_of(&with_backup, ARN, ("events", "live/")).unwrap();
+        assert_eq!((found.delivery_stream.as_str(), found.into.as_str()), ("archiver", "s3://events/live/"));
+        let mut direct = described(ARN, "events", "live/");
+        direct["Source"] = Value::Null;
+        assert_eq!(loop_of(&direct, ARN, ("events", "live/")), None);
+    }
+}

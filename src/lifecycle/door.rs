@@ -1,0 +1,109 @@
+//! The way to a stream that is changed, and what a refusal means for the one who asked.
+
+use super::permission;
+use crate::config::AwsAccess;
+use crate::error::Error;
+use crate::stream::control::{ControlError, ControlRefusal, StreamParticulars};
+use crate::stream::kinesis::{KinesisConfig, KinesisStream};
+use crate::stream::name::StreamName;
+use crate::stream::{CallError, CallErrorClass};
+
+/// A stream and how it is reached.
+pub struct Door {
+    /// The stream.
+    pub stream: KinesisStream,
+    /// As the user named it.
+    pub name: StreamName,
+    /// Whose credentials are used.
+    pub profile: Option<String>,
+    endpoint: Option<String>,
+}
+
+impl Door {
+    /// Finds region and credentials; nothing is asked yet.
+    pub async fn open(name: &StreamName, access: &AwsAccess) -> Result<Self, Error> {
+        let endpoint = access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned());
+        let config = KinesisConfig {
+            region: access.region.clone(),
+            profile: access.profile.clone(),
+            endpoint_url: endpoint.clone(),
+            ..KinesisConfig::new(name.clone())
+        };
+        let stream = KinesisStream::connect(config)
+            .await
+            .map_err(|error| Error::refused(format!("the stream {name}: {}", error.message)))?;
+        Ok(Self { stream, name: name.clone(), profile: access.profile.clone(), endpoint })
+    }
+
+    /// Everything about the stream; `None` if it is not there.
+    pub async fn look(&self) -> Result<Option<StreamParticulars>, Error> {
+        match self.stream.particulars().await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(self.error(
+                "cannot look at",
+                &["kinesis:DescribeStreamSummary", "kinesis:ListTagsForStream"],
+                &error,
+            )),
+        }
+    }
+
+    /// The same of a stream that must be there.
+    pub async fn must_look(&self) -> Result<StreamParticulars, Error> {
+        self.look().await?.ok_or_else(|| self.not_there())
+    }
+
+    /// The stream does not exist.
+    pub fn not_there(&self) -> Error {
+        Error::refused(format!(
+            "the stream {0} does not exist{1}: `respool stream create {0} --shards N` makes it; if it lives elsewhere, say \
+             --region or --profile",
+            self.name,
+            self.at()
+        ))
+    }
+
+    fn at(&self) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!(" at {endpoint}"),
+            None => format!(" in {}", self.stream.region()),
+        }
+    }
+
+    /// What it means that `doing` something failed, for which the caller needs `actions`.
+    pub fn error(&self, doing: &str, actions: &[&str], error: &ControlError) -> Error {
+        let said = format!("{doing} the stream {}: {}", self.name, error.error.message);
+        match error.kind {
+            ControlRefusal::Forbidden => {
+                let resource = permission::resource(&self.name, Some(self.stream.region()), None);
+                let statement = permission::statement(actions, &resource);
+                Error::refused(format!("{said}\nThis statement in a policy of yours allows it:\n{statement}"))
+            }
+            ControlRefusal::InUse => Error::refused(format!(
+                "{said}\nIt is being changed by someone else: try again when `respool stream status {}` says ACTIVE",
+                self.name
+            )),
+            ControlRefusal::Limit => Error::refused(format!(
+                "{said}\nA limit of the account or the stream is reached (Service Quotas shows and raises them); of calls \
+                 that only came too fast, try again in a minute"
+            )),
+            ControlRefusal::Other => self.other(&said, &error.error),
+        }
+    }
+
+    fn other(&self, said: &str, error: &CallError) -> Error {
+        match error.class {
+            CallErrorClass::NotFound => self.not_there(),
+            CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {
+                Error::refused(said)
+            }
+            CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
+                Error::incomplete(format!(
+                    "{said}; what was asked for may have been done{}: `respool stream status {}` tells",
+                    self.at(),
+                    self.name
+                ))
+            }
+        }
+    }
+}

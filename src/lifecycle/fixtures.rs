@@ -1,0 +1,80 @@
+//! Streams and runs as the tests of this folder need them.
+
+use std::collections::BTreeMap;
+
+use super::runs::RunInto;
+use super::shape;
+use crate::config::{ArchiveAddress, Order, RunSettings, Target, Tuning};
+use crate::run::directory::{RUN_FILE_VERSION, RunFile, RunGlance, StreamIdentity};
+use crate::stream::StreamDescription;
+use crate::stream::control::StreamParticulars;
+
+pub(super) fn particulars(shards: u32) -> StreamParticulars {
+    StreamParticulars {
+        description: StreamDescription {
+            name: "orders-backfill".into(),
+            arn: Some("arn:aws:kinesis:eu-west-1:123456789012:stream/orders-backfill".into()),
+            account: Some("123456789012".into()),
+            region: Some("eu-west-1".into()),
+            status: "ACTIVE".into(),
+            created_ms: 1_795_000_000_000,
+            retention_hours: 24,
+            record_bytes_max: 1 << 20,
+            open_shards: shards,
+            ignores_keys: false,
+            on_demand: false,
+            harmless: false,
+        },
+        encryption_key: None,
+        consumers: 0,
+        channels: 0,
+        tags: BTreeMap::new(),
+    }
+}
+
+pub(super) fn ours(shards: u32) -> StreamParticulars {
+    let tags = shape::tags(&BTreeMap::new(), jiff::Timestamp::UNIX_EPOCH);
+    StreamParticulars { tags, ..particulars(shards) }
+}
+
+/// A run into that stream whose report says `state`.
+pub(super) fn run_into(id: &str, state: &str, delivered: u64) -> RunInto {
+    let description = particulars(1).description;
+    let settings = RunSettings {
+        archive: ArchiveAddress::S3 { bucket: "events".into(), prefix: "live/".into() },
+        target: Target::Kinesis { stream: "orders-backfill".parse().unwrap() },
+        input: crate::config::Input::default(),
+        limit: None,
+        partition_key: Some("/order/id".parse().unwrap()),
+        key_fallback: None,
+        order: Order::Key,
+        aggregate: false,
+        seed: 7,
+    };
+    let file = RunFile {
+        version: RUN_FILE_VERSION,
+        started: "2026-11-26T12:00:00Z".parse().unwrap(),
+        settings,
+        tuning: Tuning::new("/cache".into()),
+        stream: StreamIdentity {
+            name: description.name,
+            arn: description.arn,
+            created_ms: description.created_ms,
+        },
+        route_version: 1,
+        record_bytes_max: None,
+        decoder_version: 1,
+        manifest_digest: String::new(),
+    };
+    RunInto {
+        glance: RunGlance {
+            id: id.into(),
+            path: "/nowhere".into(),
+            file,
+            owner: None,
+            report: Some(serde_json::json!({ "state": state })),
+        },
+        delivered,
+        shards: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,375 @@
+//! `respool guide`: the whole switch-over of one backfill as a checklist, with its own names, commands and times.
+//!
+//! Two clocks run. The backfill stream forgets what was replayed first, counted from the run's start; the live
+//! stream forgets what the worker has not read there, counted from the moment in which it left. What is known
+//! to be done is ticked; what is not known is left to the reader.
+
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::runs::RunInto;
+use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT};
+use crate::run::report::{duration, number};
+use crate::stream::control::StreamParticulars;
+
+/// What the checklist is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The run, if there is one.
+    pub run: Option<&'a RunInto>,
+    /// Its stream, if it is there and can be looked at.
+    pub stream: Option<&'a StreamParticulars>,
+    /// Whether it was looked for and is not there.
+    pub gone: bool,
+    /// The stream that the worker reads otherwise, and for how many hours it keeps records.
+    pub live: Option<(&'a str, Option<u32>)>,
+    /// When the worker left it.
+    pub away_since: Option<Timestamp>,
+    /// The worker's table of leases on the backfill stream.
+    pub lease_table: Option<&'a str>,
+    /// The streams' door.
+    pub access: &'a AwsAccess,
+    /// What time it is.
+    pub now: Timestamp,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    /// `create`, `replay`, `switch_over`, `watch`, `drained`, `switch_back` or `delete`.
+    pub step: &'static str,
+    /// What.
+    pub what: String,
+    /// Whether it is done, where that is known.
+    pub done: Option<bool>,
+    /// What to type.
+    pub command: Option<String>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+    /// What to mind.
+    pub notes: Vec<String>,
+}
+
+impl Step {
+    fn new(step: &'static str, what: String) -> Self {
+        Self { step, what, done: None, command: None, until: None, notes: Vec::new() }
+    }
+}
+
+/// The checklist.
+#[must_use]
+pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
+    let stream = facts.run.map_or("NAME", |run| run.glance.file.stream.name.as_str());
+    let door = door_flags(facts.access);
+    vec![
+        create(facts, stream, &door),
+        replay(facts, &door),
+        switch_over(facts, stream),
+        watch(facts, stream, &door),
+        drained(facts, stream, &door),
+        switch_back(facts),
+        delete(facts, stream, &door),
+    ]
+}
+
+fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
+    let mut step = Step::new("create", format!("Make the backfill stream {stream}"));
+    // A run has been writing into it.
+    step.done = facts.run.map(|_| true);
+    if facts.gone {
+        step.notes.push("it is not there any more".into());
+    } else if let Some(found) = facts.stream {
+        let description = &found.description;
+        step.notes.push(format!(
+            "{} shards, records kept for {} h",
+            description.open_shards, description.retention_hours
+        ));
+    } else if facts.run.is_none() {
+        step.command = Some(format!("respool stream create {stream} --shards N --retention 48h{door}"));
+        step.notes.push("`respool replay --create --shards auto` does it on the way".into());
+    }
+    step
+}
+
+fn replay(facts: &Facts<'_>, door: &str) -> Step {
+    let Some(run) = facts.run else {
+        let mut step = Step::new("replay", "Start the replay".into());
+        step.done = Some(false);
+        step.command = Some(format!(
+            "respool replay s3://BUCKET/PREFIX --into NAME --partition-key /POINTER --from TIME --until TIME{door}"
+        ));
+        step.notes.push("with --dry-run first: it says how much and how long".into());
+        return step;
+    };
+    let settings = &run.glance.file.settings;
+    let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, settings.input.selection));
+    step.done = Some(run.state() == "done");
+    step.notes.push(format!(
+        "run {}, started {}, {}: {} records delivered",
+        run.glance.id,
+        clock(run.glance.file.started),
+        run.state(),
+        number(run.delivered)
+    ));
+    if run.state() == "unfinished" {
+        step.command = Some(format!("respool resume {}", run.glance.id));
+    }
+    step
+}
+
+fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
+    let mut step = Step::new("switch_over", format!("Restart the worker on {stream}"));
+    step.done = facts.away_since.map(|_| true);
+    let table = facts.lease_table.map_or_else(
+        || "an application name of its own".into(),
+        |table| format!("{table} as its application name"),
+    );
+    step.notes
+        .push(format!("with {table}, not its old one: the live stream's leases have to stay as they are"));
+    step.notes
+        .push("from the oldest record on: TRIM_HORIZON (with LATEST it skips what is there already)".into());
+    let live = facts.live.map_or("the live stream", |(name, _)| name);
+    step.notes.push(match (facts.away_since, live_retention(facts)) {
+        (Some(since), _) => format!("it left {live} at {}", clock(since)),
+        (None, (hours, _)) => {
+            format!("note the time: from here on {live} waits for {hours} h and not longer")
+        }
+    });
+    step
+}
+
+fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
+    let mut step = Step::new("watch", "Watch both sides".into());
+    if facts.gone {
+        return step;
+    }
+    step.command = Some(format!("respool stream status {stream}{door}"));
+    step.notes.push("too slow? `respool stream scale` works while a run is writing".into());
+    if let Some(run) = facts.run.filter(|run| run.state() == "done") {
+        step.notes.push(format!("did all of it arrive? `respool verify {}`", run.glance.id));
+    }
+    step
+}
+
+fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
+    let mut step = Step::new("drained", format!("Wait until the worker has read everything from {stream}"));
+    let run = facts.run.map_or("RUN", |run| run.glance.id.as_str());
+    let table = facts.lease_table.unwrap_or("TABLE");
+    if let Some(run) = facts.run {
+        let seen = run.glance.drained().filter(|_| run.is_drained() && run.delivered > 0);
+        step.done = Some(seen.is_some());
+        step.notes.extend(seen.map(|seen| format!("seen {} by {}", clock(seen.at), seen.by)));
+    }
+    if step.done != Some(true) && !facts.gone {
+        step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}"));
+    }
+    if let (Some(run), Some(found)) = (facts.run, facts.stream) {
+        let hours = found.description.retention_hours;
+        step.until = after(run.glance.file.started, hours);
+        step.notes.push(format!("{stream} forgets the first records {hours} h after the run's start"));
+    }
+    step
+}
+
+fn switch_back(facts: &Facts<'_>) -> Step {
+    let live = facts.live.map_or("the live stream", |(name, _)| name);
+    let mut step = Step::new("switch_back", format!("Point the worker back at {live}"));
+    let (hours, known) = live_retention(facts);
+    step.notes.push("with its old application name: it goes on where it stopped".into());
+    step.until = facts.away_since.and_then(|since| after(since, hours));
+    step.notes.push(match (known, facts.away_since) {
+        (true, Some(_)) => format!("{live} keeps records for {hours} h"),
+        (true, None) => {
+            format!("{live} keeps records for {hours} h: be back before that (--away-since TIME counts)")
+        }
+        (false, _) => format!("assumed that it keeps records for {hours} h (--live STREAM asks)"),
+    });
+    step
+}
+
+fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
+    let mut step = Step::new("delete", format!("Delete {stream}: it costs money as long as it is there"));
+    step.done = facts.run.map(|_| facts.gone);
+    if !facts.gone {
+        step.command = Some(format!("respool stream delete {stream}{door}"));
+    }
+    if facts.stream.is_some_and(|found| !super::shape::is_ours(found)) {
+        step.notes.push("respool has not made it and will not delete it: use the AWS console or CLI".into());
+        step.command = Some(format!("aws kinesis delete-stream --stream-name {stream}"));
+    }
+    if let Some(table) = facts.lease_table {
+        step.notes.push(format!("and the worker's table: aws dynamodb delete-table --table-name {table}"));
+    }
+    step
+}
+
+/// Hours that the live stream keeps records, and whether that is known.
+fn live_retention(facts: &Facts<'_>) -> (u32, bool) {
+    match facts.live {
+        Some((_, Some(hours))) => (hours, true),
+        _ => (RETENTION_HOURS_DEFAULT, false),
+    }
+}
+
+fn after(start: Timestamp, hours: u32) -> Option<Timestamp> {
+    start.checked_add(SignedDuration::from_hours(hours.into())).ok()
+}
+
+/// The flags that open the same door again, each with a blank before it.
+fn door_flags(access: &AwsAccess) -> String {
+    let endpoint = access.endpoint_url.as_ref().map(Endpoint::as_str);
+    let flags = [
+        ("--kinesis-region", access.region.as_deref()),
+        ("--kinesis-profile", access.profile.as_deref()),
+        ("--kinesis-endpoint-url", endpoint),
+    ];
+    let given = flags.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(value?))));
+    given.collect()
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.~:=@+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.escape_debug().to_string().replace("\\'", "'").replace('\'', "'\\''"))
+}
+
+/// To the minute, in UTC.
+fn clock(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// For a person.
+#[must_use]
+pub fn render(steps: &[Step], now: Timestamp) -> String {
+    let mut text = String::new();
+    for (number, step) in (1..).zip(steps) {
+        let tick = if step.done == Some(true) { "x" } else { " " };
+        let _ = writeln!(text, "[{tick}] {number}. {}", step.what);
+        if let Some(command) = &step.command {
+            let _ = writeln!(text, "         {command}");
+        }
+        if let Some(until) = step.until.filter(|_| step.done != Some(true)) {
+            let left = until.duration_since(now).as_secs_f64();
+            let left = if left > 0.0 { format!("in {}", duration(left)) } else { "TOO LATE".into() };
+            let _ = writeln!(text, "       by {} ({left})", clock(until));
+        }
+        for note in &step.notes {
+            let _ = writeln!(text, "       {note}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::fixtures::{ours, particulars, run_into};
+
+    const NOW: &str = "2026-11-26T20:00:00Z";
+
+    fn facts(access: &AwsAccess) -> Facts<'_> {
+        Facts {
+            run: None,
+            stream: None,
+            gone: false,
+            live: None,
+            away_since: None,
+            lease_table: None,
+            access,
+            now: NOW.parse().unwrap(),
+        }
+    }
+
+    fn text(facts: &Facts<'_>) -> String {
+        render(&steps(facts), facts.now)
+    }
+
+    #[test]
+    fn a_run_under_way_has_its_names_commands_and_times() {
+        let access = AwsAccess { profile: Some("live account".into()), ..AwsAccess::default() };
+        let (run, stream) = (run_into("20261126-120000", "incomplete", 1_234_567), ours(4));
+        let facts = Facts {
+            run: Some(&run),
+            stream: Some(&stream),
+            live: Some(("orders", Some(48))),
+            away_since: Some("2026-11-26T12:30:00Z".parse().unwrap()),
+            lease_table: Some("orders-backfill-worker"),
+            ..facts(&access)
+        };
+        let text = text(&facts);
+        for words in [
+            "[x] 1. Make the backfill stream orders-backfill",
+            "[ ] 2. Replay s3://events/live/",
+            "respool resume 20261126-120000",
+            "1,234,567 records delivered",
+            "[x] 3. Restart the worker on orders-backfill",
+            "TRIM_HORIZON",
+            "respool stream drained 20261126-120000 --lease-table orders-backfill-worker --wait --kinesis-profile 'live account'",
+            "by 2026-11-27 12:00 UTC (in 16 h 00 min)",
+            "6. Point the worker back at orders",
+            "by 2026-11-28 12:30 UTC",
+            "respool stream delete orders-backfill",
+            "delete-table --table-name orders-backfill-worker",
+        ] {
+            assert!(text.contains(words), "{words}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_has_passed_is_shouted() {
+        let access = AwsAccess::default();
+        let (run, stream) = (run_into("r1", "done", 5), ours(1));
+        let late = "2026-11-27T12:00:01Z".parse().unwrap();
+        let facts = Facts { run: Some(&run), stream: Some(&stream), now: late, ..facts(&access) };
+        assert!(text(&facts).contains("by 2026-11-27 12:00 UTC (TOO LATE)"));
+        let drained = steps(&facts).into_iter().find(|step| step.step == "drained").unwrap();
+        assert_eq!(drained.done, Some(false));
+    }
+
+    #[test]
+    fn before_there_is_a_run_the_guide_has_blanks_to_fill_in() {
+        let access = AwsAccess::default();
+        let text = text(&facts(&access));
+        for words in [
+            "respool stream create NAME --shards N",
+            "respool replay s3://BUCKET/PREFIX",
+            "assumed that it keeps records for 24 h",
+        ] {
+            assert!(text.contains(words), "{words}\n{text}");
+        }
+        assert!(!text.contains("[x]"), "{text}");
+    }
+
+    #[test]
+    fn a_stream_that_is_not_ours_is_left_to_its_owner() {
+        let access = AwsAccess::default();
+        let (run, stream) = (run_into("r1", "done", 5), particulars(1));
+        let steps = steps(&Facts { run: Some(&run), stream: Some(&stream), ..facts(&access) });
+        assert_eq!(
+            steps.last().unwrap().command.as_deref(),
+            Some("aws kinesis delete-stream --stream-name orders-backfill")
+        );
+    }
+
+    #[test]
+    fn a_stream_that_is_gone_is_not_made_again() {
+        let access = AwsAccess::default();
+        let run = run_into("r1", "done", 5);
+        let steps = steps(&Facts { run: Some(&run), gone: true, ..facts(&access) });
+        assert_eq!((steps[0].done, steps[0].command.as_deref()), (Some(true), None));
+        assert_eq!((steps[6].done, steps[6].command.as_deref()), (Some(true), None));
+    }
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("eu-west-1"), "eu-west-1");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted("a\u{1b}[2J"), "'a\\u{1b}[2J'");
+    }
+}

@@ -1,0 +1,217 @@
+//! `respool replay` from its very beginning: the stream made on the way (`--create`), and the two questions that are
+//! asked before anything is sent.
+//!
+//! How many shards a new stream is worth follows from the estimate that a replay makes anyway; so the archive is
+//! listed and sampled first, and that list is the one that is replayed.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::create::{self, create};
+use super::door::Door;
+use super::shape::{differences, is_ours};
+use super::{delivery, preflight};
+use crate::archive::Manifest;
+use crate::config::{CreateWish, RETENTION_HOURS_DEFAULT, ReplayConfig, ShardsWish, Target};
+use crate::error::Error;
+use crate::limits::{RECORD_BYTES_DEFAULT, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
+use crate::route::key::KeyExtractor;
+use crate::route::shard_map::ShardMap;
+use crate::run::forecast::Forecast;
+use crate::run::open::OpenStream;
+use crate::run::replay::{self, Replayed, Sources};
+use crate::run::{console, feed};
+use crate::stream::null::NullStream;
+use crate::stream::{Stream, StreamDescription};
+
+/// With `--shards auto` a replay is to take about so long: an hour, since a shard is paid by the hour.
+const AUTO_SECONDS: f64 = 3_600.0;
+/// With `--shards auto` no more are made than this: more are asked for by number.
+const AUTO_SHARDS_MAX: u32 = 256;
+
+/// Starts a run, into a new stream if that is wished.
+pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
+    let (Some(wish), Target::Kinesis { stream }) = (&config.create, &config.settings.target) else {
+        ask_first(config).await?;
+        return replay::replay(config, now).await;
+    };
+    let door = Door::open(stream, &config.tuning.kinesis).await?;
+    match door.look().await? {
+        Some(found) if is_ours(&found) => {
+            let shards = match wish.shards {
+                ShardsWish::Auto => None,
+                ShardsWish::Exactly(shards) => Some(shards),
+            };
+            let differences = differences(&wish.shape, shards, &found);
+            if !differences.is_empty() {
+                return Err(Error::refused(format!(
+                    "the stream {stream} is there already, made by respool, but {}: say what it is, leave --create out, or take another \
+                     name",
+                    differences.join("; ")
+                )));
+            }
+            if !config.output.quiet {
+                let shards = found.description.open_shards;
+                console::say(&format!(
+                    "the stream {stream} is there already, made by respool, with {shards} shards"
+                ));
+            }
+            ask_first(config).await?;
+            replay::replay(config, now).await
+        }
+        Some(found) => Err(create::not_ours(&door, &found)),
+        None => into_new(config, wish, &door, now).await,
+    }
+}
+
+/// What is asked before anything is sent.
+async fn ask_first(config: &ReplayConfig) -> Result<(), Error> {
+    preflight::check(config).await?;
+    delivery::check(config).await
+}
+
+async fn into_new(
+    config: &ReplayConfig,
+    wish: &CreateWish,
+    door: &Door,
+    now: Timestamp,
+) -> Result<Replayed, Error> {
+    let ReplayConfig { settings, tuning, output, .. } = config;
+    let sources = Sources::open(settings, tuning).await?;
+    let manifest = sources.manifest(config).await?;
+    let harmless = door.stream.is_harmless();
+    let must_look =
+        wish.shards == ShardsWish::Auto || config.dry_run || !harmless || settings.partition_key.is_none();
+    let forecast = if must_look { Some(survey(config, wish, door, manifest.clone()).await?) } else { None };
+    if let (Some(forecast), true) = (&forecast, config.dry_run) {
+        if !output.quiet {
+            let name = &door.name;
+            console::say(&format!(
+                "the stream {name} is not there yet: it would be made with {} shards",
+                forecast.shards
+            ));
+        }
+        return Ok(Replayed::Forecast(Box::new(forecast.clone())));
+    }
+    let shards = match (wish.shards, &forecast) {
+        (ShardsWish::Exactly(shards), _) => shards,
+        (ShardsWish::Auto, forecast) => forecast.as_ref().map_or(1, |forecast| forecast.shards),
+    };
+    if let (Some(forecast), false) = (&forecast, harmless)
+        && !confirmed(config, forecast, shards)?
+    {
+        return Err(Error::refused("nothing was made or sent"));
+    }
+    let created = create(door, shards, &wish.shape, now, output).await?;
+    if !output.quiet {
+        let stream = &created.stream;
+        console::say(&format!(
+            "the stream {} is made: {} shards, records kept for {} h; `respool stream delete {0}` ends it",
+            stream.name, stream.open_shards, stream.retention_hours
+        ));
+    }
+    let config = ReplayConfig { yes: true, ..config.clone() };
+    ask_first(&config).await?;
+    replay::replay_listed(&config, now, sources, manifest).await
+}
+
+/// What the replay would be into the stream that is to be made.
+async fn survey(
+    config: &ReplayConfig,
+    wish: &CreateWish,
+    door: &Door,
+    manifest: Manifest,
+) -> Result<Forecast, Error> {
+    let ReplayConfig { settings, tuning, .. } = config;
+    let sources = Sources::open(settings, tuning).await?;
+    let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
+    let Some(extractor) = settings.key_config().map(KeyExtractor::new) else {
+        return Err(replay::ask_for_a_key(feed::first_record(&spool, &segments).await?));
+    };
+    let hottest = feed::sample(&spool, &segments, &Arc::new(extractor)).await?;
+    let of = |shards| async move { imaginary(door, wish, shards).await };
+    let shards = match wish.shards {
+        ShardsWish::Exactly(shards) => shards,
+        ShardsWish::Auto => {
+            let one = Forecast::new(settings, tuning, &of(1).await?, &spool, hottest);
+            auto_shards(one.records.unwrap_or(0), one.bytes.unwrap_or(0), tuning.share.get())
+        }
+    };
+    Ok(Forecast::new(settings, tuning, &of(shards).await?, &spool, hottest))
+}
+
+/// As many shards as let a replay of so many records and bytes take about an hour.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate, at least 0"
+)]
+fn auto_shards(records: u64, bytes: u64, share: f64) -> u32 {
+    let by_records = records as f64 / (share * f64::from(SHARD_RECORDS_PER_SECOND));
+    let by_bytes = bytes as f64 / (share * f64::from(SHARD_BYTES_PER_SECOND));
+    let shards = (by_records.max(by_bytes) / AUTO_SECONDS).ceil() as u32;
+    shards.clamp(1, AUTO_SHARDS_MAX)
+}
+
+/// The stream as it would be.
+async fn imaginary(door: &Door, wish: &CreateWish, shards: u32) -> Result<OpenStream, Error> {
+    let stream = NullStream::new(shards);
+    let listed = stream.list_open_shards().await.map_err(|error| Error::internal(error.message))?;
+    let map = ShardMap::new(listed).map_err(|error| Error::internal(error.to_string()))?;
+    let kib = wish.shape.record_kib.and_then(|kib| usize::try_from(kib).ok());
+    let description = StreamDescription {
+        name: door.name.name().to_owned(),
+        arn: None,
+        account: None,
+        region: Some(door.stream.region().to_owned()),
+        status: "to be made".to_owned(),
+        created_ms: 0,
+        retention_hours: wish.shape.retention_hours.unwrap_or(RETENTION_HOURS_DEFAULT),
+        record_bytes_max: kib.map_or(RECORD_BYTES_DEFAULT, |kib| kib * 1_024),
+        open_shards: shards,
+        ignores_keys: false,
+        on_demand: false,
+        harmless: door.stream.is_harmless(),
+    };
+    Ok(OpenStream { stream: Arc::new(stream), description, map })
+}
+
+/// A stream costs money, and a write cannot be taken back.
+fn confirmed(config: &ReplayConfig, forecast: &Forecast, shards: u32) -> Result<bool, Error> {
+    if !config.output.quiet || !config.yes {
+        console::say(&forecast.render());
+    }
+    if config.yes {
+        return Ok(true);
+    }
+    if !config.output.can_ask {
+        return Err(Error::refused(
+            "a stream costs money, and records cannot be taken back once they are sent: say --yes to make it and send them",
+        ));
+    }
+    console::ask(&format!(
+        "Make the stream {} with {shards} shards and send them? [y/N] ",
+        config.settings.target
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_gets_the_shards_that_let_it_take_about_an_hour() {
+        for (records, bytes, shards) in [
+            (0, 0, 1),
+            (3_600_000, 1_000_000, 1),
+            (3_600_001, 0, 2),
+            (1_000, 36_000_000_000, 10),
+            (u64::MAX, u64::MAX, AUTO_SHARDS_MAX),
+        ] {
+            assert_eq!(auto_shards(records, bytes, 1.0), shards, "{records} {bytes}");
+        }
+        assert_eq!(auto_shards(3_600_000, 0, 0.5), 2);
+    }
+}

@@ -1,0 +1,62 @@
+//! `respool stream scale`: another number of shards, step by step. A run that writes meanwhile copes with it.
+
+use serde_json::json;
+
+use super::door::Door;
+use super::settle::{until_active, until_set};
+use super::steps::{SCALINGS_PER_DAY, steps};
+use crate::config::OutputConfig;
+use crate::error::Error;
+use crate::run::console;
+
+/// Scales the stream behind `door` to `target` shards, and tells what came of it.
+pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<(), Error> {
+    let found = door.must_look().await?.description;
+    if found.on_demand {
+        return Err(Error::refused(format!(
+            "the stream {} is on demand and scales itself: there are no shards to set",
+            door.name
+        )));
+    }
+    // A change that is under way would be refused on top of.
+    let before = until_active(door, &format!("waiting for {}", door.name), output).await?;
+    let before = before.description.open_shards;
+    let steps = steps(before, target);
+    if steps.len() > SCALINGS_PER_DAY {
+        return Err(Error::refused(format!(
+            "from {before} to {target} shards it takes {} steps (each at most doubles or halves them), and a stream may be \
+             scaled {SCALINGS_PER_DAY} times within 24 hours: make a new one with {target} shards",
+            steps.len()
+        )));
+    }
+    for (done, &step) in steps.iter().enumerate() {
+        let asked = door.stream.scale(step).await;
+        asked.map_err(|error| {
+            let error = door.error("cannot scale", &["kinesis:UpdateShardCount"], &error);
+            let at = done.checked_sub(1).and_then(|last| steps.get(last)).copied().unwrap_or(before);
+            Error::new(
+                error.exit_code(),
+                format!(
+                    "{error}\nThe stream has {at} shards now (a stream may be scaled {SCALINGS_PER_DAY} times within 24 hours, \
+                     at most to twice and at least to half of its shards)"
+                ),
+            )
+        })?;
+        let doing = format!("scaling {} to {step} shards (step {} of {})", door.name, done + 1, steps.len());
+        until_set(door, &doing, output, |stream| stream.description.open_shards == step).await?;
+    }
+    let after = door.must_look().await?.description.open_shards;
+    if after != target {
+        return Err(Error::incomplete(format!(
+            "the stream {} has {after} shards, not {target}: somebody else is scaling it too",
+            door.name
+        )));
+    }
+    if output.json {
+        let told =
+            json!({ "stream": door.name.name(), "shards_before": before, "shards": after, "steps": steps });
+        return console::print(&format!("{told:#}\n"));
+    }
+    let how = if steps.is_empty() { "already".to_owned() } else { format!("now; it had {before}") };
+    console::print(&format!("The stream {} has {after} shards {how}.\n", door.name))
+}

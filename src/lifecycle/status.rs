@@ -1,0 +1,106 @@
+//! `respool stream status`: what a stream is, whose it is, and who writes into it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::door::Door;
+use super::runs::{RunInto, identity, runs_into};
+use super::shape::{CREATED_AT, CREATED_BY, is_ours};
+use crate::config::OutputConfig;
+use crate::error::Error;
+use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
+use crate::record::ByteCount;
+use crate::run::console;
+use crate::run::report::number;
+use crate::stream::control::StreamParticulars;
+
+/// Looks at the stream behind `door` and tells.
+pub async fn status(door: &Door, state_dir: &Path, output: &OutputConfig) -> Result<(), Error> {
+    let found = door.must_look().await?;
+    let runs = runs_into(state_dir, &identity(&found.description))?;
+    console::print(&if output.json { to_json(&found, &runs) } else { render(&found, &runs) })
+}
+
+fn to_json(found: &StreamParticulars, runs: &[RunInto]) -> String {
+    let stream = &found.description;
+    let runs: Vec<_> = runs
+        .iter()
+        .map(|run| {
+            json!({
+                "run": run.glance.id,
+                "state": run.state(),
+                "records_delivered": run.delivered,
+                "drained": run.is_drained(),
+            })
+        })
+        .collect();
+    let told = json!({
+        "stream": stream.name,
+        "arn": stream.arn,
+        "account": stream.account,
+        "region": stream.region,
+        "status": stream.status,
+        "created": jiff::Timestamp::from_millisecond(stream.created_ms).ok(),
+        "mode": mode(found),
+        "shards": stream.open_shards,
+        "retention_hours": stream.retention_hours,
+        "record_bytes_max": stream.record_bytes_max,
+        "encryption_key": found.encryption_key,
+        "ignores_keys": stream.ignores_keys,
+        "consumers": found.consumers,
+        "channels": found.channels,
+        "created_by_respool": is_ours(found),
+        "tags": found.tags,
+        "runs": runs,
+    });
+    format!("{told:#}\n")
+}
+
+fn mode(found: &StreamParticulars) -> &'static str {
+    if found.description.on_demand { "on_demand" } else { "provisioned" }
+}
+
+fn render(found: &StreamParticulars, runs: &[RunInto]) -> String {
+    let stream = &found.description;
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<11} {value}");
+    };
+    let place = [stream.account.as_ref().map(|account| format!("account {account}")), stream.region.clone()];
+    let place = place.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    row("stream", format!("{} ({place})", stream.name));
+    row("status", stream.status.clone());
+    let shards = u64::from(stream.open_shards);
+    if stream.on_demand {
+        row("shards", format!("{shards} open, on demand: the service scales them"));
+    } else {
+        let records = number(shards * u64::from(SHARD_RECORDS_PER_SECOND));
+        let bytes = ByteCount(shards * u64::from(SHARD_BYTES_PER_SECOND));
+        row("shards", format!("{shards} open, which take {records} records and {bytes} a second"));
+    }
+    row("retention", format!("{} h", stream.retention_hours));
+    row("records", format!("up to {} KiB", number(stream.record_bytes_max as u64 / 1024)));
+    row("encryption", found.encryption_key.clone().unwrap_or_else(|| "none".into()));
+    if stream.ignores_keys {
+        row("keys", "ignored: the stream distributes records itself".into());
+    }
+    row("readers", format!("{} registered consumers, {} channels", found.consumers, found.channels));
+    row(
+        "made by",
+        match (found.tags.get(CREATED_BY), found.tags.get(CREATED_AT)) {
+            (Some(by), at) => format!("{by}, {}", at.map_or("", String::as_str)),
+            (None, _) => "not respool: it will never delete it".into(),
+        },
+    );
+    let own = found.tags.iter().filter(|(key, _)| *key != CREATED_BY && *key != CREATED_AT);
+    for (key, value) in own {
+        row("tag", format!("{}={}", key.escape_debug(), value.escape_debug()));
+    }
+    for run in runs {
+        let read = if run.is_drained() { "drained" } else { "not seen drained" };
+        row("run", format!("{} {}, {} records, {read}", run.glance.id, run.state(), number(run.delivered)));
+    }
+    text
+}

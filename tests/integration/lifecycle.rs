@@ -1,0 +1,285 @@
+//! Before and after a replay: the stream made, scaled, watched and deleted, and the worker's progress read where
+//! the Kinesis Client Library and CloudWatch keep it (at moto).
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::foreign::{KEYS, Server, repository, tools};
+use crate::sandbox::{Outcome, Sandbox, until};
+
+const ARCHIVE: &str = "tests/fixtures/archive";
+
+/// A sandbox, the embedded stream's server, and the flags that lead there.
+struct Stage {
+    sandbox: Sandbox,
+    server: Server,
+}
+
+impl Stage {
+    fn new(flags: &str) -> Self {
+        Self { sandbox: Sandbox::new(), server: Server::simulate(flags) }
+    }
+
+    fn run(&self, line: &str) -> Outcome {
+        self.sandbox.run(&format!("{line} --kinesis-endpoint-url {}", self.server.url))
+    }
+
+    /// `replay` of some of the flights into `backfill`.
+    fn replay(&self, flags: &str) -> Outcome {
+        let archive = repository(ARCHIVE);
+        self.run(&format!(
+            "replay {} --into backfill --partition-key /tailnum --json {flags}",
+            archive.display()
+        ))
+    }
+}
+
+#[test]
+fn a_stream_is_made_as_wished_and_asking_again_changes_nothing() {
+    let stage = Stage::new("--transition 1s --unlimited");
+    let line = "stream create backfill --shards 2 --retention 48h --record-size 2MiB --encryption alias/k --tag team=flights \
+                --json";
+    let made = stage.run(line);
+    assert!(made.stderr.contains("creating backfill: "), "progress: {}", made.stderr);
+    let told = made.json(0);
+    assert_eq!((&told["shards"], &told["retention_hours"]), (&json!(2), &json!(48)));
+    assert_eq!((&told["record_bytes_max"], &told["was_there"]), (&json!(2 << 20), &json!(false)));
+    assert_eq!(stage.run(line).json(0)["was_there"], true);
+    let status = stage.run("stream status backfill --json").json(0);
+    assert_eq!((&status["encryption_key"], &status["tags"]["team"]), (&json!("alias/k"), &json!("flights")));
+    assert_eq!((&status["created_by_respool"], &status["status"]), (&json!(true), &json!("ACTIVE")));
+    let other = stage.run("stream create backfill --shards 3");
+    assert!(other.sentence(5).contains("it has 2 shards, not 3"), "{}", other.stderr);
+    let foreign = stage.run("stream create demo --shards 4");
+    assert!(foreign.sentence(5).contains("was not made by respool"), "{}", foreign.stderr);
+}
+
+#[test]
+fn a_stream_is_scaled_by_steps_that_kinesis_takes() {
+    let stage = Stage::new("");
+    stage.run("stream create backfill --shards 3").ended_with(0);
+    let scaled = stage.run("stream scale backfill --shards 20 --json").json(0);
+    assert_eq!((&scaled["shards_before"], &scaled["shards"]), (&json!(3), &json!(20)));
+    assert_eq!(scaled["steps"], json!([6, 12, 20]));
+    assert_eq!(stage.run("stream scale backfill --shards 4 --json").json(0)["steps"], json!([10, 5, 4]));
+    let nowhere = stage.run("stream scale nowhere --shards 2");
+    assert!(nowhere.sentence(5).contains("respool stream create nowhere"), "{}", nowhere.stderr);
+}
+
+#[test]
+fn a_stream_is_deleted_only_if_it_is_ours_and_drained_or_forced() {
+    let stage = Stage::new("--unlimited");
+    let foreign = stage.run("stream delete demo --yes --force");
+    assert!(foreign.sentence(5).contains("not made by respool"), "{}", foreign.stderr);
+    stage.run("stream create backfill --shards 1").ended_with(0);
+    let unasked = stage.run("stream delete backfill");
+    assert!(unasked.sentence(5).contains("--yes"), "{}", unasked.stderr);
+    stage.replay("--limit 500").json(0);
+    let undrained = stage.run("stream delete backfill --yes");
+    assert!(undrained.sentence(5).contains("respool stream drained"), "{}", undrained.stderr);
+    let deleted = stage.run("stream delete backfill --yes --force --json").json(0);
+    assert_eq!(deleted["deleted"], true);
+    assert!(stage.run("stream status backfill").sentence(5).contains("does not exist"));
+}
+
+#[test]
+fn a_replay_makes_its_stream_on_the_way_and_takes_its_own_again() {
+    let stage = Stage::new("");
+    let forecast = stage.replay("--create --limit 500 --dry-run").json(0);
+    assert_eq!((&forecast["target"], &forecast["shards"]), (&json!("backfill"), &json!(1)));
+    assert!(
+        stage.run("stream status backfill").sentence(5).contains("does not exist"),
+        "--dry-run makes nothing"
+    );
+    let report = stage.replay("--create --shards 3 --retention 48h --limit 500");
+    assert!(report.stderr.contains("the stream backfill is made: 3 shards"), "{}", report.stderr);
+    assert_eq!(report.json(0)["records"]["delivered"], 500);
+    let again = stage.replay("--create --retention 48h --limit 500 --new");
+    assert!(again.stderr.contains("is there already, made by respool, with 3 shards"), "{}", again.stderr);
+    again.json(0);
+    let status = stage.run("stream status backfill --json").json(0);
+    assert_eq!(status["runs"].as_array().unwrap().len(), 2);
+    let other = stage.replay("--create --shards 4 --retention 48h --limit 500");
+    assert!(other.sentence(5).contains("it has 3 shards, not 4"), "{}", other.stderr);
+}
+
+#[test]
+fn a_run_goes_on_while_its_stream_is_scaled() {
+    let stage = Stage::new("");
+    stage.run("stream create backfill --shards 2").ended_with(0);
+    let line = format!(
+        "replay {} --into backfill --partition-key /tailnum --json --limit 12000 --kinesis-endpoint-url {}",
+        repository(ARCHIVE).display(),
+        stage.server.url
+    );
+    let run = stage.sandbox.start(&line);
+    stage.sandbox.wait_for_progress(1_000);
+    stage.run("stream scale backfill --shards 4").ended_with(0);
+    let report = run.wait().json(0);
+    assert_eq!((&report["records"]["delivered"], &report["order_violations"]), (&json!(12_000), &json!(0)));
+}
+
+#[test]
+fn a_guide_has_the_runs_own_names_and_ticks_what_is_done() {
+    let stage = Stage::new("--unlimited");
+    let before = stage.sandbox.run("guide");
+    assert!(before.stdout.contains("respool stream create NAME --shards N"), "{}", before.stdout);
+    stage.run("stream create backfill --shards 1 --retention 48h").ended_with(0);
+    let report = stage.replay("--limit 500").json(0);
+    let run = report["run"].as_str().unwrap();
+    let guide = stage.sandbox.run("guide --lease-table backfill-worker --json").json(0);
+    let steps = guide["steps"].as_array().unwrap();
+    let step = |name: &str| steps.iter().find(|step| step["step"] == name).unwrap();
+    assert_eq!((&guide["run"], &step("create")["done"]), (&json!(run), &json!(true)));
+    assert_eq!((&step("replay")["done"], &step("drained")["done"]), (&json!(true), &json!(false)));
+    let command = step("drained")["command"].as_str().unwrap();
+    let expected = format!("respool stream drained {run} --lease-table backfill-worker --wait");
+    assert!(command.starts_with(&expected), "{command}");
+    let page = stage.sandbox.run("guide");
+    assert!(page.stdout.contains("[x] 1. Make the backfill stream backfill"), "{}", page.stdout);
+}
+
+#[test]
+fn ferrokinesis_is_a_stream_like_any_other() {
+    let Some([ferrokinesis]) = tools(["RESPOOL_TEST_FERROKINESIS"]) else { return };
+    let (sandbox, server) = (Sandbox::new(), Server::ferrokinesis(&ferrokinesis));
+    let run = |line: &str| sandbox.run(&format!("{line} --kinesis-endpoint-url {}", server.url));
+    let made = run("stream create backfill --shards 2 --retention 48h --json").json(0);
+    assert_eq!((&made["shards"], &made["retention_hours"]), (&json!(2), &json!(48)));
+    assert_eq!(run("stream status backfill --json").json(0)["created_by_respool"], true);
+    assert_eq!(run("stream scale backfill --shards 5 --json").json(0)["shards"], 5);
+    // It knows no DryRun, and must not be written to by way of trying.
+    let archive = repository(ARCHIVE);
+    let report = run(&format!(
+        "replay {} --into backfill --partition-key /tailnum --limit 700 --json",
+        archive.display()
+    ));
+    assert_eq!(report.json(0)["records"]["delivered"], 700);
+    let verified = run("verify --json").json(0);
+    assert_eq!((&verified["present"], &verified["foreign"]), (&json!(700), &json!(0)), "{verified}");
+    run("stream delete backfill --yes --force").ended_with(0);
+    assert!(run("stream status backfill").sentence(5).contains("does not exist"));
+}
+
+/// moto, with everything.
+fn moto(python: &Path) -> Server {
+    Server::start(|port, _| {
+        let mut command = Command::new(python);
+        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
+        command
+    })
+}
+
+/// Runs `worker.py` with `input`.
+fn worker(python: &Path, arguments: &[&str], input: &Value) {
+    let mut command = Command::new(python);
+    command.arg(repository("tests/integration/worker.py")).args(arguments);
+    command.env("AWS_ACCESS_KEY_ID", KEYS.0).env("AWS_SECRET_ACCESS_KEY", KEYS.1);
+    command.env("AWS_DEFAULT_REGION", "eu-west-1").stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{arguments:?}");
+}
+
+/// A lease as version 2 of the library writes it.
+fn lease(shard: &str, checkpoint: &str) -> Value {
+    json!({
+        "leaseKey": { "S": shard },
+        "leaseOwner": { "S": "worker-1" },
+        "leaseCounter": { "N": "17" },
+        "ownerSwitchesSinceCheckpoint": { "N": "0" },
+        "checkpoint": { "S": checkpoint },
+        "checkpointSubSequenceNumber": { "N": "0" },
+    })
+}
+
+#[test]
+fn a_worker_is_seen_to_be_done_by_its_leases() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let (stage, moto) = (Stage::new("--unlimited"), moto(&python));
+    stage.run("stream create backfill --shards 2").ended_with(0);
+    stage.replay("--limit 2000").json(0);
+    let run = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    let ledger = stage.sandbox.run(&format!("runs show {run} --json")).json(0);
+    let shards: Vec<(String, String)> =
+        ledger["shards"].as_array().unwrap().iter().map(shard_and_last).collect();
+    assert_eq!(shards.len(), 2);
+    let consumer = format!("--consumer-endpoint-url {}", moto.url);
+    let line = format!("stream drained --lease-table worker --json {consumer}");
+
+    let missing = stage.sandbox.run(&line.replace("--json ", ""));
+    assert!(missing.sentence(5).contains("the table worker does not exist"), "{}", missing.stderr);
+
+    // One shard waits, the other is done. Between them lie more than a page of rows that are no leases.
+    let mut rows = vec![lease(&shards[0].0, "TRIM_HORIZON"), lease(&shards[1].0, &shards[1].1)];
+    let padding = "x".repeat(100_000);
+    rows.extend((0..12).map(|number| {
+        json!({
+            "leaseKey": { "S": format!("worker-{number}") },
+            "entityType": { "S": "WORKER_METRIC_STATS" },
+            "padding": { "S": padding },
+        })
+    }));
+    worker(&python, &["leases", &moto.url, "worker"], &rows.into());
+    let told = stage.sandbox.run(&line).json(4);
+    assert_eq!((&told["drained"], &told["method"]), (&json!(false), &json!("lease_table")));
+    let states: Vec<&Value> =
+        told["shards"].as_array().unwrap().iter().map(|shard| &shard["state"]).collect();
+    assert_eq!(states, ["not_begun", "drained"]);
+
+    let waiting =
+        stage.sandbox.start(&format!("stream drained {run} --lease-table worker --wait {consumer}"));
+    until("news of the worker", || waiting.stderr().contains("1 of 2 shards are drained").then_some(()));
+    worker(&python, &["leases", &moto.url, "worker"], &json!([lease(&shards[0].0, &shards[0].1)]));
+    let done = waiting.wait();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let sentence = "it is safe to point the worker back at the live stream";
+    assert!(done.stdout.contains(sentence), "{}", done.stdout);
+
+    let noted = stage.run("stream status backfill --json").json(0);
+    assert_eq!(noted["runs"][0]["drained"], true);
+    stage.run("stream delete backfill --yes").ended_with(0);
+}
+
+fn shard_and_last(shard: &Value) -> (String, String) {
+    let text = |field: &str| shard[field].as_str().unwrap().to_owned();
+    (text("shard"), text("last_sequence_number"))
+}
+
+#[test]
+fn without_a_table_the_age_of_what_is_read_is_asked_for() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let (stage, moto) = (Stage::new("--unlimited"), moto(&python));
+    stage.run("stream create backfill --shards 1").ended_with(0);
+    stage.replay("--limit 500").json(0);
+    let line = format!("stream drained --json --consumer-endpoint-url {}", moto.url);
+    let nobody = stage.sandbox.run(&line).json(4);
+    assert_eq!((&nobody["method"], &nobody["state"]), (&json!("iterator_age"), &json!("nobody_reads")));
+    // The replay has ended just now, so no minute began behind its end.
+    worker(&python, &["ages", &moto.url, "backfill", "0", "90000", "61000"], &Value::Null);
+    let early = stage.sandbox.run(&line).json(4);
+    assert_eq!((&early["state"], &early["minutes"]), (&json!("not_long_enough"), &json!(0)));
+}
+
+#[test]
+fn a_replay_that_would_feed_its_own_archive_is_refused() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let (sandbox, moto) = (Sandbox::new(), moto(&python));
+    worker(&python, &["delivery", &moto.url, "orders", "events", "live/"], &Value::Null);
+    let run = |archive: &str, flags: &str| {
+        let line = format!("replay {archive} --into orders --partition-key /id --dry-run {flags}");
+        let mut command = sandbox.command(&line);
+        command.env("AWS_ENDPOINT_URL", &moto.url);
+        sandbox.start_command(command).wait()
+    };
+    let refused = run("s3://events/live/", "");
+    let words = "the delivery stream archiver writes what arrives in orders to s3://events/live/";
+    assert!(refused.sentence(5).contains(words), "{}", refused.stderr);
+    assert_eq!(run("s3://events/live/", "--allow-loop").code, 0);
+    assert_eq!(run("s3://events/live/2026/07/", "").code, 5);
+    // Somewhere else in the bucket there is nothing to loop, and nothing to read either.
+    assert!(run("s3://events/other/", "").sentence(5).contains("nothing is selected"));
+}
