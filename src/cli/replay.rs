@@ -33,7 +33,6 @@ pub(super) struct ReplayArgs {
     /// Where they go: a Kinesis stream's name or ARN; sim:SHARDS (an embedded stream with Kinesis' limits);
     /// null: (all the work but the wire)
     #[arg(long, value_name = "TARGET", env = "RESPOOL_INTO", help_heading = HEADING_INTO)]
-    #[arg(required_unless_present = "plan")]
     into: Option<Target>,
     #[command(flatten)]
     create: CreateOnTheWayArgs,
@@ -131,7 +130,11 @@ impl ReplayArgs {
             }
         }
         let target = what.target.ok_or_else(|| {
-            Error::usage("--into is missing: the plan was made for numbers of shards, not for a stream")
+            Error::usage(if plan.is_some() {
+                "--into is missing: the plan was made for numbers of shards, not for a stream"
+            } else {
+                "--into is missing: give a stream's name or ARN, sim:SHARDS or null:"
+            })
         })?;
         follow_arn(&target, region_of_stream.as_deref(), &mut tuning)?;
         let create = self.create.resolve()?;

@@ -16,6 +16,9 @@
 //!   lock              locked, and holding the process id, while a process owns the run
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -408,50 +411,4 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, E
 
 fn io_error(what: &str, path: &Path, error: io::Error) -> Error {
     Error::refused(format!("{what} {}", path.display())).with_source(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run_with(file: &str) -> (tempfile::TempDir, RunDirectory) {
-        let state = tempfile::tempdir().unwrap();
-        let directory = RunDirectory::create(state.path(), Timestamp::UNIX_EPOCH).unwrap();
-        fs::write(directory.path().join(RUN_FILE), file).unwrap();
-        (state, directory)
-    }
-
-    #[test]
-    fn a_run_of_another_layout_is_named_and_not_called_damaged() {
-        let file = r#"{"version":9,"news":true,"stream":{"name":"orders","arn":null,"created_ms":7}}"#;
-        let (state, directory) = run_with(file);
-        let error = read_run_file(&directory).unwrap_err();
-        let said = format!("has layout 9, this respool reads {RUN_FILE_VERSION}");
-        assert!(error.to_string().contains(&said), "{error}");
-        let stream = StreamIdentity { name: "orders".into(), arn: None, created_ms: 7 };
-        let unreadable = unreadable_runs(state.path()).unwrap();
-        assert_eq!(unreadable, [("19700101-000000".to_owned(), Layout { version: 9, stream: Some(stream) })]);
-        fs::write(directory.path().join(RUN_FILE), r#"{"version":9,"stream":"elsewhere"}"#).unwrap();
-        assert_eq!(unreadable_runs(state.path()).unwrap()[0].1.stream, None);
-        fs::write(directory.path().join(REPORT_FILE), r#"{"state":"done"}"#).unwrap();
-        assert_eq!(unreadable_runs(state.path()).unwrap(), [], "it is done, so nothing can be sent twice");
-    }
-
-    #[test]
-    fn who_looks_at_a_run_for_a_moment_does_not_keep_its_owner_out() {
-        let (state, directory) = run_with("{}");
-        let id = directory.id().to_owned();
-        let lock = File::open(directory.path().join(LOCK_FILE)).unwrap();
-        drop(directory);
-        lock.try_lock_shared().unwrap();
-        let (tell, begun) = std::sync::mpsc::channel();
-        let state_dir = state.path().to_owned();
-        let owner = std::thread::spawn(move || {
-            tell.send(()).unwrap();
-            RunDirectory::open(&state_dir, &id).map(drop)
-        });
-        begun.recv().unwrap();
-        drop(lock);
-        owner.join().unwrap().unwrap();
-    }
 }

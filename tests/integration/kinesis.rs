@@ -84,7 +84,7 @@ fn check_server(python: &Path, server: &Server) {
     ] {
         script(python, STREAM_PY, &["create", &server.url, stream, &shards.to_string()]);
         let flags = format!(
-            "--into {stream} --kinesis-endpoint-url {} --partition-key {key} --send {way}",
+            "--into {stream} --kinesis-endpoint-url {} --partition-key {key} --send {way} --allow-loop",
             server.url
         );
         let report = replay(&Sandbox::new(), &archive, &flags, Some(KEYS)).json(0);
