@@ -2,7 +2,7 @@
 //!
 //! Every shard works by itself, so the last one decides. A shard needs as long as its records, its bytes, or the
 //! order of its keys need: which records it gets follows from their keys, so the sampled ones are dealt out to the
-//! shards as the stream would, and [`lane`](super::lane) says how long each needs. Beside the shards stand what
+//! shards as the stream would, and [`lane`] says how long each needs. Beside the shards stand what
 //! bounds the whole: `--max-rate`, the archive, the CPU.
 //!
 //! A sample makes shards look less even than they are, the more the fewer records each gets. What two halves of the
