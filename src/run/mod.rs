@@ -19,6 +19,7 @@ mod encode;
 pub mod estimate;
 pub mod feed;
 pub mod forecast;
+mod in_flight;
 pub mod inspect;
 pub mod journal;
 pub mod late;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::directory::{RunDirectory, RunFile};
 use super::encode::Encoder;
 use super::feed::{Fed, Feed};
+use super::in_flight::InFlight;
 use super::journal::{segment_lines, segments_sent_from};
 use super::late;
 use super::open::{self, OpenStream};
@@ -132,6 +133,7 @@ impl Session<'_> {
             encoder,
             aggregates: self.file.settings.aggregate,
             work,
+            in_flight: InFlight::new(),
             directory: self.directory.path().to_owned(),
             max_quarantine: self.file.tuning.max_quarantine,
             resumed,

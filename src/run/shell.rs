@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::encode::Encoder;
 use super::feed::Fed;
+use super::in_flight::InFlight;
 use super::journal::{Ends, Entry as JournalEntry, Journal, LedgerLine};
 use super::open::UPDATING;
 use super::segments::Segments;
@@ -81,6 +82,8 @@ pub struct Shell {
     pub aggregates: bool,
     /// Where requests are encoded.
     pub work: Work,
+    /// Room for those that are under way.
+    pub(super) in_flight: InFlight,
     /// The run's directory.
     pub directory: std::path::PathBuf,
     /// What may be set aside before the run ends, to be resumed: records and objects.
@@ -244,12 +247,16 @@ impl Shell {
     }
 
     fn put(&self, request: RequestId, records: Packed, tell: mpsc::Sender<Told>) {
-        let encoder = self.encoder.clone();
+        let (encoder, work, in_flight) = (self.encoder.clone(), self.work.clone(), self.in_flight.clone());
         let (stream, told) = (self.stream.clone(), tell.clone());
         let drafts = stream.clone();
-        let batch = self.work.run(move || encoder.encode(&*drafts, &records));
         let put = tokio::spawn(async move {
-            let batch = match batch.await {
+            let bytes = records.records().iter().map(|record| u64::from(record.cost)).sum();
+            let Ok(_room) = in_flight.enter(bytes).await else {
+                let closed = Error::internal("the room for requests was closed");
+                return told.send(Told::CannotEncode(closed)).await;
+            };
+            let batch = match work.run(move || encoder.encode(&*drafts, &records)).await {
                 Ok(Ok(batch)) => batch,
                 Ok(Err(error)) => return told.send(Told::CannotEncode(error)).await,
                 Err(_) => return told.send(Told::CannotEncode(Error::internal("the encoder failed"))).await,
