@@ -35,8 +35,8 @@ pub(super) const MEMORY_OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Attempts in a row that bring nothing forward: an hour of a network that fails at once.
 const ATTEMPTS_MAX: u32 = 480;
 
-/// Attempts in a row with credentials that the service does not take: new ones come soon or not at all.
-const CREDENTIAL_ATTEMPTS_MAX: u32 = 8;
+/// Attempts in a row with credentials that have expired: for a quarter of an hour somebody may renew them.
+const CREDENTIAL_ATTEMPTS_MAX: u32 = 96;
 
 /// Whole bodies that may arrive damaged, one after the other.
 const DAMAGED_MAX: u32 = 3;

@@ -29,7 +29,7 @@ pub(super) struct ServiceFault {
 pub(super) enum Verdict {
     /// Ask again.
     Retry,
-    /// Ask again, because credentials may be renewed meanwhile; in the end it is a refusal.
+    /// Ask again, because credentials may be renewed meanwhile.
     RetryCredentials,
     /// The object goes to quarantine.
     Defect(DefectReason),
@@ -86,7 +86,9 @@ impl ServiceFault {
     pub(super) fn of_object(self, what: &str) -> ArchiveError {
         match self.verdict() {
             Verdict::Defect(reason) => ArchiveError::Defect { reason, message: self.to_string() },
-            Verdict::Retry => ArchiveError::Unavailable { what: what.to_owned(), message: self.to_string() },
+            Verdict::Retry | Verdict::RetryCredentials => {
+                ArchiveError::Unavailable { what: what.to_owned(), message: self.to_string() }
+            }
             _ => self.of_archive(what),
         }
     }
