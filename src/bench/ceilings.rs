@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::table::whole;
 use crate::run::report::number;
 
 /// What one core does of a stage.
@@ -70,15 +71,6 @@ impl Found {
 /// What is left of rates when one thing is done after the other.
 fn sum(rates: impl Iterator<Item = f64>) -> f64 {
     1.0 / rates.map(f64::recip).sum::<f64>()
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate: positive and far below 2^53"
-)]
-fn whole(value: f64) -> String {
-    number(value.round().max(0.0) as u64)
 }
 
 #[cfg(test)]

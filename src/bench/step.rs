@@ -12,17 +12,15 @@ use super::source::{Scratch, Source};
 use super::table::{PutLatency, Step};
 use super::usage;
 use crate::config::{BenchConfig, BurstModel, OutputConfig, Target};
-use crate::decode::DECODER_VERSION;
 use crate::error::Error;
 use crate::record::HashKeyRange;
-use crate::route::ROUTE_VERSION;
 use crate::route::key::KeyExtractor;
-use crate::run::directory::{RUN_FILE_VERSION, RunDirectory, RunFile};
+use crate::run::directory::RunDirectory;
 use crate::run::now;
 use crate::run::open::OpenStream;
 use crate::run::replay::Sources;
 use crate::run::session::Session;
-use crate::run::unchanged::identity;
+use crate::run::unchanged;
 use crate::run::work::Work;
 use crate::write::checkpoint::Checkpoint;
 use crate::write::{Brake, End, StopReason};
@@ -62,17 +60,8 @@ impl Plan<'_> {
         let settings = crate::config::RunSettings { target: to, ..source.settings.clone() };
         let manifest = Arc::new(source.manifest(bounded.then_some(self.shards), config.duration));
         let directory = RunDirectory::create(&scratch.path("state"), now())?;
-        let file = RunFile {
-            version: RUN_FILE_VERSION,
-            started: now(),
-            settings,
-            tuning: source.tuning.clone(),
-            stream: identity(&target.description),
-            decoder_version: DECODER_VERSION,
-            route_version: ROUTE_VERSION,
-            record_bytes_max: Some(target.description.record_bytes_max),
-            manifest_digest: manifest.digest(),
-        };
+        let tuning = source.tuning.clone();
+        let file = unchanged::begin(now(), settings, tuning, &target.description, &manifest);
         directory.define(&file, &manifest)?;
         let key = file.settings.key_config().ok_or_else(|| Error::internal("a benchmark without keys"))?;
         let (spool, segments) = Sources::open(&file.settings, &file.tuning).await?.spool(

@@ -281,7 +281,7 @@ impl Step {
     clippy::cast_sign_loss,
     reason = "a rate: positive and far below 2^53"
 )]
-fn whole(value: f64) -> String {
+pub(super) fn whole(value: f64) -> String {
     number(value.round().max(0.0) as u64)
 }
 

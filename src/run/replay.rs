@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::checkpoint_log;
-use super::directory::{self, Layout, RUN_FILE_VERSION, RunDirectory, RunFile, RunGlance, StreamIdentity};
+use super::directory::{self, Layout, RunDirectory, RunGlance, StreamIdentity};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::journal;
@@ -19,7 +19,7 @@ use super::segments::Segments;
 use super::select::select;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
-use super::unchanged::{check_record_size, identity};
+use super::unchanged::{self, check_record_size, identity};
 pub use super::unchanged::{check_same_stream, check_unchanged};
 use super::work::Work;
 use crate::archive::manifest::Manifest;
@@ -98,17 +98,7 @@ async fn begin(
         }
     }
     let directory = RunDirectory::create(&config.state_dir, now)?;
-    let file = RunFile {
-        version: RUN_FILE_VERSION,
-        started: now,
-        settings: settings.clone(),
-        tuning: tuning.clone(),
-        stream: identity(&target.description),
-        decoder_version: DECODER_VERSION,
-        route_version: ROUTE_VERSION,
-        record_bytes_max: Some(target.description.record_bytes_max),
-        manifest_digest: manifest.digest(),
-    };
+    let file = unchanged::begin(now, settings.clone(), tuning.clone(), &target.description, &manifest);
     directory.define(&file, &manifest)?;
     if let Some(plan) = &config.plan {
         directory.write_plan(plan)?;

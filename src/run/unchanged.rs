@@ -2,10 +2,34 @@
 
 use jiff::Timestamp;
 
-use super::directory::{RunFile, StreamIdentity};
-use crate::config::Target;
+use super::directory::{RUN_FILE_VERSION, RunFile, StreamIdentity};
+use crate::archive::manifest::Manifest;
+use crate::config::{RunSettings, Target, Tuning};
+use crate::decode::DECODER_VERSION;
 use crate::error::Error;
+use crate::route::ROUTE_VERSION;
 use crate::stream::StreamDescription;
+
+/// What a run is defined by that begins now: all that the checks below hold a resume against.
+pub fn begin(
+    started: Timestamp,
+    settings: RunSettings,
+    tuning: Tuning,
+    stream: &StreamDescription,
+    manifest: &Manifest,
+) -> RunFile {
+    RunFile {
+        version: RUN_FILE_VERSION,
+        started,
+        settings,
+        tuning,
+        stream: identity(stream),
+        decoder_version: DECODER_VERSION,
+        route_version: ROUTE_VERSION,
+        record_bytes_max: Some(stream.record_bytes_max),
+        manifest_digest: manifest.digest(),
+    }
+}
 
 /// What tells a stream from all others.
 pub fn identity(description: &StreamDescription) -> StreamIdentity {

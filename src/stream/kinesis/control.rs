@@ -30,6 +30,15 @@ macro_rules! ask {
     }};
 }
 
+/// What the answer to a call says of whoever makes it.
+macro_rules! permitted {
+    ($stream:ident, $call:expr, $answered:expr) => {{
+        let sent = SentMark::default();
+        let answer = $call.customize().interceptor(sent.clone()).send().await;
+        answer.map_or_else(|error| $stream.permission(&error, &sent), $answered)
+    }};
+}
+
 impl KinesisStream {
     /// Asks for the stream to be made, provisioned.
     pub async fn create(&self, new: &NewStream) -> Result<(), ControlError> {
@@ -180,11 +189,9 @@ impl KinesisStream {
             .set_stream_arn(self.arn_for_call())
             .records(entry)
             .dry_run(true);
-        let sent = SentMark::default();
-        match call.customize().interceptor(sent.clone()).send().await {
-            Ok(_) => Permission::Unknown { message: "PutRecords with DryRun was carried out".to_owned() },
-            Err(error) => self.permission(&error, &sent),
-        }
+        permitted!(self, call, |_| Permission::Unknown {
+            message: "PutRecords with DryRun was carried out".to_owned()
+        })
     }
 
     /// Whether the shards may be listed.
@@ -196,11 +203,7 @@ impl KinesisStream {
             .set_stream_name(self.name_for_call())
             .set_stream_arn(self.arn_for_call())
             .max_results(1);
-        let sent = SentMark::default();
-        match call.customize().interceptor(sent.clone()).send().await {
-            Ok(_) => Permission::Granted,
-            Err(error) => self.permission(&error, &sent),
-        }
+        permitted!(self, call, |_| Permission::Granted)
     }
 
     /// Whether the stream may be described.
@@ -211,11 +214,7 @@ impl KinesisStream {
             .describe_stream_summary()
             .set_stream_name(self.name_for_call())
             .set_stream_arn(self.arn_for_call());
-        let sent = SentMark::default();
-        match call.customize().interceptor(sent.clone()).send().await {
-            Ok(_) => Permission::Granted,
-            Err(error) => self.permission(&error, &sent),
-        }
+        permitted!(self, call, |_| Permission::Granted)
     }
 
     /// Whether the service knows `DryRun`, found out by a call that writes nothing in any case.
