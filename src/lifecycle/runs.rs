@@ -29,9 +29,16 @@ impl RunInto {
         let delivered = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.totals.delivered);
         let shards = checkpoint.into_iter().flat_map(|checkpoint| checkpoint.shards);
         let shards = shards.map(|(shard, ledger)| {
-            (shard.to_string(), Replayed { records: ledger.records, last: ledger.last })
+            let last_records = match ledger.last_records {
+                // Without aggregates each record has a number of its own.
+                0 if !glance.file.settings.aggregate => Some(1),
+                0 => None,
+                count => Some(count),
+            };
+            (shard.to_string(), Replayed { records: ledger.records, last: ledger.last, last_records })
         });
-        Ok(Self { delivered, shards: shards.collect(), glance })
+        let shards = shards.collect();
+        Ok(Self { delivered, shards, glance })
     }
 
     /// Whether a process works on it now.
@@ -72,12 +79,15 @@ pub fn identity(stream: &StreamDescription) -> StreamIdentity {
 pub fn replayed(runs: &[RunInto]) -> BTreeMap<String, Replayed> {
     let mut all: BTreeMap<String, Replayed> = BTreeMap::new();
     for (shard, replayed) in runs.iter().flat_map(|run| &run.shards) {
-        let known =
-            all.entry(shard.clone()).or_insert_with(|| Replayed { records: 0, last: replayed.last.clone() });
-        known.records += replayed.records;
+        let Some(known) = all.get_mut(shard) else {
+            all.insert(shard.clone(), replayed.clone());
+            continue;
+        };
+        let records = known.records + replayed.records;
         if replayed.last > known.last {
-            known.last = replayed.last.clone();
+            known.clone_from(replayed);
         }
+        known.records = records;
     }
     all
 }

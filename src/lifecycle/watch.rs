@@ -13,7 +13,7 @@ use super::age::{self, AgeVerdict};
 use super::answer::{Answer, Method};
 use super::command::{choose, target};
 use super::door::Door;
-use super::drained::{self, StreamKey, stored_at};
+use super::drained::{self, Listed, StreamKey, stored_at};
 use super::runs::{RunInto, replayed, runs_into};
 use super::{lease_table, metric};
 use crate::config::{DrainedConfig, Endpoint};
@@ -96,7 +96,7 @@ impl Watch<'_> {
             created_ms: self.found.created_ms,
         };
         let leases = drained::leases_of(&key, leases);
-        let shards = drained::judge(&replayed(runs), &self.parents().await?, &leases);
+        let shards = drained::judge(&replayed(runs), &self.listing().await?, &leases);
         Ok(Method::LeaseTable { table: table.to_owned(), shards, of_others_only: any && leases.is_empty() })
     }
 
@@ -108,16 +108,17 @@ impl Watch<'_> {
         Ok(Method::IteratorAge { verdict })
     }
 
-    /// The shards that each known shard came of.
-    async fn parents(&self) -> Result<BTreeMap<String, Vec<String>>, Error> {
+    /// The stream's shards as it lists them.
+    async fn listing(&self) -> Result<BTreeMap<String, Listed>, Error> {
         let shards = self.door.stream.list_all_shards().await.map_err(|error: CallError| {
             Error::incomplete(format!("the shards of {} cannot be listed: {}", self.door.name, error.message))
         })?;
-        let parents = shards.into_iter().map(|shard| {
+        let listed = shards.into_iter().map(|shard| {
             let parents = [shard.parent, shard.adjacent_parent].into_iter().flatten();
-            (shard.id.to_string(), parents.map(|parent| parent.to_string()).collect())
+            let parents = parents.map(|parent| parent.to_string()).collect();
+            (shard.id.to_string(), Listed { open: shard.open, parents, starts: shard.starts })
         });
-        Ok(parents.collect())
+        Ok(listed.collect())
     }
 
     fn end(&self, answer: &Answer) -> Result<ExitCode, Error> {

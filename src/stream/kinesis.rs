@@ -375,7 +375,9 @@ fn record_bytes_max(kib: Option<i32>) -> usize {
 }
 
 fn shard_description(shard: &Shard) -> Result<ShardDescription, CallError> {
-    let ending = shard.sequence_number_range().and_then(|range| range.ending_sequence_number());
+    let numbers = shard.sequence_number_range();
+    let ending = numbers.and_then(|range| range.ending_sequence_number());
+    let starts = numbers.and_then(|range| SequenceNumber::new(range.starting_sequence_number()));
     let id = |text: &str| ShardId(text.into());
     let range = shard.hash_key_range().and_then(|range| {
         let first = range.starting_hash_key().parse().ok()?;
@@ -388,6 +390,7 @@ fn shard_description(shard: &Shard) -> Result<ShardDescription, CallError> {
         parent: shard.parent_shard_id().map(id),
         adjacent_parent: shard.adjacent_parent_shard_id().map(id),
         open: ending.is_none_or(str::is_empty),
+        starts,
     })
 }
 

@@ -31,6 +31,7 @@ fn shards(count: u128) -> ShardMap {
         parent: None,
         adjacent_parent: None,
         open: true,
+        starts: None,
     };
     ShardMap::new((0..count).map(shard).collect()).unwrap()
 }
