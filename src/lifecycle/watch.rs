@@ -14,7 +14,7 @@ use super::answer::{Answer, Method};
 use super::command::{choose, target};
 use super::door::Door;
 use super::drained::{self, Listed, StreamKey, stored_at};
-use super::runs::{RunInto, replayed, runs_into};
+use super::runs::{BY_AGE, BY_LEASES, RunInto, RunsInto, names, replayed, runs_into};
 use super::{lease_table, metric};
 use crate::config::{DrainedConfig, Endpoint};
 use crate::error::{Error, ExitCode};
@@ -32,7 +32,11 @@ const POLL_HERE: Duration = Duration::from_millis(100);
 
 /// Finds out whether everything was read, and tells.
 pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitCode, Error> {
-    let run = choose(config.run.as_deref(), directory::glance_at_all(&config.state_dir)?)?;
+    let (runs, unread) = directory::look_at_all(&config.state_dir)?;
+    if let Some(run) = unread.iter().find(|run| config.run.as_ref() == Some(&run.id)) {
+        return Err(Error::refused(format!("run {} cannot be read: {}", run.id, run.why)));
+    }
+    let run = choose(config.run.as_deref(), runs)?;
     let run = run.ok_or_else(|| {
         Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one")
     })?;
@@ -77,7 +81,16 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// One question: how far are the runs, and how far is the worker?
     async fn ask(&self) -> Result<Answer, Error> {
-        let runs = runs_into(&self.config.state_dir, &self.stream)?;
+        let RunsInto { runs, unread } = runs_into(&self.config.state_dir, &self.stream)?;
+        if !unread.is_empty() {
+            return Err(Error::refused(format!(
+                "it cannot be told whether {} is drained: these runs cannot be read and may have written into it: {}; ask with the \
+                 respool that began them, or move what is no run of this stream out of {}",
+                self.door.name,
+                names(&unread),
+                directory::runs_dir(&self.config.state_dir).display()
+            )));
+        }
         let open = runs.iter().filter(|run| run.glance.is_unfinished());
         let open: Vec<String> = open.map(|run| run.glance.id.clone()).collect();
         let method = match &self.config.lease_table {
@@ -123,7 +136,7 @@ impl Watch<'_> {
 
     fn end(&self, answer: &Answer) -> Result<ExitCode, Error> {
         let by = answer.method.name().to_owned();
-        for run in runs_into(&self.config.state_dir, &self.stream)? {
+        for run in runs_into(&self.config.state_dir, &self.stream)?.runs {
             // A run that was begun in between has not been asked about.
             let asked = answer.delivered.get(&run.glance.id) == Some(&run.delivered);
             if asked {
@@ -214,8 +227,8 @@ impl Method {
     /// As a run's note and a script have it.
     fn name(&self) -> &'static str {
         match self {
-            Self::LeaseTable { .. } => "lease_table",
-            Self::IteratorAge { .. } => "iterator_age",
+            Self::LeaseTable { .. } => BY_LEASES,
+            Self::IteratorAge { .. } => BY_AGE,
         }
     }
 

@@ -75,11 +75,21 @@ fn a_stream_is_deleted_only_if_it_is_ours_and_drained_or_forced() {
     let foreign = stage.run("stream delete demo --yes --force");
     assert!(foreign.sentence(5).contains("not made by respool"), "{}", foreign.stderr);
     stage.run("stream create backfill --shards 1").ended_with(0);
-    let unasked = stage.run("stream delete backfill");
+    let unknown = stage.run("stream delete backfill --yes");
+    assert!(unknown.sentence(5).contains("no run into it is known here"), "{}", unknown.stderr);
+    let unasked = stage.run("stream delete backfill --force");
     assert!(unasked.sentence(5).contains("--yes"), "{}", unasked.stderr);
     stage.replay("--limit 500").json(0);
     let undrained = stage.run("stream delete backfill --yes");
     assert!(undrained.sentence(5).contains("respool stream drained"), "{}", undrained.stderr);
+    // A run that cannot be read has written as well as any other.
+    let run = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    let file = stage.sandbox.path(format!("state/respool/runs/{run}/run.json"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("\"version\"", "\"versions\"", 1)).unwrap();
+    let unread = stage.run("stream delete backfill --yes");
+    assert!(unread.sentence(5).contains(&format!("cannot be read and may have written into it: {run}")));
+    assert_eq!(stage.run("stream status backfill --json").json(0)["unread_runs"][0]["run"], run);
     let deleted = stage.run("stream delete backfill --yes --force --json").json(0);
     assert_eq!(deleted["deleted"], true);
     assert!(stage.run("stream status backfill").sentence(5).contains("does not exist"));
@@ -242,6 +252,28 @@ fn a_worker_is_seen_to_be_done_by_its_leases() {
     let noted = stage.run("stream status backfill --json").json(0);
     assert_eq!(noted["runs"][0]["drained"], true);
     stage.run("stream delete backfill --yes").ended_with(0);
+}
+
+#[test]
+fn a_worker_inside_the_last_aggregate_is_not_done() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let (stage, moto) = (Stage::new("--unlimited"), moto(&python));
+    stage.run("stream create backfill --shards 1").ended_with(0);
+    stage.replay("--limit 500 --aggregate").json(0);
+    let run = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    let ledger = stage.sandbox.run(&format!("runs show {run} --json")).json(0);
+    let (shard, last) = shard_and_last(&ledger["shards"][0]);
+    let line = format!("stream drained --lease-table worker --json --consumer-endpoint-url {}", moto.url);
+    let asked_at = |place: &str, code| {
+        let mut lease = lease(&shard, &last);
+        lease["checkpointSubSequenceNumber"] = json!({ "N": place });
+        worker(&python, &["leases", &moto.url, "worker"], &json!([lease]));
+        stage.sandbox.run(&line).json(code)
+    };
+    let inside = asked_at("0", 4);
+    assert_eq!(inside["shards"][0]["state"], "behind");
+    assert!(inside["message"].as_str().unwrap().contains("inside their last aggregate"), "{inside}");
+    assert_eq!(asked_at("499", 0)["drained"], true);
 }
 
 fn shard_and_last(shard: &Value) -> (String, String) {
