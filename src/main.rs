@@ -10,7 +10,7 @@ use respool::config::{IamConfig, OutputConfig, ReplayConfig, RunSettings, Simula
 use respool::error::{Error, ExitCode as Code};
 use respool::lifecycle;
 use respool::plan;
-use respool::run::replay::{Replayed, resume};
+use respool::run::replay::Replayed;
 use respool::run::report::{Report, RunState};
 use respool::run::{cache_command, console, inspect, listing, now, quarantine, summary, warm};
 use respool::sim;
@@ -70,7 +70,7 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
         Invocation::Iam(config) => iam(&config),
         Invocation::Resume(config) => {
             logging::start(&config.output);
-            let outcome = runtime()?.block_on(resume(&config, now()));
+            let outcome = runtime()?.block_on(lifecycle::replay::resume(&config, now()));
             let outcome = outcome.and_then(|report| show_report(&report, &config.output));
             told_as_json(outcome, &config.output, "", "")
         }
@@ -97,7 +97,7 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
         Invocation::Quarantine(config) => quarantine::run(&config),
         Invocation::Retry(config) => {
             logging::start(&config.output);
-            let outcome = runtime()?.block_on(quarantine::retry(&config, now()));
+            let outcome = runtime()?.block_on(lifecycle::replay::retry(&config, now()));
             let outcome = outcome.and_then(|(replay, replayed)| show_replayed(&replayed, &replay.output));
             told_as_json(outcome, &config.output, "", "")
         }

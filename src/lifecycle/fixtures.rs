@@ -93,6 +93,7 @@ pub(super) fn run_into(id: &str, state: &str, delivered: u64) -> RunInto {
         record_bytes_max: None,
         decoder_version: 1,
         manifest_digest: String::new(),
+        allow_loop: false,
     };
     RunInto {
         glance: RunGlance {

@@ -5,15 +5,14 @@
 
 use super::door::Door;
 use super::permission::{resource, statement};
-use crate::config::{Endpoint, ReplayConfig, Target};
+use crate::config::{AwsAccess, Endpoint, Target};
 use crate::error::Error;
 use crate::stream::control::Permission;
 use crate::stream::name::StreamName;
 
 /// Refuses a replay that the service would not let through, with the statement that is missing.
-pub async fn check(config: &ReplayConfig) -> Result<(), Error> {
-    let Target::Kinesis { stream } = &config.settings.target else { return Ok(()) };
-    let access = &config.tuning.kinesis;
+pub async fn check(target: &Target, access: &AwsAccess) -> Result<(), Error> {
+    let Target::Kinesis { stream } = target else { return Ok(()) };
     let door = Door::open(stream, access).await?;
     if !access.endpoint_url.as_ref().is_none_or(is_aws) && !door.stream.knows_dry_run().await {
         return Ok(());

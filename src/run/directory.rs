@@ -71,6 +71,9 @@ pub struct RunFile {
     pub record_bytes_max: Option<usize>,
     /// The manifest's SHA-256.
     pub manifest_digest: String,
+    /// The user has said that the stream may feed the archive that is read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_loop: bool,
 }
 
 /// Which stream a run writes to.
