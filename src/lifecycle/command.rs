@@ -36,8 +36,8 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     let run = choose(config.run.as_deref(), directory::glance_at_all(&config.state_dir)?)?;
     let run = run.map(RunInto::of).transpose()?;
     let access = match &run {
-        Some(run) => config.access.clone().or(run.glance.file.tuning.kinesis.clone()),
-        None => config.access.clone(),
+        Some(run) => config.door.around(run.glance.file.tuning.kinesis.clone(), &target(&run.glance)?),
+        None => config.door.alone(),
     };
     let (stream, gone) = match &run {
         Some(run) => match look(&target(&run.glance)?, &access, config.output.quiet).await {
@@ -69,6 +69,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         away_since: config.away_since,
         lease_table: config.lease_table.as_deref(),
         access: &access,
+        consumer: &config.consumer,
         now,
     };
     let steps = guide::steps(&facts);

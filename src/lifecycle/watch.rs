@@ -40,8 +40,9 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
     let run = run.ok_or_else(|| {
         Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one")
     })?;
-    let access = config.access.clone().or(run.file.tuning.kinesis.clone());
-    let door = Door::open(&target(&run)?, &access).await?;
+    let stream = target(&run)?;
+    let access = config.door.around(run.file.tuning.kinesis.clone(), &stream);
+    let door = Door::open(&stream, &access).await?;
     let Some(found) = door.look().await? else { return Err(gone(&run)) };
     let found = found.description;
     check_same(&run.id, &run.file.stream, &found)?;
