@@ -83,15 +83,18 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
         }
         Invocation::Stream(config) => {
             logging::start(&config.output);
-            runtime()?.block_on(lifecycle::command::stream(&config, now())).map(|()| Code::Done)
+            let outcome = runtime()?.block_on(lifecycle::command::stream(&config, now()));
+            failed_as_json(outcome.map(|()| Code::Done), &config.output)
         }
         Invocation::Drained(config) => {
             logging::start(&config.output);
-            runtime()?.block_on(lifecycle::watch::drained(&config, now()))
+            let outcome = runtime()?.block_on(lifecycle::watch::drained(&config, now()));
+            failed_as_json(outcome, &config.output)
         }
         Invocation::Guide(config) => {
             logging::start(&config.output);
-            runtime()?.block_on(lifecycle::command::guide(&config, now())).map(|()| Code::Done)
+            let outcome = runtime()?.block_on(lifecycle::command::guide(&config, now()));
+            failed_as_json(outcome.map(|()| Code::Done), &config.output)
         }
         Invocation::Runs(config) => console::print(&listing::runs(&config)?).map(|()| Code::Done),
         Invocation::Quarantine(config) => quarantine::run(&config),
@@ -154,6 +157,16 @@ fn told_as_json(
         let message = Some(summary::chain(error));
         let report = Report { state, exit_code: code as u8, message, ..Report::new("", archive, target) };
         console::print(&format!("{}\n", report.to_json()))?;
+    }
+    outcome
+}
+
+/// With `--json` a failure of what has no report has its object on stdout too.
+fn failed_as_json(outcome: Result<Code, Error>, output: &OutputConfig) -> Result<Code, Error> {
+    if let (Err(error), true) = (&outcome, output.json) {
+        let failed =
+            serde_json::json!({ "exit_code": error.exit_code() as u8, "message": summary::chain(error) });
+        console::print(&format!("{failed:#}\n"))?;
     }
     outcome
 }

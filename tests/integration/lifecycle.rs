@@ -153,6 +153,25 @@ fn a_guide_has_the_runs_own_names_and_ticks_what_is_done() {
 }
 
 #[test]
+fn a_script_is_told_of_a_failure_on_stdout_too() {
+    let stage = Stage::new("");
+    for line in [
+        "stream create demo --shards 9",
+        "stream scale nowhere --shards 2",
+        "stream status nowhere",
+        "stream delete demo --yes",
+        "stream drained",
+        "guide never",
+    ] {
+        let outcome = stage.run(&format!("{line} --json"));
+        let told = outcome.json(5);
+        assert_eq!(told["exit_code"], 5, "{line}");
+        let message = told["message"].as_str().unwrap();
+        assert!(!message.is_empty() && outcome.stderr.contains(message), "{line}: {message}");
+    }
+}
+
+#[test]
 fn ferrokinesis_is_a_stream_like_any_other() {
     let Some([ferrokinesis]) = tools(["RESPOOL_TEST_FERROKINESIS"]) else { return };
     let (sandbox, server) = (Sandbox::new(), Server::ferrokinesis(&ferrokinesis));
