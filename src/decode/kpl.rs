@@ -100,7 +100,7 @@ impl KplFramer {
 mod tests {
     use super::*;
 
-    /// With every aggregate moving all that is behind it, this would move a hundred gigabytes.
+    /// With every aggregate moving all that is behind it, this would move four hundred gigabytes.
     #[test]
     fn an_object_of_the_smallest_aggregates_is_read_once() {
         let sum: [u8; MD5_BYTES] = Md5::digest([]).into();

@@ -33,7 +33,7 @@ use aws_sdk_kinesis::types::{
 };
 use aws_smithy_http_client::{Builder as HttpClientBuilder, tls};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::batch::{Batch, Draft, DraftSize};
 use super::buffers::Buffers;
@@ -69,6 +69,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Credentials that are not taken are asked for anew this often.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// No longer is waited for where they come from: everybody who sends waits along.
+const RENEWAL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Pages of ListShards before we call it a loop; a stream has at most 20,000 shards by default.
 const LIST_SHARDS_PAGES_MAX: usize = 1_000;
@@ -154,12 +157,23 @@ impl KinesisStream {
         let mut renewed = self.renewed.lock().await;
         if renewed.is_none_or(|at| at.elapsed() >= RENEWAL_INTERVAL) {
             *renewed = Some(Instant::now());
-            if let Ok((sdk, _)) = load(&self.config).await {
+            if let Some((sdk, _)) = in_time(load(&self.config)).await {
                 let clients = Clients::new(&self.config, &sdk);
                 *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
             }
         }
         result
+    }
+}
+
+/// What `loading` gives, unless it fails or takes too long.
+async fn in_time<T>(loading: impl Future<Output = Result<T, CallError>>) -> Option<T> {
+    match timeout(RENEWAL_TIME_MAX, loading).await {
+        Ok(loaded) => loaded.ok(),
+        Err(_) => {
+            tracing::warn!("asking for credentials anew takes longer than {RENEWAL_TIME_MAX:?}");
+            None
+        }
     }
 }
 
@@ -334,7 +348,7 @@ impl KinesisStream {
         let failure = failure_of(error, sent);
         CallError {
             class: failure.class(),
-            message: message(&failure, &details_of(error), self.config.profile.as_deref()),
+            message: message(&failure, &details_of(error, sent), self.config.profile.as_deref()),
         }
     }
 }
