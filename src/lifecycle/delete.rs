@@ -170,8 +170,8 @@ mod tests {
     const ASKED: Answers = Answers { yes: false, force: true, with_consumers: false };
     const FORCE: Answers = Answers { yes: true, force: true, with_consumers: false };
 
-    fn said(found: &StreamParticulars, runs: RunsInto, answers: Answers) -> String {
-        objection(found, &runs, answers).unwrap_or_default()
+    fn said(found: &StreamParticulars, runs: &RunsInto, answers: Answers) -> String {
+        objection(found, runs, answers).unwrap_or_default()
     }
 
     fn runs<const N: usize>(runs: [RunInto; N]) -> RunsInto {
@@ -191,30 +191,30 @@ mod tests {
 
     #[test]
     fn only_what_carries_our_tag_is_deleted_whatever_is_said() {
-        assert!(said(&particulars(1), runs([]), FORCE).contains("not made by respool"));
-        assert_eq!(said(&ours(1), runs([run_into("r1", "done", 0)]), NO), "", "nothing was delivered");
+        assert!(said(&particulars(1), &runs([]), FORCE).contains("not made by respool"));
+        assert_eq!(said(&ours(1), &runs([run_into("r1", "done", 0)]), NO), "", "nothing was delivered");
     }
 
     #[test]
     fn what_was_not_seen_drained_stays_unless_it_is_forced() {
         let undrained = || runs([run_into("r1", "done", 7)]);
-        assert!(said(&ours(1), undrained(), NO).contains("stream drained r1"));
-        assert_eq!(said(&ours(1), undrained(), FORCE), "");
+        assert!(said(&ours(1), &undrained(), NO).contains("stream drained r1"));
+        assert_eq!(said(&ours(1), &undrained(), FORCE), "");
         let unfinished = runs([run_into("r1", "incomplete", 7)]);
-        assert!(said(&ours(1), unfinished, NO).contains("respool resume r1"));
+        assert!(said(&ours(1), &unfinished, NO).contains("respool resume r1"));
     }
 
     #[test]
     fn where_no_run_is_known_nothing_shows_what_was_read() {
-        assert!(said(&ours(1), runs([]), NO).contains("no run into it is known here"));
-        assert_eq!(said(&ours(1), runs([]), FORCE), "");
+        assert!(said(&ours(1), &runs([]), NO).contains("no run into it is known here"));
+        assert_eq!(said(&ours(1), &runs([]), FORCE), "");
     }
 
     #[test]
     fn a_run_that_cannot_be_read_is_named_and_wants_force() {
-        assert!(said(&ours(1), unread(None), NO).contains("r9 (it has layout 9)"));
-        assert_eq!(said(&ours(1), unread(None), FORCE), "");
-        assert!(said(&ours(1), unread(Some("42")), FORCE).contains("run r9 is writing"));
+        assert!(said(&ours(1), &unread(None), NO).contains("r9 (it has layout 9)"));
+        assert_eq!(said(&ours(1), &unread(None), FORCE), "");
+        assert!(said(&ours(1), &unread(Some("42")), FORCE).contains("run r9 is writing"));
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
             run.glance.path = directory.path().into();
             let at = "2026-11-26T13:00:00Z".parse().unwrap();
             run.glance.note_drained(&Drained { at, by: by.into(), delivered: 7 }).unwrap();
-            said(&ours(1), runs([run]), NO)
+            said(&ours(1), &runs([run]), NO)
         };
         assert!(seen_by(BY_AGE).contains("estimated by CloudWatch at 2026-11-26T13:00:00Z"));
         assert_eq!(seen_by(BY_LEASES), "");
@@ -235,7 +235,7 @@ mod tests {
     fn nobody_pulls_a_stream_away_from_under_a_run() {
         let mut run = run_into("r1", "incomplete", 7);
         run.glance.owner = Some("42".into());
-        assert!(said(&ours(1), runs([run]), FORCE).contains("run r1 is writing"));
+        assert!(said(&ours(1), &runs([run]), FORCE).contains("run r1 is writing"));
     }
 
     #[tokio::test]
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn registered_consumers_want_a_word_of_their_own() {
         let found = StreamParticulars { consumers: 2, ..ours(1) };
-        assert!(said(&found, runs([]), FORCE).contains("--with-consumers"));
-        assert_eq!(said(&found, runs([]), Answers { with_consumers: true, ..FORCE }), "");
+        assert!(said(&found, &runs([]), FORCE).contains("--with-consumers"));
+        assert_eq!(said(&found, &runs([]), Answers { with_consumers: true, ..FORCE }), "");
     }
 }

@@ -95,7 +95,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
 pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig, Replayed), Error> {
     let retry = quarantine::prepare(config)?;
     ask_first(&retry.replay).await?;
-    quarantine::retry(retry, now).await
+    Box::pin(quarantine::retry(retry, now)).await
 }
 
 /// What is asked before anything is sent.

@@ -40,7 +40,7 @@ impl RunInto {
     /// A look at what the run has left on the disk.
     pub fn of(glance: RunGlance) -> Result<Self, Error> {
         let (delivered, shards) = put(&glance)?;
-        Ok(Self { delivered, shards, glance })
+        Ok(Self { glance, delivered, shards })
     }
 
     /// Whether a process works on it now.

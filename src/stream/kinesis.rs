@@ -157,7 +157,7 @@ impl KinesisStream {
         let mut renewed = self.renewed.lock().await;
         if renewed.is_none_or(|at| at.elapsed() >= RENEWAL_INTERVAL) {
             *renewed = Some(Instant::now());
-            if let Some((sdk, _)) = in_time(load(&self.config)).await {
+            if let Some((sdk, _)) = in_time(Box::pin(load(&self.config))).await {
                 let clients = Clients::new(&self.config, &sdk);
                 *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
             }
@@ -168,13 +168,10 @@ impl KinesisStream {
 
 /// What `loading` gives, unless it fails or takes too long.
 async fn in_time<T>(loading: impl Future<Output = Result<T, CallError>>) -> Option<T> {
-    match timeout(RENEWAL_TIME_MAX, loading).await {
-        Ok(loaded) => loaded.ok(),
-        Err(_) => {
-            tracing::warn!("asking for credentials anew takes longer than {RENEWAL_TIME_MAX:?}");
-            None
-        }
-    }
+    let loaded = timeout(RENEWAL_TIME_MAX, loading).await.inspect_err(|_| {
+        tracing::warn!("asking for credentials anew takes longer than {RENEWAL_TIME_MAX:?}");
+    });
+    loaded.ok()?.ok()
 }
 
 /// Region and credentials' source as the environment has them now.
