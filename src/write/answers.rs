@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::aggregate::Packed;
+use super::aggregate::{Packed, Weight};
 use super::checkpoint::ShardLedger;
 use super::engine::{Command, Engine, Request, RequestId, STOP_PATIENCE, StopReason};
 use super::lane::Order;
@@ -33,10 +33,17 @@ const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 impl Engine {
     pub(super) fn departed(&mut self, request: RequestId, now: Duration) {
-        if let Some(request) = self.requests.get_mut(&request) {
-            request.departed_at = now;
-            request.floor.clone_from(&self.lanes[request.lane].highest);
-        }
+        let Some(request) = self.requests.get_mut(&request) else { return };
+        request.departed_at = Some(now);
+        request.floor.clone_from(&self.lanes[request.lane].highest);
+        let (shard, weight) = (request.shard, request.records.weight());
+        self.gone(shard, weight, now);
+    }
+
+    /// What was paid for takes no more place in the budgets.
+    pub(super) fn gone(&mut self, shard: usize, weight: Weight, now: Duration) {
+        self.shards[shard].rate.depart(weight.for_shard(), now);
+        self.run_rate.depart(weight.for_run(), now);
     }
 
     pub(super) fn answered(
@@ -50,6 +57,9 @@ impl Engine {
         let Some(request) = self.requests.remove(&id) else { return };
         let lane = request.lane;
         self.lanes[lane].in_flight -= 1;
+        if request.departed_at.is_none() {
+            self.gone(request.shard, request.records.weight(), now);
+        }
         match result {
             Ok(outcomes) if outcomes.len() == request.records.entry_count() => {
                 self.away_since = None;

@@ -163,7 +163,10 @@ pub(super) struct Request {
     pub(super) records: Packed,
     /// Entries of it that were stored, but perhaps not so that a consumer takes them.
     pub(super) strays: Vec<Stray>,
-    pub(super) departed_at: Duration,
+    /// Index of the shard that has paid for it.
+    pub(super) shard: usize,
+    /// When it left, once it has.
+    pub(super) departed_at: Option<Duration>,
     /// The highest numbers acked on the lane before the request left.
     pub(super) floor: BTreeMap<ShardId, SequenceNumber>,
 }

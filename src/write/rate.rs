@@ -132,10 +132,16 @@ impl RateControl {
         self.records.affordable_at(load.records, now).max(self.bytes.affordable_at(load.bytes, now))
     }
 
-    /// Pays for `load`, which leaves now.
+    /// Pays for `load`, which leaves soon.
     pub fn pay(&mut self, load: Load, now: Duration) {
         self.records.pay(load.records, now);
         self.bytes.pay(load.bytes, now);
+    }
+
+    /// What was paid for leaves now.
+    pub fn depart(&mut self, load: Load, now: Duration) {
+        self.records.depart(load.records, now);
+        self.bytes.depart(load.bytes, now);
     }
 
     /// The buckets hold `burst` from now on.

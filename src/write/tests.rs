@@ -142,6 +142,7 @@ impl World<'_> {
             };
             records.iter().zip(answers).map(store).collect()
         });
+        self.at(now, Event::Departed(request));
         self.at(now + self.round_trip, Event::Answered(request, result));
     }
 
@@ -636,6 +637,7 @@ fn longest_wait(config: EngineConfig, every: Duration, round_trip: Duration) -> 
                             .unwrap(),
                     };
                     let outcomes = (0..records.entry_count()).map(ack).collect();
+                    events.insert((now, next), Event::Departed(request));
                     events.insert((now + round_trip, next), Event::Answered(request, Ok(outcomes)));
                 }
                 Command::Checkpoint(checkpoint) => {
