@@ -102,7 +102,7 @@ impl Engine {
                     accepted.bytes += f64::from(cost);
                     match self.is_taken(lane, &shard, records) {
                         Some(true) => self.entry_acked(&request, entry, (shard, sequence_number), commands),
-                        Some(false) => self.misplaced(lane, records),
+                        Some(false) => self.misplaced(lane, records, now),
                         None => strays.push(Stray::new(entry, shard, sequence_number, now)),
                     }
                 }
@@ -148,7 +148,7 @@ impl Engine {
     }
 
     /// The service takes other records, and fails one without end.
-    fn give_up_if_stuck(&mut self, lane: usize, now: Duration) {
+    pub(super) fn give_up_if_stuck(&mut self, lane: usize, now: Duration) {
         if self.lanes[lane].stuck_for(now) > SERVICE_PATIENCE {
             let message = "it takes other records, but has failed one for more than an hour";
             self.stop_for(StopReason::ServiceAway(message.into()), now);

@@ -231,13 +231,18 @@ impl Engine {
         let shard_at = rate.affordable_at(weight.for_shard().min(goal.shard), now);
         let run_at = self.run_rate.affordable_at(weight.for_run().min(goal.run), now);
         if shard_at.max(run_at) > now && !on(Mutant::RateIgnored) {
-            let brake = if run_at > shard_at { Brake::RunRate } else { Brake::Shard };
+            let brake = match () {
+                () if run_at > shard_at => Brake::RunRate,
+                // It takes less than it should.
+                () if rate.scale() < 1.0 => Brake::Failure,
+                () => Brake::Shard,
+            };
             return Step::Wait { until: shard_at.max(run_at), brake };
         }
         let reached = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty();
         let linger = lane.departed_at + gathering;
         if !reached && lane.in_flight > 0 && now < linger {
-            let brake = if lane.held_records() > 0 { Brake::Order } else { Brake::Shard };
+            let brake = if lane.held_records() > lane.ready_records() { Brake::Order } else { Brake::Shard };
             return Step::Wait { until: linger, brake };
         }
         let room = Room { shard: rate.balance(now), run: self.run_rate.balance(now) };

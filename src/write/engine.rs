@@ -59,6 +59,15 @@ impl EngineConfig {
     }
 }
 
+/// What a stream says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamState {
+    /// Its shards are changing just now.
+    pub updating: bool,
+    /// It distributes records itself, whatever their keys.
+    pub ignores_keys: bool,
+}
+
 /// Names one PutRecords call of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
@@ -82,8 +91,8 @@ pub enum Event {
     Shards {
         /// `None` if they could not be had.
         map: Option<ShardMap>,
-        /// Whether they are changing just now.
-        updating: bool,
+        /// What the stream says of itself; `None` if it could not be asked.
+        state: Option<StreamState>,
     },
     /// The checkpoint with this sequence is durable.
     CheckpointDurable(u64),
@@ -299,7 +308,7 @@ impl Engine {
             }
             Event::Departed(request) => self.departed(request, now),
             Event::Answered(request, result) => self.answered(request, result, now, commands),
-            Event::Shards { map, updating } => self.shards_listed(map, updating, now, commands),
+            Event::Shards { map, state } => self.shards_listed(map, state, now, commands),
             Event::CheckpointDurable(sequence) => self.checkpoint_durable(sequence, now),
             Event::CheckpointFailed(message) => self.checkpoint_failed(message, now),
             Event::Stop(reason) => self.stop_for(reason, now),

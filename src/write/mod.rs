@@ -27,5 +27,5 @@ mod tests;
 
 pub use aggregate::Packed;
 pub(crate) use dispatch::REQUESTS_MAX;
-pub use engine::{Command, End, Engine, EngineConfig, Event, RequestId, StopReason};
+pub use engine::{Command, End, Engine, EngineConfig, Event, RequestId, StopReason, StreamState};
 pub use stats::{Brake, EngineStats, LaneTimes, ShardStats};

@@ -20,7 +20,7 @@ use crate::sim::model::{NewStream, Retention, Service, ServiceConfig};
 use crate::stream::{CallError, CallErrorClass, Outcome};
 use crate::write::checkpoint::Checkpoint;
 use crate::write::rate::ShardRate;
-use crate::write::{Command, Engine, Event, Packed, RequestId};
+use crate::write::{Command, Engine, Event, Packed, RequestId, StreamState};
 
 pub(super) const STREAM: &str = "pure";
 /// No world takes so many steps.
@@ -259,8 +259,9 @@ impl World {
             Happening::List { process, answered_at } => {
                 let fails = self.now < self.scenario.faults_end && self.dice.u8(0..10) == 0;
                 let map = (!fails).then(|| self.shard_map());
-                let updating = !fails && self.is_updating();
-                self.at(answered_at, Happening::Tell { process, event: Event::Shards { map, updating } });
+                let updating = self.is_updating();
+                let state = (!fails).then_some(StreamState { updating, ignores_keys: false });
+                self.at(answered_at, Happening::Tell { process, event: Event::Shards { map, state } });
             }
             Happening::Durable { process, checkpoint } if self.is_alive(process) => {
                 self.made_durable(checkpoint);
