@@ -183,7 +183,11 @@ impl Engine {
     }
 
     fn next_step(&mut self, index: usize, now: Duration) -> Step {
-        let in_flight_max = self.in_flight_max();
+        let in_flight_share = self.in_flight_share();
+        let in_flight_max = match self.requests.len() < REQUESTS_MAX / 2 {
+            true => self.config.discipline().in_flight_max(),
+            false => in_flight_share,
+        };
         let lane = &mut self.lanes[index];
         if self.stop.is_some() || !lane.has_work() {
             return Step::Sleep { brake: Brake::Input };
@@ -210,7 +214,7 @@ impl Engine {
         let packing = self.config.discipline().packing(together, shard.round_trip > GATHER_TOGETHER_MIN);
         let mut gathering = shard.rate.burst().saturating_sub(SLACK);
         if lane.held_records() >= HELD_MANY {
-            gathering = gathering.min(part_of(shard.round_trip, in_flight_max).max(GATHER_HELD_MIN));
+            gathering = gathering.min(part_of(shard.round_trip, in_flight_share).max(GATHER_HELD_MIN));
         }
         let rate = &mut shard.rate;
         let goal = Room { shard: rate.worth_of(gathering), run: self.run_rate.worth_of(gathering) };
@@ -249,9 +253,9 @@ impl Engine {
         Step::Send { packing, room: room.at_least(weight) }
     }
 
-    /// Requests of one lane that may be in flight. Each lane has its share of what all together may have, so that no
-    /// lane whose service stalls holds up another; where there are more lanes than requests, the shell has them wait.
-    fn in_flight_max(&self) -> u32 {
+    /// Requests of one lane that may be in flight in any case; while fewer than half of all are, it may borrow. So no
+    /// lane whose service stalls holds up another. Where there are more lanes than requests, the shell has them wait.
+    fn in_flight_share(&self) -> u32 {
         let share = REQUESTS_MAX / self.lanes.len();
         self.config.discipline().in_flight_max().min(u32::try_from(share).unwrap_or(u32::MAX)).max(1)
     }
@@ -276,25 +280,26 @@ impl Engine {
         let floor = lane.highest.clone();
         let sent = records.clone();
         let (strays, shard) = (Vec::new(), paid_by);
-        let request = Request { lane: index, shard, records: sent, strays, departed_at: None, floor };
+        let request = Request { lane: index, shard, records: sent, strays, paid_at: now, departed_at: None, floor };
         self.requests.insert(id, request);
         commands.push(Command::Put { request: id, records });
     }
 
     /// Long round trips need larger bursts, or four requests could not carry the full rate.
     pub(super) fn measure_round_trip(&mut self, request: &Request, now: Duration) {
-        let in_flight_max = self.in_flight_max();
+        let in_flight_share = self.in_flight_share();
         let shard = &mut self.shards[self.lanes[request.lane].shard];
         let Some(departed_at) = request.departed_at else { return };
-        let sample = now.saturating_sub(departed_at);
-        shard.round_trip =
-            if shard.round_trip.is_zero() { sample } else { (shard.round_trip * 7 + sample) / 8 };
+        shard.round_trip = smooth(shard.round_trip, now.saturating_sub(departed_at));
+        shard.turn = smooth(shard.turn, now.saturating_sub(request.paid_at));
         let together = self.config.aggregate.is_some();
         let shortest = if together { GATHER_TOGETHER_MIN } else { GATHER_MIN };
         // An aggregate alone is throttled whole or not at all, and so cannot be passed.
         let alone = self.config.discipline().in_flight_max() == 1;
         let longest = if alone && !together { GATHER_ALONE_MAX } else { GATHER_MAX };
-        let part = part_of(shard.round_trip, in_flight_max);
+        // Who waits for a core may as well make more of each request, as long as the strictest shard takes it at once.
+        let crowded = part_of(shard.turn, in_flight_share).min(GATHER_ALONE_MAX);
+        let part = part_of(shard.round_trip, in_flight_share).max(crowded);
         let burst = part.clamp(shortest, longest) + SLACK;
         if burst.abs_diff(shard.rate.burst()) > shard.rate.burst() / if together { 10 } else { 5 } {
             shard.rate.set_burst(burst, now);
@@ -391,6 +396,11 @@ impl Engine {
             None => End::Done,
         }));
     }
+}
+
+/// The mean of what was measured, the latest the most.
+fn smooth(mean: Duration, sample: Duration) -> Duration {
+    if mean.is_zero() { sample } else { (mean * 7 + sample) / 8 }
 }
 
 /// What is to be gathered so that so many requests in flight carry the full rate; one alone carries it just so.

@@ -157,7 +157,10 @@ pub enum StopReason {
 pub(super) struct Shard {
     pub(super) id: ShardId,
     pub(super) rate: RateControl,
+    /// From a request's departure to its answer …
     pub(super) round_trip: Duration,
+    /// … and from the decision to send it, so with what it waited for a core.
+    pub(super) turn: Duration,
     pub(super) acked: (u64, u64),
     /// The same as the shard counts it: entries and their bytes.
     pub(super) taken: Load,
@@ -174,6 +177,7 @@ pub(super) struct Request {
     pub(super) strays: Vec<Stray>,
     /// Index of the shard that has paid for it.
     pub(super) shard: usize,
+    pub(super) paid_at: Duration,
     /// When it left, once it has.
     pub(super) departed_at: Option<Duration>,
     /// The highest numbers acked on the lane before the request left.
@@ -187,6 +191,7 @@ impl Shard {
             id: shard.id.clone(),
             rate: RateControl::new(limit, BURST_START, now),
             round_trip: Duration::ZERO,
+            turn: Duration::ZERO,
             acked: (0, 0),
             taken: Load::default(),
             sent: 0,

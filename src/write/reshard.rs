@@ -239,9 +239,9 @@ impl Engine {
             let known = self.shards.iter().position(|shard| shard.id == description.id);
             indices.push(known.unwrap_or_else(|| {
                 let covering = self.lanes.partition_point(|lane| lane.range.last < description.range.first);
-                let round_trip = self.shards[self.lanes[covering].shard].round_trip;
+                let Shard { round_trip, turn, .. } = self.shards[self.lanes[covering].shard];
                 let new = Shard::new(description, self.config.shard_rate, now);
-                self.shards.push(Shard { round_trip, ..new });
+                self.shards.push(Shard { round_trip, turn, ..new });
                 self.shards.len() - 1
             }));
         }
