@@ -16,6 +16,7 @@ use super::settle::{Look, until};
 use super::shape::{CREATED_BY, is_ours};
 use crate::config::OutputConfig;
 use crate::error::Error;
+use crate::plan::permission;
 use crate::run::console;
 use crate::run::report::number;
 use crate::stream::control::StreamParticulars;
@@ -63,7 +64,7 @@ async fn delete_if(
         }
     }
     let asked = door.stream.delete(answers.with_consumers).await;
-    asked.map_err(|error| door.error("cannot delete", &["kinesis:DeleteStream"], &error))?;
+    asked.map_err(|error| door.error("cannot delete", &[permission::DELETE_STREAM], &error))?;
     until(door, &format!("deleting {}", door.name), output, |look| *look == Look::Gone).await?;
     if output.json {
         return console::print(&format!("{:#}\n", json!({ "stream": door.name.name(), "deleted": true })));

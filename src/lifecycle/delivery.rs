@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::door::Door;
-use super::permission::{resource, statement};
 use crate::config::{ArchiveAddress, Endpoint, OutputConfig, RunSettings, Target, Tuning};
 use crate::error::Error;
+use crate::plan::permission::{DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, full_name, resource, statement};
 use crate::run::console;
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::neighbour::{Neighbour, NeighbourConfig, NeighbourError, text};
@@ -135,9 +135,8 @@ async fn look(
         // A stream that is not there is told of by the replay itself.
         Err(error) if error.class == CallErrorClass::NotFound => return Ok(None),
         Err(error) => {
-            let action = "kinesis:DescribeStreamSummary";
             let denied = error.class == CallErrorClass::Denied;
-            let missing = denied.then(|| (action, resource(&door.name, Some(door.stream.region()), None)));
+            let missing = denied.then(|| (DESCRIBE, resource(&door.name, Some(door.stream.region()), None)));
             return Err(Doubt { message: error.message, missing, of_firehose: false });
         }
     };
@@ -167,8 +166,8 @@ async fn look(
             Err(error) if error.error.class == CallErrorClass::NotFound => {}
             // Another one may close the loop all the same.
             Err(error) => {
-                let resource = format!("arn:aws:firehose:{}:*:deliverystream/*", firehose.region());
-                doubt = doubt.or(Some(Doubt::of_call("firehose:DescribeDeliveryStream", &resource, &error)));
+                let resource = full_name("firehose", Some(firehose.region()), "deliverystream/*");
+                doubt = doubt.or(Some(Doubt::of_call(DESCRIBE_DELIVERY, &resource, &error)));
             }
         }
     }
@@ -190,7 +189,7 @@ async fn names(firehose: &NeighbourClient) -> Result<Vec<String>, Doubt> {
             body.insert("ExclusiveStartDeliveryStreamName".to_owned(), last.clone().into());
         }
         let answer = firehose.call("ListDeliveryStreams", &body).await;
-        let answer = answer.map_err(|error| Doubt::of_call("firehose:ListDeliveryStreams", "*", &error))?;
+        let answer = answer.map_err(|error| Doubt::of_call(LIST_DELIVERIES, "*", &error))?;
         let page = answer.get("DeliveryStreamNames").and_then(Value::as_array).map(Vec::as_slice);
         let before = names.len();
         names.extend(page.unwrap_or_default().iter().filter_map(Value::as_str).map(str::to_owned));

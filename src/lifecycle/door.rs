@@ -1,8 +1,8 @@
 //! The way to a stream that is changed, and what a refusal means for the one who asked.
 
-use super::permission;
 use crate::config::AwsAccess;
 use crate::error::Error;
+use crate::plan::permission;
 use crate::stream::control::{ControlError, ControlRefusal, StreamParticulars};
 use crate::stream::kinesis::{KinesisConfig, KinesisStream};
 use crate::stream::name::StreamName;
@@ -47,11 +47,7 @@ impl Door {
         match self.stream.particulars().await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(self.error(
-                "cannot look at",
-                &["kinesis:DescribeStreamSummary", "kinesis:ListTagsForStream"],
-                &error,
-            )),
+            Err(error) => Err(self.error("cannot look at", &permission::LOOK_AT_STREAM, &error)),
         }
     }
 
