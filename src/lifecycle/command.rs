@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::door::Door;
-use super::runs::RunInto;
+use super::runs::{RunInto, names};
 use super::{create, delete, guide, scale, status};
 use crate::config::{AwsAccess, GuideConfig, StreamAction, StreamConfig, Target};
 use crate::error::Error;
@@ -33,7 +33,11 @@ pub async fn stream(config: &StreamConfig, now: Timestamp) -> Result<(), Error> 
 
 /// `respool guide`.
 pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
-    let run = choose(config.run.as_deref(), directory::glance_at_all(&config.state_dir)?)?;
+    let (runs, unread) = directory::look_at_all(&config.state_dir)?;
+    if !unread.is_empty() && !config.output.quiet {
+        console::say(&format!("warning: these runs cannot be read: {}", names(&unread)));
+    }
+    let run = choose(config.run.as_deref(), runs)?;
     let run = run.map(RunInto::of).transpose()?;
     let access = match &run {
         Some(run) => config.door.around(run.glance.file.tuning.kinesis.clone(), &target(&run.glance)?),

@@ -37,8 +37,9 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
         return Err(Error::refused(format!("run {} cannot be read: {}", run.id, run.why)));
     }
     let run = choose(config.run.as_deref(), runs)?;
-    let run = run.ok_or_else(|| {
-        Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one")
+    let run = run.ok_or_else(|| match unread.as_slice() {
+        [] => Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one"),
+        unread => Error::refused(format!("the only runs there are cannot be read: {}", names(unread))),
     })?;
     let stream = target(&run)?;
     let access = config.door.around(run.file.tuning.kinesis.clone(), &stream);

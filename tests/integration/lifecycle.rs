@@ -90,6 +90,8 @@ fn a_stream_is_deleted_only_if_it_is_ours_and_drained_or_forced() {
     let unread = stage.run("stream delete backfill --yes");
     assert!(unread.sentence(5).contains(&format!("cannot be read and may have written into it: {run}")));
     assert_eq!(stage.run("stream status backfill --json").json(0)["unread_runs"][0]["run"], run);
+    assert!(stage.run("stream drained --lease-table t").sentence(5).contains(&run));
+    assert!(stage.run("guide").stderr.contains(&format!("cannot be read: {run}")));
     let deleted = stage.run("stream delete backfill --yes --force --json").json(0);
     assert_eq!(deleted["deleted"], true);
     assert!(stage.run("stream status backfill").sentence(5).contains("does not exist"));
@@ -241,6 +243,14 @@ fn a_worker_is_seen_to_be_done_by_its_leases() {
 
     let missing = stage.sandbox.run(&line.replace("--json ", ""));
     assert!(missing.sentence(5).contains("the table worker does not exist"), "{}", missing.stderr);
+
+    // A run of another version may have written there, too.
+    let other = stage.sandbox.path("state/respool/runs/20200101-000000");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("run.json"), r#"{"version":9}"#).unwrap();
+    let unread = stage.sandbox.run(&line).json(5);
+    assert!(unread["message"].as_str().unwrap().contains("20200101-000000 (it has layout 9"), "{unread}");
+    std::fs::remove_dir_all(&other).unwrap();
 
     // One shard waits, the other is done. Between them lie more than a page of rows that are no leases.
     let mut rows = vec![lease(&shards[0].0, "TRIM_HORIZON"), lease(&shards[1].0, &shards[1].1)];
