@@ -7,7 +7,7 @@
 //! - A lease that begins at the tip, and so skips what lies in the shard.
 //! - A lease of another stream whose shards have the same names (one worker's table used for two streams). It shows in
 //!   the numbers: all that one shard gives begin with the second in which it was made. A lease at a shard's end has no
-//!   number, so it counts only where the [`lineage`] bears it out.
+//!   number, so it counts only where the `lineage` bears it out.
 //! - A lease inside the last record: the records of an aggregate share one number, and a worker may stop between them.
 //!   At that number it has read all of them only if its sub-sequence number is that of the last one.
 //!
