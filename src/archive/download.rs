@@ -36,7 +36,7 @@ pub(super) const MEMORY_OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const ATTEMPTS_MAX: u32 = 480;
 
 /// Attempts in a row with credentials that have expired: for a quarter of an hour somebody may renew them.
-const CREDENTIAL_ATTEMPTS_MAX: u32 = 96;
+pub(super) const CREDENTIAL_ATTEMPTS_MAX: u32 = 96;
 
 /// Whole bodies that may arrive damaged, one after the other.
 const DAMAGED_MAX: u32 = 3;

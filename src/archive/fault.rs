@@ -22,6 +22,8 @@ pub(super) struct ServiceFault {
     pub(super) region: Option<String>,
     /// Asking again cannot help, although there was no answer: no credentials, a bad endpoint.
     pub(super) ours: bool,
+    /// It never left: whoever gives credentials gave none.
+    pub(super) unsigned: bool,
 }
 
 /// What to do about a fault of one object.
@@ -71,6 +73,7 @@ impl ServiceFault {
             _ => {}
         }
         match self.status {
+            None if self.unsigned => RetryCredentials,
             None if self.ours => Refused,
             Some(301 | 307 | 308 | 401) => Refused,
             Some(404 | 405 | 410) => Defect(DefectReason::Deleted),
@@ -201,6 +204,8 @@ mod tests {
         assert_eq!(ServiceFault::connection("reset").verdict(), Retry);
         let ours = ServiceFault { ours: true, ..ServiceFault::default() };
         assert_eq!(ours.verdict(), Refused);
+        let unsigned = ServiceFault { unsigned: true, ..ours };
+        assert_eq!(unsigned.verdict(), RetryCredentials);
     }
 
     #[test]

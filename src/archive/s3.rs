@@ -11,6 +11,7 @@
 
 mod answers;
 mod beginning;
+mod clients;
 mod connect;
 mod tiers;
 mod versions;
@@ -19,12 +20,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
-use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{ResponseChecksumValidation, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
@@ -35,9 +31,10 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use answers::{Page, entry_of_head, fault_of, read_page};
-use connect::{chain, load};
+use clients::Renewed;
+use connect::chain;
 
-use super::download::{Body, Part, Source, Spool, backoff, content_range, download};
+use super::download::{Body, CREDENTIAL_ATTEMPTS_MAX, Part, Source, Spool, backoff, content_range, download};
 use super::fault::{ServiceFault, Verdict};
 use super::tier::{Access, RestoreTier};
 use super::walk::{Below, Depth, Walk};
@@ -51,10 +48,7 @@ use crate::record::ByteCount;
 /// Prefixes that are listed at the same time.
 const LISTINGS_MAX: usize = 16;
 
-/// Attempts of one page of a listing, by the SDK.
-const LIST_ATTEMPTS_MAX: u32 = 5;
-
-/// How often it is tried anew after that, once the bucket has answered: an hour.
+/// How often a page of a listing is tried anew, once the bucket has answered: an hour.
 const LIST_OUTAGE_ATTEMPTS_MAX: u32 = 360;
 
 /// How an archive in S3 is reached.
@@ -107,10 +101,6 @@ impl S3Config {
 /// A bucket, or what lies below a prefix of it.
 pub struct S3Archive {
     bucket: Bucket,
-    /// For GETs of whole objects: no retries.
-    whole: Client,
-    /// For GETs of ranges: no retries, no checksums.
-    range: Client,
     location: ArchiveLocation,
     spool: Spool,
     object_requests: AtomicU64,
@@ -122,10 +112,10 @@ impl fmt::Debug for S3Archive {
     }
 }
 
-/// What a task needs to list.
+/// What a task needs to ask it anything.
 #[derive(Clone)]
 struct Bucket {
-    client: Client,
+    clients: Arc<Renewed>,
     name: Arc<str>,
     prefix: Arc<str>,
     payer: Option<RequestPayer>,
@@ -154,45 +144,25 @@ impl S3Archive {
     /// Where the bucket lies, if the service says that it is not where it was looked for. Whatever else it says comes
     /// up again, with more to tell, when the bucket is listed.
     async fn other_region(&self) -> Option<String> {
-        let head = self.whole.head_bucket().bucket(&*self.bucket.name);
+        let head = self.bucket.clients.now().whole.head_bucket().bucket(&*self.bucket.name);
         let fault = fault_of(&head.set_expected_bucket_owner(self.bucket.owner.clone()).send().await.err()?);
         fault.region.filter(|_| matches!(fault.status, Some(301 | 307 | 308 | 400)))
     }
 
     async fn in_region(config: S3Config) -> Result<Self, ArchiveError> {
-        let shared = load(&config).await?;
-        let builder = aws_sdk_s3::config::Builder::from(&shared)
-            .force_path_style(config.path_style.unwrap_or(shared.endpoint_url().is_some()))
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(5))
-                    .read_timeout(Duration::from_secs(20))
-                    .operation_attempt_timeout(Duration::from_secs(30))
-                    .build(),
-            );
-        let client = |builder: aws_sdk_s3::config::Builder| Client::from_conf(builder.build());
-        let list = builder.clone().retry_config(RetryConfig::standard().with_max_attempts(LIST_ATTEMPTS_MAX));
-        let once = builder.retry_config(RetryConfig::disabled());
-        let whole = once.clone().response_checksum_validation(ResponseChecksumValidation::WhenSupported);
-        let range = once.response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        let (clients, endpoint) = Renewed::load(config.clone()).await?;
+        let S3Config { bucket, prefix, .. } = config;
         Ok(Self {
             bucket: Bucket {
-                client: client(list),
-                name: config.bucket.as_str().into(),
-                prefix: config.prefix.as_str().into(),
+                clients: Arc::new(clients),
+                name: bucket.as_str().into(),
+                prefix: prefix.as_str().into(),
                 payer: config.request_payer.then_some(RequestPayer::Requester),
                 owner: config.bucket_owner,
                 answered: Arc::default(),
             },
-            whole: client(whole),
-            range: client(range),
             spool: Spool::new(config.memory_bytes_max.0, config.spill_dir),
-            location: ArchiveLocation::S3 {
-                endpoint: shared.endpoint_url().map(str::to_owned),
-                bucket: config.bucket,
-                prefix: config.prefix,
-            },
+            location: ArchiveLocation::S3 { endpoint, bucket, prefix },
             object_requests: AtomicU64::new(0),
         })
     }
@@ -203,11 +173,16 @@ impl S3Archive {
     }
 
     async fn head(&self, key: &str) -> Result<HeadObjectOutput, ServiceFault> {
+        self.bucket.in_the_end(|| self.ask_for_head(key)).await
+    }
+
+    async fn ask_for_head(&self, key: &str) -> Result<HeadObjectOutput, ServiceFault> {
         self.object_requests.fetch_add(1, Ordering::Relaxed);
-        let head = self.bucket.client.head_object().bucket(&*self.bucket.name).key(key);
+        let head = self.bucket.clients.now().list.head_object().bucket(&*self.bucket.name).key(key);
         let head = head.set_request_payer(self.bucket.payer.clone());
         let head = head.set_expected_bucket_owner(self.bucket.owner.clone());
-        head.send().await.map_err(|error| fault_of(&error))
+        let head = head.send().await.map_err(|error| fault_of(&error));
+        self.bucket.clients.after(head).await
     }
 
     async fn list_selection(&self, selection: &Selection) -> Result<Listing, ArchiveError> {
@@ -245,7 +220,10 @@ impl Bucket {
         let mut dirs = Below::new(&step, &selection);
         let mut token = None;
         loop {
-            let page = self.page_in_the_end(&step, token.take()).await?;
+            let page = {
+                let token = token.take();
+                self.in_the_end(|| self.page(&step, token.clone())).await?
+            };
             for object in page.objects {
                 let key = object.key.clone();
                 found.sort_in(object, self.below(&key), &selection);
@@ -267,26 +245,32 @@ impl Bucket {
         key.strip_prefix(&*self.prefix).unwrap_or_default()
     }
 
-    /// A page; once the bucket has answered at all, trouble with it is waited out, and the listing goes on at this page.
-    async fn page_in_the_end(&self, step: &Walk, token: Option<String>) -> Result<Page, ServiceFault> {
+    /// What `ask` brings; once the bucket has answered at all, trouble with it is waited out, and so are credentials
+    /// that have expired.
+    async fn in_the_end<T, F>(&self, ask: impl Fn() -> F) -> Result<T, ServiceFault>
+    where
+        F: Future<Output = Result<T, ServiceFault>>,
+    {
         let mut failed = 0;
         loop {
-            match self.page(step, token.clone()).await {
-                Ok(page) => {
+            let fault = match ask().await {
+                Ok(answer) => {
                     self.answered.store(true, Ordering::Relaxed);
-                    return Ok(page);
+                    return Ok(answer);
                 }
-                Err(fault)
-                    if fault.verdict() == Verdict::Retry
-                        && self.answered.load(Ordering::Relaxed)
-                        && failed < LIST_OUTAGE_ATTEMPTS_MAX =>
-                {
-                    failed += 1;
-                    tracing::warn!(attempt = failed, %fault, "the listing waits for s3://{}", self.name);
-                    tokio::time::sleep(backoff(failed)).await;
-                }
-                Err(fault) => return Err(fault),
+                Err(fault) => fault,
+            };
+            let attempts_max = match fault.verdict() {
+                Verdict::Retry => LIST_OUTAGE_ATTEMPTS_MAX,
+                Verdict::RetryCredentials => CREDENTIAL_ATTEMPTS_MAX,
+                _ => 0,
+            };
+            if !self.answered.load(Ordering::Relaxed) || failed >= attempts_max {
+                return Err(fault);
             }
+            failed += 1;
+            tracing::warn!(attempt = failed, %fault, "s3://{} is waited for", self.name);
+            tokio::time::sleep(backoff(failed)).await;
         }
     }
 
@@ -301,7 +285,7 @@ impl Bucket {
             Err(_) => false,
         };
         let output = if unreadable { self.request(step, token, true).await } else { plain };
-        read_page(output.map_err(|error| fault_of(&error))?)
+        read_page(self.clients.after(output.map_err(|error| fault_of(&error))).await?)
     }
 
     async fn request(
@@ -310,7 +294,8 @@ impl Bucket {
         token: Option<String>,
         encoded: bool,
     ) -> Result<ListObjectsV2Output, SdkError<ListObjectsV2Error>> {
-        let request = self.client.list_objects_v2().bucket(&*self.name).max_keys(LIST_OBJECTS_PAGE_MAX);
+        let request =
+            self.clients.now().list.list_objects_v2().bucket(&*self.name).max_keys(LIST_OBJECTS_PAGE_MAX);
         request
             .set_request_payer(self.payer.clone())
             .set_expected_bucket_owner(self.owner.clone())
@@ -336,7 +321,8 @@ impl Source for ObjectSource<'_> {
                 Some(until) => Some(format!("bytes={start}-{}", until.saturating_sub(1))),
                 None => (start > 0).then(|| format!("bytes={start}-")),
             };
-            let client = if range.is_none() { &self.archive.whole } else { &self.archive.range };
+            let clients = self.archive.bucket.clients.now();
+            let client = if range.is_none() { clients.whole } else { clients.range };
             self.archive.object_requests.fetch_add(1, Ordering::Relaxed);
             let output = client
                 .get_object()
@@ -349,8 +335,8 @@ impl Source for ObjectSource<'_> {
                 .set_range(range)
                 .send()
                 .await
-                .map_err(|error| fault_of(&error))?;
-            Ok(part_of(output))
+                .map_err(|error| fault_of(&error));
+            self.archive.bucket.clients.after(output).await.map(part_of)
         })
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn read_message(socket: &mut TcpStream) -> Option<Vec<u8>> {
     }
 }
 
-fn write_keys(sandbox: &Sandbox, id: &str) {
+pub(crate) fn write_keys(sandbox: &Sandbox, id: &str) {
     let text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = nothing\n");
     fs::create_dir_all(sandbox.path(".aws")).unwrap();
     fs::write(sandbox.path(".aws/credentials"), text).unwrap();

@@ -12,8 +12,9 @@ use std::thread;
 
 use serde_json::json;
 
+use crate::credentials::write_keys;
 use crate::events::gzip;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, until};
 
 /// What one request was: method, target, and headers in lower case.
 struct Request {
@@ -308,4 +309,28 @@ fn page_of_keys(prefix: &str, from: usize, keys: usize) -> String {
         .unwrap();
     }
     page + "</ListBucketResult>"
+}
+
+#[test]
+fn credentials_that_are_renewed_by_hand_are_taken_for_the_archive_too() {
+    let sandbox = Sandbox::new();
+    write_keys(&sandbox, "AKIDOLD");
+    let lines = b"{\"k\":\"a\"}\n".repeat(10);
+    let objects = (0..4).map(|n| (format!("o{n}"), gzip(&lines))).collect();
+    let (url, asked) = bucket(objects, |request, bytes| {
+        if request.headers.contains("akidold") {
+            let body =
+                b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>";
+            return response("400 Bad Request", "", body);
+        }
+        whole(request, bytes)
+    });
+    let mut command = sandbox.command(&line(&url));
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let process = sandbox.start_command(command);
+    let refused =
+        |asked: &Vec<String>| asked.iter().filter(|asked| asked.starts_with("GET /events/o")).count() >= 4;
+    until("a refusal", || refused(&asked.lock().unwrap()).then_some(()));
+    write_keys(&sandbox, "AKIDNEW");
+    assert_eq!(process.wait().json(0)["records"]["delivered"], 40);
 }

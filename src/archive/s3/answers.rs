@@ -1,5 +1,6 @@
 //! From the SDK's answers to objects and faults.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId as _;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
@@ -7,7 +8,7 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::{EncodingType, Object};
 use jiff::Timestamp;
 
-use super::connect::chain;
+use super::connect::{causes, chain};
 use crate::archive::fault::ServiceFault;
 use crate::archive::layout::decode_key;
 use crate::archive::{ArchiveError, ObjectEntry};
@@ -89,7 +90,10 @@ pub(super) fn entry_of_head(key: &str, head: &HeadObjectOutput) -> Result<Object
 }
 
 /// What is worth keeping of an SDK's error.
-pub(super) fn fault_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> ServiceFault {
+pub(super) fn fault_of<E>(error: &SdkError<E>) -> ServiceFault
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
     let text = |text: Option<&str>| text.map(str::to_owned);
     let response = error.raw_response();
     let mut fault = ServiceFault {
@@ -99,6 +103,7 @@ pub(super) fn fault_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> ServiceF
         request_id: text(error.request_id()),
         region: text(response.and_then(|response| response.headers().get("x-amz-bucket-region"))),
         ours: false,
+        unsigned: causes(error).any(|cause| cause.is::<CredentialsError>()),
     };
     match error {
         SdkError::ConstructionFailure(_) => {

@@ -26,7 +26,10 @@ impl S3Archive {
         loop {
             match self.ask_for_beginning(object, bytes).await {
                 Ok(body) => return Ok(body),
-                Err(fault) if fault.verdict() == Verdict::Retry && attempt < ATTEMPTS_MAX => {
+                Err(fault)
+                    if matches!(fault.verdict(), Verdict::Retry | Verdict::RetryCredentials)
+                        && attempt < ATTEMPTS_MAX =>
+                {
                     sleep(backoff).await;
                     backoff *= 2;
                     attempt += 1;
@@ -39,6 +42,9 @@ impl S3Archive {
     async fn ask_for_beginning(&self, object: &ObjectEntry, bytes: u64) -> Result<ObjectBody, ServiceFault> {
         self.object_requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let output = self
+            .bucket
+            .clients
+            .now()
             .range
             .get_object()
             .bucket(&*self.bucket.name)
@@ -50,7 +56,8 @@ impl S3Archive {
             .range(format!("bytes=0-{}", bytes.saturating_sub(1)))
             .send()
             .await
-            .map_err(|error| fault_of(&error))?;
+            .map_err(|error| fault_of(&error));
+        let output = self.bucket.clients.after(output).await?;
         let content_encoding = output.content_encoding().map(str::to_owned);
         let (mut body, mut pieces, mut left): (ByteStream, _, _) = (output.body, Vec::new(), bytes);
         // A server that ignores ranges sends all of it: no more is taken than was asked for.

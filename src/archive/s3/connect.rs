@@ -54,9 +54,15 @@ pub(super) async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, Arc
     Ok(shared)
 }
 
+/// An error and what caused it, the innermost cause last.
+pub(super) fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
 /// An error and its causes, in their own words, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

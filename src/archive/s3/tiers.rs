@@ -43,8 +43,15 @@ impl Bucket {
             .set_days((!for_good).then_some(RESTORED_DAYS))
             .glacier_job_parameters(parameters)
             .build();
-        let call = self.client.restore_object().bucket(&*self.name).key(&object.key).restore_request(request);
+        let call = self
+            .clients
+            .now()
+            .list
+            .restore_object()
+            .bucket(&*self.name)
+            .key(&object.key)
+            .restore_request(request);
         let call = call.set_request_payer(self.payer.clone()).set_expected_bucket_owner(self.owner.clone());
-        call.send().await.map(drop).map_err(|error| fault_of(&error))
+        self.clients.after(call.send().await.map(drop).map_err(|error| fault_of(&error))).await
     }
 }

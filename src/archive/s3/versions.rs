@@ -39,7 +39,8 @@ impl Bucket {
     async fn version_of(&self, object: &ObjectEntry) -> Result<Option<String>, ServiceFault> {
         let (mut key_marker, mut version_marker) = (None, None);
         for _ in 0..PAGES_MAX {
-            let request = self.client.list_object_versions().bucket(&*self.name).prefix(&object.key);
+            let request =
+                self.clients.now().list.list_object_versions().bucket(&*self.name).prefix(&object.key);
             let page = request
                 .set_request_payer(self.payer.clone())
                 .set_expected_bucket_owner(self.owner.clone())
@@ -47,7 +48,8 @@ impl Bucket {
                 .set_version_id_marker(version_marker)
                 .send()
                 .await
-                .map_err(|error| fault_of(&error))?;
+                .map_err(|error| fault_of(&error));
+            let page = self.clients.after(page).await?;
             let listed = page
                 .versions()
                 .iter()
