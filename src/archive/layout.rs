@@ -20,6 +20,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
 
+use super::template::Found;
 pub use super::template::{Template, TemplateError};
 use super::window::later;
 
@@ -144,7 +145,7 @@ impl Layout {
                 let last: Vec<&str> = path.rsplit('/').take(template.len()).collect();
                 (1..=last.len()).rev().find_map(|count| {
                     let dirs: Vec<&str> = last.get(..count)?.iter().rev().copied().collect();
-                    self.calendar_time(&template.find_dirs(&dirs)?.known())
+                    self.template_time(&template.find_dirs(&dirs)?)
                 })
             }
             LayoutRule::Modified | LayoutRule::All => None,
@@ -163,6 +164,17 @@ impl Layout {
             return self.calendar_time(&below);
         }
         None
+    }
+
+    fn template_time(&self, found: &Found) -> Option<CalendarDir> {
+        match found.instant() {
+            Some(time) => {
+                let year = time.to_zoned(TimeZone::UTC).year();
+                let dir = CalendarDir { level: CalendarLevel::Minute, time: NamedTime::exact(time) };
+                YEARS.contains(&year).then_some(dir)
+            }
+            None => self.calendar_time(&found.known()),
+        }
     }
 
     /// The time that `fields` stand for, from the year on.
@@ -240,7 +252,7 @@ impl Layout {
         (0..template.len()).rev().find_map(|count| {
             let dirs: Vec<&str> = last.get(..count)?.iter().rev().copied().collect();
             let found = template.find_name(template.find_dirs(&dirs)?, count, name)?;
-            Some(self.calendar_time(&found.known())?.time)
+            Some(self.template_time(&found)?.time)
         })
     }
 

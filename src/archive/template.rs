@@ -1,68 +1,28 @@
 //! How an archive's own directories tell the time: `dt={yyyy-MM-dd}/hr={HH}` or `%Y/%m/%d`.
 //!
 //! A template is matched part by part against the directories of a key, the last of its parts also against the
-//! file's name. Braces hold Java's letters, as Firehose's prefixes do (`yyyy MM dd HH mm ss`), a percent sign stands
-//! before strftime's; `*` is any text without a slash. The first part may stand at the end of a directory's name,
+//! file's name. Braces hold Java's letters, as Firehose's prefixes do (`yyyy MM dd HH mm ss` and some more), a percent sign
+//! stands before strftime's; `*` is any text without a slash. The first part may stand at the end of a directory's name,
 //! because Firehose joins a static prefix without a slash.
+//!
+//! Only what can be read in one way is taken: weeks and zones are refused by name, and so is a number of no fixed length
+//! before another.
+
+mod field;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The fields of a date and time, the widest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Year,
-    Month,
-    Day,
-    Hour,
-    Minute,
-    Second,
-}
-
-impl Field {
-    const ALL: [Self; 6] = [Self::Year, Self::Month, Self::Day, Self::Hour, Self::Minute, Self::Second];
-
-    fn digits(self) -> usize {
-        if self == Self::Year { 4 } else { 2 }
-    }
-
-    /// By Java's letters.
-    fn of_letters(letters: &str) -> Option<Self> {
-        let words = ["yyyy", "MM", "dd", "HH", "mm", "ss"];
-        words.iter().position(|word| *word == letters).and_then(|at| Self::ALL.get(at).copied())
-    }
-
-    /// By strftime's letter.
-    fn of_letter(letter: char) -> Option<Self> {
-        let letters = ['Y', 'm', 'd', 'H', 'M', 'S'];
-        letters.iter().position(|other| *other == letter).and_then(|at| Self::ALL.get(at).copied())
-    }
-}
+use field::Field;
+pub(super) use field::Found;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
     Field(Field),
     Any,
-}
-
-/// What a template found, field by field; a later find of the same field counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Found([Option<i16>; 6]);
-
-impl Found {
-    fn set(&mut self, field: Field, value: i16) {
-        if let Some(place) = self.0.get_mut(field as usize) {
-            *place = Some(value);
-        }
-    }
-
-    /// The fields from the year on, up to the first that is not known.
-    pub(super) fn known(&self) -> Vec<i16> {
-        self.0.iter().map_while(|value| *value).collect()
-    }
 }
 
 /// A template, parsed.
@@ -74,17 +34,25 @@ pub struct Template {
 }
 
 /// Why a text is no template.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// It names no year.
-    #[error("a layout needs a year, as in {{yyyy}}/{{MM}}/{{dd}}/{{HH}} or dt=%Y-%m-%d")]
+    #[error("a layout needs a year, as in {{yyyy}}/{{MM}}/{{dd}}/{{HH}} or dt=%Y-%m-%d, or %s")]
     NoYear,
     /// Braces or a percent sign with something else in it.
     #[error(
-        "a layout has {{yyyy}} {{MM}} {{dd}} {{HH}} {{mm}} {{ss}}, also joined as in {{yyyy-MM-dd}}, or %Y %m %d %H %M %S %F"
+        "a layout cannot have {0}: it takes {{yyyy}} {{yy}} {{MM}} {{MMM}} {{dd}} {{DDD}} {{HH}} {{hh}} {{a}} {{mm}} {{ss}}, \
+         also joined as in {{yyyy-MM-dd}}, or %Y %y %m %b %B %d %e %j %H %I %p %M %S %F %D %T %R %s, with %-m for a number \
+         without zeros"
     )]
-    UnknownField,
-    /// Two fields, or a field and `*`, that cannot be told apart.
+    UnknownField(String),
+    /// An hour on a dial of twelve, without its half of the day.
+    #[error("a layout with %I or {{hh}} needs %p or {{a}} too: an hour comes twice a day otherwise")]
+    HalfHour,
+    /// A number of no fixed length before another one.
+    #[error("a layout has a number without zeros right before another number: where one ends cannot be told")]
+    NoEnd,
+    /// Two slashes with nothing between.
     #[error("a layout has a double slash, or begins with one")]
     EmptyPart,
 }
@@ -94,44 +62,91 @@ impl FromStr for Template {
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
         let path = text.strip_suffix('/').unwrap_or(text);
+        // The one field with slashes in it.
+        let path = expand_date(path);
         let parts = path.split('/').map(parse_part).collect::<Result<Vec<_>, _>>()?;
-        if !parts.iter().flatten().any(|piece| *piece == Piece::Field(Field::Year)) {
+        let fields = || {
+            parts.iter().flatten().filter_map(|piece| match piece {
+                Piece::Field(field) => Some(*field),
+                Piece::Text(_) | Piece::Any => None,
+            })
+        };
+        if !fields().any(Field::tells_year) {
             return Err(TemplateError::NoYear);
+        }
+        if fields().any(Field::is_half_hour) && !fields().any(Field::is_half) {
+            return Err(TemplateError::HalfHour);
+        }
+        let open = |pair: &[Piece]| matches!(pair, [Piece::Field(one), Piece::Field(other)] if one.is_open() && other.is_number());
+        if parts.iter().any(|part| part.windows(2).any(open)) {
+            return Err(TemplateError::NoEnd);
         }
         Ok(Self { text: text.to_owned(), parts })
     }
+}
+
+/// `%D` is three directories.
+fn expand_date(path: &str) -> String {
+    let mut expanded = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, behind)) = rest.split_once('%') {
+        expanded.push_str(before);
+        let letter = behind.chars().next();
+        match letter {
+            Some('D') => expanded.push_str("%m/%d/%y"),
+            _ => expanded.extend(std::iter::once('%').chain(letter)),
+        }
+        rest = behind.get(letter.map_or(0, char::len_utf8)..).unwrap_or_default();
+    }
+    expanded + rest
 }
 
 fn parse_part(text: &str) -> Result<Vec<Piece>, TemplateError> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        match first {
+        let behind = rest.get(first.len_utf8()..).unwrap_or_default();
+        rest = match first {
             '{' => {
-                let (inside, behind) = rest[1..].split_once('}').ok_or(TemplateError::UnknownField)?;
+                let (inside, behind) =
+                    behind.split_once('}').ok_or_else(|| TemplateError::UnknownField(rest.to_owned()))?;
                 parse_letters(inside, &mut pieces)?;
-                rest = behind;
-                continue;
+                behind
             }
-            '%' => {
-                let letter = rest.chars().nth(1).ok_or(TemplateError::UnknownField)?;
-                match letter {
-                    '%' => push_text(&mut pieces, '%'),
-                    'F' => parse_letters("yyyy-MM-dd", &mut pieces)?,
-                    _ => pieces
-                        .push(Piece::Field(Field::of_letter(letter).ok_or(TemplateError::UnknownField)?)),
+            '%' => parse_percent(behind, &mut pieces)?,
+            '}' => return Err(TemplateError::UnknownField("}".to_owned())),
+            '*' => {
+                if pieces.last() != Some(&Piece::Any) {
+                    pieces.push(Piece::Any);
                 }
-                rest = rest.get(1 + letter.len_utf8()..).unwrap_or_default();
-                continue;
+                behind
             }
-            '*' if pieces.last() != Some(&Piece::Any) => pieces.push(Piece::Any),
-            '*' => {}
-            '}' => return Err(TemplateError::UnknownField),
-            text => push_text(&mut pieces, text),
-        }
-        rest = rest.get(first.len_utf8()..).unwrap_or_default();
+            text => {
+                push_text(&mut pieces, text);
+                behind
+            }
+        };
     }
     if pieces.is_empty() { Err(TemplateError::EmptyPart) } else { Ok(pieces) }
+}
+
+/// What stands behind a percent sign; gives what follows.
+fn parse_percent<'a>(text: &'a str, pieces: &mut Vec<Piece>) -> Result<&'a str, TemplateError> {
+    let (text, unpadded) = text.strip_prefix('-').map_or((text, false), |text| (text, true));
+    let unknown =
+        |letter: &str| TemplateError::UnknownField(format!("%{}{letter}", if unpadded { "-" } else { "" }));
+    let letter = text.chars().next().ok_or_else(|| unknown(""))?;
+    match (letter, unpadded) {
+        ('%', false) => push_text(pieces, '%'),
+        ('F', false) => parse_letters("yyyy-MM-dd", pieces)?,
+        ('T', false) => parse_letters("HH:mm:ss", pieces)?,
+        ('R', false) => parse_letters("HH:mm", pieces)?,
+        _ => {
+            let field = Field::of_letter(letter, unpadded);
+            pieces.push(Piece::Field(field.ok_or_else(|| unknown(&letter.to_string()))?));
+        }
+    }
+    Ok(text.get(letter.len_utf8()..).unwrap_or_default())
 }
 
 /// Java's pattern letters: runs of one letter are fields, the rest stands for itself.
@@ -142,13 +157,15 @@ fn parse_letters(pattern: &str, pieces: &mut Vec<Piece>) -> Result<(), TemplateE
         let run = rest.len() - rest.trim_start_matches(first).len();
         let (letters, behind) = rest.split_at(run);
         if first.is_ascii_alphabetic() {
-            pieces.push(Piece::Field(Field::of_letters(letters).ok_or(TemplateError::UnknownField)?));
+            let field = Field::of_letters(letters);
+            let unknown = || TemplateError::UnknownField(format!("{{{letters}}}"));
+            pieces.push(Piece::Field(field.ok_or_else(unknown)?));
         } else {
             letters.chars().for_each(|text| push_text(pieces, text));
         }
         rest = behind;
     }
-    if pieces.len() == before { Err(TemplateError::UnknownField) } else { Ok(()) }
+    if pieces.len() == before { Err(TemplateError::UnknownField("{}".to_owned())) } else { Ok(()) }
 }
 
 fn push_text(pieces: &mut Vec<Piece>, character: char) {
@@ -204,7 +221,7 @@ impl Template {
 
 /// A number does not begin in the middle of another.
 fn begins_at(part: &[Piece], before: Option<u8>) -> bool {
-    let number = matches!(part.first(), Some(Piece::Field(_)));
+    let number = matches!(part.first(), Some(Piece::Field(field)) if field.is_number());
     !(number && before.is_some_and(|byte| byte.is_ascii_digit()))
 }
 
@@ -218,9 +235,7 @@ fn matches(pieces: &[Piece], text: &str, whole: bool, found: &mut Found) -> bool
             text.strip_prefix(expected.as_str()).is_some_and(|text| matches(rest, text, whole, found))
         }
         Piece::Field(field) => {
-            let Some((digits, text)) = text.split_at_checked(field.digits()) else { return false };
-            let number = digits.bytes().all(|byte| byte.is_ascii_digit());
-            let Some(value) = digits.parse().ok().filter(|_| number) else { return false };
+            let Some((value, text)) = field.read(text) else { return false };
             found.set(*field, value);
             matches(rest, text, whole, found)
         }
@@ -299,19 +314,75 @@ mod tests {
             ("/{yyyy}", TemplateError::EmptyPart),
             ("{yyyy}//{MM}", TemplateError::EmptyPart),
             ("{MM}/{dd}", TemplateError::NoYear),
-            ("{yyy}", TemplateError::UnknownField),
-            ("{yyyy", TemplateError::UnknownField),
-            ("{}", TemplateError::UnknownField),
-            ("%Q", TemplateError::UnknownField),
-            ("%", TemplateError::UnknownField),
+            ("%I/%Y", TemplateError::HalfHour),
+            ("%Y/%-m%d", TemplateError::NoEnd),
+            ("%s%H", TemplateError::NoEnd),
         ] {
             assert_eq!(text.parse::<Template>(), Err(error), "{text}");
         }
+        for (text, field) in [
+            ("{yyy}", "{yyy}"),
+            ("a/{yyyy", "{yyyy"),
+            ("{}", "{}"),
+            ("%Y}", "}"),
+            ("%Q", "%Q"),
+            ("%G-W%V", "%G"),
+            ("%Y-W%V", "%V"),
+            ("%Y%z", "%z"),
+            ("%Y/%-S", "%-S"),
+            ("%", "%"),
+        ] {
+            assert_eq!(
+                text.parse::<Template>(),
+                Err(TemplateError::UnknownField(field.to_owned())),
+                "{text}"
+            );
+            let sentence = text.parse::<Template>().unwrap_err().to_string();
+            assert!(sentence.starts_with(&format!("a layout cannot have {field}: ")), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn all_that_people_write_in_prefixes_is_read() {
+        for (template, key, expected) in [
+            ("%y/%j", &["26", "182"][..], &[2026, 7, 1][..]),
+            ("%Y%j", &["2024366"], &[2024, 12, 31]),
+            ("%Y%j", &["2026366"], &[2026]),
+            ("%d-%b-%Y", &["01-jul-2026"], &[2026, 7, 1]),
+            ("%B %Y", &["May 2026"], &[2026, 5]),
+            ("%a %b %e %Y", &["Wed Jul  1 2026"], &[2026, 7, 1]),
+            ("%Y-%m-%e", &["2026-07-11"], &[2026, 7, 11]),
+            ("%F/%I%p", &["2026-07-01", "12AM"], &[2026, 7, 1, 0]),
+            ("%F/%I%p", &["2026-07-01", "01pm"], &[2026, 7, 1, 13]),
+            ("%F/%T", &["2026-07-01", "05:12:34"], &[2026, 7, 1, 5, 12, 34]),
+            ("%F/%R", &["2026-07-01", "05:12"], &[2026, 7, 1, 5, 12]),
+            ("%D", &["07", "01", "26"], &[2026, 7, 1]),
+            (
+                "year=%Y/month=%-m/day=%-d/hour=%-H",
+                &["year=2026", "month=7", "day=1", "hour=15"],
+                &[2026, 7, 1, 15],
+            ),
+            ("{yy}/{M}/{d}/{hh}{a}", &["26", "7", "1", "03PM"], &[2026, 7, 1, 15]),
+            ("{yyyy}-{DDD}", &["2026-182"], &[2026, 7, 1]),
+            ("{MMM}{yyyy}", &["Jul2026"], &[2026, 7]),
+        ] {
+            assert_eq!(dirs(template, key).as_deref(), Some(expected), "{template} {key:?}");
+        }
+        for (template, key) in [("%Y-%-m", "2026-007"), ("%B", "Sept"), ("%s", "17514336"), ("%Y%j", "2026")]
+        {
+            let template = format!("{template}/%Y").parse::<Template>().unwrap();
+            assert_eq!(template.find_dirs(&[key]), None, "{key}");
+        }
+        let epoch: Template = "batch-%s".parse().unwrap();
+        let found = epoch.find_dirs(&["batch-1782864000"]).unwrap();
+        assert_eq!(found.instant().unwrap().to_string(), "2026-07-01T00:00:00Z");
+        let found = epoch.find_name(Found::default(), 0, "x.batch-1782864000.gz").unwrap();
+        assert_eq!(found.instant().unwrap().as_second(), 1_782_864_000);
     }
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_matched_without_panic(template in "[{}%ymdHMSFY*/a-c-]{0,14}", text in "\\PC{0,20}") {
+        fn any_text_is_matched_without_panic(template in "[{}%ymdHMSFYjbBeIpTDsR*/a-c-]{0,14}", text in "\\PC{0,20}") {
             if let Ok(template) = template.parse::<Template>() {
                 let _ = template.find_dirs(&[&text, &text]);
                 let _ = template.find_name(Found::default(), 0, &text);
