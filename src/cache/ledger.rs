@@ -51,6 +51,11 @@ impl Reservation {
     pub fn bytes(&self) -> ByteCount {
         ByteCount(self.bytes)
     }
+
+    /// Takes in what another one has reserved.
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
 }
 
 impl Drop for Reservation {

@@ -128,6 +128,11 @@ impl Cache {
         SegmentWriter::new(&self.directory.temporary(), *id, target)
     }
 
+    /// What `writer` holds turned out to be segment `id`: it is published under that name.
+    pub fn rename(&self, writer: &mut SegmentWriter, id: &SegmentId) {
+        writer.rename(*id, self.directory.path_of(id));
+    }
+
     /// Removes segment `id` because `error` showed while it was read; it is counted as damaged.
     ///
     /// # Errors
@@ -207,5 +212,24 @@ impl Cache {
                 self.remove(&id)?;
             }
         }
+    }
+
+    /// Makes `reservation` one of at least `bytes`, as [`make_room`](Self::make_room) does. `false` if there is no room
+    /// for the rest; then it stays what it was.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn grow(
+        &self,
+        reservation: &mut Reservation,
+        bytes: ByteCount,
+        pinned: &dyn Fn(&SegmentId) -> bool,
+    ) -> Result<bool, CacheError> {
+        let more = bytes.0.saturating_sub(reservation.bytes().0);
+        if more == 0 {
+            return Ok(true);
+        }
+        let rest = self.make_room(ByteCount(more), pinned)?;
+        Ok(rest.map(|rest| reservation.absorb(rest)).is_some())
     }
 }

@@ -271,6 +271,13 @@ fn the_least_recently_used_unpinned_segments_make_room() {
     assert!(cache.make_room(ByteCount(4 * size), &pinned).unwrap().is_none());
     assert_eq!(cache.usage().segments, 2);
     drop((first, second));
+    let mut guessed = cache.make_room(ByteCount(size), &|_| true).unwrap().unwrap();
+    assert!(!cache.grow(&mut guessed, ByteCount(3 * size), &|_| true).unwrap());
+    assert_eq!(guessed.bytes().0, size, "what has no room stays what it was");
+    assert!(cache.grow(&mut guessed, ByteCount(1), &|_| true).unwrap(), "less than was guessed fits");
+    assert!(cache.grow(&mut guessed, ByteCount(2 * size), &|_| true).unwrap());
+    assert!(cache.make_room(ByteCount(1), &|_| true).unwrap().is_none(), "it holds all that was left");
+    drop(guessed);
     assert!(cache.make_room(ByteCount(2 * size), &|_| true).unwrap().is_some());
 }
 

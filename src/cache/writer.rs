@@ -61,6 +61,24 @@ impl SegmentWriter {
         Ok(Self { file, target, id, buffer, data_bytes, block_crc, block_fill, block_crcs })
     }
 
+    /// It will have another name.
+    pub(super) fn rename(&mut self, id: SegmentId, path: PathBuf) {
+        self.id = id;
+        if let Some((target, _)) = &mut self.target {
+            *target = path;
+        }
+    }
+
+    /// What its file will take with `records` records.
+    pub fn file_bytes(&self, records: u32) -> u64 {
+        Counts::new(records, self.data_bytes).file_bytes().unwrap_or(u64::MAX)
+    }
+
+    /// It will not stay: there is no room for it.
+    pub fn pass(&mut self) {
+        self.target = None;
+    }
+
     /// Bytes of data taken so far.
     pub fn data_bytes(&self) -> u64 {
         self.data_bytes

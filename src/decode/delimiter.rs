@@ -141,13 +141,14 @@ impl DelimiterFramer {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Spans, SpanError> {
+    pub(super) fn finish(&mut self) -> Result<Spans, SpanError> {
         self.end_record(self.position)?;
-        Ok(self.spans)
+        Ok(self.spans())
     }
 
-    pub(super) fn spans(self) -> Spans {
-        self.spans
+    /// The records that have ended, taken.
+    pub(super) fn spans(&mut self) -> Spans {
+        std::mem::take(&mut self.spans)
     }
 
     fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {

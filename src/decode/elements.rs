@@ -131,22 +131,19 @@ impl Elements {
         Ok(())
     }
 
-    /// The records, and what is left open.
-    pub(super) fn finish(self) -> Result<Spans, Misfit> {
-        if self.open.is_empty() && self.bom_seen == 0 {
-            return Ok(self.spans);
-        }
-        Err(Misfit { offset: self.position, what: "a JSON value that does not end" })
+    /// Whether the last value has ended.
+    pub(super) fn is_whole(&self) -> bool {
+        self.open.is_empty() && self.bom_seen == 0
     }
 
-    /// The elements that have ended, except for those of a payload of which it is not known what it is.
-    pub(super) fn spans(mut self) -> Spans {
+    /// The elements that have ended, taken, except for those of a payload of which it is not known what it is.
+    pub(super) fn spans(&mut self) -> Spans {
         if self.wanted == Wanted::Array {
             let pending = std::mem::take(&mut self.pending);
             // What was counted once can be counted again.
             let _ = self.keep(&pending);
         }
-        self.spans
+        std::mem::take(&mut self.spans)
     }
 
     fn keep(&mut self, pending: &Spans) -> Result<(), SpanError> {
@@ -270,7 +267,7 @@ mod tests {
                 Err(ElementError::Span(_)) => return Err("span"),
             }
         }
-        let spans = elements.finish().map_err(|misfit| misfit.what)?;
+        let spans = if elements.is_whole() { elements.spans() } else { return Err("cut") };
         let cut = |span: super::super::Span| {
             let start = usize::try_from(span.offset).unwrap();
             text[start..start + span.len as usize].to_owned()

@@ -48,13 +48,22 @@ impl ErrorOutput {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, out: &mut dyn Write) -> Result<(Spans, u64), DecodeError> {
-        self.end_line(out)?;
-        Ok((self.spans, self.written))
+    pub(super) fn finish(&mut self, out: &mut dyn Write) -> Result<(Spans, u64), DecodeError> {
+        let start = self.position;
+        self.end_line(out).map_err(|error| match error {
+            // Firehose ends each line.
+            DecodeError::Defect { reason: DecodeDefect::BadFraming, message, .. } => {
+                let message = format!("it ends inside a line: {message}");
+                DecodeError::defect(DecodeDefect::Truncated, start, message)
+            }
+            other => other,
+        })?;
+        Ok(self.salvage())
     }
 
-    pub(super) fn salvage(self) -> (Spans, u64) {
-        (self.spans, self.written)
+    /// The records of whole lines, taken, and the bytes that were written.
+    pub(super) fn salvage(&mut self) -> (Spans, u64) {
+        (std::mem::take(&mut self.spans), self.written)
     }
 
     fn end_line(&mut self, out: &mut dyn Write) -> Result<(), DecodeError> {

@@ -115,7 +115,8 @@ impl Framer {
         };
     }
 
-    pub(super) fn finish(mut self) -> Result<(Spans, Framing), DecodeError> {
+    /// Ends the last record. The spans are taken, unless something does not fit.
+    pub(super) fn finish(&mut self) -> Result<(Spans, Framing), DecodeError> {
         if let Rule::Undecided(held) = &mut self.rule {
             let held = std::mem::take(held);
             self.decide(&held);
@@ -123,41 +124,42 @@ impl Framer {
         }
         let position = self.position;
         let counting = |error| beyond_counting(error, position);
-        let whole = |(spans, whole): (Spans, bool), framing| {
-            if whole {
-                return Ok((spans, framing));
-            }
-            let message = "it ends inside a record";
-            Err(DecodeError::defect(DecodeDefect::Truncated, position, message))
-        };
-        match self.rule {
+        match &mut self.rule {
             Rule::Newline(framer) => Ok((framer.finish().map_err(counting)?, Framing::Newline)),
             Rule::ConcatenatedJson(scanner) => {
-                let (spans, evidence) = scanner.finish().map_err(counting)?;
-                evidence.misfit.map_or(Ok((spans, Framing::ConcatenatedJson)), |misfit| Err(not_json(misfit)))
+                let evidence = scanner.finish().map_err(counting)?;
+                match evidence.misfit {
+                    None => Ok((scanner.take_spans(), Framing::ConcatenatedJson)),
+                    Some(misfit) if evidence.cut => Err(cut(misfit.offset)),
+                    Some(misfit) => Err(not_json(misfit)),
+                }
             }
-            Rule::Elements(elements, framing) => match elements.finish() {
-                Ok(spans) => Ok((spans, framing)),
-                Err(Misfit { offset, what }) => Err(bad_framing(offset, what)),
-            },
+            Rule::Elements(elements, framing) if elements.is_whole() => Ok((elements.spans(), *framing)),
             Rule::Delimiter(framer) => Ok((framer.finish().map_err(counting)?, Framing::Delimiter)),
-            Rule::LengthPrefixed(framer) => whole(framer.finish(), Framing::LengthPrefixed),
-            Rule::Kpl(framer) => whole(framer.finish(), Framing::Kpl),
+            Rule::LengthPrefixed(framer) if framer.is_whole() => {
+                Ok((framer.spans(), Framing::LengthPrefixed))
+            }
+            Rule::Kpl(framer) if framer.is_whole() => Ok((framer.spans(), Framing::Kpl)),
+            Rule::Elements(..) | Rule::LengthPrefixed(_) | Rule::Kpl(_) => Err(cut(position)),
             Rule::Whole => Ok((all_of(position).map_err(counting)?, Framing::Whole)),
             Rule::Undecided(_) => Ok((Spans::default(), Framing::Newline)),
             Rule::Auto(auto) => auto.finish(),
         }
     }
 
-    /// The records that are whole although the object is not, of which the first `sound` bytes are right.
-    pub(super) fn salvage(self, sound: u64) -> Option<(Spans, Framing)> {
-        Some(match self.rule {
+    /// The records that are whole although the object has this defect; its first `sound` bytes are right.
+    pub(super) fn salvage(&mut self, reason: DecodeDefect, sound: u64) -> Option<(Spans, Framing)> {
+        Some(match &mut self.rule {
             Rule::Newline(framer) => (framer.spans(), Framing::Newline),
-            Rule::ConcatenatedJson(scanner) => (scanner.spans(), Framing::ConcatenatedJson),
-            Rule::Elements(elements, framing) => (elements.spans(), framing),
+            Rule::ConcatenatedJson(scanner) => (scanner.take_spans(), Framing::ConcatenatedJson),
+            Rule::Elements(elements, framing) => (elements.spans(), *framing),
             Rule::Delimiter(framer) => (framer.spans(), Framing::Delimiter),
-            Rule::LengthPrefixed(framer) => (framer.finish().0, Framing::LengthPrefixed),
-            Rule::Kpl(framer) => (framer.finish().0, Framing::Kpl),
+            Rule::LengthPrefixed(framer) => (framer.spans(), Framing::LengthPrefixed),
+            Rule::Kpl(framer) => (framer.spans(), Framing::Kpl),
+            // Which framing it is was in doubt.
+            Rule::Auto(_) if matches!(reason, DecodeDefect::BadFraming | DecodeDefect::MixedFraming) => {
+                return None;
+            }
             Rule::Auto(auto) => return auto.salvage(sound),
             Rule::Whole | Rule::Undecided(_) => return None,
         })
@@ -178,6 +180,10 @@ fn bad_framing(offset: u64, what: &str) -> DecodeError {
 
 fn beyond_counting(error: SpanError, offset: u64) -> DecodeError {
     DecodeError::defect(DecodeDefect::TooLarge, offset, error.to_string())
+}
+
+fn cut(offset: u64) -> DecodeError {
+    DecodeError::defect(DecodeDefect::Truncated, offset, "it ends inside a record")
 }
 
 fn not_json(misfit: Misfit) -> DecodeError {
@@ -255,38 +261,39 @@ impl Auto {
         Err(DecodeError::defect(DecodeDefect::UnknownFormat, 0, message))
     }
 
-    fn finish(mut self) -> Result<(Spans, Framing), DecodeError> {
+    fn finish(&mut self) -> Result<(Spans, Framing), DecodeError> {
         if !self.head_judged {
             self.judge_head()?;
         }
-        let counting = |error| beyond_counting(error, self.position);
-        let lines = self.newline.map(NewlineFramer::finish).transpose().map_err(counting)?;
-        let json = self.json.map(Scanner::finish).transpose().map_err(counting)?;
-        let verdict = json.as_ref().map_or(Ok(Framing::Newline), |(_, evidence)| judge(evidence))?;
-        match (verdict, lines, json) {
-            (Framing::ConcatenatedJson, _, Some((values, _))) => {
-                first_value_parses(&self.head, &values)?;
-                Ok((values, verdict))
+        let position = self.position;
+        let counting = |error| beyond_counting(error, position);
+        if let Some(json) = &mut self.json {
+            let evidence = json.finish().map_err(counting)?;
+            if judge(&evidence)? == Framing::ConcatenatedJson {
+                first_value_parses(&self.head, json.spans())?;
+                return Ok((json.take_spans(), Framing::ConcatenatedJson));
             }
-            (_, lines, _) => Ok((lines.unwrap_or_default(), Framing::Newline)),
         }
+        let lines = self.newline.as_mut().map(NewlineFramer::finish).transpose().map_err(counting)?;
+        Ok((lines.unwrap_or_default(), Framing::Newline))
     }
 }
 
 impl Auto {
     /// By what has come so far; a value or line that has not ended says nothing, and neither does what was damaged.
-    fn salvage(self, sound: u64) -> Option<(Spans, Framing)> {
+    fn salvage(&mut self, sound: u64) -> Option<(Spans, Framing)> {
         let evidence = self.json.as_ref().map(|scanner| {
             let evidence = scanner.evidence_so_far();
-            Evidence { misfit: evidence.misfit.filter(|misfit| misfit.offset < sound), ..evidence }
+            let counts = |misfit: &Misfit| misfit.offset < sound && !evidence.cut;
+            Evidence { misfit: evidence.misfit.filter(counts), ..evidence }
         });
         match evidence.map_or(Ok(Framing::Newline), |evidence| judge(&evidence)).ok()? {
             Framing::ConcatenatedJson => {
-                let values = self.json?.spans();
-                first_value_parses(&self.head, &values).ok()?;
-                Some((values, Framing::ConcatenatedJson))
+                let json = self.json.as_mut()?;
+                first_value_parses(&self.head, json.spans()).ok()?;
+                Some((json.take_spans(), Framing::ConcatenatedJson))
             }
-            _ => Some((self.newline?.spans(), Framing::Newline)),
+            _ => Some((self.newline.as_mut()?.spans(), Framing::Newline)),
         }
     }
 }
@@ -298,6 +305,9 @@ fn judge(evidence: &Evidence) -> Result<Framing, DecodeError> {
     };
     if by_lines && evidence.single >= evidence.bad {
         return Ok(Framing::Newline);
+    }
+    if evidence.cut && !by_lines {
+        return Err(cut(misfit.offset));
     }
     // Nothing says that an object of one single line is framed by lines.
     let one_line = evidence.lines <= 1;

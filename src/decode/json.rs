@@ -36,6 +36,8 @@ pub(super) struct Evidence {
     pub(super) bad: u64,
     /// The first thing that did not fit.
     pub(super) misfit: Option<Misfit>,
+    /// It is no more than that the last value does not end.
+    pub(super) cut: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,19 +199,27 @@ impl Scanner {
         self.position += piece.len() as u64;
     }
 
-    pub(super) fn finish(mut self) -> Result<(Spans, Evidence), SpanError> {
+    pub(super) fn finish(&mut self) -> Result<Evidence, SpanError> {
         match self.state {
             State::Between if self.bom_seen > 0 => self.misfit(self.position, "half of a byte-order mark"),
             State::Between | State::Skip => {}
-            _ => self.misfit(self.value_start, "a JSON value that does not end"),
+            _ => {
+                self.evidence.cut = self.evidence.misfit.is_none();
+                self.misfit(self.value_start, "a JSON value that does not end");
+            }
         }
         self.end_line();
-        self.span_error.map_or(Ok((self.spans, self.evidence)), Err)
+        self.span_error.map_or(Ok(self.evidence), Err)
     }
 
     /// The values before the first misfit, if they were kept.
-    pub(super) fn spans(self) -> Spans {
-        self.spans
+    pub(super) fn spans(&self) -> &Spans {
+        &self.spans
+    }
+
+    /// The same, taken.
+    pub(super) fn take_spans(&mut self) -> Spans {
+        std::mem::take(&mut self.spans)
     }
 
     fn between(&mut self, chunk: &[u8], from: usize) -> usize {
@@ -405,7 +415,8 @@ mod tests {
         for piece in text.chunks(size) {
             scanner.push(piece).unwrap();
         }
-        scanner.finish().unwrap()
+        let evidence = scanner.finish().unwrap();
+        (scanner.take_spans(), evidence)
     }
 
     proptest! {

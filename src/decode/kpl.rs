@@ -51,10 +51,14 @@ impl KplFramer {
         Ok(Ok(()))
     }
 
-    /// The records, and whether the last aggregate is whole.
-    pub(super) fn finish(self) -> (Spans, bool) {
-        let is_whole = self.rest().is_empty();
-        (self.spans, is_whole)
+    /// Whether the last aggregate is whole.
+    pub(super) fn is_whole(&self) -> bool {
+        self.rest().is_empty()
+    }
+
+    /// The records of whole aggregates, taken.
+    pub(super) fn spans(&mut self) -> Spans {
+        std::mem::take(&mut self.spans)
     }
 
     /// What is held and not taken.
@@ -112,7 +116,7 @@ mod tests {
                 assert!(matches!(framer.push(chunk), Ok(Ok(()))));
             }
             assert_eq!(framer.start, object.len() as u64);
-            assert!(framer.finish().1, "the last one is whole");
+            assert!(framer.is_whole(), "the last one is whole");
         }
     }
 }

@@ -37,6 +37,8 @@ mod output;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod prefix;
+#[cfg(test)]
+mod salvage_tests;
 mod snappy;
 mod spans;
 #[cfg(test)]
@@ -266,6 +268,20 @@ pub enum DecodeDefect {
     MixedFraming,
 }
 
+impl DecodeDefect {
+    /// Whether bytes may have been lost or changed, perhaps on their way only: such an object is fetched once more
+    /// before it is given up, and the records before the damage can be salvaged.
+    #[must_use]
+    pub const fn is_damage(self) -> bool {
+        match self {
+            Self::Corrupt | Self::Truncated | Self::TrailingData | Self::BadFraming | Self::MixedFraming => {
+                true
+            }
+            Self::Empty | Self::UnknownFormat | Self::TooLarge => false,
+        }
+    }
+}
+
 impl fmt::Display for DecodeDefect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -305,6 +321,10 @@ pub enum DecodeError {
 impl DecodeError {
     fn defect(reason: DecodeDefect, offset: u64, message: impl Into<String>) -> Self {
         Self::Defect { reason, offset, message: message.into() }
+    }
+
+    fn is_damage(&self) -> bool {
+        matches!(self, Self::Defect { reason, .. } if reason.is_damage())
     }
 }
 
@@ -346,9 +366,9 @@ pub fn decode(
         Compression::Parquet => parquet::decode(&mut input, &mut output),
         Compression::None => compression::copy(&mut input, &mut output),
     };
-    let found = match decompressed {
-        Ok(()) => output.finish().map(|found| (found, None)),
-        Err(DecodeError::Defect { reason, offset, message }) if config.salvage => {
+    let found = match decompressed.and_then(|()| output.finish()) {
+        Ok(found) => Ok((found, None)),
+        Err(DecodeError::Defect { reason, offset, message }) if config.salvage && reason.is_damage() => {
             let salvaged = Salvaged { reason, message: format!("{message} (at byte {offset})") };
             let found = output.salvage(reason).map(|found| (found, Some(salvaged)));
             found.ok_or(DecodeError::Defect { reason, offset, message })

@@ -28,14 +28,14 @@ impl NewlineFramer {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Spans, SpanError> {
+    pub(super) fn finish(&mut self) -> Result<Spans, SpanError> {
         self.end_line(self.position)?;
-        Ok(self.spans)
+        Ok(self.spans())
     }
 
-    /// The lines that have ended.
-    pub(super) fn spans(self) -> Spans {
-        self.spans
+    /// The lines that have ended, taken.
+    pub(super) fn spans(&mut self) -> Spans {
+        std::mem::take(&mut self.spans)
     }
 
     /// Remembers the line's first byte if it begins at `from` in this chunk.

@@ -19,6 +19,9 @@ pub(super) struct Output<'a> {
     written: u64,
     /// Bytes that some checksum or structure of the format has vouched for.
     verified: u64,
+    /// What does not fit in an object that is to be salvaged. It is decompressed to its end all the same: whether
+    /// what lies before is as it was stored may show only there.
+    misfit: Option<DecodeError>,
 }
 
 /// What becomes of the decompressed bytes.
@@ -35,7 +38,7 @@ impl<'a> Output<'a> {
             FramingChoice::ErrorOutput => Stage::Unwrapped(ErrorOutput::default()),
             framing => Stage::Verbatim(Framer::new(framing, config.salvage)),
         };
-        Self { out, config, stage, written: 0, verified: 0 }
+        Self { out, config, stage, written: 0, verified: 0, misfit: None }
     }
 
     /// So many bytes more touch no cap, whatever they are made of.
@@ -55,14 +58,20 @@ impl<'a> Output<'a> {
                 format!("{taken} B of it decode to {written} B, over {} : 1", self.config.ratio_max);
             return Err(DecodeError::defect(DecodeDefect::TooLarge, taken, message));
         }
-        match &mut self.stage {
+        let framed = match &mut self.stage {
             Stage::Verbatim(framer) => {
-                framer.push(piece)?;
+                let framed = if self.misfit.is_none() { framer.push(piece) } else { Ok(()) };
                 self.out.write_all(piece).map_err(DecodeError::Output)?;
+                framed
             }
-            Stage::Unwrapped(unwrapper) => unwrapper.push(piece, self.out)?,
-        }
+            Stage::Unwrapped(unwrapper) if self.misfit.is_none() => unwrapper.push(piece, self.out),
+            Stage::Unwrapped(_) => Ok(()),
+        };
         self.written = written;
+        match framed {
+            Err(error) if self.config.salvage && error.is_damage() => self.misfit = Some(error),
+            framed => framed?,
+        }
         Ok(())
     }
 
@@ -71,8 +80,11 @@ impl<'a> Output<'a> {
         self.verified = self.written;
     }
 
-    pub(super) fn finish(self) -> Result<(Spans, Framing, u64), DecodeError> {
-        match self.stage {
+    pub(super) fn finish(&mut self) -> Result<(Spans, Framing, u64), DecodeError> {
+        if let Some(misfit) = self.misfit.take() {
+            return Err(misfit);
+        }
+        match &mut self.stage {
             Stage::Verbatim(framer) => {
                 let (spans, framing) = framer.finish()?;
                 Ok((spans, framing, self.written))
@@ -84,17 +96,13 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// The whole records of an object with this defect, and the bytes that went to `out`: for an object that ends
-    /// early or has something behind its end, all that came; for a damaged one, what was vouched for.
-    pub(super) fn salvage(self, reason: DecodeDefect) -> Option<(Spans, Framing, u64)> {
-        let sound = match reason {
-            DecodeDefect::Truncated | DecodeDefect::TrailingData => self.written,
-            DecodeDefect::Corrupt => self.verified,
-            _ => return None,
-        };
-        let (spans, framing, bytes) = match self.stage {
+    /// The whole records of an object with this defect, and the bytes that went to `out`: for a damaged object what was
+    /// vouched for; for any other all that came, up to what does not fit.
+    pub(super) fn salvage(mut self, reason: DecodeDefect) -> Option<(Spans, Framing, u64)> {
+        let sound = if reason == DecodeDefect::Corrupt { self.verified } else { self.written };
+        let (spans, framing, bytes) = match &mut self.stage {
             Stage::Verbatim(framer) => {
-                let (spans, framing) = framer.salvage(sound)?;
+                let (spans, framing) = framer.salvage(reason, sound)?;
                 (spans, framing, self.written)
             }
             // Its records do not lie where the verified bytes lay.

@@ -115,10 +115,14 @@ impl PrefixFramer {
         }
     }
 
-    /// The records, and whether the last one is whole.
-    pub(super) fn finish(self) -> (Spans, bool) {
-        let whole = self.end.is_none() && self.length.is_empty();
-        (self.spans, whole)
+    /// Whether the last record is whole.
+    pub(super) fn is_whole(&self) -> bool {
+        self.end.is_none() && self.length.is_empty()
+    }
+
+    /// The whole records, taken.
+    pub(super) fn spans(&mut self) -> Spans {
+        std::mem::take(&mut self.spans)
     }
 
     fn begin(&mut self, length: u64) -> Result<(), SpanError> {

@@ -296,10 +296,11 @@ fn auto_does_not_guess() {
 #[test]
 fn a_framing_that_was_asked_for_checks_only_itself() {
     assert_eq!(framed("{}{}\nx", FramingChoice::Newline), Ok(by_lines(&["{}{}", "x"])));
-    for object in ["{}\nx", "{} , {}", "1 2", "{\"a\":", "{]", "\u{feff}\u{0}{}", "}"] {
+    for object in ["{}\nx", "{} , {}", "1 2", "{]", "\u{feff}\u{0}{}", "}"] {
         let found = framed(object, FramingChoice::ConcatenatedJson);
         assert_eq!(found, Err(DecodeDefect::BadFraming), "{object:?}");
     }
+    assert_eq!(framed("{\"a\":", FramingChoice::ConcatenatedJson), Err(DecodeDefect::Truncated));
     assert_eq!(framed(&"[".repeat(5_000), FramingChoice::ConcatenatedJson), Err(DecodeDefect::BadFraming));
 }
 

@@ -5,6 +5,10 @@
 //! through, in a bounded room that is freed as records are settled. An object below which nothing passes
 //! through or is in work is always let in: what lies below is settled by itself, so waiting always ends. Only a full disk makes a run give up segments of
 //! its own, and only those that are settled.
+//!
+//! What a segment will take is a guess when it is let in. Before it is published the guess is made good: if the rest
+//! has no room either, the segment passes through after all. So the cache stays below its limit however wrong guesses
+//! are. Eviction reads the cache's directory, so it happens where blocking is allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::segments::Segments;
+use super::spool::blocking;
 use crate::cache::{Cache, Reservation};
 use crate::record::ByteCount;
 
@@ -72,7 +77,7 @@ impl Space {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            if let Some(room) = self.admit(number, bytes) {
+            if let Some(room) = self.admit(number, bytes).await {
                 return room;
             }
             freed.await;
@@ -99,7 +104,7 @@ impl Space {
     pub async fn disk_is_full(&self, number: u32, bytes: u64) -> bool {
         self.cache_is_full();
         let bytes = bytes.max(1);
-        if self.evict(bytes) || self.give_up_settled(bytes) {
+        if self.evict(bytes).await || self.give_up_settled(bytes).await {
             return true;
         }
         // What was written of it is gone, which may be the room that a lower one waits for. Only the lowest
@@ -123,9 +128,9 @@ impl Space {
         }
     }
 
-    fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
+    async fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
         if self.keep && !self.state().full {
-            if let Some(reservation) = self.make_room(bytes) {
+            if let Some(reservation) = self.make_room(bytes).await {
                 self.state().writing.insert(number);
                 return Some(Room::Kept(reservation));
             }
@@ -159,29 +164,47 @@ impl Space {
         }
     }
 
-    fn make_room(&self, bytes: u64) -> Option<Reservation> {
-        let made = self.cache.make_room(ByteCount(bytes), &|id| self.segments.is_pinned(id));
-        made.unwrap_or_else(|error| {
+    /// The segment of a kept object takes `bytes`, whatever was guessed. `false` if there is no room for the rest of them.
+    /// Blocks on the disk.
+    pub fn settle(&self, reservation: &mut Reservation, bytes: u64) -> bool {
+        let grown = self.cache.grow(reservation, ByteCount(bytes), &|id| self.segments.is_pinned(id));
+        grown.unwrap_or_else(|error| {
             tracing::warn!("cannot make room in the cache: {error}");
-            None
+            false
         })
     }
 
-    /// Evicts `bytes` that nobody pins although the limit is not reached.
-    fn evict(&self, bytes: u64) -> bool {
-        let below_limit = self.cache.limit().0.saturating_sub(self.cache.usage().bytes.0);
-        self.make_room(below_limit.saturating_add(bytes)).is_some()
+    async fn make_room(&self, bytes: u64) -> Option<Reservation> {
+        let (cache, segments) = (self.cache.clone(), self.segments.clone());
+        let made = blocking(move || cache.make_room(ByteCount(bytes), &|id| segments.is_pinned(id))).await;
+        let made = made.map(|made| {
+            made.unwrap_or_else(|error| {
+                tracing::warn!("cannot make room in the cache: {error}");
+                None
+            })
+        });
+        made.unwrap_or_default()
     }
 
-    fn give_up_settled(&self, bytes: u64) -> bool {
-        let before = self.cache.usage().bytes.0;
-        while before.saturating_sub(self.cache.usage().bytes.0) < bytes {
-            let Some(id) = self.segments.pop_settled() else { break };
-            if let Err(error) = self.cache.remove(&id) {
-                tracing::warn!("cannot remove a settled segment: {error}");
+    /// Evicts `bytes` that nobody pins although the limit is not reached.
+    async fn evict(&self, bytes: u64) -> bool {
+        let below_limit = self.cache.limit().0.saturating_sub(self.cache.usage().bytes.0);
+        self.make_room(below_limit.saturating_add(bytes)).await.is_some()
+    }
+
+    async fn give_up_settled(&self, bytes: u64) -> bool {
+        let (cache, segments) = (self.cache.clone(), self.segments.clone());
+        let given_up = blocking(move || {
+            let before = cache.usage().bytes.0;
+            while before.saturating_sub(cache.usage().bytes.0) < bytes {
+                let Some(id) = segments.pop_settled() else { break };
+                if let Err(error) = cache.remove(&id) {
+                    tracing::warn!("cannot remove a settled segment: {error}");
+                }
             }
-        }
-        self.cache.usage().bytes.0 < before
+            cache.usage().bytes.0 < before
+        });
+        given_up.await.unwrap_or_default()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -218,30 +241,30 @@ mod tests {
         (directory, Space::new(cache, segments, false, ByteCount(passing_bytes_max)))
     }
 
-    #[test]
-    fn what_passes_through_is_bounded_however_slowly_it_is_settled() {
+    #[tokio::test]
+    async fn what_passes_through_is_bounded_however_slowly_it_is_settled() {
         let (_directory, space) = space(100);
-        let admitted = |number: u32, bytes| {
+        let admitted = async |number: u32, bytes| {
             let _in_work = space.begin(number);
-            space.admit(number, bytes).is_some()
+            space.admit(number, bytes).await.is_some()
         };
-        assert!(admitted(0, 60) && admitted(1, 40));
-        assert!(!admitted(2, 1), "0 and 1 are published, not settled");
+        assert!(admitted(0, 60).await && admitted(1, 40).await);
+        assert!(!admitted(2, 1).await, "0 and 1 are published, not settled");
         space.release(1);
-        assert!(admitted(2, 40) && !admitted(3, 1));
+        assert!(admitted(2, 40).await && !admitted(3, 1).await);
         space.release(0);
         space.release(2);
-        assert!(admitted(3, 500), "nothing lies below it, so it is let in whatever its size");
-        assert!(admitted(4, 50) && !admitted(5, 1), "and leaves half of the room to others");
+        assert!(admitted(3, 500).await, "nothing lies below it, so it is let in whatever its size");
+        assert!(admitted(4, 50).await && !admitted(5, 1).await, "and leaves half of the room to others");
     }
 
-    #[test]
-    fn what_passes_above_does_not_keep_the_lowest_out() {
+    #[tokio::test]
+    async fn what_passes_above_does_not_keep_the_lowest_out() {
         let (_directory, space) = space(100);
         let _fourth = space.begin(4);
-        assert!(space.admit(4, 100).is_some());
+        assert!(space.admit(4, 100).await.is_some());
         let _third = space.begin(3);
-        assert!(space.admit(3, 100).is_some());
+        assert!(space.admit(3, 100).await.is_some());
     }
 
     #[tokio::test]

@@ -7,12 +7,14 @@
 
 mod error;
 mod fill;
+mod names;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use error::{SpoolError, cache_error};
 use fill::Filling;
+use names::{Name, Names};
 
 use super::estimate::Estimate;
 use super::pace::{Pace, Place};
@@ -22,8 +24,8 @@ use super::space::{Room, Space};
 use super::work::Work;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
-use crate::cache::{Cache, Placement, Segment, SegmentError, SegmentId, SegmentIdentity, SegmentLabel};
-use crate::decode::{self, DECODER_VERSION, DecodeConfig, DecodeDefect, DecodeError};
+use crate::cache::{Cache, Placement, Segment, SegmentError, SegmentLabel};
+use crate::decode::{self, DecodeConfig, DecodeError};
 use crate::error::Error;
 use crate::record::ByteCount;
 
@@ -80,8 +82,7 @@ pub struct Spool {
     archive: Option<Arc<dyn Archive>>,
     cache: Arc<Cache>,
     manifest: Arc<Manifest>,
-    /// By object number.
-    ids: Vec<SegmentId>,
+    names: Names,
     segments: Arc<Segments>,
     pace: Arc<Pace>,
     space: Space,
@@ -101,8 +102,8 @@ impl Spool {
         segments: Arc<Segments>,
     ) -> Self {
         let estimate = Estimate::new(&manifest);
-        let ids = identify(&manifest, &config.decode);
-        segments.pin(ids.clone());
+        let names = Names::new(&manifest, &config.decode);
+        segments.pin(names.all(&manifest));
         let pace = Arc::new(Pace::new(config.work.threads()));
         let space = Space::new(cache.clone(), segments.clone(), config.keep, config.passing_bytes_max);
         Self {
@@ -110,7 +111,7 @@ impl Spool {
             archive,
             cache,
             manifest,
-            ids,
+            names,
             segments,
             pace,
             space,
@@ -165,8 +166,8 @@ impl Spool {
         if let Some(records) = self.segments.records(number) {
             return Ok(Spooled::Segment { records, fetched: false });
         }
-        let (entry, id) = self.entry(number)?;
-        if let Some(found) = self.look_up(number, id, entry).await? {
+        let (entry, name) = self.entry(number)?;
+        if let Some(found) = self.look_up(number, name, entry).await? {
             return Ok(found);
         }
         let Some(archive) = self.archive.clone() else {
@@ -175,7 +176,7 @@ impl Spool {
                 entry.key.escape_debug()
             )));
         };
-        self.fetch(number, id, entry, archive.as_ref()).await
+        self.fetch(number, name, entry, archive.as_ref()).await
     }
 
     /// Every record of object `number` is settled: a segment that only passed through goes.
@@ -199,21 +200,18 @@ impl Spool {
         }
     }
 
-    fn entry(&self, number: u32) -> Result<(&ObjectEntry, SegmentId), Error> {
-        let id = self.ids.get(number as usize).copied();
-        let found = self.manifest.object(number).zip(id);
+    fn entry(&self, number: u32) -> Result<(&ObjectEntry, Name), Error> {
+        let found = self.manifest.object(number).map(|entry| (entry, self.names.of(entry)));
         found.ok_or_else(|| Error::internal(format!("the manifest has no object {number}")))
     }
 
-    async fn look_up(
-        &self,
-        number: u32,
-        id: SegmentId,
-        entry: &ObjectEntry,
-    ) -> Result<Option<Spooled>, Error> {
+    async fn look_up(&self, number: u32, name: Name, entry: &ObjectEntry) -> Result<Option<Spooled>, Error> {
         let cache = self.cache.clone();
-        let found =
-            blocking(move || cache.lookup(&id)).await?.map_err(|error| cache_error(&entry.key, error))?;
+        let look = move || match (cache.lookup(&name.whole)?, name.salvaged) {
+            (None, Some(salvaged)) => cache.lookup(&salvaged),
+            (found, _) => Ok(found),
+        };
+        let found = blocking(look).await?.map_err(|error| cache_error(&entry.key, error))?;
         Ok(found.map(|segment| {
             self.stats.hits.fetch_add(1, Ordering::Relaxed);
             self.published(number, entry, segment, Source::Cache)
@@ -223,7 +221,7 @@ impl Spool {
     async fn fetch(
         self: &Arc<Self>,
         number: u32,
-        id: SegmentId,
+        name: Name,
         entry: &ObjectEntry,
         archive: &dyn Archive,
     ) -> Result<Spooled, Error> {
@@ -232,8 +230,7 @@ impl Spool {
         loop {
             let bytes = self.estimate.decoded_size(entry);
             let room = self.space.reserve(number, bytes).await;
-            let passing = matches!(room, Room::Passing);
-            let fill = match self.fill(number, id, entry).await? {
+            let fill = match self.fill(number, name, entry).await? {
                 Filling::Ours(fill) => fill,
                 Filling::Done(found) => {
                     self.space.release(number);
@@ -241,20 +238,19 @@ impl Spool {
                 }
             };
             let result = match self.fetch_body(entry, archive).await {
-                Ok(body) => self.decode(number, id, entry, body, passing, fetched_again).await,
+                Ok(body) => self.decode(number, name, entry, body, room, fetched_again).await,
                 Err(error) => Err(SpoolError::Archive(error)),
             };
-            drop((room, fill));
+            drop(fill);
             match result {
-                Ok(segment) => {
+                Ok((segment, placement)) => {
+                    let passing = placement == Placement::Passing;
                     self.stats.fetched.fetch_add(1, Ordering::Relaxed);
                     return Ok(self.published(number, entry, segment, Source::Archive { passing }));
                 }
                 // What arrived broken may have been broken on the way: once more.
                 Err(SpoolError::Decode(DecodeError::Defect { reason, .. }))
-                    if !fetched_again
-                        && (matches!(reason, DecodeDefect::Corrupt | DecodeDefect::Truncated)
-                            || self.config.decode.salvage) =>
+                    if !fetched_again && reason.is_damage() =>
                 {
                     tracing::info!("{} is damaged ({reason}), fetched once more", entry.key.escape_debug());
                     fetched_again = true;
@@ -281,23 +277,21 @@ impl Spool {
     async fn decode(
         self: &Arc<Self>,
         number: u32,
-        id: SegmentId,
+        name: Name,
         entry: &ObjectEntry,
         body: ObjectBody,
-        passing: bool,
+        room: Room,
         fetched_again: bool,
-    ) -> Result<Segment, SpoolError> {
+    ) -> Result<(Segment, Placement), SpoolError> {
         let spool = self.clone();
         let arrived = self.pace.arrived();
         let archive = self.manifest.archive.to_string();
         let label = SegmentLabel { archive, key: entry.key.clone(), ..SegmentLabel::default() };
         // What arrived broken is not salvaged before it arrived broken once more.
-        let config =
-            DecodeConfig { salvage: self.config.decode.salvage && fetched_again, ..self.config.decode };
+        let config = DecodeConfig { salvage: name.salvaged.is_some() && fetched_again, ..self.config.decode };
         let decoded = self.config.work.run(move || {
             let _under_way = (Counted::new(&spool.stats.decoding), arrived);
-            let placement = if passing { Placement::Passing } else { Placement::Kept };
-            spool.decode_now(id, body, placement, &config, label)
+            spool.decode_now(name, body, room, &config, label)
         });
         decoded.await.unwrap_or(Err(SpoolError::Panicked(number)))
     }
@@ -305,21 +299,29 @@ impl Spool {
     /// On a thread of the decoder's pool: bytes in, segment out.
     fn decode_now(
         &self,
-        id: SegmentId,
+        name: Name,
         body: ObjectBody,
-        placement: Placement,
+        mut room: Room,
         config: &DecodeConfig,
         mut label: SegmentLabel,
-    ) -> Result<Segment, SpoolError> {
-        let mut writer = self.cache.create(&id, placement)?;
+    ) -> Result<(Segment, Placement), SpoolError> {
+        let mut placement = if matches!(room, Room::Passing) { Placement::Passing } else { Placement::Kept };
+        let mut writer = self.cache.create(&name.whole, placement)?;
         let encoding = body.content_encoding.clone();
         let mut reader = body.reader().map_err(ArchiveError::Io)?;
         let decoded = decode::decode(&mut reader, encoding.as_deref(), config, &mut writer)?;
         label.decoding = format!("{}, {}", decoded.compression, decoded.framing);
-        if let Some(salvaged) = decoded.salvaged {
+        if let Some((salvaged, id)) = decoded.salvaged.zip(name.salvaged) {
+            self.cache.rename(&mut writer, &id);
             label.defect = format!("{}: {}", salvaged.reason, salvaged.message);
         }
-        Ok(writer.publish(&decoded.spans, &label)?)
+        if let Room::Kept(reservation) = &mut room
+            && !self.space.settle(reservation, writer.file_bytes(decoded.spans.len()))
+        {
+            writer.pass();
+            placement = Placement::Passing;
+        }
+        Ok((writer.publish(&decoded.spans, &label)?, placement))
     }
 
     fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, source: Source) -> Spooled {
@@ -366,20 +368,6 @@ impl Spool {
         self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
         Ok(Spooled::Quarantined { reason, detail })
     }
-}
-
-/// The name of each object's segment: a hash of all that its records depend on.
-fn identify(manifest: &Manifest, decode: &DecodeConfig) -> Vec<SegmentId> {
-    // Plain data: there is nothing in it that JSON could not hold.
-    let archive = serde_json::to_string(&manifest.archive).unwrap_or_default();
-    let decoding = serde_json::to_string(decode).unwrap_or_default();
-    let identity = |entry: &ObjectEntry| {
-        let version = entry.version.as_deref();
-        let (archive, decoding) = (archive.as_str(), decoding.as_str());
-        let (key, etag, size) = (entry.key.as_str(), entry.etag.as_str(), entry.size);
-        SegmentIdentity { archive, key, version, etag, size, decoding, decoder_version: DECODER_VERSION }.id()
-    };
-    manifest.objects.iter().map(identity).collect()
 }
 
 /// Where a segment came from.

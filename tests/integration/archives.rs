@@ -196,6 +196,8 @@ fn what_is_salvaged_is_sent_and_the_rest_can_be_tried_again() {
     assert_eq!(sandbox.run("quarantine show 0:1").stdout, "{\"x\":1}");
 
     let report = sandbox.run(&format!("{line} --salvage")).json(3);
+    // What is whole is the same with and without.
+    assert_eq!((&report["cache"]["hits"], &report["cache"]["fetched"]), (&json!(1), &json!(1)), "{report}");
     let salvaged = report["records"]["delivered"].as_u64().unwrap() - 1;
     assert!((100..900).contains(&salvaged), "{report}");
     assert_eq!(report["quarantine"]["reasons"], json!({ "missing": 1, "salvaged": 1 }));
@@ -205,9 +207,16 @@ fn what_is_salvaged_is_sent_and_the_rest_can_be_tried_again() {
     let again = sandbox.run(&format!("{line} --salvage")).json(3);
     assert_eq!((&again["records"], &again["cache"]["fetched"]), (&report["records"], &json!(0)));
 
+    // Who has not asked for it never gets it.
+    let without = sandbox.run(line).json(3);
+    assert_eq!(without["quarantine"]["reasons"], json!({ "missing": 1, "truncated": 1 }));
+    assert_eq!((&without["records"]["delivered"], &without["cache"]["hits"]), (&json!(1), &json!(1)));
+
     // The object is mended: only what is missing is sent.
     fs::write(cut, &whole).unwrap();
-    let retried = sandbox.run("quarantine retry --key-fallback hash --json --yes").json(0);
+    let again_run = again["run"].as_str().unwrap();
+    let retried =
+        sandbox.run(&format!("quarantine retry {again_run} --key-fallback hash --json --yes")).json(0);
     assert_eq!(
         retried["records"],
         json!({ "delivered": 1_001 - salvaged, "quarantined": 0, "filtered": 1 + salvaged })
@@ -221,7 +230,7 @@ fn what_is_salvaged_is_sent_and_the_rest_can_be_tried_again() {
     let first = report["run"].as_str().unwrap();
     let line = format!("quarantine retry {first} --key-fallback hash --json --yes");
     // Of the runs with this quarantine the last was tried again.
-    let tried: Vec<_> = [first, again["run"].as_str().unwrap()]
+    let tried: Vec<_> = [first, again_run]
         .into_iter()
         .filter(|run| {
             let line = format!("quarantine retry {run} --key-fallback hash --json --yes");

@@ -91,6 +91,23 @@ fn what_does_not_fit_passes_through() {
     assert_eq!(replay(&sandbox, "--cache-size 1kB").0, kept, "what is there is used all the same");
 }
 
+/// Names that promise nothing: each object becomes a hundred times what is stored of it.
+#[test]
+fn the_limit_holds_although_every_guess_is_far_too_low() {
+    let sandbox = Sandbox::new();
+    let archive = sandbox.path("archive");
+    fs::create_dir_all(&archive).unwrap();
+    let line = |n: usize| format!("{{\"k\":\"{n}\",\"pad\":\"{}\"}}\n", "0".repeat(400));
+    let object = events::gzip((0..700).map(line).collect::<String>().as_bytes());
+    for number in 0..OBJECTS {
+        fs::write(archive.join(format!("object-{number}")), &object).unwrap();
+    }
+    let report = sandbox.run(&format!("{REPLAY} --cache-size 1MB")).json(0);
+    assert_eq!(report["records"]["delivered"], 700 * OBJECTS);
+    let bytes: u64 = segments(&sandbox).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!((250_000..=1_000_000).contains(&bytes), "{bytes} B");
+}
+
 #[test]
 fn a_damaged_segment_is_never_sent() {
     let sandbox = sandbox();

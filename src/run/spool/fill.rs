@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::error::cache_error;
-use super::{Spool, Spooled, blocking};
+use super::{Name, Spool, Spooled, blocking};
 use crate::archive::ObjectEntry;
-use crate::cache::{Fill, SegmentId};
+use crate::cache::Fill;
 use crate::error::Error;
 
 /// How often it is asked whether another process has filled a segment.
@@ -25,23 +25,18 @@ pub(super) enum Filling {
 
 impl Spool {
     /// Waits until nobody else fills the segment; perhaps it is there then.
-    pub(super) async fn fill(
-        &self,
-        number: u32,
-        id: SegmentId,
-        entry: &ObjectEntry,
-    ) -> Result<Filling, Error> {
+    pub(super) async fn fill(&self, number: u32, name: Name, entry: &ObjectEntry) -> Result<Filling, Error> {
         if !self.config.keep {
             return Ok(Filling::Ours(None));
         }
         let since = Instant::now();
         loop {
-            let cache = self.cache.clone();
+            let (cache, id) = (self.cache.clone(), name.whole);
             let begun = blocking(move || cache.begin_fill(&id)).await?;
             let fill = begun.map_err(|error| cache_error(&entry.key, error))?;
             let waited = fill.is_none();
             // Somebody may have ended between the first look and this one.
-            if let Some(found) = self.look_up(number, id, entry).await? {
+            if let Some(found) = self.look_up(number, name, entry).await? {
                 return Ok(Filling::Done(found));
             }
             if !waited {
