@@ -246,7 +246,7 @@ impl<'a> Download<'a> {
 
     fn check_identity(&self, part: &Part) -> Result<(), Setback> {
         let bare = |etag: &str| etag.trim_start_matches("W/").trim_matches('"').to_owned();
-        let listed = bare(&self.object.etag);
+        let listed = bare(&self.object.etag.to_string());
         let found = part.etag.as_deref().map(bare).filter(|_| !listed.is_empty());
         if let Some(found) = found.as_deref().filter(|found| *found != listed) {
             let message =

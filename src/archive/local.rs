@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::tier::{Access, RestoreTier};
 use super::{
-    Archive, ArchiveError, ArchiveLocation, BodyBytes, BoxFuture, DefectReason, Listing, ObjectBody,
+    Archive, ArchiveError, ArchiveLocation, BodyBytes, BoxFuture, DefectReason, Etag, Listing, ObjectBody,
     ObjectEntry, Selection,
 };
 use crate::record::ByteCount;
@@ -107,9 +107,9 @@ fn sort_in(
 fn entry(key: String, metadata: &Metadata) -> io::Result<ObjectEntry> {
     let modified = modified(metadata)?;
     Ok(ObjectEntry {
-        key,
+        key: key.into(),
         size: ByteCount(metadata.len()),
-        etag: etag(modified, metadata.len()),
+        etag: etag(modified, metadata.len()).into(),
         version: None,
         modified,
         time: None,
@@ -147,7 +147,7 @@ fn etag(modified: Timestamp, size: u64) -> String {
 
 fn open(root: &Path, object: &ObjectEntry) -> Result<File, ArchiveError> {
     let defect = |reason, message: &str| ArchiveError::Defect { reason, message: message.to_owned() };
-    let relative = Path::new(&object.key);
+    let relative = Path::new(&*object.key);
     // A manifest is read from disk: its keys must not lead out of the archive.
     if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(defect(DefectReason::Denied, "the path leads out of the archive"));
@@ -167,8 +167,8 @@ fn open(root: &Path, object: &ObjectEntry) -> Result<File, ArchiveError> {
     let file = File::open(&path).map_err(trouble)?;
     let metadata = file.metadata().map_err(trouble)?;
     let found = etag(modified(&metadata).map_err(trouble)?, metadata.len());
-    if found != object.etag || metadata.len() != object.size.0 {
-        let message = format!("listed with {}, found {found}", object.etag.escape_debug());
+    if Etag::from(found.as_str()) != object.etag || metadata.len() != object.size.0 {
+        let message = format!("listed with {}, found {found}", object.etag.to_string().escape_debug());
         return Err(defect(DefectReason::Changed, &message));
     }
     Ok(file)

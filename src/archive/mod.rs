@@ -5,6 +5,7 @@
 //! object that has changed since is an error, not a surprise.
 
 mod download;
+mod etag;
 mod fault;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -29,6 +30,7 @@ use bytes::{Buf as _, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use etag::Etag;
 pub use local::LocalArchive;
 pub use manifest::{Manifest, ManifestError};
 pub use s3::{S3Archive, S3Config};
@@ -71,19 +73,19 @@ impl fmt::Display for ArchiveLocation {
     }
 }
 
-/// One object of the archive, as it was listed.
+/// One object of the archive, as it was listed. Millions of them are held, so nothing in it has room to grow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectEntry {
     /// Its key in the bucket, or its path below the directory with `/` between the parts.
-    pub key: String,
+    pub key: Box<str>,
     /// Its size as stored.
     pub size: ByteCount,
     /// S3's `ETag`, opaque. A local file has its time of modification in nanoseconds and its size instead.
-    pub etag: String,
+    pub etag: Etag,
     /// S3's version, where the bucket has versions and the listing tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    pub version: Option<Box<str>>,
     /// When it was written.
     pub modified: Timestamp,
     /// The time in its name: for Firehose, about the arrival of its oldest record. Where the name tells
@@ -92,11 +94,11 @@ pub struct ObjectEntry {
     pub time: Option<Timestamp>,
     /// S3's storage class, where it is not the standard one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage_class: Option<String>,
+    pub storage_class: Option<Box<str>>,
     /// Only these of its records are meant, from the first to the last of each range, ascending: the rest was
     /// delivered before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only: Option<Vec<(u32, u32)>>,
+    pub only: Option<Box<[(u32, u32)]>>,
 }
 
 /// What a listing found.

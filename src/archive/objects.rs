@@ -246,13 +246,13 @@ fn entry<'a>(key: &str, field: &dyn Fn(&str) -> Option<&'a str>) -> Option<Objec
     let tier = field("IntelligentTieringAccessTier").filter(|tier| tier.contains("ARCHIVE"));
     let class = tier.map(|_| "INTELLIGENT_TIERING").or_else(|| field("StorageClass"));
     Some(ObjectEntry {
-        key: key.to_owned(),
+        key: key.into(),
         size: ByteCount(field("Size")?.parse().ok()?),
-        etag: format!("\"{}\"", field("ETag")?.trim_matches('"')),
+        etag: format!("\"{}\"", field("ETag")?.trim_matches('"')).into(),
         version: None,
         modified: field("LastModifiedDate")?.parse::<Timestamp>().ok()?,
         time: None,
-        storage_class: class.filter(|class| *class != "STANDARD").map(str::to_owned),
+        storage_class: class.filter(|class| *class != "STANDARD").map(Box::from),
         only: None,
     })
 }
@@ -270,7 +270,7 @@ mod tests {
 
     fn keys(named: &[Named]) -> Vec<&str> {
         let key = |named: &'_ Named| match named {
-            Named::Entry(entry) => entry.key.as_str().to_owned(),
+            Named::Entry(entry) => entry.key.to_string(),
             Named::Key(key) => key.clone(),
         };
         named.iter().map(key).map(|key| &*key.leak()).collect()
@@ -316,7 +316,7 @@ mod tests {
         let named = read(&path, &location()).unwrap();
         assert_eq!(keys(&named), ["a+b.gz", "c d"]);
         let Named::Entry(first) = &named[0] else { panic!("{named:?}") };
-        assert_eq!((first.size, first.etag.as_str()), (ByteCount(10), "\"abc\""));
+        assert_eq!((first.size, first.etag.to_string().as_str()), (ByteCount(10), "\"abc\""));
         assert_eq!(first.storage_class.as_deref(), Some("GLACIER"));
         fs::write(&path, manifest("events", "ORC")).unwrap();
         assert!(matches!(read(&path, &location()), Err(ObjectsError::Format { .. })));

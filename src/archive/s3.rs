@@ -327,11 +327,11 @@ impl Source for ObjectSource<'_> {
             let output = client
                 .get_object()
                 .bucket(&*self.archive.bucket.name)
-                .key(&self.object.key)
+                .key(&*self.object.key)
                 .set_request_payer(self.archive.bucket.payer.clone())
                 .set_expected_bucket_owner(self.archive.bucket.owner.clone())
-                .set_if_match((!self.object.etag.is_empty()).then(|| self.object.etag.clone()))
-                .set_version_id(self.object.version.clone())
+                .set_if_match((!self.object.etag.is_empty()).then(|| self.object.etag.to_string()))
+                .set_version_id(self.object.version.as_deref().map(str::to_owned))
                 .set_range(range)
                 .send()
                 .await

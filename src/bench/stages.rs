@@ -282,9 +282,9 @@ impl Inputs {
         let cannot = |error| Error::incomplete("cannot write a segment").with_source(error);
         let cache = Cache::open(&scratch.path("stages-cache"), ByteCount(u64::MAX / 2)).map_err(cannot)?;
         let identity = |object: &Object| -> SegmentId {
-            let etag = object.entry.etag.as_str();
+            let etag = &*object.entry.etag.to_string();
             let size = object.entry.size;
-            let (archive, key, decoding) = ("bench", object.entry.key.as_str(), "");
+            let (archive, key, decoding) = ("bench", &*object.entry.key, "");
             SegmentIdentity { archive, key, version: None, etag, size, decoding, decoder_version: 0 }.id()
         };
         let work = || {

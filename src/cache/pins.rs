@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn pin(&self, ids: &[SegmentId]) -> Result<Pin, CacheError> {
+    pub fn pin(&self, ids: impl Iterator<Item = SegmentId>) -> Result<Pin, CacheError> {
         let folder = self.directory.pins();
         let mut file = loop {
             let file = tempfile::Builder::new().suffix(".new").tempfile_in(&folder)?;
@@ -63,8 +63,12 @@ impl Cache {
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
         };
-        let bytes: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
-        file.write_all(&bytes)?;
+        let mut out = BufWriter::new(file.as_file_mut());
+        for id in ids {
+            out.write_all(&id.0)?;
+        }
+        out.flush()?;
+        drop(out);
         // Only a whole list has this name.
         let path = file.path().with_extension("pin");
         let file = file.persist(&path).map_err(|error| error.error)?;

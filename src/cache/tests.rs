@@ -384,8 +384,8 @@ fn what_another_process_needs_stays_until_it_ends() {
     let (data, spans) = lines(1, 9);
     let put = |cache, key| fill(cache, key, &data, &spans, Placement::Kept);
     let (one, other) = (put(&theirs, "a"), put(&ours, "b"));
-    let pin = theirs.pin(&[*one.id()]).unwrap();
-    let _own = ours.pin(&[*other.id()]).unwrap();
+    let pin = theirs.pin([*one.id()].into_iter()).unwrap();
+    let _own = ours.pin([*other.id()].into_iter()).unwrap();
     let all = ours.limit();
     let none = |_: &SegmentId| false;
     assert!(ours.make_room(all, &none).unwrap().is_none(), "a is needed");

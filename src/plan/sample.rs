@@ -104,9 +104,9 @@ mod tests {
 
     fn objects(count: usize, size: u64) -> Vec<ObjectEntry> {
         let entry = |number: usize| ObjectEntry {
-            key: format!("{number}.gz"),
+            key: format!("{number}.gz").into(),
             size: ByteCount(size),
-            etag: String::new(),
+            etag: "".into(),
             version: None,
             modified: jiff::Timestamp::UNIX_EPOCH,
             time: None,
@@ -159,7 +159,7 @@ mod tests {
     fn of_zstd_objects_fewer_are_read_but_whole() {
         let mut objects = objects(24, 1_250_000);
         for object in &mut objects {
-            object.key.push_str(".zst");
+            object.key = format!("{}.zst", object.key).into();
         }
         let looks = choose(&objects);
         assert_eq!(looks.len(), 6);

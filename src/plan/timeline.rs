@@ -62,9 +62,9 @@ mod tests {
     fn object(hour: i64) -> ObjectEntry {
         let time = Timestamp::from_second(1_782_864_000 + hour * 3_600).unwrap();
         ObjectEntry {
-            key: hour.to_string(),
+            key: hour.to_string().into(),
             size: ByteCount(10),
-            etag: String::new(),
+            etag: "".into(),
             version: None,
             modified: time,
             time: Some(time),

@@ -101,7 +101,7 @@ fn looks_compressed(entry: &ObjectEntry) -> bool {
     const COMPRESSED: [&str; 7] = ["gz", "zst", "bz2", "zip", "snappy", "hsnappy", "sz"];
     let compressed =
         |extension: &std::ffi::OsStr| COMPRESSED.iter().any(|known| extension.eq_ignore_ascii_case(known));
-    Path::new(&entry.key).extension().is_some_and(compressed)
+    Path::new(&*entry.key).extension().is_some_and(compressed)
 }
 
 fn load(counter: &AtomicU64) -> u64 {

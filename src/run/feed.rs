@@ -174,7 +174,7 @@ impl Feed {
                 "; only what was left of it: {delivered} of its records were delivered before{doubt}"
             );
         }
-        let key = self.spool.manifest().object(object).map(|entry| entry.key.clone()).unwrap_or_default();
+        let key = self.spool.manifest().object(object).map(|entry| entry.key.to_string()).unwrap_or_default();
         QuarantineLine {
             object,
             record: None,

@@ -129,8 +129,8 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
         skipped: manifest.skipped,
         ..Inspection::default()
     };
-    for class in manifest.objects.iter().filter_map(|object| object.storage_class.as_ref()) {
-        *found.storage_classes.entry(class.clone()).or_default() += 1;
+    for class in manifest.objects.iter().filter_map(|object| object.storage_class.as_deref()) {
+        *found.storage_classes.entry(class.to_owned()).or_default() += 1;
     }
     let rules = if given == LayoutRule::Auto { LAYOUTS.map(str::parse).to_vec() } else { vec![Ok(given)] };
     let zone = &input.selection.layout.zone;

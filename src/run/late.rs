@@ -59,7 +59,7 @@ pub async fn look_again(
     let mut report = LateReport {
         late: late.len() as u64,
         changed: changed.len() as u64,
-        keys: late.iter().chain(&changed).take(KEYS_SHOWN).map(|object| object.key.clone()).collect(),
+        keys: late.iter().chain(&changed).take(KEYS_SHOWN).map(|object| object.key.to_string()).collect(),
         ..LateReport::default()
     };
     if !report.keys.is_empty() {
@@ -80,10 +80,10 @@ fn compare<'a>(
     started: Timestamp,
 ) -> (Vec<&'a ObjectEntry>, Vec<&'a ObjectEntry>) {
     let known: BTreeMap<&str, &ObjectEntry> =
-        manifest.objects.iter().map(|object| (object.key.as_str(), object)).collect();
+        manifest.objects.iter().map(|object| (&*object.key, object)).collect();
     let (mut late, mut changed) = (Vec::new(), Vec::new());
     for object in &listing.objects {
-        match known.get(object.key.as_str()) {
+        match known.get(&*object.key) {
             Some(before) if (&before.etag, before.size) == (&object.etag, object.size) => {}
             Some(_) => changed.push(object),
             None if object.time.unwrap_or(object.modified) < started => late.push(object),

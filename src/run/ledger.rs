@@ -89,7 +89,7 @@ impl Ledger {
                 None => ObjectState::Open,
             };
             let ledger = ledger.or(open.get(&object).copied()).unwrap_or_default();
-            ObjectLine { object, key: entry.key.clone(), state, ledger, reasons }
+            ObjectLine { object, key: entry.key.to_string(), state, ledger, reasons }
         };
         let shards = checkpoint.into_iter().flat_map(|checkpoint| &checkpoint.shards);
         Ok(Self {

@@ -200,11 +200,11 @@ async fn entry(
     only: Option<Vec<(u32, u32)>>,
 ) -> Result<ObjectEntry, Error> {
     if only.as_ref().is_some_and(|only| only.iter().all(|(first, last)| first == last)) {
-        return Ok(ObjectEntry { only, ..known.clone() });
+        return Ok(ObjectEntry { only: only.map(Vec::into_boxed_slice), ..known.clone() });
     }
     // What is not there any more is asked for as it was, and named in quarantine again.
     let now = archive.look_up(&known.key).await.map_err(archive_error)?.unwrap_or_else(|| known.clone());
-    Ok(ObjectEntry { time: known.time, only, ..now })
+    Ok(ObjectEntry { time: known.time, only: only.map(Vec::into_boxed_slice), ..now })
 }
 
 type Wanted = BTreeMap<u32, Option<Vec<(u32, u32)>>>;

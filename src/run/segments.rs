@@ -28,8 +28,9 @@ struct State {
     known: BTreeMap<u32, (SegmentId, u32)>,
     /// What each object's closing sum has to be.
     expected: BTreeMap<u32, u32>,
-    /// All that this run may need, whether or not it is there: sorted.
-    pinned: Vec<SegmentId>,
+    /// All that this run may need, whether or not it is there, by the first bytes of its name: sorted. That two names
+    /// begin alike keeps no more than one segment too many.
+    pinned: Vec<u64>,
     /// Tells other processes so; held until the run ends.
     pin: Option<Pin>,
     passing: BTreeMap<u32, Segment>,
@@ -48,11 +49,12 @@ impl Segments {
 
     /// This run may need these segments. Whatever of them is in the cache must stay there, other processes
     /// included.
-    pub fn pin(&self, mut ids: Vec<SegmentId>) {
-        ids.sort_unstable();
-        let pin = self.cache.pin(&ids);
+    pub fn pin(&self, ids: impl Iterator<Item = SegmentId>) {
+        let mut pinned = Vec::new();
+        let pin = self.cache.pin(ids.inspect(|id| pinned.push(beginning(id))));
+        pinned.sort_unstable();
         let mut state = self.lock();
-        state.pinned = ids;
+        state.pinned = pinned;
         state.pin =
             pin.inspect_err(|error| tracing::warn!("cannot pin the segments in the cache: {error}")).ok();
     }
@@ -125,7 +127,7 @@ impl Segments {
 
     /// Whether this run may need the segment `id`: the run itself never evicts it.
     pub fn is_pinned(&self, id: &SegmentId) -> bool {
-        self.lock().pinned.binary_search(id).is_ok()
+        self.lock().pinned.binary_search(&beginning(id)).is_ok()
     }
 
     /// The segment that holds the records of `object`, mapped. Blocks on the disk.
@@ -186,6 +188,10 @@ impl Segments {
         // No code path panics while it holds the lock with the maps half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn beginning(id: &SegmentId) -> u64 {
+    id.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
 }
 
 fn lost(object: u32) -> Error {

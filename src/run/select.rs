@@ -42,7 +42,7 @@ pub async fn select(
         if let Some(tier) = restore {
             bring_back(archive, archived, tier, quiet).await?;
         } else {
-            let keys: BTreeSet<String> = archived.into_iter().map(|object| object.key).collect();
+            let keys: BTreeSet<Box<str>> = archived.into_iter().map(|object| object.key).collect();
             listing.archived = keys.len() as u64;
             listing.objects.retain(|object| !keys.contains(&object.key));
         }

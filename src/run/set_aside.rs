@@ -20,7 +20,7 @@ pub fn quarantined(
     let segment = segments.get(object).ok().filter(|segment| record < segment.records());
     let bytes = segment.as_ref().filter(|_| with_bytes).and_then(|segment| segment.record(record).ok());
     let offset = segment.as_ref().and_then(|segment| segment.record_offset(record).ok());
-    let key = manifest.object(object).map(|entry| entry.key.clone()).unwrap_or_default();
+    let key = manifest.object(object).map(|entry| entry.key.to_string()).unwrap_or_default();
     let line = QuarantineLine {
         object,
         record: Some(record),

@@ -286,7 +286,7 @@ impl Spool {
         let spool = self.clone();
         let arrived = self.pace.arrived();
         let archive = self.manifest.archive.to_string();
-        let label = SegmentLabel { archive, key: entry.key.clone(), ..SegmentLabel::default() };
+        let label = SegmentLabel { archive, key: entry.key.to_string(), ..SegmentLabel::default() };
         // What arrived broken is not salvaged before it arrived broken once more.
         let config = DecodeConfig { salvage: name.salvaged.is_some() && fetched_again, ..self.config.decode };
         let decoded = self.config.work.run(move || {

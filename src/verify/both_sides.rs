@@ -149,7 +149,11 @@ impl Sides<'_> {
                 object: number,
                 wanted,
                 rules: rules.clone(),
-                only: self.spool.manifest().object(number).and_then(|entry| entry.only.clone()),
+                only: self
+                    .spool
+                    .manifest()
+                    .object(number)
+                    .and_then(|entry| entry.only.as_deref().map(<[_]>::to_vec)),
                 set_aside: set_aside.clone(),
                 checkpoint: (!self.due_in_all).then(|| checkpoint.clone()),
                 ranges: self.ranges.clone(),

@@ -213,7 +213,7 @@ fn compare(
                 },
                 object: ordinal.object(),
                 record: ordinal.record(),
-                key: manifest.object(ordinal.object()).map(|entry| entry.key.clone()).unwrap_or_default(),
+                key: manifest.object(ordinal.object()).map(|entry| entry.key.to_string()).unwrap_or_default(),
             };
             let list = match &mut list {
                 Some(list) => list,

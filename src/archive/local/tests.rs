@@ -33,7 +33,7 @@ impl Dir {
 }
 
 fn keys(listing: &Listing) -> Vec<&str> {
-    let mut keys: Vec<_> = listing.objects.iter().map(|object| object.key.as_str()).collect();
+    let mut keys: Vec<_> = listing.objects.iter().map(|object| &*object.key).collect();
     keys.sort_unstable();
     keys
 }
@@ -88,7 +88,7 @@ async fn an_object_is_read_as_it_was_listed_or_not_at_all() {
     let dir = Dir::new(&[("a", "first"), ("b/é \n+%20", "odd"), ("c", "gone"), ("d", "grows"), ("e", "")]);
     let archive = dir.open();
     let listing = archive.list(&Selection::default()).await.unwrap();
-    let object = |key: &str| listing.objects.iter().find(|object| object.key == key).unwrap();
+    let object = |key: &str| listing.objects.iter().find(|object| *object.key == *key).unwrap();
     for (key, content) in [("a", "first"), ("b/é \n+%20", "odd"), ("e", "")] {
         let body = archive.fetch(object(key)).await.unwrap();
         assert_eq!(io::read_to_string(body.reader().unwrap()).unwrap(), content);
@@ -114,7 +114,7 @@ async fn a_key_cannot_lead_out_of_the_archive() {
     let listing = archive.list(&Selection::default()).await.unwrap();
     let absolute = dir.path("secret").to_str().unwrap().to_owned();
     for key in ["../secret".to_owned(), "a/../../secret".to_owned(), absolute, "./a".to_owned()] {
-        let object = ObjectEntry { key, ..listing.objects[0].clone() };
+        let object = ObjectEntry { key: key.into(), ..listing.objects[0].clone() };
         assert_eq!(reason(archive.fetch(&object).await), DefectReason::Denied, "{}", object.key);
     }
 }

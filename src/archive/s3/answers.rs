@@ -53,16 +53,16 @@ fn entry(
     let modified = object.last_modified.ok_or_else(|| lacking("time"))?;
     let modified = Timestamp::new(modified.secs(), 0).map_err(|_| lacking("time"))?;
     Ok(ObjectEntry {
-        key,
+        key: key.into(),
         size: ByteCount(size),
-        etag: object.e_tag.unwrap_or_default(),
+        etag: object.e_tag.unwrap_or_default().into(),
         version: None,
         modified,
         time: None,
         storage_class: object
             .storage_class
-            .map(|class| class.as_str().to_owned())
-            .filter(|class| class != "STANDARD"),
+            .map(|class| Box::from(class.as_str()))
+            .filter(|class: &Box<str>| **class != *"STANDARD"),
         only: None,
     })
 }
@@ -75,16 +75,16 @@ pub(super) fn entry_of_head(key: &str, head: &HeadObjectOutput) -> Result<Object
     let size = head.content_length().and_then(|size| u64::try_from(size).ok());
     let modified = head.last_modified().and_then(|time| Timestamp::new(time.secs(), 0).ok());
     Ok(ObjectEntry {
-        key: key.to_owned(),
+        key: key.into(),
         size: ByteCount(size.ok_or_else(|| lacking("length"))?),
-        etag: head.e_tag().unwrap_or_default().to_owned(),
+        etag: head.e_tag().unwrap_or_default().into(),
         version: None,
         modified: modified.ok_or_else(|| lacking("time"))?,
         time: None,
         storage_class: head
             .storage_class()
-            .map(|class| class.as_str().to_owned())
-            .filter(|class| class != "STANDARD"),
+            .map(|class| Box::from(class.as_str()))
+            .filter(|class: &Box<str>| **class != *"STANDARD"),
         only: None,
     })
 }

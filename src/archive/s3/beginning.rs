@@ -48,11 +48,11 @@ impl S3Archive {
             .range
             .get_object()
             .bucket(&*self.bucket.name)
-            .key(&object.key)
+            .key(&*object.key)
             .set_request_payer(self.bucket.payer.clone())
             .set_expected_bucket_owner(self.bucket.owner.clone())
-            .set_if_match((!object.etag.is_empty()).then(|| object.etag.clone()))
-            .set_version_id(object.version.clone())
+            .set_if_match((!object.etag.is_empty()).then(|| object.etag.to_string()))
+            .set_version_id(object.version.as_deref().map(str::to_owned))
             .range(format!("bytes=0-{}", bytes.saturating_sub(1)))
             .send()
             .await

@@ -49,7 +49,7 @@ impl Bucket {
             .list
             .restore_object()
             .bucket(&*self.name)
-            .key(&object.key)
+            .key(&*object.key)
             .restore_request(request);
         let call = call.set_request_payer(self.payer.clone()).set_expected_bucket_owner(self.owner.clone());
         self.clients.after(call.send().await.map(drop).map_err(|error| fault_of(&error))).await

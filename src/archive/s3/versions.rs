@@ -24,7 +24,7 @@ impl S3Archive {
                     "{} was replaced; the version that was listed is fetched",
                     self.name_of(&object.key)
                 );
-                Some(ObjectEntry { version: Some(version), ..object.clone() })
+                Some(ObjectEntry { version: Some(version.into()), ..object.clone() })
             }
             Ok(None) => None,
             Err(fault) => {
@@ -37,10 +37,11 @@ impl S3Archive {
 
 impl Bucket {
     async fn version_of(&self, object: &ObjectEntry) -> Result<Option<String>, ServiceFault> {
+        let etag = object.etag.to_string();
         let (mut key_marker, mut version_marker) = (None, None);
         for _ in 0..PAGES_MAX {
             let request =
-                self.clients.now().list.list_object_versions().bucket(&*self.name).prefix(&object.key);
+                self.clients.now().list.list_object_versions().bucket(&*self.name).prefix(&*object.key);
             let page = request
                 .set_request_payer(self.payer.clone())
                 .set_expected_bucket_owner(self.owner.clone())
@@ -53,7 +54,7 @@ impl Bucket {
             let listed = page
                 .versions()
                 .iter()
-                .find(|version| version.key() == Some(&object.key) && version.e_tag() == Some(&object.etag));
+                .find(|version| version.key() == Some(&object.key) && version.e_tag() == Some(&etag));
             if let Some(id) = listed.and_then(|version| version.version_id()) {
                 return Ok(Some(id.to_owned()));
             }

@@ -21,9 +21,9 @@ fn planned(target: &str) -> Planned {
 
 fn object(key: &str) -> ObjectEntry {
     ObjectEntry {
-        key: key.to_owned(),
+        key: key.into(),
         size: ByteCount(10),
-        etag: String::new(),
+        etag: "".into(),
         version: None,
         modified: Timestamp::UNIX_EPOCH,
         time: None,

@@ -38,7 +38,7 @@ impl Names {
         let id = |decoding: &String| {
             let version = entry.version.as_deref();
             let (archive, decoding) = (self.archive.as_str(), decoding.as_str());
-            let (key, etag, size) = (entry.key.as_str(), entry.etag.as_str(), entry.size);
+            let (key, etag, size) = (&*entry.key, &*entry.etag.to_string(), entry.size);
             let decoder_version = DECODER_VERSION;
             SegmentIdentity { archive, key, version, etag, size, decoding, decoder_version }.id()
         };
@@ -46,8 +46,8 @@ impl Names {
     }
 
     /// Of all objects.
-    pub(super) fn all(&self, manifest: &Manifest) -> Vec<SegmentId> {
+    pub(super) fn all<'a>(&'a self, manifest: &'a Manifest) -> impl Iterator<Item = SegmentId> + 'a {
         let names = manifest.objects.iter().map(|entry| self.of(entry));
-        names.flat_map(|name| std::iter::once(name.whole).chain(name.salvaged)).collect()
+        names.flat_map(|name| std::iter::once(name.whole).chain(name.salvaged))
     }
 }
