@@ -117,6 +117,15 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// Takes in what another one has found.
+    fn absorb(&mut self, other: Self) {
+        self.objects.extend(other.objects);
+        self.skipped += other.skipped;
+        self.outside += other.outside;
+        self.excluded += other.excluded;
+        self.archived += other.archived;
+    }
+
     /// Takes in an object that was named by its whole key, if `selection` says so.
     pub fn take_in(&mut self, object: ObjectEntry, prefix: &str, selection: &Selection) {
         let Some(below) = object.key.strip_prefix(prefix).map(str::to_owned) else {

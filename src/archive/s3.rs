@@ -28,6 +28,7 @@ use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Ou
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{EncodingType, Object, RequestPayer};
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use answers::{Page, entry_of_head, fault_of, read_page};
@@ -190,32 +191,41 @@ impl S3Archive {
         let mut waiting = vec![Walk::root(&self.bucket.prefix)];
         let mut running = JoinSet::new();
         let mut listing = Listing::default();
+        let (pages, mut arrived) = mpsc::channel(LISTINGS_MAX);
         loop {
             while running.len() < LISTINGS_MAX
                 && let Some(step) = waiting.pop()
             {
-                running.spawn(self.bucket.clone().list_step(step, selection.clone()));
+                running.spawn(self.bucket.clone().list_step(step, selection.clone(), pages.clone()));
             }
-            let Some(ended) = running.join_next().await else { return Ok(listing) };
-            let (found, next) = ended
-                .map_err(std::io::Error::other)?
-                .map_err(|fault| fault.of_archive(&format!("s3://{}", self.bucket.name)))?;
-            listing.objects.extend(found.objects);
-            listing.skipped += found.skipped;
-            listing.outside += found.outside;
-            listing.excluded += found.excluded;
-            waiting.extend(next);
+            let ended = tokio::select! {
+                biased;
+                page = arrived.recv() => {
+                    listing.absorb(page.unwrap_or_default());
+                    continue;
+                }
+                ended = running.join_next() => ended,
+            };
+            let Some(ended) = ended else { break };
+            let next = ended.map_err(std::io::Error::other)?;
+            waiting.extend(next.map_err(|fault| fault.of_archive(&format!("s3://{}", self.bucket.name)))?);
         }
+        while let Ok(page) = arrived.try_recv() {
+            listing.absorb(page);
+        }
+        Ok(listing)
     }
 }
 
 impl Bucket {
-    /// Carries out one step of a walk: what it found, and the steps it leads to.
+    /// Carries out one step of a walk, and gives the steps it leads to. What it finds goes to `pages` as soon as it
+    /// counts: held until the end, it would lie in memory twice.
     async fn list_step(
         self,
         step: Walk,
         selection: Arc<Selection>,
-    ) -> Result<(Listing, Vec<Walk>), ServiceFault> {
+        pages: mpsc::Sender<Listing>,
+    ) -> Result<Vec<Walk>, ServiceFault> {
         let mut found = Listing::default();
         let mut dirs = Below::new(&step, &selection);
         let mut token = None;
@@ -233,11 +243,14 @@ impl Bucket {
             if token.is_none() {
                 break;
             }
+            if step.depth == Depth::Whole {
+                // Whoever listens no more has failed elsewhere.
+                let _ = pages.send(std::mem::take(&mut found)).await;
+            }
         }
-        match dirs.next() {
-            Some(next) => Ok((found, next)),
-            None => Ok((Listing::default(), vec![Walk { depth: Depth::Whole, ..step }])),
-        }
+        let Some(next) = dirs.next() else { return Ok(vec![Walk { depth: Depth::Whole, ..step }]) };
+        let _ = pages.send(found).await;
+        Ok(next)
     }
 
     /// What of a key follows the archive's prefix.

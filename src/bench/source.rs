@@ -149,7 +149,7 @@ impl Source {
         let sources = Sources::open(&settings, &tuning).await?;
         let archive = sources.archive().ok_or_else(|| Error::internal("the archive is not open"))?;
         let manifest = select(&archive, &settings.input, settings.input.restore, config.output.quiet).await?;
-        check_not_empty(&settings, &manifest)?;
+        check_not_empty(&settings.archive, &manifest)?;
         let (spool, segments) = sources.spool(&settings, &tuning, Arc::new(manifest.clone()))?;
         let total = u32::try_from(manifest.objects.len()).unwrap_or(u32::MAX);
         let mut ahead = Ahead::start(spool.clone(), (0..total).collect());

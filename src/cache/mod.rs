@@ -116,6 +116,11 @@ impl Cache {
         }
     }
 
+    /// Whether a file is there for segment `id`; what it holds shows when it is looked up.
+    pub fn holds(&self, id: &SegmentId) -> bool {
+        self.directory.path_of(id).is_file()
+    }
+
     /// Begins segment `id`.
     ///
     /// # Errors

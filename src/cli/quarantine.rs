@@ -10,6 +10,9 @@ use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfi
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
 
+/// Entries of each reason that a person is shown unasked.
+const ENTRIES_SHOWN: usize = 20;
+
 /// What was typed after `respool quarantine`.
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -20,8 +23,12 @@ pub(super) struct QuarantineArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List what was set aside: object or object:record, reason, key, and why
+    /// List what was set aside, by reason: object or object:record, key, and why
     Ls {
+        /// Name so many entries of each reason, with --json so many in all; 0 for all [default: 20, with --json all]
+        #[arg(long, value_name = "COUNT", env = "RESPOOL_QUARANTINE_LIMIT", allow_negative_numbers = true)]
+        #[arg(value_parser = parse_count)]
+        limit: Option<usize>,
         /// The run, as `respool runs` names it [default: the last one with something in quarantine]
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         run: Option<String>,
@@ -32,7 +39,7 @@ enum Action {
     Show {
         /// The record, as `quarantine ls` names it: OBJECT:RECORD
         #[arg(value_name = "OBJECT:RECORD", value_parser = parse_entry)]
-        entry: (u32, u32),
+        entry: (u32, Option<u32>),
         /// The run, as `respool runs` names it [default: the last one with something in quarantine]
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         run: Option<String>,
@@ -87,7 +94,15 @@ impl QuarantineArgs {
             Ok(Invocation::Quarantine(QuarantineConfig { action, run, state_dir, output }))
         };
         match self.action {
-            Action::Ls { run, state } => look(QuarantineAction::Ls, run, state),
+            Action::Ls { limit, run, state } => {
+                let limit = match limit {
+                    Some(0) => None,
+                    Some(limit) => Some(limit),
+                    None if output.json => None,
+                    None => Some(ENTRIES_SHOWN),
+                };
+                look(QuarantineAction::Ls { limit }, run, state)
+            }
             Action::Show { entry: (object, record), run, state } => {
                 look(QuarantineAction::Show { object, record }, run, state)
             }
@@ -109,8 +124,14 @@ impl QuarantineArgs {
     }
 }
 
-fn parse_entry(text: &str) -> Result<(u32, u32), &'static str> {
-    let parsed =
-        text.split_once(':').and_then(|(object, record)| Some((object.parse().ok()?, record.parse().ok()?)));
+fn parse_count(text: &str) -> Result<usize, &'static str> {
+    text.parse().map_err(|_| "it is a number of entries, 0 for all of them")
+}
+
+fn parse_entry(text: &str) -> Result<(u32, Option<u32>), &'static str> {
+    let parsed = match text.split_once(':') {
+        Some((object, record)) => object.parse().ok().zip(record.parse().ok().map(Some)),
+        None => text.parse().ok().map(|object| (object, None)),
+    };
     parsed.ok_or("a record is named as 3:120, by its object's number and its own")
 }

@@ -21,7 +21,6 @@ use crate::route::key::{KeyFallback, KeyRule};
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     #[arg(help = "Where the events lie: s3://BUCKET/PREFIX or a local directory", env = "RESPOOL_ARCHIVE")]
-    #[arg(required_unless_present = "plan")]
     archive: Option<ArchiveAddress>,
     /// Carry out a plan that `respool plan --save` wrote: its archive, window, keys, order and target
     #[arg(long, value_name = "FILE", env = "RESPOOL_PLAN", help_heading = HEADING_WHAT)]
@@ -105,7 +104,11 @@ impl ReplayArgs {
         let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
         let mut tuning = self.tuning.resolve(environment)?;
-        let missing = || Error::usage("ARCHIVE is missing: s3://BUCKET/PREFIX or a local directory");
+        let missing = || {
+            Error::usage(
+                "ARCHIVE is missing: say s3://BUCKET/PREFIX, a local directory, or --plan FILE with a plan that was saved",
+            )
+        };
         let archive = self.archive.or_else(|| plan.as_ref().map(|plan| plan.what.archive.clone()));
         let KeyArgs { partition_key, key_fallback, order, aggregate } = self.keys.checked()?;
         let mut what = Planned {

@@ -132,14 +132,17 @@ pub struct QuarantineConfig {
 /// What to do with a quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QuarantineAction {
-    /// Say what lies in it.
-    Ls,
+    /// Say what lies in it, by reason.
+    Ls {
+        /// The most entries that are named: of each reason, as JSON in all.
+        limit: Option<usize>,
+    },
     /// Print a record.
     Show {
         /// The object's number in the manifest.
         object: u32,
-        /// The record's number in the object.
-        record: u32,
+        /// The record's number in the object; may be absent where only one of it is in quarantine.
+        record: Option<u32>,
     },
 }
 

@@ -30,6 +30,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::unread::{UnreadRun, look_at_all};
+use super::journal::QUARANTINE_FILE;
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
 use crate::config::{RunSettings, SavedPlan, Tuning};
@@ -276,6 +277,11 @@ impl RunGlance {
     /// Whether something is left to do: no report says `done`.
     pub fn is_unfinished(&self) -> bool {
         !self.report.as_ref().is_some_and(says_done)
+    }
+
+    /// Whether it sends what another run has set aside.
+    pub fn is_retry(&self) -> bool {
+        self.file.settings.input.objects.as_ref().is_some_and(|objects| objects.ends_with(QUARANTINE_FILE))
     }
 }
 

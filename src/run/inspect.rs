@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::open;
+use super::replay::check_not_empty;
 use super::report::number;
 use super::select::select;
 use crate::archive::layout::{Layout, LayoutRule};
@@ -122,6 +123,7 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
         input.selection.layout.rule = LayoutRule::All;
     }
     let manifest = select(&archive, &input, None, config.output.quiet).await?;
+    check_not_empty(&config.archive, &manifest)?;
     let mut found = Inspection {
         archive: config.archive.to_string(),
         objects: manifest.objects.len() as u64,

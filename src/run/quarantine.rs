@@ -24,20 +24,27 @@ use crate::config::{
 };
 use crate::error::{Error, ExitCode};
 
+/// Names that a message holds.
+const NAMES_SHOWN: usize = 10;
+/// Reasons of records that lie in what `--partition-key` says.
+const KEY_FAULTS: [&str; 6] = ["missing", "null", "empty", "container", "too_long", "invalid_json"];
+
 /// Lists what a run has set aside, or shows the bytes of one record.
 pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
     let run = find(&config.state_dir, config.run.as_deref())?;
     match &config.action {
-        QuarantineAction::Ls => {
-            let lines = lines(&run)?;
-            super::console::print(&if config.output.json { json(&lines) } else { table(&run, &lines) })?;
+        QuarantineAction::Ls { limit } => {
+            let (lines, limit) = (lines(&run)?, limit.unwrap_or(usize::MAX));
+            let shown = lines.get(..limit).unwrap_or(&lines);
+            super::console::print(&if config.output.json {
+                json(shown)
+            } else {
+                table(&run, &lines, limit)
+            })?;
         }
         QuarantineAction::Show { object, record } => {
             let lines = lines(&run)?;
-            let line = lines.iter().find(|line| line.object == *object && line.record == Some(*record));
-            let line = line.ok_or_else(|| {
-                Error::refused(format!("run {} has no record {object}:{record} in quarantine", run.id))
-            })?;
+            let line = record_named(&lines, *object, *record).ok_or_else(|| not_there(&run, &lines))?;
             let bytes = bytes(&run.path, line)?;
             match io::stdout().lock().write_all(&bytes) {
                 // Whoever read it has seen enough.
@@ -77,13 +84,57 @@ fn json(lines: &[QuarantineLine]) -> String {
     serde_json::to_string_pretty(lines).unwrap_or_default() + "\n"
 }
 
-fn table(run: &RunGlance, lines: &[QuarantineLine]) -> String {
-    let mut text = String::new();
+/// The record that is meant; without its number, the only one of its object.
+fn record_named(lines: &[QuarantineLine], object: u32, record: Option<u32>) -> Option<&QuarantineLine> {
+    let fits = |line: &&QuarantineLine| {
+        line.object == object && line.record.is_some() && (record.is_none() || line.record == record)
+    };
+    let mut found = lines.iter().filter(fits);
+    found.next().filter(|_| record.is_some() || found.next().is_none())
+}
+
+fn not_there(run: &RunGlance, lines: &[QuarantineLine]) -> Error {
+    let records: Vec<_> = lines.iter().filter(|line| line.record.is_some()).map(name).collect();
+    let shown = records.iter().take(NAMES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    Error::refused(match records.len().checked_sub(NAMES_SHOWN) {
+        _ if records.is_empty() => {
+            format!(
+                "run {} has no records in quarantine, only whole objects: they are in the archive",
+                run.id
+            )
+        }
+        Some(more @ 1..) => format!(
+            "that names no record in quarantine of run {}; there are {shown} and {} more (`respool quarantine ls`)",
+            run.id,
+            number(more as u64)
+        ),
+        _ => format!("that names no record in quarantine of run {}; there are {shown}", run.id),
+    })
+}
+
+/// How an entry is named: object, or object:record.
+fn name(line: &QuarantineLine) -> String {
+    line.record.map_or_else(|| line.object.to_string(), |record| format!("{}:{record}", line.object))
+}
+
+/// By reason, the most frequent first, of each no more than `limit` entries.
+fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
+    let mut reasons: BTreeMap<&str, Vec<&QuarantineLine>> = BTreeMap::new();
     for line in lines {
-        let what =
-            line.record.map_or_else(|| line.object.to_string(), |record| format!("{}:{record}", line.object));
-        let (key, detail) = (line.key.escape_debug(), line.detail.escape_debug());
-        let _ = writeln!(text, "{what:>12}  {:<16} {key}  {detail}", line.reason);
+        reasons.entry(&line.reason).or_default().push(line);
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, lines)| std::cmp::Reverse(lines.len()));
+    let mut text = String::new();
+    for (reason, lines) in reasons {
+        let _ = writeln!(text, "{reason}: {}", number(lines.len() as u64));
+        for line in lines.iter().take(limit) {
+            let (key, detail) = (line.key.escape_debug(), line.detail.escape_debug());
+            let _ = writeln!(text, "{:>12}  {key}  {detail}", name(line));
+        }
+        if let Some(more @ 1..) = lines.len().checked_sub(limit) {
+            let _ = writeln!(text, "{:>12}  {} more (--limit 0 names all)", "…", number(more as u64));
+        }
     }
     let objects = lines.iter().filter(|line| line.record.is_none()).count() as u64;
     let records = lines.len() as u64 - objects;
@@ -142,6 +193,7 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
         return Err(Error::refused(format!("run {} has nothing in quarantine", run.id)));
     }
     let replay = replay_config(config, &run);
+    refuse_the_same_key(config, &lines)?;
     if !config.again && !config.dry_run {
         refuse_to_retry_twice(&config.state_dir, &run)?;
     }
@@ -172,6 +224,22 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
         .map_err(|error| Error::refused(error.to_string()))?;
     let replayed = replay_listed(&replay, now, sources, manifest).await?;
     Ok((replay, replayed))
+}
+
+/// Records that have no key where it is looked for have none there the next time either.
+fn refuse_the_same_key(config: &RetryConfig, lines: &[QuarantineLine]) -> Result<(), Error> {
+    let keyless =
+        lines.iter().filter(|line| line.record.is_some() && KEY_FAULTS.contains(&line.reason.as_str()));
+    let keyless = keyless.count();
+    let another = config.partition_key.is_some() || config.key_fallback.is_some();
+    if another || keyless < lines.len() {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "all {} records were set aside because of their partition key, and would be again: name another one with \
+         --partition-key, or --key-fallback hash",
+        number(keyless as u64)
+    )))
 }
 
 /// What was tried again once would be sent twice, and counted by nobody.

@@ -87,6 +87,7 @@ async fn begin(
     let extractor = settings.key_config().map(KeyExtractor::new);
     let manifest = Arc::new(manifest);
     let (spool, segments) = sources.spool(settings, tuning, manifest.clone())?;
+    spool.check_in_reach().await?;
     let Some(extractor) = extractor else {
         return Err(ask_for_a_key(feed::first_record(&spool, &segments).await?));
     };
@@ -233,7 +234,7 @@ impl Sources {
             }
             None => earlier_manifest(config)?,
         };
-        check_not_empty(&config.settings, &manifest)?;
+        check_not_empty(&config.settings.archive, &manifest)?;
         Ok(manifest)
     }
 
@@ -267,14 +268,14 @@ impl Sources {
 }
 
 /// Refuses a window in which nothing lies, and says what lies beside it.
-pub fn check_not_empty(settings: &RunSettings, manifest: &Manifest) -> Result<(), Error> {
+pub fn check_not_empty(archive: &ArchiveAddress, manifest: &Manifest) -> Result<(), Error> {
     if !manifest.objects.is_empty() {
         return Ok(());
     }
     Err(Error::refused(format!(
         "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no events \
          by their name, {} are left out by patterns, {} lie in an archive tier)",
-        settings.archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
+        archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
     )))
 }
 
@@ -373,11 +374,18 @@ fn shell_word(pointer: &str) -> Option<String> {
 
 /// The run that is resumed if none is named.
 pub fn last_unfinished(state_dir: &Path) -> Result<RunGlance, Error> {
-    let runs = directory::glance_at_all(state_dir)?;
-    runs.into_iter()
-        .rev()
-        .find(RunGlance::is_unfinished)
-        .ok_or_else(|| Error::refused("there is no unfinished run"))
+    let runs = directory::glance_at_all(state_dir)?.into_iter().rev();
+    // Another try of a few records must not stand before the run that is meant.
+    let (retries, others): (Vec<_>, Vec<_>) =
+        runs.filter(RunGlance::is_unfinished).partition(RunGlance::is_retry);
+    if let Some(retry) = retries.first().filter(|_| !others.is_empty()) {
+        tracing::warn!(
+            "a retry of a quarantine is not finished either: `respool resume {}` goes on with it",
+            retry.id
+        );
+    }
+    let found = others.into_iter().chain(retries).next();
+    found.ok_or_else(|| Error::refused("there is no unfinished run"))
 }
 
 /// A write cannot be taken back: the user sees what it will be, and says yes.

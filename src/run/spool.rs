@@ -18,7 +18,7 @@ use names::{Name, Names};
 
 use super::estimate::Estimate;
 use super::pace::{Pace, Place};
-use super::report::Brake;
+use super::report::{Brake, number};
 use super::segments::Segments;
 use super::space::{Room, Space};
 use super::work::Work;
@@ -128,6 +128,28 @@ impl Spool {
     /// Where objects come from, unless only the cache is read.
     pub fn archive(&self) -> Option<&Arc<dyn Archive>> {
         self.archive.as_ref()
+    }
+
+    /// Refuses objects that are not in the cache if only the cache is read: a run of them could not come to its end.
+    pub async fn check_in_reach(self: &Arc<Self>) -> Result<(), Error> {
+        if self.archive.is_some() {
+            return Ok(());
+        }
+        let spool = self.clone();
+        let missing = blocking(move || {
+            let held = |name: Name| {
+                spool.cache.holds(&name.whole) || name.salvaged.is_some_and(|name| spool.cache.holds(&name))
+            };
+            spool.manifest.objects.iter().filter(|entry| !held(spool.names.of(entry))).count()
+        });
+        match missing.await? {
+            0 => Ok(()),
+            missing => Err(Error::refused(format!(
+                "{} of {} objects are not in the cache, and --offline forbids to fetch them: `respool cache warm` does",
+                number(missing as u64),
+                number(self.manifest.objects.len() as u64)
+            ))),
+        }
     }
 
     /// Requests for objects made so far.

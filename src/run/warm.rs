@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::ahead::Ahead;
 use super::open;
-use super::replay::Sources;
+use super::replay::{Sources, check_not_empty};
 use super::report::number;
 use super::segments::Segments;
 use super::select::select;
@@ -44,9 +44,7 @@ pub async fn run(config: &FillConfig) -> Result<ExitCode, Error> {
         Error::usage("--offline lists nothing: give --objects with an earlier run's manifest.jsonl to a replay instead")
     })?;
     let manifest = select(&archive, &config.input, config.input.restore, config.output.quiet).await?;
-    if manifest.objects.is_empty() {
-        return Err(Error::refused(format!("nothing is selected in {}", config.archive)));
-    }
+    check_not_empty(&config.archive, &manifest)?;
     let decode = open::decoding(&config.input);
     let (spool, segments) = sources.spool_with(decode, &config.tuning, Arc::new(manifest))?;
     let mut out = match &config.export {
@@ -285,7 +283,8 @@ impl Export {
         } else {
             // Never over something that is there, and for nobody else to read.
             if path.symlink_metadata().is_ok() {
-                return Err(cannot(io::ErrorKind::AlreadyExists.into()));
+                let sentence = format!("{} is there already, and nothing is written over it", path.display());
+                return Err(Error::refused(sentence));
             }
             let folder =
                 path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
