@@ -64,8 +64,8 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             logging::start(&config.output);
             let plan = runtime()?.block_on(plan::plan(&config, now()))?;
             let OutputConfig { json, width, color, .. } = config.output;
-            console::print(&if json { plan.to_json() } else { plan.render(width, color) })
-                .map(|()| Code::Done)
+            console::print(&if json { plan.to_json() } else { plan.render(width, color) })?;
+            has_something_to_send(&plan)
         }
         Invocation::Iam(config) => iam(&config),
         Invocation::Resume(config) => {
@@ -118,6 +118,20 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             runtime()?.block_on(simulate(config))
         }
     }
+}
+
+/// A plan of nothing is no plan: a replay would end the same way.
+fn has_something_to_send(plan: &plan::report::Plan) -> Result<Code, Error> {
+    if plan.records > 0 || plan.records_set_aside.values().all(|count| *count == 0) {
+        return Ok(Code::Done);
+    }
+    let reasons: Vec<&str> = plan.records_set_aside.keys().map(String::as_str).collect();
+    let key = plan.partition_key.as_deref().unwrap_or("the partition key");
+    let sentence = format!(
+        "every record that was looked at would be set aside ({}): is {key} where they have their key?",
+        reasons.join(", ")
+    );
+    Err(Error::new(Code::Quarantine, sentence))
 }
 
 fn iam(config: &IamConfig) -> Result<Code, Error> {

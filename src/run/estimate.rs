@@ -97,7 +97,7 @@ fn share(seen: u64, total: u64, stored: u64) -> u64 {
 }
 
 /// By its name only: what it really is shows when it is decoded.
-fn looks_compressed(entry: &ObjectEntry) -> bool {
+pub(super) fn looks_compressed(entry: &ObjectEntry) -> bool {
     const COMPRESSED: [&str; 7] = ["gz", "zst", "bz2", "zip", "snappy", "hsnappy", "sz"];
     let compressed =
         |extension: &std::ffi::OsStr| COMPRESSED.iter().any(|known| extension.eq_ignore_ascii_case(known));

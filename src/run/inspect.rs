@@ -71,6 +71,8 @@ pub struct Inspection {
     pub record_bytes: Option<u64>,
     /// Records, estimated from the sample.
     pub records_estimated: Option<u64>,
+    /// How far that may be off, as a part of it: two standard errors. `null` where the sample is too small to tell.
+    pub records_error: Option<f64>,
     /// The first record, cut.
     pub sample_record: Option<String>,
     /// Fields that could be the partition key.
@@ -240,7 +242,14 @@ impl Inspection {
             row("unread", unread);
         }
         if let (Some(bytes), Some(records)) = (self.record_bytes, self.records_estimated) {
-            row("records", &format!("about {} of {bytes} B", number(records)));
+            let error = match self.records_error {
+                Some(0.0) => String::new(),
+                Some(error) => format!(" (± {:.0} %)", (100.0 * error).ceil()),
+                None => " (how far that is off cannot be told)".to_owned(),
+            };
+            let sampled: u64 = self.decodings.values().sum();
+            let from = format!("from {} of {} objects", number(sampled), number(self.objects));
+            row("records", &format!("about {}{error} of {bytes} B, {from}", number(records)));
         }
         if let Some(record) = &self.sample_record {
             row("first", &record.replace("\\\"", "\""));

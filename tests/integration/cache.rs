@@ -52,9 +52,11 @@ fn the_second_run_fetches_nothing_and_needs_no_archive() {
     fs::rename(sandbox.path("archive"), sandbox.path("gone")).unwrap();
     assert_eq!(replay(&sandbox, "--offline"), (8, 0));
     fs::remove_file(&segments(&sandbox)[0]).unwrap();
+    let runs = sandbox.runs().len();
     let refused = sandbox.run(&format!("{REPLAY} --offline"));
     assert_eq!(refused.code, 5, "{refused:?}");
-    assert!([refused.stdout, refused.stderr].concat().contains("is not in the cache"));
+    assert!([refused.stdout, refused.stderr].concat().contains("1 of 8 objects are not in the cache"));
+    assert_eq!(sandbox.runs().len(), runs, "nothing is left that could not be resumed");
 }
 
 #[test]

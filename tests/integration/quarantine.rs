@@ -1,5 +1,6 @@
 //! What is set aside is the exception: a run that sets aside most of what it reads stops and says so.
 
+use crate::events::{gzip, put};
 use crate::foreign::repository;
 use crate::sandbox::Sandbox;
 
@@ -18,4 +19,64 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     let report = sandbox.run("resume --json").json(3);
     assert_eq!((&report["state"], &report["records"]["quarantined"]), (&"done".into(), &39_999.into()));
     assert_eq!(report["quarantine"]["reasons"]["missing"], 39_999);
+}
+
+#[test]
+fn what_is_set_aside_is_listed_by_reason_and_not_tried_again_with_the_same_key() {
+    let sandbox = Sandbox::new();
+    let archive = sandbox.path("archive");
+    let lines = "{\"k\":\"a\"}\n{\"k\":null}\n".to_owned() + &"{\"x\":1}\n".repeat(30);
+    put(&archive, 0, &gzip(lines.as_bytes()));
+    put(&archive, 1, &gzip(b"{\"k\":\"a\"}\n{\"x\":\"the only one\"}\n"));
+    let report = sandbox.run("replay archive --into sim:1 --partition-key /k --json").json(3);
+    assert_eq!(report["records"]["delivered"], 2);
+
+    let list = sandbox.run("quarantine ls").stdout;
+    assert!(list.starts_with("missing: 31\n") && list.contains("11 more (--limit 0 names all)"), "{list}");
+    assert!(list.contains("null: 1\n") && list.contains("0 objects and 32 records"), "{list}");
+    assert_eq!(sandbox.run("quarantine ls --limit 0").stdout.matches("  archive").count(), 0);
+    assert_eq!(sandbox.run("quarantine ls --limit 0").stdout.lines().count(), 32 + 2 + 1);
+    let named = |flags: &str| {
+        let list = sandbox.run(&format!("quarantine ls --json {flags}")).stdout;
+        serde_json::from_str::<Vec<serde_json::Value>>(&list).unwrap().len()
+    };
+    assert_eq!((named(""), named("--limit 3")), (32, 3));
+
+    assert_eq!(sandbox.run("quarantine show 1").stdout, "{\"x\":\"the only one\"}");
+    for wrong in ["0", "0:0", "7"] {
+        let refused = sandbox.run(&format!("quarantine show {wrong}"));
+        assert!(refused.sentence(5).contains("there are 0:1, 0:2, 0:3"), "{refused:?}");
+        assert!(refused.stderr.contains("and 22 more"), "{refused:?}");
+    }
+
+    let refused = sandbox.run("quarantine retry --json --yes");
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!([refused.stdout, refused.stderr].concat().contains("--partition-key"));
+    sandbox.run("quarantine retry --json --yes --partition-key hash").json(0);
+}
+
+#[test]
+fn a_retry_that_did_not_end_does_not_stand_before_the_run_that_is_meant() {
+    let sandbox = Sandbox::new();
+    let archive = sandbox.path("archive");
+    put(&archive, 0, &gzip(&[&b"{\"k\":\"a\"}\n"[..], &b"{\"x\":1}\n".repeat(20)].concat()));
+    let line = "replay archive --into sim:1 --partition-key /k --json";
+    sandbox.run(line).json(3);
+    let meant = sandbox.run(&format!("{line} --max-quarantine 10")).json(4);
+    let first = sandbox.runs()[0]["run"].as_str().unwrap().to_owned();
+    let retry = format!("quarantine retry {first} --partition-key /y --max-quarantine 10 --json --yes");
+    let retried = sandbox.run(&retry).json(4);
+    let resumed = sandbox.run("resume --json --max-quarantine 100");
+    assert!(resumed.stderr.contains(retried["run"].as_str().unwrap()), "{resumed:?}");
+    assert_eq!(resumed.json(3)["run"], meant["run"]);
+    assert_eq!(sandbox.run("resume --json --max-quarantine 100").json(3)["run"], retried["run"]);
+}
+
+#[test]
+fn an_archive_with_nothing_in_it_is_no_finding() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("archive")).unwrap();
+    assert!(sandbox.run("inspect archive").sentence(5).contains("nothing is selected"));
+    let missing = sandbox.run("replay --into null:");
+    assert!(missing.sentence(2).contains("--plan"), "{missing:?}");
 }

@@ -1,5 +1,7 @@
 //! A few objects of an archive, read as whichever format fits them.
 
+mod whole;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -14,11 +16,16 @@ use crate::error::Error;
 use crate::route::candidates::candidates;
 use crate::route::event_time::{EventTime, TimeFormat};
 use crate::route::pointer::JsonPointer;
+use crate::run::estimate::looks_compressed;
 use crate::run::open::archive_error;
 use crate::run::spool::blocking;
+use whole::Look;
 
-/// Objects that are read.
-const SAMPLES: usize = 8;
+/// Objects that are read, and more of them if they are small.
+const SAMPLES_MIN: usize = 8;
+const SAMPLES_MAX: usize = 32;
+/// What is read of small ones together, about.
+const SAMPLES_BYTES: u64 = 16 * 1024 * 1024;
 /// Larger objects are not read, and larger ones are not decoded to their end.
 const SAMPLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Records of each that are looked at.
@@ -31,8 +38,7 @@ const FRAMINGS: [&str; 7] = ["cloudwatch-logs", "json-array", "kpl", "u32be", "u
 /// What the sampled objects hold.
 #[derive(Default)]
 struct Sampled {
-    objects: u64,
-    stored: u64,
+    looks: Vec<Look>,
     records: u64,
     bytes: u64,
     first: Option<Vec<u8>>,
@@ -55,9 +61,8 @@ pub(super) async fn sample(
 ) -> Result<(), Error> {
     let readable: Vec<&ObjectEntry> =
         manifest.objects.iter().filter(|object| (1..=SAMPLE_BYTES_MAX).contains(&object.size.0)).collect();
-    let step = readable.len().div_ceil(SAMPLES).max(1);
     let (mut sampled, mut framings) = (Sampled::default(), HashSet::new());
-    for object in readable.into_iter().step_by(step) {
+    for object in spread(&readable) {
         let body = match archive.fetch(object).await {
             Ok(body) => body,
             Err(error @ ArchiveError::Defect { .. }) => {
@@ -79,8 +84,22 @@ pub(super) async fn sample(
     }
     // One that all of the sample agrees about.
     found.framing = framings.iter().next().filter(|_| framings.len() == 1).map(ToString::to_string);
+    if let Some((records, error)) = whole::records(&sampled.looks, &manifest.objects) {
+        (found.records_estimated, found.records_error) = (Some(records), error);
+    }
     sampled.tell(found);
     Ok(())
+}
+
+/// Objects from the first to the last, evenly far from each other.
+fn spread<'a>(objects: &[&'a ObjectEntry]) -> Vec<&'a ObjectEntry> {
+    let bytes: u64 = objects.iter().map(|object| object.size.0).sum();
+    let mean = (bytes / objects.len().max(1) as u64).max(1);
+    let affordable = usize::try_from(SAMPLES_BYTES / mean).unwrap_or(usize::MAX);
+    let count = affordable.clamp(SAMPLES_MIN, SAMPLES_MAX).min(objects.len());
+    let last = objects.len().saturating_sub(1);
+    let place = |number: usize| number * last / count.saturating_sub(1).max(1);
+    (0..count).filter_map(|number| objects.get(place(number)).copied()).collect()
 }
 
 /// Reads an object as it was asked for; if it shows no framing, as whichever fits.
@@ -130,8 +149,8 @@ fn io_read(reader: &mut dyn std::io::Read, into: &mut Vec<u8>) -> Result<(), Dec
 
 impl Sampled {
     fn take(&mut self, object: &ObjectEntry, decoded: &Decoded, data: &[u8]) {
-        self.objects += 1;
-        self.stored += object.size.0;
+        let (stored, records) = (object.size.0, decoded.spans.len());
+        self.looks.push(Look { compressed: looks_compressed(object), stored, records });
         self.records += u64::from(decoded.spans.len());
         let cut = |span: Span| {
             let start = usize::try_from(span.offset).ok()?;
@@ -157,9 +176,6 @@ impl Sampled {
         let seen = self.fields.values().map(|(_, values)| values.present).max().unwrap_or_default();
         if let Some(mean) = self.bytes.checked_div(self.records) {
             found.record_bytes = Some(mean);
-            let whole =
-                u128::from(self.records) * u128::from(found.bytes_stored) / u128::from(self.stored.max(1));
-            found.records_estimated = u64::try_from(whole).ok();
         }
         found.sample_record = self.first.map(|record| {
             String::from_utf8_lossy(&record)
