@@ -10,6 +10,7 @@
 //! something has changed and the interval has passed, or at once when a lane has nothing left that it is
 //! permitted to send.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::aggregate::{Packed, Packing, Room, stow};
@@ -286,7 +287,8 @@ impl Engine {
         self.totals.entries_sent += records.entry_count() as u64;
         let id = RequestId(self.next_request);
         self.next_request += 1;
-        let floor = lane.highest.clone();
+        // Taken when it leaves.
+        let floor = BTreeMap::new();
         let sent = records.clone();
         let (strays, shard) = (Vec::new(), paid_by);
         let request =
