@@ -11,6 +11,8 @@
 //!   late.jsonl        what came to the archive while the run went on
 //!   verify.jsonl      what the last `respool verify` found wrong
 //!   report.json       the last report
+//!   report.html       the same for a browser, with drawings
+//!   timeline.json     what they are drawn from: the run over time
 //!   plan.json         the plan that is carried out, if one is
 //!   drained.json      that a worker was seen to have read everything
 //!   lock              locked, and holding the process id, while a process owns the run
@@ -28,14 +30,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::timeline::Timeline;
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
-use crate::config::{RunSettings, SavedPlan, Tuning};
+use crate::config::{PlanFigures, RunSettings, SavedPlan, Tuning};
 use crate::error::Error;
 
 const RUN_FILE: &str = "run.json";
 const MANIFEST_FILE: &str = "manifest.jsonl";
 const REPORT_FILE: &str = "report.json";
+const PAGE_FILE: &str = "report.html";
+const TIMELINE_FILE: &str = "timeline.json";
 const PLAN_FILE: &str = "plan.json";
 const DRAINED_FILE: &str = "drained.json";
 const LOCK_FILE: &str = "lock";
@@ -221,9 +226,31 @@ impl RunDirectory {
         write_json(&self.path.join(PLAN_FILE), plan)
     }
 
+    /// What the plan says that is carried out, if one is.
+    pub fn planned(&self) -> Option<PlanFigures> {
+        let plan: Option<SavedPlan> = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default();
+        plan.map(|plan| plan.figures)
+    }
+
     /// Leaves the report behind.
     pub fn write_report(&self, report: &impl Serialize) -> Result<(), Error> {
         write_json(&self.path.join(REPORT_FILE), report)
+    }
+
+    /// Leaves what belongs to the report: the run over time, and the page for a browser.
+    pub fn write_page(&self, timeline: &Timeline, page: &str) -> Result<(), Error> {
+        let lines = |file: &mut File| Ok(serde_json::to_writer(file, timeline)?);
+        write_file(&self.path.join(TIMELINE_FILE), lines)?;
+        write_file(&self.path.join(PAGE_FILE), |file| file.write_all(page.as_bytes()))
+    }
+
+    /// The run over time, as earlier processes have left it; an empty one if it cannot be read.
+    pub fn timeline(&self) -> Timeline {
+        let found = read_json::<Timeline>(&self.path.join(TIMELINE_FILE)).unwrap_or_else(|error| {
+            tracing::warn!("the report will not show what happened before: {error}");
+            None
+        });
+        found.filter(Timeline::is_sound).unwrap_or_default()
     }
 }
 
@@ -383,12 +410,18 @@ fn is_run_id(id: &str) -> bool {
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+    write_file(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value)?;
+        file.write_all(b"\n")
+    })
+}
+
+fn write_file(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
     let write = || -> io::Result<()> {
         let temporary = path.with_extension("tmp");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        serde_json::to_writer_pretty(&mut file, value)?;
-        file.write_all(b"\n")?;
+        write(&mut file)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())

@@ -13,12 +13,13 @@ use super::journal::{segment_lines, segments_sent_from};
 use super::late;
 use super::open::{self, OpenStream};
 use super::progress::{Progress, ProgressSnapshot};
-use super::report::{LateReport, Report};
+use super::report::{Circumstances, LateReport, Report};
 use super::segments::Segments;
 use super::shares::Shares;
 use super::shell::{Ended, Shell};
 use super::spool::Spool;
 use super::summary::{self, limits};
+use super::timeline::{Recorder, Timeline};
 use super::work::Work;
 use crate::config::OutputConfig;
 use crate::error::Error;
@@ -63,29 +64,34 @@ impl Session<'_> {
         let (directory, file, spool) = (self.directory, self.file, self.spool.clone());
         let mut display = Progress::new(self.output);
         let mut brakes = BrakeMeter::default();
+        let mut recorder = Recorder::new(directory.timeline(), super::now(), &self.checkpoint.totals);
         let show = |stats: &EngineStats, elapsed: Duration| {
+            recorder.add(stats, elapsed, spool.brake());
             display.update(&snapshot(stats, &spool, &mut brakes, elapsed));
         };
         let ended = self.write(&mut stop, work, show).await;
         display.finish();
         let ended = ended?;
-        let mut report = summary::report(directory, file, &spool, &ended, started.elapsed())?;
+        let time = started.elapsed();
+        let mut report = summary::report(directory, file, &spool, &ended, time)?;
+        recorder.add(&ended.engine, time, spool.brake());
+        let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();
         let listed = file.settings.input.objects.is_none();
         if let (End::Done, Some(archive), true) = (&ended.end, spool.archive(), listed) {
             let (manifest, path) = (spool.manifest(), directory.path());
             let skip_archived = file.settings.input.skip_archived;
             // What is done is done, whatever becomes of this.
-            directory.write_report(&report)?;
+            leave(directory, file, &report, &timeline)?;
             report.late_objects = Some(tokio::select! {
                 late = late::look_again(archive, manifest, skip_archived, file.started, path) => late,
                 Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
             });
-            if let Err(error) = directory.write_report(&report) {
+            if let Err(error) = leave(directory, file, &report, &timeline) {
                 tracing::warn!("the report on disk lacks what came late: {error}");
             }
             return Ok(report);
         }
-        directory.write_report(&report)?;
+        leave(directory, file, &report, &timeline)?;
         Ok(report)
     }
 
@@ -140,6 +146,27 @@ impl Session<'_> {
         };
         shell.run(engine, input, feed, stop, show).await
     }
+}
+
+/// Writes the report, and the page beside it.
+fn leave(
+    directory: &RunDirectory,
+    file: &RunFile,
+    report: &Report,
+    timeline: &Timeline,
+) -> Result<(), Error> {
+    directory.write_report(report)?;
+    let circumstances = Circumstances {
+        began: file.started,
+        aggregates: file.settings.aggregate,
+        share: file.tuning.share,
+        max_rate: file.tuning.max_rate,
+    };
+    // It shows what the report says; a run does not fail for a picture.
+    if let Err(error) = directory.write_page(timeline, &report.html(timeline, &circumstances)) {
+        tracing::warn!("the report has no page: {error}");
+    }
+    Ok(())
 }
 
 /// Comes when the process is told to end, by SIGINT or SIGTERM.
