@@ -15,19 +15,20 @@ const STYLE: &str = "\
 *{box-sizing:border-box}\
 body{margin:0 auto;max-width:1120px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif}\
-h1{font-size:1.5rem;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}h2{font-size:1.05rem;margin:0 0 2px}\
+h1{font-size:1.5rem;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}\
+h2{font-size:1.05rem;margin:28px 0 8px}figure h2{margin:0 0 2px}\
 p{margin:0 0 12px;max-width:75ch}.soft{color:var(--soft)}\
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:28px 24px;margin:20px 0}\
 .wide{grid-column:1/-1}.wide .scroll svg{min-width:680px}\
-section{margin:28px 0}section h2{margin-bottom:8px}\
 figure{margin:0;min-width:0}figure svg{display:block;width:100%;height:auto}\
 figcaption{color:var(--soft);font-size:.87rem}\
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;margin:2px 0 4px;padding:0;list-style:none;font-size:.87rem}\
 figure .legend svg{display:inline-block;width:26px;height:10px;margin-right:6px}\
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.83rem;width:100%}\
-th,td{padding:5px 7px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
-th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}\
-.facts{width:auto}.facts th,.facts td{text-align:left;vertical-align:top;white-space:normal}.facts th{white-space:nowrap;padding-right:18px}\
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.83rem;min-width:min(100%,640px)}\
+table+*,.scroll+p,.bar+p{margin-top:16px}\
+th,td{padding:5px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
+th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}.text{text-align:left}\
+.facts{min-width:0}.facts th,.facts td{text-align:left;vertical-align:top;white-space:normal}.facts th{white-space:nowrap;padding-right:18px}\
 .facts td{overflow-wrap:anywhere}\
 .bar{display:grid;grid-template-columns:minmax(0,19rem) minmax(40px,1fr) 9rem;gap:2px 12px;align-items:center;font-size:.87rem;padding:3px 0}\
 .bar span{overflow-wrap:anywhere}.bar b{height:10px;background:var(--grid);border-radius:2px;overflow:hidden}\
@@ -151,17 +152,22 @@ impl Page {
         }
     }
 
-    /// Adds a table. On a narrow screen it scrolls by itself.
+    /// Adds a table. On a narrow screen it scrolls by itself. Columns whose first cell is a word are words.
     pub fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
+        let is_text = |column: usize| {
+            let letter = |cell: &String| cell.chars().next().is_some_and(char::is_alphabetic);
+            rows.first().and_then(|row| row.get(column)).is_some_and(letter)
+        };
+        let class = |column: usize| if is_text(column) { " class=\"text\"" } else { "" };
         self.body.push_str("<div class=\"scroll\"><table>\n<thead><tr>");
-        for cell in head {
-            let _ = write!(self.body, "<th scope=\"col\">{}</th>", escape(cell));
+        for (column, cell) in head.iter().enumerate() {
+            let _ = write!(self.body, "<th scope=\"col\"{}>{}</th>", class(column), escape(cell));
         }
         self.body.push_str("</tr></thead>\n<tbody>\n");
         for row in rows {
             self.body.push_str("<tr>");
-            for cell in row {
-                let _ = write!(self.body, "<td>{}</td>", escape(cell));
+            for (column, cell) in row.iter().enumerate() {
+                let _ = write!(self.body, "<td{}>{}</td>", class(column), escape(cell));
             }
             self.body.push_str("</tr>\n");
         }
@@ -191,8 +197,7 @@ fn lines_legend(chart: &Chart) -> String {
 }
 
 fn bars_legend(bars: &Bars) -> String {
-    let sign =
-        |(class, name)| (format!("<rect class=\"{class}\" x=\"7\" width=\"12\" height=\"10\"/>"), name);
+    let sign = |(class, name)| (format!("<rect class=\"{class}\" width=\"26\" height=\"10\"/>"), name);
     legend(bars.parts.iter().map(|part| (fill_of(part.colour), &part.name)).map(sign))
 }
 

@@ -66,7 +66,7 @@ impl Session<'_> {
         let mut brakes = BrakeMeter::default();
         let mut recorder = Recorder::new(directory.timeline(), super::now(), &self.checkpoint.totals);
         let show = |stats: &EngineStats, elapsed: Duration| {
-            recorder.add(stats, elapsed, spool.brake());
+            recorder.add(stats, elapsed, spool.brake_of_input());
             display.update(&snapshot(stats, &spool, &mut brakes, elapsed));
         };
         let ended = self.write(&mut stop, work, show).await;
@@ -74,7 +74,8 @@ impl Session<'_> {
         let ended = ended?;
         let time = started.elapsed();
         let mut report = summary::report(directory, file, &spool, &ended, time)?;
-        recorder.add(&ended.engine, time, spool.brake());
+        recorder.add(&ended.engine, time, spool.brake_of_input());
+        report.brake = recorder.main_brake().or(report.brake);
         let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();
         let listed = file.settings.input.objects.is_none();
         if let (End::Done, Some(archive), true) = (&ended.end, spool.archive(), listed) {
@@ -218,7 +219,9 @@ fn snapshot(
         bytes_done: totals.delivered_bytes,
         objects_done: totals.objects_settled + totals.objects_quarantined,
         objects_total: spool.manifest().objects.len() as u64,
-        brake: brakes.update(&stats.times).map(|brake| limits(brake, spool)),
+        brake: brakes
+            .update(&stats.times, spool.brake_of_input().is_none())
+            .map(|brake| limits(brake, spool)),
     }
 }
 
@@ -229,12 +232,13 @@ struct BrakeMeter {
 }
 
 impl BrakeMeter {
-    fn update(&mut self, times: &LaneTimes) -> Option<Brake> {
+    /// The brake now; once all input is in, lanes that have nothing left to send do not count.
+    fn update(&mut self, times: &LaneTimes, all_in: bool) -> Option<Brake> {
         let before = std::mem::replace(&mut self.before, times.clone());
         Brake::ALL
             .into_iter()
             .map(|brake| (times.waited_for(brake).saturating_sub(before.waited_for(brake)), brake))
-            .filter(|(time, _)| !time.is_zero())
+            .filter(|(time, brake)| !(time.is_zero() || all_in && *brake == Brake::Input))
             .max()
             .map(|(_, brake)| brake)
     }

@@ -153,20 +153,20 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
 
 /// The engine's word for a brake in the user's terms: input is either being fetched or being decoded.
 pub fn limits(brake: Brake, spool: &Spool) -> Limits {
-    named(brake, spool.brake())
+    named(brake, None).unwrap_or_else(|| spool.brake())
 }
 
-/// The same where it is known what holds up the input.
-pub(super) fn named(brake: Brake, input: Limits) -> Limits {
-    match brake {
-        Brake::Input => input,
+/// The same where it is known what holds up the input, if anything does.
+pub(super) fn named(brake: Brake, input: Option<Limits>) -> Option<Limits> {
+    Some(match brake {
+        Brake::Input => return input,
         Brake::Shard => Limits::Shards,
         Brake::RunRate => Limits::MaxRate,
         Brake::Order => Limits::Order,
         Brake::RoundTrip => Limits::RoundTrip,
         Brake::Failure => Limits::Service,
         Brake::Checkpoint => Limits::Disk,
-    }
+    })
 }
 
 /// An error and its causes, in one line.

@@ -87,6 +87,8 @@ pub struct Bin {
     pub limit_bytes: f64,
     /// Seconds that the lanes waited, all together, for each of [`Brake::ALL`].
     pub brakes: [f64; Brake::ALL.len()],
+    /// Seconds in which lanes had nothing left to send.
+    pub finished: f64,
     /// What the shards did.
     pub rows: Vec<Cell>,
 }
@@ -179,9 +181,9 @@ impl Bin {
     }
 
     fn numbers(&mut self) -> impl IntoIterator<Item = &mut f64> {
-        let Self { seconds, records, bytes, entries, throttled, limit_records, limit_bytes, brakes, .. } =
-            self;
-        [seconds, records, bytes, entries, throttled, limit_records, limit_bytes].into_iter().chain(brakes)
+        let Self { seconds, records, bytes, entries, throttled, limit_records, limit_bytes, .. } = self;
+        let single = [seconds, records, bytes, entries, throttled, limit_records, limit_bytes];
+        single.into_iter().chain(&mut self.brakes).chain([&mut self.finished])
     }
 
     /// Joins each two neighbouring rows.
@@ -277,6 +279,8 @@ pub struct Recorder {
     from: f64,
     delivered_before: u64,
     before: Before,
+    /// Seconds that the lanes of this process waited for each of [`Brake::ALL`].
+    waited: [f64; Brake::ALL.len()],
 }
 
 /// What was seen last.
@@ -306,11 +310,13 @@ impl Recorder {
         timeline.records_unseen += totals.delivered.saturating_sub(seen);
         let from = timeline.seconds;
         let before = Before { totals: *totals, ..Before::default() };
-        Self { timeline, began, from, delivered_before: totals.delivered, before }
+        let waited = [0.0; Brake::ALL.len()];
+        Self { timeline, began, from, delivered_before: totals.delivered, before, waited }
     }
 
-    /// Adds what is new in `stats`, `elapsed` after the process began; lanes without input wait for `input`.
-    pub fn add(&mut self, stats: &EngineStats, elapsed: Duration, input: Brake) {
+    /// Adds what is new in `stats`, `elapsed` after the process began; lanes without input wait for `input`, or have
+    /// nothing left to send.
+    pub fn add(&mut self, stats: &EngineStats, elapsed: Duration, input: Option<Brake>) {
         let elapsed = elapsed.as_secs_f64();
         if elapsed <= self.before.elapsed {
             return;
@@ -322,6 +328,13 @@ impl Recorder {
         let (from, until) = (self.from + self.before.elapsed, self.from + elapsed);
         self.timeline.add(from, until, &bin);
         self.before.elapsed = elapsed;
+    }
+
+    /// What the lanes of this process waited for most of the time in which there was something to send.
+    #[must_use]
+    pub fn main_brake(&self) -> Option<Brake> {
+        let waited = Brake::ALL.into_iter().zip(self.waited).filter(|(_, time)| *time > 0.0);
+        waited.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(brake, _)| brake)
     }
 
     /// The timeline, when the process has ended.
@@ -355,14 +368,20 @@ impl Recorder {
         bin.throttled = new(now.entries_throttled, before.entries_throttled);
     }
 
-    fn wait(&mut self, bin: &mut Bin, times: &LaneTimes, input: Brake) {
+    fn wait(&mut self, bin: &mut Bin, times: &LaneTimes, input: Option<Brake>) {
         let before = std::mem::replace(&mut self.before.times, times.clone());
         for waited in Waited::ALL {
-            let time = times.waited_for(waited).saturating_sub(before.waited_for(waited));
-            let brake = super::summary::named(waited, input);
-            let place = Brake::ALL.into_iter().position(|one| one == brake);
-            if let Some(sum) = place.and_then(|place| bin.brakes.get_mut(place)) {
-                *sum += time.as_secs_f64();
+            let time = times.waited_for(waited).saturating_sub(before.waited_for(waited)).as_secs_f64();
+            let Some(brake) = super::summary::named(waited, input) else {
+                bin.finished += time;
+                continue;
+            };
+            let sums = bin.brakes.iter_mut().zip(&mut self.waited);
+            for (one, (sum, all)) in Brake::ALL.into_iter().zip(sums) {
+                if one == brake {
+                    *sum += time;
+                    *all += time;
+                }
             }
         }
     }

@@ -48,7 +48,7 @@ impl World {
         let mut recorder = Recorder::new(timeline, Timestamp::UNIX_EPOCH, &Totals::default());
         let mut at = step;
         while at <= f64::from(seconds) {
-            recorder.add(&self.at(at), Duration::from_secs_f64(at), Brake::Fetch);
+            recorder.add(&self.at(at), Duration::from_secs_f64(at), Some(Brake::Fetch));
             at += step;
         }
         recorder.finish(RunState::Done, &latencies(&[20_000, 21_000, 80_000]))
@@ -113,10 +113,10 @@ fn weeks_on_a_thousand_shards_are_bounded_and_lose_nothing() {
 fn a_pause_is_seen_as_one_and_a_long_look_is_spread() {
     let mut recorder = Recorder::new(Timeline::default(), Timestamp::UNIX_EPOCH, &Totals::default());
     let busy = World { shards: 1, used: 1.0 };
-    recorder.add(&busy.at(4.0), Duration::from_secs(4), Brake::Fetch);
-    recorder.add(&busy.at(4.0), Duration::from_secs(6), Brake::Fetch);
+    recorder.add(&busy.at(4.0), Duration::from_secs(4), Some(Brake::Fetch));
+    recorder.add(&busy.at(4.0), Duration::from_secs(6), Some(Brake::Fetch));
     // A clock that stands still, or a look without news, changes nothing.
-    recorder.add(&busy.at(4.0), Duration::from_secs(6), Brake::Fetch);
+    recorder.add(&busy.at(4.0), Duration::from_secs(6), Some(Brake::Fetch));
     let timeline = recorder.finish(RunState::Incomplete, &latencies(&[]));
     let records: Vec<f64> = timeline.bins.iter().map(|bin| bin.records).collect();
     assert_eq!(records, [1_000.0, 1_000.0, 1_000.0, 1_000.0, 0.0, 0.0]);
@@ -136,7 +136,7 @@ fn a_resume_goes_on_and_what_a_killed_process_did_is_named() {
     let mut recorder = Recorder::new(found, Timestamp::UNIX_EPOCH, &before);
     let mut stats = world.at(3.0);
     stats.totals.delivered += 17_000;
-    recorder.add(&stats, Duration::from_secs(3), Brake::Decode);
+    recorder.add(&stats, Duration::from_secs(3), Some(Brake::Decode));
     let both = recorder.finish(RunState::Done, &latencies(&[20_000]));
     near(both.seconds, 8.0);
     near(sum(&both, |bin| bin.records), 16_000.0);
@@ -160,8 +160,8 @@ fn of_a_thousand_resumes_the_last_are_told() {
 fn shards_that_come_later_get_rows_of_their_own() {
     let mut recorder = Recorder::new(Timeline::default(), Timestamp::UNIX_EPOCH, &Totals::default());
     let few = World { shards: 2, used: 1.0 }.at(1.0);
-    recorder.add(&few, Duration::from_secs(1), Brake::Fetch);
-    recorder.add(&World { shards: 200, used: 1.0 }.at(2.0), Duration::from_secs(2), Brake::Fetch);
+    recorder.add(&few, Duration::from_secs(1), Some(Brake::Fetch));
+    recorder.add(&World { shards: 200, used: 1.0 }.at(2.0), Duration::from_secs(2), Some(Brake::Fetch));
     let timeline = recorder.finish(RunState::Done, &latencies(&[]));
     assert_eq!((timeline.shards_per_row, timeline.rows().count()), (2, 100));
     // The first two have become one row, in what was recorded before, too.
@@ -171,11 +171,28 @@ fn shards_that_come_later_get_rows_of_their_own() {
 }
 
 #[test]
+fn who_has_nothing_left_to_send_is_held_up_by_nothing() {
+    let world = World { shards: 1, used: 1.0 };
+    let mut recorder = Recorder::new(Timeline::default(), Timestamp::UNIX_EPOCH, &Totals::default());
+    recorder.add(&world.at(1.0), Duration::from_secs(1), Some(Brake::Fetch));
+    assert_eq!(recorder.main_brake(), Some(Brake::Shards));
+    // All is in; from here on the lane waits for input nearly all of the time.
+    let mut stats = world.at(1.0);
+    stats.times.wait_for(Waited::Input, Duration::from_secs(1));
+    stats.times.bring_to(Duration::from_secs(10));
+    recorder.add(&stats, Duration::from_secs(10), None);
+    assert_eq!(recorder.main_brake(), Some(Brake::Shards));
+    let timeline = recorder.finish(RunState::Done, &latencies(&[]));
+    near(sum(&timeline, |bin| bin.finished), 9.0);
+    near(sum(&timeline, |bin| bin.brakes.iter().sum()), 1.0);
+}
+
+#[test]
 fn a_stream_without_limits_has_no_rows_to_speak_of() {
     let mut stats = World { shards: 1, used: 1.0 }.at(1.0);
     stats.shards[0].limit = ShardRate { records: 1e9, bytes: 1e12 };
     let mut recorder = Recorder::new(Timeline::default(), Timestamp::UNIX_EPOCH, &Totals::default());
-    recorder.add(&stats, Duration::from_secs(1), Brake::Fetch);
+    recorder.add(&stats, Duration::from_secs(1), Some(Brake::Fetch));
     let timeline = recorder.finish(RunState::Done, &latencies(&[]));
     assert_eq!((timeline.bins[0].limit_records, timeline.bins[0].rows[0].used()), (0.0, None));
 }

@@ -161,14 +161,14 @@ const fn colour(brake: Brake) -> usize {
 fn brakes_over_time(timeline: &Timeline) -> Bars {
     let brakes = waited(timeline);
     let column = |(from, until, bin): (f64, f64, &Bin)| {
-        let all: f64 = bin.brakes.iter().sum();
+        let all = bin.brakes.iter().sum::<f64>() + bin.finished;
         let part =
             |(place, ..): &(usize, Brake, f64)| bin.brakes.get(*place).map_or(0.0, |time| time / all * 100.0);
         (all > 0.0).then(|| Column { from, until, heights: brakes.iter().map(part).collect() })
     };
     Bars {
         title: "What held it up, in percent of the time".to_owned(),
-        description: "What the lanes waited for before their next request could leave; the shards' limits are the best that can be.".to_owned(),
+        description: "What the lanes waited for before their next request could leave; the shards' limits are the best that can be. Blank: nothing left to send.".to_owned(),
         x: time_axis(timeline),
         y: Axis::linear("percent", 0.0, [100.0]),
         parts: brakes.iter().map(|(_, brake, _)| Part { name: brake_name(*brake).to_owned(), colour: colour(*brake) }).collect(),
@@ -237,13 +237,10 @@ fn latencies(report: &Report, timeline: &Timeline) -> Option<Bars> {
         timeline.latencies.iter().enumerate().take(last + 1).skip(first).map(column).collect();
     let ends = (end(first) / ratio.powi(2), end(last) * ratio);
     let label = "milliseconds from a request to its answer".to_owned();
+    let whose = if timeline.processes.len() > 1 { " in the last process" } else { "" };
     Some(Bars {
         title: "Latency of PutRecords, in percent of the requests".to_owned(),
-        description: format!(
-            "{} requests. {} (last process).",
-            number(all),
-            capitalised(&latency_words(&report.put_latency_ms))
-        ),
+        description: format!("{} requests;{whose} {}.", number(all), latency_words(&report.put_latency_ms)),
         x: Axis { label, scale: Scale::Log, ends, ticks: round_values(ends) },
         y: Axis::linear("percent", 0.0, columns.iter().flat_map(|column| column.heights.clone())),
         parts: vec![Part { name: "requests".to_owned(), colour: 1 }],
@@ -253,22 +250,19 @@ fn latencies(report: &Report, timeline: &Timeline) -> Option<Bars> {
     })
 }
 
-fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
-}
-
-/// 1, 2 and 5 times the powers of ten between two values.
+/// Round values between two others: 1, 2 and 5 times the powers of ten, or all digits if these are too few.
 fn round_values((low, high): (f64, f64)) -> Vec<(f64, String)> {
-    let mut values = Vec::new();
-    let mut power = 0.01;
-    while power <= high && values.len() < 32 {
-        for value in [power, 2.0 * power, 5.0 * power] {
-            if (low..=high).contains(&value) {
-                values.push((value, short(value)));
-            }
+    let round = |factors: &[f64]| {
+        let mut values = Vec::new();
+        let mut power = 0.01;
+        while power <= high && values.len() < 64 {
+            let fits =
+                factors.iter().map(|factor| factor * power).filter(|value| (low..=high).contains(value));
+            values.extend(fits.map(|value| (value, short(value))));
+            power *= 10.0;
         }
-        power *= 10.0;
-    }
-    values
+        values
+    };
+    let few = round(&[1.0, 2.0, 5.0]);
+    if few.len() > 2 { few } else { round(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]) }
 }

@@ -55,7 +55,7 @@ fn timeline(delivered: u64) -> Timeline {
             let (unsettled, requests_in_flight, reshards) = (0, 0, 0);
             let times = times.clone();
             let stats = EngineStats { totals, unsettled, requests_in_flight, shards, reshards, times };
-            recorder.add(&stats, now, Brake::Decode);
+            recorder.add(&stats, now, Some(Brake::Decode));
         }
         timeline = recorder.finish(RunState::Incomplete, &latency);
     }
@@ -94,9 +94,12 @@ fn the_plan_stands_beside_what_happened() {
     let mut report = finished();
     report.plan = Some(planned());
     let html = report.html(&timeline(0), &circumstances());
-    let row = "<tr><td>records</td><td>61,000</td><td>60,000</td><td>-1.6 %</td></tr>";
+    let row = "<tr><td class=\"text\">records</td><td>61,000</td><td>60,000</td><td>-1.6 %</td></tr>";
     assert!(html.contains(row), "{html}");
-    assert!(html.contains("<td>time</td><td>15.0 s</td><td>16.0 s</td><td>+6.7 %</td>"), "{html}");
+    assert!(
+        html.contains("<td class=\"text\">time</td><td>15.0 s</td><td>16.0 s</td><td>+6.7 %</td>"),
+        "{html}"
+    );
     report.state = RunState::Incomplete;
     let html = report.html(&timeline(0), &circumstances());
     assert!(html.contains("so far") && !html.contains("+6.7 %"), "what is not done is not compared");
