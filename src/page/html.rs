@@ -33,7 +33,7 @@ th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}.text{text-a
 .bar{display:grid;grid-template-columns:minmax(0,19rem) minmax(40px,1fr) 9rem;gap:2px 12px;align-items:center;font-size:.87rem;padding:3px 0}\
 .bar span{overflow-wrap:anywhere}.bar b{height:10px;background:var(--grid);border-radius:2px;overflow:hidden}\
 .bar i{display:block;height:100%;background:var(--c0)}.bar span:last-child{text-align:right;font-variant-numeric:tabular-nums}\
-@media(max-width:600px){.bar{grid-template-columns:1fr auto}.bar b{grid-column:1/-1;grid-row:2}}\
+@media(max-width:600px){th,td{padding:5px 6px}.bar{grid-template-columns:1fr auto}.bar b{grid-column:1/-1;grid-row:2}}\
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}.c5{stroke:var(--c5)}\
 svg text{font-family:inherit;fill:var(--soft)}svg .tick{font-size:13px}svg .label{font-size:13px;fill:var(--ink)}\
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .guide{stroke:var(--axis);stroke-dasharray:2 4}\

@@ -61,12 +61,10 @@ fn in_short(report: &Report, timeline: &Timeline) -> String {
     let mut text = format!("{} records ({}) delivered", number(records), ByteCount(bytes));
     let seen = records.saturating_sub(timeline.records_unseen);
     if timeline.seconds > 0.0 && seen > 0 {
-        let _ = write!(
-            text,
-            " in {}: {} records/s",
-            duration(timeline.seconds),
-            short((seen as f64 / timeline.seconds).round())
-        );
+        let whole = timeline.records_unseen == 0;
+        let these = if whole { String::new() } else { format!(", of these {}", number(seen)) };
+        let rate = short((seen as f64 / timeline.seconds).round());
+        let _ = write!(text, "{these} in {}: {rate} records/s", duration(timeline.seconds));
     }
     if let Some(brake) = report.brake {
         let _ = write!(text, ", limited by {}", brake.words());
@@ -172,7 +170,7 @@ fn planned(page: &mut Page, plan: &PlanFigures, report: &Report, timeline: &Time
     let time_off = off(plan.seconds, timeline.seconds).filter(|_| timeline.records_unseen == 0);
     page.heading("The plan beside what happened");
     page.table(
-        &["", "planned", if done { "happened" } else { "so far" }, "difference"],
+        &["", "planned", if done { "happened" } else { "so far" }, "off by"],
         &[
             count("objects", plan.objects, objects.decoded + objects.quarantined, number),
             count("records", plan.records, records.delivered + records.quarantined, number),

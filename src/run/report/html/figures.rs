@@ -79,7 +79,9 @@ fn rate(
     [points, limit]: [Vec<(f64, f64)>; 2],
     cap: Option<f64>,
 ) -> Chart {
-    let limited = limit.iter().any(|(_, limit)| *limit > 0.0);
+    // Where the shards would take more than may be sent, they are no limit.
+    let capped = cap.is_some_and(|cap| limit.iter().all(|(_, limit)| cap <= *limit));
+    let limited = !capped && limit.iter().any(|(_, limit)| *limit > 0.0);
     let values = points.iter().chain(limit.iter().filter(|_| limited)).map(|(_, value)| *value);
     let y = Axis::linear(unit, 0.0, values.chain(cap));
     let mut series = vec![Series { name: "delivered".to_owned(), colour: 0, ideal: false, points }];
