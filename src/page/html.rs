@@ -13,9 +13,9 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--paper:#12161b;--ink:#e8ecf0;--soft:#a3adb8;--grid:#29313a;--axis:#6e7985;\
 --c0:#6cb0ff;--c1:#ffab66;--c2:#5fd39a;--c3:#cf9bff;--c4:#ff8fb5;--c5:#cbd75a}}\
 *{box-sizing:border-box}\
-body{margin:0 auto;max-width:1120px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);\
+body{overflow-wrap:anywhere;margin:0 auto;max-width:1120px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif}\
-h1{font-size:1.5rem;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}\
+h1{font-size:1.5rem;line-height:1.25;margin:0 0 4px}\
 h2{font-size:1.05rem;margin:28px 0 8px}figure h2{margin:0 0 2px}\
 p{margin:0 0 12px;max-width:75ch}.soft{color:var(--soft)}\
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:28px 24px;margin:20px 0}\
@@ -29,11 +29,10 @@ table+*,.scroll+p,.bar+p{margin-top:16px}\
 th,td{padding:5px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
 th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}.text{text-align:left}\
 .facts{min-width:0}.facts th,.facts td{text-align:left;vertical-align:top;white-space:normal}.facts th{white-space:nowrap;padding-right:18px}\
-.facts td{overflow-wrap:anywhere}\
 .bar{display:grid;grid-template-columns:minmax(0,19rem) minmax(40px,1fr) 9rem;gap:2px 12px;align-items:center;font-size:.87rem;padding:3px 0}\
-.bar span{overflow-wrap:anywhere}.bar b{height:10px;background:var(--grid);border-radius:2px;overflow:hidden}\
+.bar b{height:10px;background:var(--grid);border-radius:2px;overflow:hidden}\
 .bar i{display:block;height:100%;background:var(--c0)}.bar span:last-child{text-align:right;font-variant-numeric:tabular-nums}\
-@media(max-width:600px){th,td{padding:5px 6px}.bar{grid-template-columns:1fr auto}.bar b{grid-column:1/-1;grid-row:2}}\
+@media(max-width:600px){th,td{padding:5px 6px}.bar{grid-template-columns:minmax(0,1fr) auto}.bar b{grid-column:1/-1;grid-row:2}}\
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}.c5{stroke:var(--c5)}\
 svg text{font-family:inherit;fill:var(--soft)}svg .tick{font-size:13px}svg .label{font-size:13px;fill:var(--ink)}\
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .guide{stroke:var(--axis);stroke-dasharray:2 4}\

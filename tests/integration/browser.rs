@@ -4,6 +4,7 @@
 //! screen, text too small, too pale, cut off or on top of other text, anything loaded from elsewhere. The browser has
 //! no network, and whatever it complains about is a finding too.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -99,8 +100,11 @@ fn a_report_can_be_read_everywhere() {
     let sandbox = Sandbox::new();
     let (_server, url) = sandbox.simulate("--shards 40 --faults seed=7,throttle_entry=20,lose_answer=5");
     fs::create_dir(sandbox.path("broken")).unwrap();
-    let events: String = (0..20_000).map(|n| format!("{{\"k\":\"key-{}\",\"n\":{n}}}\n", n % 977)).collect();
-    fs::write(sandbox.path("broken/events.ndjson"), events + "{\"no\":\"key\"}\n").unwrap();
+    let mut events = String::from("{\"no\":\"key\"}\n");
+    for n in 0..20_000 {
+        let _ = writeln!(events, "{{\"k\":\"key-{}\",\"n\":{n}}}", n % 977);
+    }
+    fs::write(sandbox.path("broken/events.ndjson"), events).unwrap();
     sandbox.run("plan broken --partition-key /k --shards 40 --save plan.json --json").json(0);
     let line = format!("replay --plan plan.json --into demo --kinesis-endpoint-url {url} --yes --json");
     let report = sandbox.run(&line).json(3);
