@@ -65,6 +65,7 @@ impl Bars {
             self.draw(&frame, &mut svg, column);
         }
         self.guides.iter().for_each(|guide| frame.draw_guide(&mut svg, guide));
+        self.guides.iter().for_each(|guide| frame.name_guide(&mut svg, guide));
         self.marks.iter().for_each(|mark| frame.draw_mark(&mut svg, mark));
         svg.push_str("</svg>\n");
         svg

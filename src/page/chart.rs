@@ -64,6 +64,7 @@ impl Chart {
         for series in self.series.iter().filter(|series| series.ideal) {
             draw_series(&frame, &mut svg, series);
         }
+        self.guides.iter().for_each(|guide| frame.name_guide(&mut svg, guide));
         svg.push_str("</svg>\n");
         svg
     }

@@ -14,8 +14,8 @@ const LEFT: f64 = 48.0;
 const RIGHT: f64 = 6.0;
 const TOP: f64 = 28.0;
 const BOTTOM: f64 = 46.0;
-/// Less than this apart, two numbers on the horizontal axis would touch.
-const TICK_GAP: f64 = 30.0;
+/// Between two numbers on the horizontal axis, at least.
+const TICK_GAP: f64 = 8.0;
 /// About how wide a letter is.
 const LETTER: f64 = 7.6;
 
@@ -137,7 +137,7 @@ impl Frame<'_> {
             // The last number would stand out of the paper.
             let middle = x.min(self.size.0 - half);
             if middle - half >= free {
-                free = middle + half.max(TICK_GAP - half) + 2.0;
+                free = middle + half + TICK_GAP;
                 let _ = writeln!(
                     svg,
                     "<text class=\"tick\" x=\"{middle:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
@@ -150,12 +150,18 @@ impl Frame<'_> {
 
     pub(super) fn draw_guide(&self, svg: &mut String, guide: &Guide) {
         let (y, right) = (self.at_y(guide.at), self.right());
+        let _ =
+            writeln!(svg, "<line class=\"guide\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>");
+    }
+
+    /// What a guide says; drawn last, so that nothing runs through it.
+    pub(super) fn name_guide(&self, svg: &mut String, guide: &Guide) {
+        let y = self.at_y(guide.at);
         // Above the line, unless that is above the drawing.
         let text_y = if y - 5.0 < TOP + 6.0 { y + 14.0 } else { y - 5.0 };
         let _ = writeln!(
             svg,
-            "<line class=\"guide\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>\
-             <text class=\"tick\" x=\"{}\" y=\"{text_y:.1}\">{}</text>",
+            "<text class=\"tick halo\" x=\"{}\" y=\"{text_y:.1}\">{}</text>",
             LEFT + 6.0,
             escape(&guide.label)
         );

@@ -26,7 +26,7 @@ figcaption{color:var(--soft);font-size:.87rem}\
 figure .legend svg{display:inline-block;width:26px;height:10px;margin-right:6px}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.83rem;min-width:min(100%,640px)}\
 table+*,.scroll+p,.bar+p{margin-top:16px}\
-th,td{padding:5px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
+th,td{padding:5px 7px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
 th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}.text{text-align:left}\
 .facts{min-width:0}.facts th,.facts td{text-align:left;vertical-align:top;white-space:normal}.facts th{white-space:nowrap;padding-right:18px}\
 .bar{display:grid;grid-template-columns:minmax(0,19rem) minmax(40px,1fr) 9rem;gap:2px 12px;align-items:center;font-size:.87rem;padding:3px 0}\
@@ -34,7 +34,7 @@ th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}.text{text-a
 .bar i{display:block;height:100%;background:var(--c0)}.bar span:last-child{text-align:right;font-variant-numeric:tabular-nums}\
 @media(max-width:600px){th,td{padding:5px 6px}.bar{grid-template-columns:minmax(0,1fr) auto}.bar b{grid-column:1/-1;grid-row:2}}\
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}.c5{stroke:var(--c5)}\
-svg text{font-family:inherit;fill:var(--soft)}svg .tick{font-size:13px}svg .label{font-size:13px;fill:var(--ink)}\
+svg text{font-family:inherit;fill:var(--soft)}svg .tick{font-size:13px}svg .halo{stroke:var(--paper);stroke-width:4px;stroke-linejoin:round;paint-order:stroke}svg .label{font-size:13px;fill:var(--ink)}\
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .guide{stroke:var(--axis);stroke-dasharray:2 4}\
 svg .line{fill:none;stroke-width:2.2;stroke-linejoin:round}svg .ideal{stroke:var(--ink);stroke-width:1.3;stroke-dasharray:5 4;opacity:.7}\
 svg .again{stroke-dasharray:2 3}svg circle.again{stroke-dasharray:none}\
