@@ -235,7 +235,7 @@ pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
                 Command::Checkpoint(checkpoint) => {
                     answers.push_back(Event::CheckpointDurable(checkpoint.sequence));
                 }
-                Command::ListShards => answers.push_back(Event::Shards { map: None, updating: false }),
+                Command::ListShards => answers.push_back(Event::Shards { map: None, state: None }),
                 Command::SetAside(_) | Command::ObjectSettled(..) | Command::ObjectSetAside(..) => {}
                 Command::Ended(_) => return engine.stats(now).totals.delivered,
             }

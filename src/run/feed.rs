@@ -78,7 +78,8 @@ impl Feed {
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
         let mut shares = self.shares.take();
         let last_settled = done.settled_objects.last().map(|&(_, last)| last);
-        let unsettled = (first..total).filter(|&number| !done.is_settled(number)).collect();
+        let unsettled: Vec<u32> = (first..total).filter(|&number| !done.is_settled(number)).collect();
+        let wanted = unsettled.len();
         let mut refused = Refused::new(self.accept_refusals);
         let mut ahead = Ahead::start(self.spool.clone(), unsettled);
         for number in first..total {
@@ -99,7 +100,7 @@ impl Feed {
             let fed = match spooled? {
                 Spooled::Quarantined { reason, detail } => {
                     let line = self.quarantine_line(number, reason, detail, &done);
-                    let settles = refused.push(line, total)?;
+                    let settles = refused.push(line, wanted)?;
                     !settles || refused.hand_over(&sink).await
                 }
                 Spooled::Segment { records, fetched } => {

@@ -1,17 +1,17 @@
 //! How much is on its way at once, whatever the number of shards.
 //!
-//! A request holds its body in memory and a connection until it is answered. Lanes bound their own requests, but a
-//! thousand lanes whose service stalls would hold gigabytes, and open thousands of connections at once. Who finds no
-//! room waits before it encodes anything.
+//! A request holds its body in memory and a connection until it is answered. The engine gives each lane its share of
+//! the requests, but more lanes than requests, or a few hundred records of ten megabytes, are more than a machine should
+//! hold. Who finds no room waits before it encodes anything, and keeps its place in its shard's budget as long.
 
 use std::sync::Arc;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
+use crate::write::REQUESTS_MAX;
+
 /// Data and keys of the requests that are under way together. In base64 they are a third more.
 const BYTES_MAX: u32 = 96 << 20;
-/// Requests, and so connections, under way together: at 20 ms each this is 25,000 requests a second.
-const REQUESTS_MAX: usize = 512;
 /// Bytes are counted in this unit, since a semaphore counts no further than 2^29 on small machines.
 const UNIT: u32 = 1 << 10;
 

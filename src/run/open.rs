@@ -29,6 +29,7 @@ use crate::stream::read::StreamReader;
 use crate::stream::{CallError, CallErrorClass, Stream, StreamDescription};
 use crate::write;
 use crate::write::rate::ShardRate;
+use crate::write::StreamState;
 
 /// A rate that is no bound: what `null:` takes.
 const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
@@ -215,6 +216,11 @@ pub fn check_order(settings: &RunSettings, stream: &StreamDescription) -> Result
     Ok(())
 }
 
+/// What the engine has to know of a stream, again and again.
+pub fn state_of(stream: &StreamDescription) -> StreamState {
+    StreamState { updating: stream.status == UPDATING, ignores_keys: stream.ignores_keys }
+}
+
 /// How the engine is to write.
 pub fn engine_config(
     settings: &RunSettings,
@@ -238,7 +244,7 @@ pub fn engine_config(
     write::EngineConfig {
         order: settings.order,
         aggregate: settings.aggregate.then_some(stream.record_bytes_max),
-        updating: stream.status == UPDATING,
+        updating: state_of(stream).updating,
         shard_rate,
         run_rate,
         hash_places: !stream.ignores_keys,

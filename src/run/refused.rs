@@ -33,11 +33,11 @@ impl Refused {
     /// An object is set aside. `Ok(true)` if it can be handed over.
     ///
     /// # Errors
-    /// If the archive seems to refuse everything: too many in a row, or all of the run's `total`.
-    pub(super) fn push(&mut self, line: QuarantineLine, total: u32) -> Result<bool, Error> {
+    /// If the archive seems to refuse everything: too many in a row, or all of the `wanted` ones.
+    pub(super) fn push(&mut self, line: QuarantineLine, wanted: usize) -> Result<bool, Error> {
         let refusal = REFUSALS.contains(&line.reason.as_str());
         self.in_a_row = if refusal { self.in_a_row + 1 } else { 0 };
-        let many = self.in_a_row >= REFUSED_IN_A_ROW_MAX || (self.in_a_row == total && total > 1);
+        let many = self.in_a_row >= REFUSED_IN_A_ROW_MAX || (self.in_a_row as usize == wanted && wanted > 1);
         if refusal && many && !self.accepted {
             return Err(Error::incomplete(format!(
                 "{} objects in a row cannot be had, the last one {}: {} ({}); if they are not to be had, resume with \
@@ -85,9 +85,9 @@ mod tests {
         }
     }
 
-    /// The next `count` of `total` objects are set aside for `reason`.
-    fn refuse(refused: &mut Refused, count: u32, reason: &str, total: u32) -> Result<bool, Error> {
-        (1..=count).map(|object| refused.push(line(object, reason), total)).last().unwrap()
+    /// The next `count` of `wanted` objects are set aside for `reason`.
+    fn refuse(refused: &mut Refused, count: u32, reason: &str, wanted: usize) -> Result<bool, Error> {
+        (1..=count).map(|object| refused.push(line(object, reason), wanted)).last().unwrap()
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
         assert!(error.to_string().contains("50.gz: denied (AccessDenied)"), "{error}");
         assert!(error.to_string().contains("--accept-refusals"), "{error}");
         assert!(check(3, "deleted", 3).is_err(), "all that there are");
-        assert!(check(3, "deleted", 9).is_ok(), "the last three of a run that has got six before");
+        assert!(check(3, "deleted", 9).is_ok(), "six others were had, or are to come");
         assert!(check(1, "denied", 1).is_ok(), "of a single one nothing can be told");
         assert!(check(99, "truncated", 99).unwrap(), "broken objects are themselves at fault");
     }

@@ -138,7 +138,6 @@ impl Session<'_> {
             segments: self.segments.clone(),
             spool: self.spool.clone(),
             encoder,
-            aggregates: self.file.settings.aggregate,
             work,
             in_flight: InFlight::new(),
             directory: self.directory.path().to_owned(),

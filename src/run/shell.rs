@@ -16,7 +16,7 @@ use super::encode::Encoder;
 use super::feed::Fed;
 use super::in_flight::InFlight;
 use super::journal::{Ends, Entry as JournalEntry, Journal, LedgerLine};
-use super::open::UPDATING;
+use super::open::state_of;
 use super::segments::Segments;
 use super::set_aside;
 use super::spool::Spool;
@@ -26,7 +26,7 @@ use crate::route::shard_map::ShardMap;
 use crate::stream::{CallError, CallErrorClass, Outcome, Stream};
 use crate::write::Packed;
 use crate::write::checkpoint::{ObjectLedger, Totals};
-use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason};
+use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason, StreamState};
 
 /// When this many records are set aside, and they are most of all, a run stops before it sets aside everything:
 /// as a rule the key was mistyped.
@@ -42,7 +42,7 @@ const LATENCY_MAX: Duration = Duration::from_mins(10);
 enum Told {
     Departed(RequestId),
     Answered { request: RequestId, latency: Duration, result: Result<Vec<Outcome>, CallError> },
-    Shards { map: Option<ShardMap>, updating: bool },
+    Shards { map: Option<ShardMap>, state: Option<StreamState> },
     CannotEncode(Error),
     FeedFailed(Error),
 }
@@ -78,8 +78,6 @@ pub struct Shell {
     pub spool: Arc<Spool>,
     /// Makes requests of them.
     pub(super) encoder: Encoder,
-    /// Whether records are packed into aggregates.
-    pub aggregates: bool,
     /// Where requests are encoded.
     pub work: Work,
     /// Room for those that are under way.
@@ -275,17 +273,26 @@ impl Shell {
     }
 
     fn list_shards(&self, tell: mpsc::Sender<Told>) {
-        let stream = self.stream.clone();
-        let aggregates = self.aggregates;
-        tokio::spawn(async move {
-            // Only who packs records must know whether a place may change before they arrive.
-            let updating =
-                aggregates && stream.describe().await.is_ok_and(|stream| stream.status == UPDATING);
+        let (stream, told) = (self.stream.clone(), tell.clone());
+        let list = tokio::spawn(async move {
+            let state = match stream.describe().await {
+                Ok(stream) => Some(state_of(&stream)),
+                Err(error) => {
+                    tracing::warn!("the stream cannot be described: {error}");
+                    None
+                }
+            };
             let listed = stream.list_open_shards().await.map_err(|error| error.to_string());
             let map = listed.and_then(|shards| ShardMap::new(shards).map_err(|error| error.to_string()));
             // In the middle of a reshard the list may not add up; the engine asks again.
             let map = map.inspect_err(|error| tracing::warn!("the shards cannot be listed: {error}")).ok();
-            let _ = tell.send(Told::Shards { map, updating }).await;
+            let _ = told.send(Told::Shards { map, state }).await;
+        });
+        tokio::spawn(async move {
+            // A list that is never answered would be waited for without end.
+            if list.await.is_err_and(|error| error.is_panic()) {
+                let _ = tell.send(Told::Shards { map: None, state: None }).await;
+            }
         });
     }
 }
@@ -380,7 +387,7 @@ impl State {
                 }
                 Event::Answered(request, result)
             }
-            Told::Shards { map, updating } => Event::Shards { map, updating },
+            Told::Shards { map, state } => Event::Shards { map, state },
             Told::CannotEncode(error) | Told::FeedFailed(error) => {
                 let reason = StopReason::Failed(error.to_string());
                 self.error.get_or_insert(error);

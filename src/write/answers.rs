@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::aggregate::Packed;
+use super::aggregate::{Packed, Weight};
 use super::checkpoint::ShardLedger;
 use super::engine::{Command, Engine, Request, RequestId, STOP_PATIENCE, StopReason};
 use super::lane::Order;
@@ -22,7 +22,9 @@ use crate::stream::{CallError, CallErrorClass, Outcome, UnknownCause};
 
 /// How long the service may be away before the run ends, to be resumed: an outage of an hour is outlived.
 const SERVICE_PATIENCE: Duration = Duration::from_mins(75);
-/// A throttled lane pauses for 20 to 50 ms, and twice as long each time that nothing at all was taken …
+/// A lane of which a quarter of a request, or more, was throttled …
+const THROTTLED_SHARE_WHOLE: f64 = 0.25;
+/// … pauses for 20 to 50 ms, for less in proportion, and twice as long each time that nothing at all was taken …
 const THROTTLE_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(50));
 /// … this often: then a second has passed, and with it whatever window the shard counts in.
 const THROTTLE_DOUBLINGS_MAX: u32 = 3;
@@ -33,10 +35,17 @@ const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 impl Engine {
     pub(super) fn departed(&mut self, request: RequestId, now: Duration) {
-        if let Some(request) = self.requests.get_mut(&request) {
-            request.departed_at = now;
-            request.floor.clone_from(&self.lanes[request.lane].highest);
-        }
+        let Some(request) = self.requests.get_mut(&request) else { return };
+        request.departed_at = Some(now);
+        request.floor.clone_from(&self.lanes[request.lane].highest);
+        let (shard, weight) = (request.shard, request.records.weight());
+        self.gone(shard, weight, now);
+    }
+
+    /// What was paid for takes no more place in the budgets.
+    pub(super) fn gone(&mut self, shard: usize, weight: Weight, now: Duration) {
+        self.shards[shard].rate.depart(weight.for_shard(), now);
+        self.run_rate.depart(weight.for_run(), now);
     }
 
     pub(super) fn answered(
@@ -50,6 +59,9 @@ impl Engine {
         let Some(request) = self.requests.remove(&id) else { return };
         let lane = request.lane;
         self.lanes[lane].in_flight -= 1;
+        if request.departed_at.is_none() {
+            self.gone(request.shard, request.records.weight(), now);
+        }
         match result {
             Ok(outcomes) if outcomes.len() == request.records.entry_count() => {
                 self.away_since = None;
@@ -77,7 +89,7 @@ impl Engine {
         }
         let lane = request.lane;
         let shard = self.lanes[lane].shard;
-        let (mut accepted, mut throttled, mut unknown) = (Load::default(), 0_u64, false);
+        let (mut accepted, mut throttled, mut refused, mut unknown) = (Load::default(), 0_u64, 0.0, false);
         let (mut rejected, mut strays) = (Vec::new(), Vec::new());
         for (entry, outcome) in request.records.entries().zip(outcomes) {
             let (records, cost) = entry;
@@ -90,12 +102,13 @@ impl Engine {
                     accepted.bytes += f64::from(cost);
                     match self.is_taken(lane, &shard, records) {
                         Some(true) => self.entry_acked(&request, entry, (shard, sequence_number), commands),
-                        Some(false) => self.misplaced(lane, records),
+                        Some(false) => self.misplaced(lane, records, now),
                         None => strays.push(Stray::new(entry, shard, sequence_number, now)),
                     }
                 }
                 Outcome::Throttled => {
                     throttled += 1;
+                    refused += 1.0;
                     let count = if on(Mutant::AggregateLosesRest) { 1 } else { records.len() };
                     for record in records.iter().take(count) {
                         self.lanes[lane].give_back(*record, false);
@@ -123,8 +136,8 @@ impl Engine {
             self.lanes[lane].failures = 0;
         }
         if throttled > 0 {
-            self.shards[shard].rate.throttled(now);
-            self.pause_after_throttle(lane, accepted.records > 0.0, now);
+            self.shards[shard].rate.throttled(refused, now);
+            self.pause_after_throttle(lane, accepted.records, refused, now);
         } else if accepted.records > 0.0 {
             self.lanes[lane].throttles = 0;
         }
@@ -135,7 +148,7 @@ impl Engine {
     }
 
     /// The service takes other records, and fails one without end.
-    fn give_up_if_stuck(&mut self, lane: usize, now: Duration) {
+    pub(super) fn give_up_if_stuck(&mut self, lane: usize, now: Duration) {
         if self.lanes[lane].stuck_for(now) > SERVICE_PATIENCE {
             let message = "it takes other records, but has failed one for more than an hour";
             self.stop_for(StopReason::ServiceAway(message.into()), now);
@@ -157,7 +170,7 @@ impl Engine {
         commands: &mut Vec<Command>,
     ) {
         let (lane, entries) = (request.lane, request.records.entry_count() as u64);
-        let mut unknown = None;
+        let (refused, mut unknown) = (request.records.weight().for_shard().records, None);
         match error.class {
             CallErrorClass::Invalid if on(Mutant::InvalidRetried) => {}
             CallErrorClass::Invalid => return self.bisect(lane, request.records, error, commands),
@@ -168,7 +181,7 @@ impl Engine {
                 self.totals.entries_throttled += entries;
                 let shard = &mut self.shards[self.lanes[lane].shard];
                 shard.throttled += entries;
-                shard.rate.throttled(now);
+                shard.rate.throttled(refused, now);
                 self.pause_after_failure(lane, now);
             }
             CallErrorClass::Credentials | CallErrorClass::Unreachable => self.service_away(lane, error, now),
@@ -364,12 +377,13 @@ impl Engine {
         self.progress.changed();
     }
 
-    fn pause_after_throttle(&mut self, lane: usize, some_accepted: bool, now: Duration) {
+    fn pause_after_throttle(&mut self, lane: usize, accepted: f64, refused: f64, now: Duration) {
         let (shortest, longest) = THROTTLE_PAUSE;
         let pause = shortest + longest.saturating_sub(shortest).mul_f64(self.draw());
         let lane = &mut self.lanes[lane];
-        lane.throttles = if some_accepted { 0 } else { (lane.throttles + 1).min(THROTTLE_DOUBLINGS_MAX) };
-        let pause = pause * (1 << lane.throttles);
+        lane.throttles = if accepted > 0.0 { 0 } else { (lane.throttles + 1).min(THROTTLE_DOUBLINGS_MAX) };
+        let share = refused / (accepted + refused);
+        let pause = (pause * (1 << lane.throttles)).mul_f64((share / THROTTLED_SHARE_WHOLE).min(1.0));
         lane.paused_until = lane.paused_until.max(now + pause);
     }
 

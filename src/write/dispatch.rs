@@ -21,8 +21,9 @@ use super::stats::Brake;
 
 /// A lane gathers records for this long …
 const GATHER_MIN: Duration = Duration::from_millis(25);
-/// … or this part of a round trip, so that the requests in flight carry the full rate with room to spare …
-const GATHER_PER_ROUND_TRIP: f64 = 0.3;
+/// … or so much of a round trip, divided by the requests that may be in flight, so that they carry the full rate with
+/// room to spare …
+const GATHER_PER_ROUND_TRIP: f64 = 1.2;
 /// … but never longer than this: a record that may leave waits no longer for company, however little comes.
 pub(super) const GATHER_MAX: Duration = Duration::from_millis(175);
 /// When this many records of a lane wait behind their keys, some key is hot: it gets on by one record per
@@ -35,6 +36,9 @@ const SLACK: Duration = Duration::from_millis(25);
 /// What a bucket holds as long as the round trip is not known: enough for long round trips, and less than the
 /// tenth of a second that the strictest shard takes at once.
 pub(super) const BURST_START: Duration = Duration::from_millis(95);
+/// Requests, and so connections, that all lanes together may have in flight: of the 1,024 files that a process may
+/// usually open, half. At 20 ms each this is 25,000 requests a second.
+pub(crate) const REQUESTS_MAX: usize = 512;
 /// Aggregates are gathered for at least this long: then, at the default rate, one has what it is meant to have.
 const GATHER_TOGETHER_MIN: Duration = Duration::from_micros(52_250);
 /// Where only one request is in flight it carries a whole round trip's worth, up to this: more at once is
@@ -179,6 +183,11 @@ impl Engine {
     }
 
     fn next_step(&mut self, index: usize, now: Duration) -> Step {
+        let in_flight_share = self.in_flight_share();
+        let in_flight_max = match self.requests.len() < REQUESTS_MAX / 2 {
+            true => self.config.discipline().in_flight_max(),
+            false => in_flight_share,
+        };
         let lane = &mut self.lanes[index];
         if self.stop.is_some() || !lane.has_work() {
             return Step::Sleep { brake: Brake::Input };
@@ -194,7 +203,7 @@ impl Engine {
         if lane.counted_by > self.progress.durable {
             return Step::Sleep { brake: Brake::Checkpoint };
         }
-        if lane.in_flight >= self.config.discipline().in_flight_max() {
+        if lane.in_flight >= in_flight_max {
             return Step::Sleep { brake: Brake::RoundTrip };
         }
         if lane.paused_until > now {
@@ -205,7 +214,7 @@ impl Engine {
         let packing = self.config.discipline().packing(together, shard.round_trip > GATHER_TOGETHER_MIN);
         let mut gathering = shard.rate.burst().saturating_sub(SLACK);
         if lane.held_records() >= HELD_MANY {
-            gathering = gathering.min(shard.round_trip.mul_f64(GATHER_PER_ROUND_TRIP).max(GATHER_HELD_MIN));
+            gathering = gathering.min(part_of(shard.round_trip, in_flight_share).max(GATHER_HELD_MIN));
         }
         let rate = &mut shard.rate;
         let goal = Room { shard: rate.worth_of(gathering), run: self.run_rate.worth_of(gathering) };
@@ -226,17 +235,29 @@ impl Engine {
         let shard_at = rate.affordable_at(weight.for_shard().min(goal.shard), now);
         let run_at = self.run_rate.affordable_at(weight.for_run().min(goal.run), now);
         if shard_at.max(run_at) > now && !on(Mutant::RateIgnored) {
-            let brake = if run_at > shard_at { Brake::RunRate } else { Brake::Shard };
+            let brake = match () {
+                () if run_at > shard_at => Brake::RunRate,
+                // It takes less than it should.
+                () if rate.scale() < 1.0 => Brake::Failure,
+                () => Brake::Shard,
+            };
             return Step::Wait { until: shard_at.max(run_at), brake };
         }
         let reached = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty();
         let linger = lane.departed_at + gathering;
         if !reached && lane.in_flight > 0 && now < linger {
-            let brake = if lane.held_records() > 0 { Brake::Order } else { Brake::Shard };
+            let brake = if lane.held_records() > lane.ready_records() { Brake::Order } else { Brake::Shard };
             return Step::Wait { until: linger, brake };
         }
         let room = Room { shard: rate.balance(now), run: self.run_rate.balance(now) };
         Step::Send { packing, room: room.at_least(weight) }
+    }
+
+    /// Requests of one lane that may be in flight in any case; while fewer than half of all are, it may borrow. So no
+    /// lane whose service stalls holds up another. Where there are more lanes than requests, the shell has them wait.
+    fn in_flight_share(&self) -> u32 {
+        let share = REQUESTS_MAX / self.lanes.len();
+        self.config.discipline().in_flight_max().min(u32::try_from(share).unwrap_or(u32::MAX)).max(1)
     }
 
     fn send(&mut self, index: usize, records: Packed, now: Duration, commands: &mut Vec<Command>) {
@@ -248,28 +269,37 @@ impl Engine {
         shard.rate.pay(weight.for_shard(), now);
         shard.sent += records.entry_count() as u64;
         self.run_rate.pay(weight.for_run(), now);
+        let paid_by = lane.shard;
+        if on(Mutant::GoneWhenPaid) {
+            self.gone(paid_by, weight, now);
+        }
+        let lane = &self.lanes[index];
         self.totals.entries_sent += records.entry_count() as u64;
         let id = RequestId(self.next_request);
         self.next_request += 1;
         let floor = lane.highest.clone();
         let sent = records.clone();
-        let request = Request { lane: index, records: sent, strays: Vec::new(), departed_at: now, floor };
+        let (strays, shard) = (Vec::new(), paid_by);
+        let request = Request { lane: index, shard, records: sent, strays, paid_at: now, departed_at: None, floor };
         self.requests.insert(id, request);
         commands.push(Command::Put { request: id, records });
     }
 
     /// Long round trips need larger bursts, or four requests could not carry the full rate.
     pub(super) fn measure_round_trip(&mut self, request: &Request, now: Duration) {
+        let in_flight_share = self.in_flight_share();
         let shard = &mut self.shards[self.lanes[request.lane].shard];
-        let sample = now.saturating_sub(request.departed_at);
-        shard.round_trip =
-            if shard.round_trip.is_zero() { sample } else { (shard.round_trip * 7 + sample) / 8 };
-        let (alone, together) =
-            (self.config.discipline().in_flight_max() == 1, self.config.aggregate.is_some());
-        let part = if alone { shard.round_trip } else { shard.round_trip.mul_f64(GATHER_PER_ROUND_TRIP) };
+        let Some(departed_at) = request.departed_at else { return };
+        shard.round_trip = smooth(shard.round_trip, now.saturating_sub(departed_at));
+        shard.turn = smooth(shard.turn, now.saturating_sub(request.paid_at));
+        let together = self.config.aggregate.is_some();
         let shortest = if together { GATHER_TOGETHER_MIN } else { GATHER_MIN };
         // An aggregate alone is throttled whole or not at all, and so cannot be passed.
+        let alone = self.config.discipline().in_flight_max() == 1;
         let longest = if alone && !together { GATHER_ALONE_MAX } else { GATHER_MAX };
+        // Who waits for a core may as well make more of each request, as long as the strictest shard takes it at once.
+        let crowded = part_of(shard.turn, in_flight_share).min(GATHER_ALONE_MAX);
+        let part = part_of(shard.round_trip, in_flight_share).max(crowded);
         let burst = part.clamp(shortest, longest) + SLACK;
         if burst.abs_diff(shard.rate.burst()) > shard.rate.burst() / if together { 10 } else { 5 } {
             shard.rate.set_burst(burst, now);
@@ -366,6 +396,16 @@ impl Engine {
             None => End::Done,
         }));
     }
+}
+
+/// The mean of what was measured, the latest the most.
+fn smooth(mean: Duration, sample: Duration) -> Duration {
+    if mean.is_zero() { sample } else { (mean * 7 + sample) / 8 }
+}
+
+/// What is to be gathered so that so many requests in flight carry the full rate; one alone carries it just so.
+fn part_of(round_trip: Duration, in_flight_max: u32) -> Duration {
+    round_trip.mul_f64((GATHER_PER_ROUND_TRIP / f64::from(in_flight_max)).min(1.0))
 }
 
 /// Rounded up, at least one.

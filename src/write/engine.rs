@@ -59,6 +59,15 @@ impl EngineConfig {
     }
 }
 
+/// What a stream says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamState {
+    /// Its shards are changing just now.
+    pub updating: bool,
+    /// It distributes records itself, whatever their keys.
+    pub ignores_keys: bool,
+}
+
 /// Names one PutRecords call of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
@@ -82,8 +91,8 @@ pub enum Event {
     Shards {
         /// `None` if they could not be had.
         map: Option<ShardMap>,
-        /// Whether they are changing just now.
-        updating: bool,
+        /// What the stream says of itself; `None` if it could not be asked.
+        state: Option<StreamState>,
     },
     /// The checkpoint with this sequence is durable.
     CheckpointDurable(u64),
@@ -148,7 +157,10 @@ pub enum StopReason {
 pub(super) struct Shard {
     pub(super) id: ShardId,
     pub(super) rate: RateControl,
+    /// From a request's departure to its answer …
     pub(super) round_trip: Duration,
+    /// … and from the decision to send it, so with what it waited for a core.
+    pub(super) turn: Duration,
     pub(super) acked: (u64, u64),
     /// The same as the shard counts it: entries and their bytes.
     pub(super) taken: Load,
@@ -163,7 +175,11 @@ pub(super) struct Request {
     pub(super) records: Packed,
     /// Entries of it that were stored, but perhaps not so that a consumer takes them.
     pub(super) strays: Vec<Stray>,
-    pub(super) departed_at: Duration,
+    /// Index of the shard that has paid for it.
+    pub(super) shard: usize,
+    pub(super) paid_at: Duration,
+    /// When it left, once it has.
+    pub(super) departed_at: Option<Duration>,
     /// The highest numbers acked on the lane before the request left.
     pub(super) floor: BTreeMap<ShardId, SequenceNumber>,
 }
@@ -175,6 +191,7 @@ impl Shard {
             id: shard.id.clone(),
             rate: RateControl::new(limit, BURST_START, now),
             round_trip: Duration::ZERO,
+            turn: Duration::ZERO,
             acked: (0, 0),
             taken: Load::default(),
             sent: 0,
@@ -296,7 +313,7 @@ impl Engine {
             }
             Event::Departed(request) => self.departed(request, now),
             Event::Answered(request, result) => self.answered(request, result, now, commands),
-            Event::Shards { map, updating } => self.shards_listed(map, updating, now, commands),
+            Event::Shards { map, state } => self.shards_listed(map, state, now, commands),
             Event::CheckpointDurable(sequence) => self.checkpoint_durable(sequence, now),
             Event::CheckpointFailed(message) => self.checkpoint_failed(message, now),
             Event::Stop(reason) => self.stop_for(reason, now),

@@ -128,6 +128,11 @@ impl Lane {
         self.held_records
     }
 
+    /// Records that may leave now.
+    pub fn ready_records(&self) -> usize {
+        self.ready.len()
+    }
+
     /// Whether the next record waits for a longer reach.
     pub fn is_at_its_reach(&self) -> bool {
         self.ready.is_empty() && self.tail.front().is_some_and(|record| record.ordinal >= self.reach)

@@ -26,5 +26,6 @@ pub mod token_bucket;
 mod tests;
 
 pub use aggregate::Packed;
-pub use engine::{Command, End, Engine, EngineConfig, Event, RequestId, StopReason};
+pub(crate) use dispatch::REQUESTS_MAX;
+pub use engine::{Command, End, Engine, EngineConfig, Event, RequestId, StopReason, StreamState};
 pub use stats::{Brake, EngineStats, LaneTimes, ShardStats};

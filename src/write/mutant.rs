@@ -55,12 +55,14 @@ pub(crate) enum Mutant {
     StrayIsPassed,
     /// Of an aggregate that was throttled only the first record is sent again.
     AggregateLosesRest,
+    /// What is paid for takes no place in the budget until it leaves.
+    GoneWhenPaid,
 }
 
 impl Mutant {
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::RetryAtTail,
         Self::TimeoutIsDelivered,
         Self::PartialFailureIgnored,
@@ -85,6 +87,7 @@ impl Mutant {
         Self::StrayIsDelivered,
         Self::StrayIsPassed,
         Self::AggregateLosesRest,
+        Self::GoneWhenPaid,
     ];
 }
 

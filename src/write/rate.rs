@@ -5,6 +5,9 @@
 //! throttles us below our share: then the rate steps back to just under what was accepted, holds still,
 //! and creeps up again, slowly at first. A small step down and a slow way up keep the throttled share
 //! small and cost little of what the others leave.
+//!
+//! A step back to what was accepted ends an overload, so a few entries that go on being throttled whatever the rate
+//! are not for our rate: after some steps in vain the rate creeps up in spite of them.
 
 use std::time::Duration;
 
@@ -22,6 +25,10 @@ const HOLD: Duration = Duration::from_secs(1);
 const GROWTH_FIRST: f64 = 0.005;
 /// … up to this.
 const GROWTH_MAX: f64 = 0.10;
+/// After so many steps down in a row without a quiet moment …
+const STEPS_IN_VAIN_MAX: u32 = 3;
+/// … a throttled share below this has another cause than our rate.
+const THROTTLED_SHARE_MAX: f64 = 0.10;
 /// The rate never falls below this share of the limit, so that it can find its way back.
 const SCALE_MIN: f64 = 0.005;
 /// What was accepted is counted in slots of this length over one second.
@@ -69,11 +76,16 @@ pub struct RateControl {
     records: TokenBucket,
     bytes: TokenBucket,
     accepted: [Load; SLOTS],
+    /// Entries that were throttled, in the same slots.
+    refused: [f64; SLOTS],
     slot: u128,
     started: Duration,
     quiet_since: Duration,
     grown_at: Duration,
     stepped_down_at: Option<Duration>,
+    throttled_at: Option<Duration>,
+    /// Steps down since the last quiet moment.
+    steps_in_vain: u32,
 }
 
 impl RateControl {
@@ -86,11 +98,14 @@ impl RateControl {
             records: TokenBucket::new(limit.records, burst, now),
             bytes: TokenBucket::new(limit.bytes, burst, now),
             accepted: [Load::default(); SLOTS],
+            refused: [0.0; SLOTS],
             slot: 0,
             started: now,
             quiet_since: now,
             grown_at: now,
             stepped_down_at: None,
+            throttled_at: None,
+            steps_in_vain: 0,
         }
     }
 
@@ -132,10 +147,16 @@ impl RateControl {
         self.records.affordable_at(load.records, now).max(self.bytes.affordable_at(load.bytes, now))
     }
 
-    /// Pays for `load`, which leaves now.
+    /// Pays for `load`, which leaves soon.
     pub fn pay(&mut self, load: Load, now: Duration) {
         self.records.pay(load.records, now);
         self.bytes.pay(load.bytes, now);
+    }
+
+    /// What was paid for leaves now.
+    pub fn depart(&mut self, load: Load, now: Duration) {
+        self.records.depart(load.records, now);
+        self.bytes.depart(load.bytes, now);
     }
 
     /// The buckets hold `burst` from now on.
@@ -149,18 +170,27 @@ impl RateControl {
     /// The shard took `load`.
     pub fn accepted(&mut self, load: Load, now: Duration) {
         let slot = self.turn_to(now);
-        slot.records += load.records;
-        slot.bytes += load.bytes;
+        self.accepted[slot].records += load.records;
+        self.accepted[slot].bytes += load.bytes;
     }
 
-    /// The shard refused something for being over its limit.
-    pub fn throttled(&mut self, now: Duration) {
+    /// The shard refused so many entries for being over its limit.
+    pub fn throttled(&mut self, entries: f64, now: Duration) {
+        let slot = self.turn_to(now);
+        self.refused[slot] += entries;
+        if self.throttled_at.replace(now).is_none_or(|before| now > before + HOLD) {
+            self.steps_in_vain = 0;
+        }
+        if self.steps_in_vain >= STEPS_IN_VAIN_MAX && self.throttled_share() < THROTTLED_SHARE_MAX {
+            return;
+        }
         self.quiet_since = now;
         self.grown_at = now + HOLD;
         if self.stepped_down_at.is_some_and(|at| now < at + STEP_DOWN_INTERVAL) {
             return;
         }
         self.stepped_down_at = Some(now);
+        self.steps_in_vain += 1;
         let accepted = self.accepted_share(now).clamp(self.scale * STEP_DOWN_MIN, self.scale);
         self.scale = (STEP_DOWN * accepted).max(SCALE_MIN);
         self.retune(now);
@@ -176,6 +206,13 @@ impl RateControl {
         // In the first second it is what was accepted so far that counts, not the part of a second.
         let seconds = now.saturating_sub(self.started).as_secs_f64().clamp(SLOT.as_secs_f64(), 1.0);
         (sum.records / self.limit.records).max(sum.bytes / self.limit.bytes) / seconds
+    }
+
+    /// The part of the last second's entries that was throttled.
+    fn throttled_share(&self) -> f64 {
+        let refused: f64 = self.refused.iter().sum();
+        let accepted: f64 = self.accepted.iter().map(|slot| slot.records).sum();
+        refused / (refused + accepted)
     }
 
     fn grow(&mut self, now: Duration) {
@@ -196,14 +233,15 @@ impl RateControl {
     }
 
     /// The slot of `now`, with the slots that have passed since the last call emptied.
-    fn turn_to(&mut self, now: Duration) -> &mut Load {
+    fn turn_to(&mut self, now: Duration) -> usize {
         let target = now.as_millis() / SLOT.as_millis();
         let passed = target.saturating_sub(self.slot).min(SLOTS as u128);
         for step in 0..passed {
             self.accepted[slot_index(target - step)] = Load::default();
+            self.refused[slot_index(target - step)] = 0.0;
         }
         self.slot = self.slot.max(target);
-        &mut self.accepted[slot_index(self.slot)]
+        slot_index(self.slot)
     }
 }
 
@@ -238,8 +276,8 @@ mod tests {
             now += Duration::from_millis(50);
             rate.accepted(load(35.0), now);
         }
-        rate.throttled(now);
-        rate.throttled(now + Duration::from_millis(10));
+        rate.throttled(15.0, now);
+        rate.throttled(15.0, now + Duration::from_millis(10));
         let low = rate.scale();
         assert!((0.60..0.72).contains(&low), "700 of 980 records a second were accepted: {low}");
 
@@ -256,10 +294,47 @@ mod tests {
     }
 
     #[test]
+    fn entries_that_are_throttled_at_any_rate_do_not_bring_it_down() {
+        let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
+        let (mut now, mut lowest, mut sum) = (Duration::ZERO, 1.0_f64, 0.0);
+        for step in 0..1_200 {
+            now += Duration::from_millis(50);
+            rate.balance(now);
+            let sent = 49.0 * rate.scale();
+            rate.accepted(load(sent * 0.95), now);
+            rate.throttled(sent * 0.05, now);
+            if step >= 200 {
+                (lowest, sum) = (lowest.min(rate.scale()), sum + rate.scale());
+            }
+        }
+        assert!(lowest > 0.7 && sum / 1_000.0 > 0.9, "{lowest} {}", sum / 1_000.0);
+    }
+
+    #[test]
+    fn an_overload_is_followed_down_however_long_it_lasts() {
+        let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
+        let (mut now, mut refused, mut sent) = (Duration::ZERO, 0.0, 0.0);
+        for step in 0..1_200 {
+            now += Duration::from_millis(50);
+            rate.balance(now);
+            // What the others leave falls from all to a fifth, and stays there.
+            let left = 49.0 * (1.0 - f64::from(step) / 500.0).max(0.2);
+            let load_now = 49.0 * rate.scale();
+            rate.accepted(load(load_now.min(left)), now);
+            if load_now > left {
+                rate.throttled(load_now - left, now);
+                refused += load_now - left;
+            }
+            sent += load_now;
+        }
+        assert!(refused / sent < 0.02, "{}", refused / sent);
+    }
+
+    #[test]
     fn the_rate_never_falls_to_nothing() {
         let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
         for second in 0..100 {
-            rate.throttled(Duration::from_secs(second));
+            rate.throttled(1.0, Duration::from_secs(second));
         }
         assert!(rate.scale() >= SCALE_MIN);
         let at = rate.affordable_at(load(1.0), Duration::from_secs(100));

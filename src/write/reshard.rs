@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::engine::{Command, Engine, Shard};
+use super::engine::{Command, Engine, Shard, StopReason, StreamState};
 use super::lane::Lane;
 use super::mutant::{Mutant, on};
+use super::order::Order;
 use super::stats::LaneTimes;
 use crate::record::{HashKeyRange, ShardId};
 use crate::route::shard_map::ShardMap;
@@ -140,11 +141,15 @@ impl Engine {
     pub(super) fn shards_listed(
         &mut self,
         map: Option<ShardMap>,
-        updating: bool,
+        state: Option<StreamState>,
         now: Duration,
         commands: &mut Vec<Command>,
     ) {
+        if state.is_some_and(|state| state.ignores_keys) {
+            self.stop_if_keys_count(now);
+        }
         let reshard = &mut self.reshard;
+        let updating = state.map_or(reshard.updating, |state| state.updating);
         let interval = if updating { LIST_INTERVAL_UPDATING } else { LIST_INTERVAL };
         (reshard.listing, reshard.listed_at, reshard.next) = (false, now, now + interval);
         reshard.updating = updating;
@@ -171,6 +176,15 @@ impl Engine {
         }
         self.reshard.pending = Some(map);
         self.reshard_if_drained(now);
+    }
+
+    /// The stream has begun to distribute records itself.
+    fn stop_if_keys_count(&mut self, now: Duration) {
+        if self.config.order != Order::None || self.config.aggregate.is_some() {
+            let sentence = "the stream has begun to distribute records itself (RecordDistributionStrategy AUTO): no key \
+                            keeps its order there, and no aggregate is taken by its consumers; set it back and resume";
+            self.stop_for(StopReason::Refused(sentence.into()), now);
+        }
     }
 
     /// Follows the new map if no lane that it cuts has anything in flight.
@@ -225,9 +239,9 @@ impl Engine {
             let known = self.shards.iter().position(|shard| shard.id == description.id);
             indices.push(known.unwrap_or_else(|| {
                 let covering = self.lanes.partition_point(|lane| lane.range.last < description.range.first);
-                let round_trip = self.shards[self.lanes[covering].shard].round_trip;
+                let Shard { round_trip, turn, .. } = self.shards[self.lanes[covering].shard];
                 let new = Shard::new(description, self.config.shard_rate, now);
-                self.shards.push(Shard { round_trip, ..new });
+                self.shards.push(Shard { round_trip, turn, ..new });
                 self.shards.len() - 1
             }));
         }

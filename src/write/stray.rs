@@ -92,7 +92,7 @@ impl Engine {
                         self.entry_acked(&request, (&stray.records, stray.cost), place, commands);
                     }
                     None if !in_vain => request.strays.push(stray),
-                    Some(false) | None => self.misplaced(lane, &stray.records),
+                    Some(false) | None => self.misplaced(lane, &stray.records, now),
                 }
             }
             self.progress.changed();
@@ -107,8 +107,11 @@ impl Engine {
         self.reshard_if_drained(now);
     }
 
-    /// A consumer will drop them: all are sent again, and each may be seen twice by one that does not.
-    pub(super) fn misplaced(&mut self, lane: usize, records: &[Routed]) {
+    /// A consumer will drop them: all are sent again, and each may be seen twice by one that does not. Why a shard
+    /// took what lies outside of it, the stream has to say.
+    pub(super) fn misplaced(&mut self, lane: usize, records: &[Routed], now: Duration) {
+        self.reshard.wanted_soon(now);
+        self.give_up_if_stuck(lane, now);
         self.totals.possible_duplicates.misplaced += records.len() as u64;
         for record in records {
             self.lanes[lane].give_back(*record, true);

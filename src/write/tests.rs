@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::checkpoint::{Checkpoint, ObjectLedger};
 use super::lane::{LOOKED_AT_MAX, Order};
 use super::rate::ShardRate;
-use super::{Command, End, Engine, EngineConfig, EngineStats, Event, RequestId, StopReason};
+use super::{Command, End, Engine, EngineConfig, EngineStats, Event, RequestId, StopReason, StreamState};
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
 use crate::route::{Routed, RoutedChunk};
@@ -120,7 +120,7 @@ impl World<'_> {
             }
             Command::ObjectSettled(object, _) => self.settled_objects.push(object),
             Command::SetAside(_) | Command::ObjectSetAside(..) => {}
-            Command::ListShards => self.at(now + millis(1), Event::Shards { map: None, updating: false }),
+            Command::ListShards => self.at(now + millis(1), Event::Shards { map: None, state: None }),
             Command::Ended(end) => self.end = Some(end),
         }
     }
@@ -142,6 +142,7 @@ impl World<'_> {
             };
             records.iter().zip(answers).map(store).collect()
         });
+        self.at(now, Event::Departed(request));
         self.at(now + self.round_trip, Event::Answered(request, result));
     }
 
@@ -636,6 +637,7 @@ fn longest_wait(config: EngineConfig, every: Duration, round_trip: Duration) -> 
                             .unwrap(),
                     };
                     let outcomes = (0..records.entry_count()).map(ack).collect();
+                    events.insert((now, next), Event::Departed(request));
                     events.insert((now + round_trip, next), Event::Answered(request, Ok(outcomes)));
                 }
                 Command::Checkpoint(checkpoint) => {
@@ -684,4 +686,52 @@ fn an_aggregate_with_one_invalid_record_is_halved_until_that_stands_alone() {
     assert!(largest > 50, "{largest} records together");
     assert_eq!((done.stats.totals.delivered, done.stats.totals.quarantined), (299, 1));
     assert!(done.stats.totals.entries_acked < 20, "{:?}", done.stats.totals);
+}
+
+#[test]
+fn a_stream_that_begins_to_distribute_records_itself_ends_a_run_that_keeps_an_order() {
+    let ends = |order, aggregate| {
+        let map = shards(2);
+        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+        let config = EngineConfig { aggregate, ..config(order, SHARE) };
+        let mut engine = Engine::new(config, &map, &start, Duration::ZERO);
+        let mut commands = Vec::new();
+        engine.handle(millis(1), Event::Input(input(1, 10, 10, 100).remove(0)), &mut commands);
+        let state = Some(StreamState { updating: false, ignores_keys: true });
+        engine.handle(millis(2), Event::Shards { map: Some(map), state }, &mut commands);
+        engine.room() == 0
+    };
+    assert!(ends(Order::Key, None) && ends(Order::None, Some(1 << 20)));
+    assert!(!ends(Order::None, None));
+}
+
+#[test]
+fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
+    for count in [8, 150, 300, 900] {
+        let map = shards(count);
+        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+        let mut engine = Engine::new(config(Order::Key, UNLIMITED), &map, &start, Duration::ZERO);
+        let (mut commands, mut by_lane) = (Vec::new(), BTreeMap::<usize, usize>::new());
+        for (at, chunk) in (1..).zip(input(40, 1_000, 1 << 20, 100)) {
+            engine.handle(millis(at * 400), Event::Input(chunk), &mut commands);
+            while let Some(command) = commands.pop() {
+                match command {
+                    Command::Put { request, records } => {
+                        *by_lane.entry(map.shard_of(records.records()[0].hash)).or_default() += 1;
+                        engine.handle(millis(at * 400), Event::Departed(request), &mut commands);
+                    }
+                    Command::Checkpoint(checkpoint) => {
+                        let durable = Event::CheckpointDurable(checkpoint.sequence);
+                        engine.handle(millis(at * 400 + 1), durable, &mut commands);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let (lanes, sum) = (count as usize, by_lane.values().sum::<usize>());
+        let share = (super::REQUESTS_MAX / lanes).clamp(1, 4);
+        assert_eq!(by_lane.len(), lanes);
+        assert!(by_lane.values().all(|requests| (share..=4).contains(requests)), "{count} lanes: {by_lane:?}");
+        assert!(sum <= super::REQUESTS_MAX.max(lanes), "{count} lanes: {sum}");
+    }
 }

@@ -1,9 +1,10 @@
 //! How much may leave now, and when more may.
 //!
 //! A bucket fills at a steady rate up to its capacity and pays for what leaves. Whoever wants more than
-//! it can ever hold waits until it is full and drives it into debt. So in any time `t` at most
-//! `rate * t + capacity + one purchase above the capacity` leaves. Time is an argument: nothing here
-//! reads a clock.
+//! it can ever hold waits until it is full and drives it into debt. What is paid for may leave later; until then it
+//! takes its place in the bucket, so that nothing is earned beside it. So in any time `t` at most
+//! `rate * t + capacity + one purchase above the capacity` leaves, however long the way to the door. Time is an
+//! argument: nothing here reads a clock.
 
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub struct TokenBucket {
     rate: f64,
     capacity: f64,
     balance: f64,
+    /// Paid for, and not gone yet.
+    promised: f64,
     updated: Duration,
 }
 
@@ -23,7 +26,7 @@ impl TokenBucket {
     /// An empty bucket that earns `rate` tokens a second and holds `rate * burst`, but at least one.
     /// It starts empty because others may just have used up what the shard takes this second.
     pub fn new(rate: f64, burst: Duration, now: Duration) -> Self {
-        Self { rate, capacity: capacity(rate, burst), balance: 0.0, updated: now }
+        Self { rate, capacity: capacity(rate, burst), balance: 0.0, promised: 0.0, updated: now }
     }
 
     /// Changes what is earned and held from `now` on; what was earned before is kept.
@@ -53,21 +56,36 @@ impl TokenBucket {
         if missing <= EPSILON * price.max(1.0) {
             return now;
         }
+        // As long as there is no room for it, time alone will not bring it: it is worth another look when as much
+        // could have been earned anew.
+        let missing = if self.room() < price.min(self.capacity) { price.min(self.capacity) } else { missing };
         // Rounded up, so that a caller who wakes then finds the price there.
         now + Duration::from_secs_f64(missing / self.rate) + Duration::from_nanos(1)
     }
 
-    /// Pays. The caller has asked [`affordable_at`](Self::affordable_at) first.
+    /// Pays for what will leave soon. The caller has asked [`affordable_at`](Self::affordable_at) first.
     pub fn pay(&mut self, price: f64, now: Duration) {
         self.refill(now);
         self.balance -= price;
+        self.promised += price;
+    }
+
+    /// What was paid for leaves now.
+    pub fn depart(&mut self, price: f64, now: Duration) {
+        self.refill(now);
+        self.promised = (self.promised - price).max(0.0);
     }
 
     fn refill(&mut self, now: Duration) {
         let elapsed = now.saturating_sub(self.updated);
         self.updated = self.updated.max(now);
         let earned = elapsed.as_secs_f64() * self.rate;
-        self.balance = (self.balance + earned).min(self.capacity.max(self.balance));
+        self.balance = (self.balance + earned).min(self.room().max(self.balance));
+    }
+
+    /// The most that can be earned as long as nothing more leaves.
+    fn room(&self) -> f64 {
+        self.capacity - self.promised
     }
 }
 
@@ -89,6 +107,7 @@ mod tests {
             let price = f64::from(step % 37 + 1);
             now = bucket.affordable_at(price, now);
             bucket.pay(price, now);
+            bucket.depart(price, now);
             paid += price;
             assert!(paid <= 1_000.0 * now.as_secs_f64() + 50.0 + 1e-3, "{paid} at {now:?}");
         }
@@ -102,8 +121,36 @@ mod tests {
         let full = bucket.affordable_at(500.0, Duration::ZERO);
         assert!((full.as_secs_f64() - 0.05).abs() < 1e-6, "{full:?}");
         bucket.pay(500.0, full);
+        bucket.depart(500.0, full);
         let again = bucket.affordable_at(500.0, full).saturating_sub(full);
         assert!((again.as_secs_f64() - 0.5).abs() < 1e-6, "{again:?}");
+    }
+
+    #[test]
+    fn what_waits_at_the_door_earns_nothing_beside_it() {
+        let (mut bucket, mut left) = (TokenBucket::new(1_000.0, BURST, Duration::ZERO), 0.0);
+        let mut at_the_door = std::collections::VecDeque::new();
+        for milli in 0..100_000_u64 {
+            let now = Duration::from_millis(milli);
+            let price = (milli * 7 % 23 + 1) as f64;
+            if bucket.affordable_at(price, now) == now {
+                bucket.pay(price, now);
+                at_the_door.push_back(price);
+            }
+            // It opens now and then, and then everything leaves at once.
+            if milli % 180 < 20 {
+                for price in at_the_door.drain(..) {
+                    bucket.depart(price, now);
+                    left += price;
+                }
+                assert!(left <= 1_000.0 * now.as_secs_f64() + 1e-3, "{left} at {now:?}");
+            }
+            if milli % 180 == 179 {
+                let waits: f64 = at_the_door.iter().sum();
+                assert!(waits <= 50.0 + 1e-3, "{waits} wait at {now:?}");
+            }
+        }
+        assert!(left > 30_000.0, "{left}");
     }
 
     #[test]

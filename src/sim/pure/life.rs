@@ -37,6 +37,7 @@ impl World {
             input_ended: false,
             feed_at: self.now,
             in_flight: BTreeMap::new(),
+            at_the_door: BTreeMap::new(),
             acked: Vec::new(),
             acked_since: None,
             noted: Vec::new(),

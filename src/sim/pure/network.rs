@@ -29,9 +29,10 @@ impl World {
         if !records.iter().all(|record| *process.engine.shard_of_lane(record.hash) == shard) {
             self.truth.fail("a request goes to two shards".into());
         }
-        self.truth.sent(self.now, &shard, packed, process.in_flight.values(), &self.durable);
+        self.truth.sent(packed, process.in_flight.values(), &self.durable);
         process.in_flight.insert(request, packed.clone());
-        let departs = self.now + self.late();
+        process.at_the_door.insert(request, shard);
+        let departs = self.now + self.late() + self.scenario.encode.mul_f64(self.dice.f64());
         self.at(departs, Happening::Tell { process: process.id, event: Event::Departed(request) });
         let call = self.calls;
         self.calls += 1;

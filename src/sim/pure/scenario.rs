@@ -83,6 +83,8 @@ pub(super) struct Scenario {
     pub(super) sloth: Duration,
     /// A checkpoint takes up to this.
     pub(super) disk: Duration,
+    /// From the decision to send until a request leaves, up to this.
+    pub(super) encode: Duration,
     /// The first of the hash space's quarters answers so many times slower.
     pub(super) slow: u32,
     /// Records a second that somebody else writes to each shard.
@@ -124,6 +126,7 @@ impl Scenario {
             disk: Duration::from_millis([1, 5, 40, 400][dice.usize(0..4)]),
             slow: if dice.u8(0..6) == 0 { 40 } else { 1 },
             neighbour: [0, 0, 0, 300][dice.usize(0..4)],
+            encode: Duration::from_millis([0, 0, 2, 300][Rng::with_seed(seed ^ 0xd0_0a).usize(0..4)]),
         };
         let mut dice_together = Rng::with_seed(seed ^ 0x0006_2e9a);
         if dice_together.u8(0..3) == 0 {
@@ -169,6 +172,7 @@ impl Scenario {
             incidents: Vec::new(),
             sloth: Duration::ZERO,
             disk: Duration::from_millis(1),
+            encode: Duration::ZERO,
             slow,
             neighbour: 0,
             ..Self::draw(7)
@@ -276,11 +280,12 @@ impl fmt::Display for Scenario {
         if let Self { aggregate: Some(max), transition, .. } = self {
             writeln!(f, "aggregates up to {max} B, changes of shards take {transition:?}")?;
         }
-        let Self { keys, hot, cost_max, objects, records, bad, sloth, disk, slow, neighbour, .. } = self;
+        let Self { keys, hot, cost_max, objects, records, bad, sloth, disk, encode, slow, neighbour, .. } =
+            self;
         write!(
             f,
             "{records} records in {objects} objects, {keys} keys, hot {hot}, up to {cost_max} B, bad {bad}, sloth \
-             {sloth:?}, disk {disk:?}, slow {slow}, neighbour {neighbour}"
+             {sloth:?}, disk {disk:?}, encode {encode:?}, slow {slow}, neighbour {neighbour}"
         )
     }
 }

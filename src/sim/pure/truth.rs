@@ -30,6 +30,8 @@ struct Record {
 struct Meter {
     records: f64,
     bytes: f64,
+    /// The largest record since the shard was last sent nothing beyond its rate.
+    largest: f64,
     at: Duration,
 }
 
@@ -146,11 +148,9 @@ impl Truth {
         }
     }
 
-    /// The engine sends a request of one lane to `shard`; `others` are in flight already.
+    /// The engine sends a request of one lane; `others` are in flight already.
     pub(super) fn sent<'a>(
         &mut self,
-        now: Duration,
-        shard: &ShardId,
         request: &'a Packed,
         others: impl Iterator<Item = &'a Packed> + Clone,
         durable: &Checkpoint,
@@ -193,19 +193,25 @@ impl Truth {
                 ));
             }
         }
-        self.meter(now, shard, request, bytes);
     }
 
+    /// A request of one lane leaves for `shard`.
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    fn meter(&mut self, now: Duration, shard: &ShardId, request: &Packed, bytes: usize) {
+    pub(super) fn departed(&mut self, now: Duration, shard: &ShardId, request: &Packed) {
         let rate = self.rate;
+        let bytes: u64 = request.entries().map(|(_, cost)| u64::from(cost)).sum();
         let meter = self.meters.entry(shard.clone()).or_default();
         let passed = now.saturating_sub(meter.at).as_secs_f64();
-        meter.records = (meter.records - passed * rate.records).max(0.0) + request.entry_count() as f64;
-        meter.bytes = (meter.bytes - passed * rate.bytes).max(0.0) + bytes as f64;
+        meter.records = (meter.records - passed * rate.records).max(0.0);
+        meter.bytes = (meter.bytes - passed * rate.bytes).max(0.0);
+        if meter.bytes == 0.0 {
+            meter.largest = 0.0;
+        }
+        meter.records += request.entry_count() as f64;
+        meter.bytes += bytes as f64;
+        meter.largest = request.entries().map(|(_, cost)| f64::from(cost)).fold(meter.largest, f64::max);
         meter.at = now;
-        let largest = request.entries().map(|(_, cost)| f64::from(cost)).fold(0.0, f64::max);
-        let (records, bytes) = (meter.records, meter.bytes);
+        let (records, bytes, largest) = (meter.records, meter.bytes, meter.largest);
         // The burst, one record more, and what f64 rounds.
         if records > rate.records * BURST_MAX + 1.01 || bytes > rate.bytes * BURST_MAX + largest + 1.0 {
             self.fail(format!(

@@ -14,13 +14,13 @@ use jiff::Timestamp;
 use super::scenario::{Fed, Incident, Scenario};
 use super::truth::Truth;
 use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
-use crate::record::{HashKeyRange, Ordinal};
+use crate::record::{HashKeyRange, Ordinal, ShardId};
 use crate::sim::SimTime;
 use crate::sim::model::{NewStream, Retention, Service, ServiceConfig};
 use crate::stream::{CallError, CallErrorClass, Outcome};
 use crate::write::checkpoint::Checkpoint;
 use crate::write::rate::ShardRate;
-use crate::write::{Command, Engine, Event, Packed, RequestId};
+use crate::write::{Command, Engine, Event, Packed, RequestId, StreamState};
 
 pub(super) const STREAM: &str = "pure";
 /// No world takes so many steps.
@@ -72,6 +72,8 @@ pub(super) struct Process {
     pub(super) input_ended: bool,
     pub(super) feed_at: Duration,
     pub(super) in_flight: BTreeMap<RequestId, Packed>,
+    /// Those of them that have not left yet, and the shards that have paid for them.
+    pub(super) at_the_door: BTreeMap<RequestId, ShardId>,
     /// Acks that no checkpoint knows of yet, and when the first of them came.
     pub(super) acked: Vec<Ordinal>,
     pub(super) acked_since: Option<Duration>,
@@ -201,7 +203,8 @@ impl World {
         let records = f64::from(self.scenario.records) * 4.0 + 1_000.0;
         let by_rate =
             records * (1.0 + f64::from(self.scenario.cost_max) / 1_000.0) / (900.0 * self.scenario.share);
-        let round_trip = (self.scenario.latency.as_secs_f64() * 3.0 + 0.1) * f64::from(self.scenario.slow);
+        let latency = self.scenario.latency.as_secs_f64() * 3.0 + self.scenario.encode.as_secs_f64() + 0.1;
+        let round_trip = latency * f64::from(self.scenario.slow);
         calm + Duration::from_secs_f64(by_rate * 2.0 + records * round_trip + 300.0)
     }
 
@@ -256,8 +259,9 @@ impl World {
             Happening::List { process, answered_at } => {
                 let fails = self.now < self.scenario.faults_end && self.dice.u8(0..10) == 0;
                 let map = (!fails).then(|| self.shard_map());
-                let updating = !fails && self.is_updating();
-                self.at(answered_at, Happening::Tell { process, event: Event::Shards { map, updating } });
+                let updating = self.is_updating();
+                let state = (!fails).then_some(StreamState { updating, ignores_keys: false });
+                self.at(answered_at, Happening::Tell { process, event: Event::Shards { map, state } });
             }
             Happening::Durable { process, checkpoint } if self.is_alive(process) => {
                 self.made_durable(checkpoint);
@@ -270,8 +274,15 @@ impl World {
     /// The engine hears of `event`, and what it wants is done.
     pub(super) fn tell(&mut self, event: Event) {
         let Some(mut process) = self.process.take() else { return };
-        if let Event::Answered(request, result) = &event {
-            self.learn(&mut process, *request, result);
+        match &event {
+            Event::Answered(request, result) => self.learn(&mut process, *request, result),
+            Event::Departed(request) => {
+                let shard = process.at_the_door.remove(request);
+                if let Some((shard, records)) = shard.zip(process.in_flight.get(request)) {
+                    self.truth.departed(self.now, &shard, records);
+                }
+            }
+            _ => {}
         }
         let mut commands = Vec::new();
         process.engine.handle(self.now, event, &mut commands);
