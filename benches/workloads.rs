@@ -122,6 +122,7 @@ pub fn shard_map(count: u128) -> ShardMap {
         parent: None,
         adjacent_parent: None,
         open: true,
+        starts: None,
     };
     ShardMap::new((0..count).map(shard).collect()).unwrap()
 }

@@ -10,7 +10,7 @@ use respool::config::{IamConfig, OutputConfig, ReplayConfig, RunSettings, Simula
 use respool::error::{Error, ExitCode as Code};
 use respool::lifecycle;
 use respool::plan;
-use respool::run::replay::{Replayed, resume};
+use respool::run::replay::Replayed;
 use respool::run::report::{Report, RunState};
 use respool::run::{cache_command, console, inspect, listing, now, quarantine, summary, warm};
 use respool::sim;
@@ -70,7 +70,7 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
         Invocation::Iam(config) => iam(&config),
         Invocation::Resume(config) => {
             logging::start(&config.output);
-            let outcome = runtime()?.block_on(resume(&config, now()));
+            let outcome = runtime()?.block_on(lifecycle::replay::resume(&config, now()));
             let outcome = outcome.and_then(|report| show_report(&report, &config.output));
             told_as_json(outcome, &config.output, "", "")
         }
@@ -83,21 +83,24 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
         }
         Invocation::Stream(config) => {
             logging::start(&config.output);
-            runtime()?.block_on(lifecycle::command::stream(&config, now())).map(|()| Code::Done)
+            let outcome = runtime()?.block_on(lifecycle::command::stream(&config, now()));
+            failed_as_json(outcome.map(|()| Code::Done), &config.output)
         }
         Invocation::Drained(config) => {
             logging::start(&config.output);
-            runtime()?.block_on(lifecycle::watch::drained(&config, now()))
+            let outcome = runtime()?.block_on(lifecycle::watch::drained(&config, now()));
+            failed_as_json(outcome, &config.output)
         }
         Invocation::Guide(config) => {
             logging::start(&config.output);
-            runtime()?.block_on(lifecycle::command::guide(&config, now())).map(|()| Code::Done)
+            let outcome = runtime()?.block_on(lifecycle::command::guide(&config, now()));
+            failed_as_json(outcome.map(|()| Code::Done), &config.output)
         }
         Invocation::Runs(config) => console::print(&listing::runs(&config)?).map(|()| Code::Done),
         Invocation::Quarantine(config) => quarantine::run(&config),
         Invocation::Retry(config) => {
             logging::start(&config.output);
-            let outcome = runtime()?.block_on(quarantine::retry(&config, now()));
+            let outcome = runtime()?.block_on(lifecycle::replay::retry(&config, now()));
             let outcome = outcome.and_then(|(replay, replayed)| show_replayed(&replayed, &replay.output));
             told_as_json(outcome, &config.output, "", "")
         }
@@ -154,6 +157,16 @@ fn told_as_json(
         let message = Some(summary::chain(error));
         let report = Report { state, exit_code: code as u8, message, ..Report::new("", archive, target) };
         console::print(&format!("{}\n", report.to_json()))?;
+    }
+    outcome
+}
+
+/// With `--json` a failure of what has no report has its object on stdout too.
+fn failed_as_json(outcome: Result<Code, Error>, output: &OutputConfig) -> Result<Code, Error> {
+    if let (Err(error), true) = (&outcome, output.json) {
+        let failed =
+            serde_json::json!({ "exit_code": error.exit_code() as u8, "message": summary::chain(error) });
+        console::print(&format!("{failed:#}\n"))?;
     }
     outcome
 }

@@ -7,6 +7,9 @@
 //!
 //! Commands that go on with a run ([`KEEPS_ITS_RUN`]) keep what it was started with: of the top's keys they take
 //! only where things are and how the user is spoken to.
+//!
+//! A file is forgotten sooner than what was typed. So what answers a question ([`OF_ONE_COMMAND`]) counts only in the
+//! table of the command that asks it, and what overrules a refusal ([`ALWAYS_TYPED`]) never.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -30,6 +33,10 @@ const KEEPS_ITS_RUN: [&str; 3] = ["resume", "verify", "retry"];
 const OF_THE_USER: [&str; 4] = ["state-dir", "json", "quiet", "verbose"];
 /// Flags that no file can set.
 const NEVER_KEPT: [&str; 3] = ["config", "help", "version"];
+/// Flags that overrule a refusal, each for the one thing that is refused: they are typed.
+const ALWAYS_TYPED: [&str; 2] = ["force", "with-consumers"];
+/// Flags that answer a question. What is answered for one command is not answered for another.
+const OF_ONE_COMMAND: [&str; 3] = ["yes", "allow-loop", "accept-refusals"];
 
 /// Values by the flags' names.
 type Defaults = BTreeMap<String, Value>;
@@ -58,7 +65,7 @@ impl ConfigFile {
         let named = innermost.try_get_one::<PathBuf>("config").ok().flatten();
         match named.cloned().or_else(|| environment.config_file()) {
             None => Ok(None),
-            Some(path) if named.is_none() && !path.exists() => Ok(None),
+            Some(path) if named.is_none() && is_missing(&path) => Ok(None),
             Some(path) => Self::read(&path).map(Some),
         }
     }
@@ -99,6 +106,12 @@ impl ConfigFile {
     }
 }
 
+/// What is there and cannot be read is not missing.
+fn is_missing(path: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    path.metadata().is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
+}
+
 fn nothing_required(command: Command) -> Command {
     command.mut_args(|arg| arg.required(false)).mut_subcommands(nothing_required)
 }
@@ -120,6 +133,15 @@ fn layer(command: Command, inherited: &Defaults, own: Option<&Table>) -> Result<
         } else {
             if NEVER_KEPT.contains(&key.as_str()) || !knows(&command, key) {
                 return Err(format!("{key}: there is no flag --{key}{}", similar(&command, key)));
+            }
+            if ALWAYS_TYPED.contains(&key.as_str()) {
+                return Err(format!("{key}: what overrules a refusal is taken from no file, type --{key}"));
+            }
+            if OF_ONE_COMMAND.contains(&key.as_str()) && command.has_subcommands() {
+                let table = if key == "yes" { "stream.delete" } else { "replay" };
+                return Err(format!(
+                    "{key}: what answers a question counts for one command, in its own table, as in [{table}]"
+                ));
             }
             defaults.insert(key.clone(), value.clone());
         }
@@ -203,7 +225,8 @@ pub(super) fn example(command: &Command) -> String {
 # respool's configuration: defaults for its flags, by their names. `respool config` prints this file with all of
 # them. Keys above the first table hold for every command that knows the flag; a table holds for one command.
 # `resume`, `verify` and `quarantine retry` keep what their run was started with: of the keys above the first
-# table they take only state-dir, json, quiet and verbose.
+# table they take only state-dir, json, quiet and verbose. `stream drained` and `guide` reach the stream as their run did.
+# What answers a question (yes, allow-loop, accept-refusals) stands in a command's own table only.
 # The command line goes before the variable (RESPOOL_SHARE), the variable before this file.
 "
     .to_owned();
@@ -213,6 +236,9 @@ pub(super) fn example(command: &Command) -> String {
         shared.entry(arg.get_long().unwrap_or_default()).or_insert((0, arg)).0 += 1;
     }
     let everywhere = |name: &str| {
+        if OF_ONE_COMMAND.contains(&name) {
+            return false;
+        }
         let global = command.get_arguments().any(|arg| arg.get_long() == Some(name));
         global || shared.get(name).is_some_and(|(count, _)| *count > 1)
     };
@@ -248,7 +274,9 @@ fn leaves<'a>(command: &'a Command, above: &str) -> Vec<(String, &'a Command)> {
 }
 
 fn kept(command: &Command) -> impl Iterator<Item = &Arg> {
-    let may_be_kept = |arg: &&Arg| arg.get_long().is_some_and(|long| !NEVER_KEPT.contains(&long));
+    let may_be_kept = |arg: &&Arg| {
+        arg.get_long().is_some_and(|long| !NEVER_KEPT.contains(&long) && !ALWAYS_TYPED.contains(&long))
+    };
     command.get_arguments().filter(may_be_kept)
 }
 
@@ -324,10 +352,40 @@ mod tests {
             ("[cache]\ninto = \"sim:1\"", "there is no flag --into"),
             ("json = \"yes\"", "true or false is wanted here"),
             ("share = [1]", "a string or a number is wanted here"),
+            ("yes = true", "as in [stream.delete]"),
+            ("[stream]\nyes = true", "counts for one command"),
+            ("allow-loop = true", "as in [replay]"),
+            ("accept-refusals = false", "counts for one command"),
+            ("force = true", "taken from no file"),
+            ("[stream.delete]\nforce = true", "type --force"),
+            ("[stream.delete]\nwith-consumers = true", "type --with-consumers"),
         ] {
             let error = file(text).apply(command()).unwrap_err().to_string();
             assert!(error.starts_with("respool.toml: ") && error.contains(said), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn an_answer_counts_for_the_command_in_whose_table_it_stands() {
+        let text = "[replay]\nyes = true\nallow-loop = true\n";
+        assert_eq!(value(text, REPLAY, "yes").as_deref(), Some("true"));
+        assert_eq!(value(text, REPLAY, "allow_loop").as_deref(), Some("true"));
+        assert_eq!(value(text, "respool stream delete orders", "yes").as_deref(), Some("false"));
+        assert_eq!(value(text, "respool resume", "allow_loop").as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn a_file_that_is_there_and_cannot_be_read_is_not_taken_for_none() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment { xdg_config_home: Some(home.path().into()), ..Environment::default() };
+        let find = || ConfigFile::find(command(), &words(REPLAY), &environment).map(|file| file.is_some());
+        assert!(!find().unwrap());
+        std::fs::create_dir(home.path().join("respool")).unwrap();
+        assert!(!find().unwrap());
+        // Whatever else keeps it from being read would do: this does for the superuser as well.
+        let path = home.path().join("respool/config.toml");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(find().unwrap_err().to_string().contains("cannot read"));
     }
 
     #[test]
@@ -347,8 +405,11 @@ mod tests {
     fn the_example_names_every_flag_and_is_itself_a_configuration() {
         let (command, text) = (command(), example(&command()));
         for flag in flags(&command).into_iter().filter(|flag| !NEVER_KEPT.contains(flag)) {
-            assert!(text.contains(&format!("\n# {flag} = ")), "{flag} is missing");
+            let is_there = text.contains(&format!("\n# {flag} = "));
+            assert_eq!(is_there, !ALWAYS_TYPED.contains(&flag), "{flag}");
         }
         file(&text).apply(command).unwrap();
+        let top = text.split("\n[").next().unwrap_or_default();
+        assert!(OF_ONE_COMMAND.iter().all(|flag| !top.contains(&format!("\n# {flag} = "))), "{top}");
     }
 }

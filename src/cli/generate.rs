@@ -19,7 +19,7 @@ pub(super) struct CompletionsArgs {
 /// What was typed after `respool man`.
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Write the pages of all commands into this directory, as respool.1, respool-replay.1, and so on
+    /// Write the pages of all commands into this directory, which is made if it is not there, as respool.1, respool-replay.1, and so on
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -42,7 +42,8 @@ impl ManArgs {
                 .map_err(|error| Error::internal("cannot write the manual page").with_source(error))?;
             return Ok(page);
         };
-        clap_mangen::generate_to(command(), dir)
+        std::fs::create_dir_all(dir)
+            .and_then(|()| clap_mangen::generate_to(command(), dir))
             .map_err(|error| Error::usage(format!("--dir: cannot write into {}: {error}", dir.display())))?;
         Ok(Vec::new())
     }

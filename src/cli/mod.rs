@@ -40,7 +40,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use environment::Environment;
 
@@ -270,8 +270,11 @@ where
         Command::Inspect(args) => Invocation::Inspect(Box::new(args.resolve(environment, output)?)),
         Command::Resume(args) => Invocation::Resume(Box::new(args.resolve(environment, output)?)),
         Command::Verify(args) => Invocation::Verify(Box::new(args.resolve(environment, output)?)),
-        Command::Stream(args) => args.resolve(environment, output)?,
-        Command::Guide(args) => Invocation::Guide(Box::new(args.resolve(environment, output)?)),
+        Command::Stream(args) => args.resolve(&Given::of(Some(innermost(&matches))), environment, output)?,
+        Command::Guide(args) => {
+            let given = Given::of(matches.subcommand_matches("guide"));
+            Invocation::Guide(Box::new(args.resolve(&given, environment, output)?))
+        }
         Command::Runs(args) => Invocation::Runs(args.resolve(environment, output)?),
         Command::Quarantine(args) => args.resolve(environment, output)?,
         Command::Cache(args) => args.resolve(environment, output)?,
@@ -281,6 +284,13 @@ where
         Command::Completions(args) => Invocation::Print(args.render()),
         Command::Man(args) => Invocation::Print(args.render()?),
     })
+}
+
+/// The matches of the command that has none below it.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    std::iter::successors(Some(matches), |matches| matches.subcommand().map(|(_, inner)| inner))
+        .last()
+        .unwrap_or(matches)
 }
 
 /// The whole command, for completions and manual pages.

@@ -64,6 +64,15 @@ impl StateArgs {
     }
 }
 
+/// What is meant although it looks like a mistake.
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING_OUTPUT)]
+pub(super) struct LoopArgs {
+    /// Write to a stream that feeds, or seems to feed, the archive that is read: everything is archived once more
+    #[arg(long, env = "RESPOOL_ALLOW_LOOP", value_parser = FalseyValueParser::new())]
+    pub(super) allow_loop: bool,
+}
+
 /// Everything that may change when a run is resumed.
 #[derive(Debug, Args)]
 pub(super) struct TuningArgs {

@@ -4,7 +4,7 @@ use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PossibleValues
 use clap::{Args, Subcommand};
 
 use super::environment::Environment;
-use super::options::{StateArgs, TuningArgs};
+use super::options::{LoopArgs, StateArgs, TuningArgs};
 use super::{HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT, Invocation};
 use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig};
 use crate::error::Error;
@@ -66,6 +66,8 @@ struct RetryArgs {
     tuning: TuningArgs,
     #[command(flatten)]
     state: StateArgs,
+    #[command(flatten)]
+    may: LoopArgs,
     /// Say what would be sent, where, and how long it takes; send nothing
     #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
     dry_run: bool,
@@ -96,6 +98,8 @@ impl QuarantineArgs {
                 salvage: args.salvage,
                 again: args.again,
                 changes: args.tuning.changes(environment)?,
+                firehose: environment.endpoint_firehose()?,
+                allow_loop: args.may.allow_loop,
                 state_dir: args.state.resolve(environment)?,
                 dry_run: args.dry_run,
                 yes: args.yes,

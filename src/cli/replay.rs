@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 
 use super::environment::Environment;
-use super::options::{StateArgs, TuningArgs, directory};
+use super::options::{LoopArgs, StateArgs, TuningArgs, directory};
 use super::saved_plan::{self, Given};
 use super::select::SelectArgs;
 use super::stream::CreateOnTheWayArgs;
@@ -81,7 +81,6 @@ pub(super) struct KeyArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING_OUTPUT)]
-#[expect(clippy::struct_excessive_bools, reason = "flags, independent of each other")]
 struct SafetyArgs {
     /// Say what would be sent, where, and how long it takes; send nothing
     #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]
@@ -92,9 +91,8 @@ struct SafetyArgs {
     /// Start anew although an unfinished run of the same window into the same stream could be resumed
     #[arg(long, env = "RESPOOL_NEW", value_parser = FalseyValueParser::new())]
     new: bool,
-    /// Write to a stream that feeds, or seems to feed, the archive that is read: everything is archived once more
-    #[arg(long, env = "RESPOOL_ALLOW_LOOP", value_parser = FalseyValueParser::new())]
-    allow_loop: bool,
+    #[command(flatten)]
+    may: LoopArgs,
 }
 
 impl ReplayArgs {
@@ -160,7 +158,7 @@ impl ReplayArgs {
             dry_run: self.safety.dry_run,
             new_run: self.safety.new,
             yes: self.safety.yes,
-            allow_loop: self.safety.allow_loop,
+            allow_loop: self.safety.may.allow_loop,
             plan: plan.map(Box::new),
             output,
         })

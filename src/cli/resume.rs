@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::environment::Environment;
-use super::options::{StateArgs, TuningArgs};
+use super::options::{LoopArgs, StateArgs, TuningArgs};
 use crate::config::{OutputConfig, ResumeConfig};
 use crate::error::Error;
 
@@ -20,6 +20,8 @@ pub(super) struct ResumeArgs {
     tuning: TuningArgs,
     #[command(flatten)]
     state: StateArgs,
+    #[command(flatten)]
+    may: LoopArgs,
 }
 
 impl ResumeArgs {
@@ -31,6 +33,8 @@ impl ResumeArgs {
         Ok(ResumeConfig {
             run: self.run,
             changes: self.tuning.changes(environment)?,
+            firehose: environment.endpoint_firehose()?,
+            allow_loop: self.may.allow_loop,
             state_dir: self.state.resolve(environment)?,
             output,
         })

@@ -1,14 +1,18 @@
 //! `respool stream` and `respool guide`: the stream of a backfill, and the way there and back.
 
+#[cfg(test)]
+mod tests;
+
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Subcommand};
 
 use super::environment::Environment;
 use super::options::{StateArgs, parse_region};
+use super::saved_plan::Given;
 use super::{HEADING_AWS, HEADING_INTO, HEADING_OUTPUT, Invocation};
 use crate::config::{
-    AwsAccess, ConsumerAccess, CreateWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig, ShardsWish,
-    StreamAction, StreamConfig, StreamName, StreamShape, parse_duration, parse_size,
+    AwsAccess, ConsumerAccess, CreateWish, DoorWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig,
+    ShardsWish, StreamAction, StreamConfig, StreamName, StreamShape, parse_duration, parse_size,
 };
 use crate::error::Error;
 
@@ -188,6 +192,8 @@ pub(super) struct GuideArgs {
     #[command(flatten)]
     door: DoorArgs,
     #[command(flatten)]
+    consumer: ConsumerArgs,
+    #[command(flatten)]
     state: StateArgs,
 }
 
@@ -235,27 +241,42 @@ struct ConsumerArgs {
 }
 
 impl DoorArgs {
-    /// What was given, the environment's endpoint behind it where a stream has no run that knows better.
-    fn resolve(&self, environment: &Environment, stream: Option<&StreamName>) -> Result<AwsAccess, Error> {
-        let general = AwsAccess {
-            region: self.region.clone(),
-            profile: self.profile.clone(),
-            endpoint_url: self.endpoint_url.clone(),
-        };
-        let kinesis = AwsAccess {
-            region: self.kinesis_region.clone(),
-            profile: self.kinesis_profile.clone(),
-            endpoint_url: self.kinesis_endpoint_url.clone(),
-        };
-        let mut access = kinesis.or(general);
-        if access.endpoint_url.is_none() && stream.is_some() {
+    /// What was given for `stream`, the environment's endpoint behind it.
+    fn resolve(&self, environment: &Environment, stream: &StreamName) -> Result<AwsAccess, Error> {
+        let mut access = self.access(|_| true);
+        if access.endpoint_url.is_none() {
             access.endpoint_url = environment.endpoint_kinesis()?;
         }
-        if let Some(region) = stream.and_then(StreamName::region) {
+        if let Some(region) = stream.region() {
             access.region = Some(region.to_owned());
         }
         self.refuse_exposed([access.endpoint_url.as_ref()])?;
         Ok(access)
+    }
+
+    /// What was given for a run's stream, apart from what only stands in the configuration file: the run knows better.
+    fn around_a_run(&self, given: &Given) -> Result<DoorWish, Error> {
+        let wish =
+            DoorWish { given: self.access(|id| given.has(id)), kept: self.access(|id| !given.has(id)) };
+        self.refuse_exposed([&wish.given, &wish.kept].map(|access| access.endpoint_url.as_ref()))?;
+        Ok(wish)
+    }
+
+    /// Of the flags with these names those for Kinesis, and behind them those for all services.
+    fn access(&self, counts: impl Fn(&str) -> bool) -> AwsAccess {
+        let text = |id, value: &Option<String>| value.clone().filter(|_| counts(id));
+        let url = |id, value: &Option<Endpoint>| value.clone().filter(|_| counts(id));
+        let general = AwsAccess {
+            region: text("region", &self.region),
+            profile: text("profile", &self.profile),
+            endpoint_url: url("endpoint_url", &self.endpoint_url),
+        };
+        let kinesis = AwsAccess {
+            region: text("kinesis_region", &self.kinesis_region),
+            profile: text("kinesis_profile", &self.kinesis_profile),
+            endpoint_url: url("kinesis_endpoint_url", &self.kinesis_endpoint_url),
+        };
+        kinesis.or(general)
     }
 
     fn refuse_exposed<const N: usize>(&self, endpoints: [Option<&Endpoint>; N]) -> Result<(), Error> {
@@ -279,16 +300,24 @@ impl ConsumerArgs {
             AwsAccess { region: self.consumer_region, profile: self.consumer_profile, endpoint_url: None };
         Ok(ConsumerAccess { aws, dynamodb, cloudwatch })
     }
+
+    /// What was given, to be given again.
+    fn given(self, door: &DoorArgs) -> Result<AwsAccess, Error> {
+        let endpoint_url = self.consumer_endpoint_url.or_else(|| door.endpoint_url.clone());
+        door.refuse_exposed([endpoint_url.as_ref()])?;
+        Ok(AwsAccess { region: self.consumer_region, profile: self.consumer_profile, endpoint_url })
+    }
 }
 
 impl StreamArgs {
     pub(super) fn resolve(
         self,
+        given: &Given,
         environment: &Environment,
         output: OutputConfig,
     ) -> Result<Invocation, Error> {
         let of = |named: NamedArgs, action| {
-            let access = named.door.resolve(environment, Some(&named.stream))?;
+            let access = named.door.resolve(environment, &named.stream)?;
             let state_dir = named.state.resolve(environment)?;
             let config = StreamConfig { stream: named.stream, action, access, state_dir, output };
             Ok(Invocation::Stream(Box::new(config)))
@@ -305,7 +334,7 @@ impl StreamArgs {
                 of(named, StreamAction::Delete { yes, force, with_consumers })
             }
             Action::Drained(args) => Ok(Invocation::Drained(Box::new(DrainedConfig {
-                access: args.door.resolve(environment, None)?,
+                door: args.door.around_a_run(given)?,
                 consumer: args.consumer.resolve(environment, &args.door)?,
                 run: args.run,
                 lease_table: args.lease_table,
@@ -320,11 +349,13 @@ impl StreamArgs {
 impl GuideArgs {
     pub(super) fn resolve(
         self,
+        given: &Given,
         environment: &Environment,
         output: OutputConfig,
     ) -> Result<GuideConfig, Error> {
         Ok(GuideConfig {
-            access: self.door.resolve(environment, None)?,
+            door: self.door.around_a_run(given)?,
+            consumer: self.consumer.given(&self.door)?,
             run: self.run,
             live: self.live,
             away_since: self.away_since,
@@ -370,71 +401,4 @@ fn parse_shards(text: &str) -> Result<ShardsWish, String> {
     }
     let shards = text.parse().ok().filter(|shards| (1..=SHARDS_MAX).contains(&i64::from(*shards)));
     shards.map(ShardsWish::Exactly).ok_or_else(|| format!("auto, or 1 to {SHARDS_MAX} shards"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Stop, parse};
-    use super::*;
-
-    fn run(line: &str) -> Result<Invocation, Stop> {
-        let environment = Environment { home: Some("/home/ada".into()), ..Environment::default() };
-        parse(std::iter::once("respool").chain(line.split_whitespace()), &environment)
-    }
-
-    #[test]
-    fn a_streams_wishes_arrive() {
-        let line = "stream create orders --shards 4 --retention 2d --record-size 2MiB --encryption alias/k --tag a=1,b=2";
-        let Ok(Invocation::Stream(config)) = run(line) else { panic!() };
-        let StreamAction::Create { shards, shape } = config.action else { panic!() };
-        assert_eq!((shards, shape.retention_hours, shape.record_kib), (4, Some(48), Some(2_048)));
-        assert_eq!((shape.encryption_key.as_deref(), shape.tags.len()), (Some("alias/k"), 2));
-        let replay = "replay s3://events --into orders --partition-key /id";
-        let Ok(Invocation::Replay(config)) = run(&format!("{replay} --create")) else { panic!() };
-        assert_eq!(config.create.map(|wish| wish.shards), Some(ShardsWish::Auto));
-        let Ok(Invocation::Replay(config)) = run(replay) else { panic!() };
-        assert!(config.create.is_none() && !config.allow_loop);
-        let arn = "stream status arn:aws:kinesis:us-east-2:123456789012:stream/orders --region eu-west-1";
-        let Ok(Invocation::Stream(config)) = run(arn) else { panic!() };
-        assert_eq!(config.access.region.as_deref(), Some("us-east-2"));
-    }
-
-    #[test]
-    fn the_workers_door_is_the_general_one_unless_it_is_said() {
-        let line = "stream drained --endpoint-url http://127.0.0.1:1 --consumer-profile worker";
-        let Ok(Invocation::Drained(config)) = run(line) else { panic!() };
-        let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(Endpoint::to_string);
-        assert_eq!(url(&config.consumer.dynamodb).as_deref(), Some("http://127.0.0.1:1"));
-        assert_eq!(config.consumer.aws.profile.as_deref(), Some("worker"));
-        let line = "stream drained --kinesis-endpoint-url http://127.0.0.1:1";
-        let Ok(Invocation::Drained(config)) = run(line) else { panic!() };
-        assert_eq!(
-            url(&config.consumer.dynamodb),
-            None,
-            "a Kinesis on this machine has no DynamoDB beside it"
-        );
-    }
-
-    #[test]
-    fn what_no_stream_can_be_ends_with_2() {
-        for (line, said) in [
-            ("stream create orders", "--shards"),
-            ("stream create orders --shards 0", "not in 1..=10000"),
-            ("stream create sim:4 --shards 4", "is no stream name"),
-            ("stream create orders --shards 1 --retention 3h", "24h to 365d"),
-            ("stream create orders --shards 1 --record-size 1KB", "1MiB to 10MiB"),
-            ("stream create orders --shards 1 --tag team", "KEY=VALUE"),
-            ("stream create orders --shards 1 --tag respool/x=1", "not yours"),
-            ("stream create orders --shards 1 --tag a=b:c", "a tag has letters"),
-            ("stream status orders --endpoint-url http://10.0.0.1", "in clear"),
-            ("stream", "Usage"),
-            ("replay s3://events --into orders --shards 4", "--create"),
-            ("replay s3://events --into orders --retention 48h", "say --create"),
-            ("replay s3://events --into sim:4 --create", "makes a Kinesis stream"),
-            ("guide --away-since yesterday", "invalid value"),
-        ] {
-            let message = run(line).err().map(|stop| stop.to_string()).unwrap_or_default();
-            assert!(message.contains(said), "{line}: {message}");
-        }
-    }
 }

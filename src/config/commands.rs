@@ -65,6 +65,10 @@ pub struct ResumeConfig {
     pub run: Option<String>,
     /// What to do otherwise than before.
     pub changes: TuningChanges,
+    /// Firehose, where it is not AWS' own.
+    pub firehose: Option<Endpoint>,
+    /// Write to a stream that seems to feed the archive that is read.
+    pub allow_loop: bool,
     /// Where runs are kept.
     pub state_dir: PathBuf,
     /// How the user is spoken to.
@@ -155,6 +159,10 @@ pub struct RetryConfig {
     pub again: bool,
     /// What to do otherwise than before.
     pub changes: TuningChanges,
+    /// Firehose, where it is not AWS' own.
+    pub firehose: Option<Endpoint>,
+    /// Write to a stream that seems to feed the archive that is read.
+    pub allow_loop: bool,
     /// Where runs are kept.
     pub state_dir: PathBuf,
     /// Say what would be done, and stop.

@@ -73,7 +73,7 @@ pub use commands::{
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 pub use plan::{IamConfig, LiveStream, PlanConfig, PlanFigures, Planned, SAVED_PLAN_VERSION, SavedPlan};
 pub use stream::{
-    ConsumerAccess, CreateWish, DrainedConfig, GuideConfig, RETENTION_HOURS_DEFAULT, ShardsWish,
+    ConsumerAccess, CreateWish, DoorWish, DrainedConfig, GuideConfig, RETENTION_HOURS_DEFAULT, ShardsWish,
     StreamAction, StreamConfig, StreamShape,
 };
 

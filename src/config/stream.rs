@@ -84,6 +84,30 @@ pub enum StreamAction {
     },
 }
 
+/// What is said about the door of a run's stream, beside what the run itself knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DoorWish {
+    /// Typed, or by a variable: goes before the run's own.
+    pub given: AwsAccess,
+    /// Kept in the configuration file for whatever stream: goes behind the run's own.
+    pub kept: AwsAccess,
+}
+
+impl DoorWish {
+    /// The door of a run into `stream`, whose own is `own`.
+    #[must_use]
+    pub fn around(&self, own: AwsAccess, stream: &StreamName) -> AwsAccess {
+        let own = AwsAccess { region: own.region.or_else(|| stream.region().map(str::to_owned)), ..own };
+        self.given.clone().or(own).or(self.kept.clone())
+    }
+
+    /// The door where there is no run.
+    #[must_use]
+    pub fn alone(&self) -> AwsAccess {
+        self.given.clone().or(self.kept.clone())
+    }
+}
+
 /// Where the worker's progress is looked up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsumerAccess {
@@ -104,8 +128,8 @@ pub struct DrainedConfig {
     pub lease_table: Option<String>,
     /// Ask again until it is.
     pub wait: bool,
-    /// The stream's door, where it is not the run's.
-    pub access: AwsAccess,
+    /// The stream's door, around the run's own.
+    pub door: DoorWish,
     /// The worker's door.
     pub consumer: ConsumerAccess,
     /// Where runs are kept.
@@ -125,8 +149,10 @@ pub struct GuideConfig {
     pub away_since: Option<jiff::Timestamp>,
     /// The worker's table of leases.
     pub lease_table: Option<String>,
-    /// The streams' door, where it is not the run's.
-    pub access: AwsAccess,
+    /// The streams' door, around the run's own.
+    pub door: DoorWish,
+    /// The worker's door, as far as it was given.
+    pub consumer: AwsAccess,
     /// Where runs are kept.
     pub state_dir: PathBuf,
     /// How the user is spoken to.

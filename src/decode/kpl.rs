@@ -15,7 +15,10 @@ pub(super) struct KplFramer {
     /// Where `held` begins.
     start: u64,
     held: Vec<u8>,
-    /// Bytes of `held` whose fields are whole and in `sum`.
+    /// Bytes of `held` that were taken already. They go once a piece, not once an aggregate: an object may hold one every
+    /// twenty bytes.
+    taken: usize,
+    /// Bytes behind these whose fields are whole and in `sum`.
     checked: usize,
     sum: Md5,
 }
@@ -29,33 +32,41 @@ impl KplFramer {
             rest = behind;
             self.held.extend_from_slice(piece);
             loop {
-                if !aggregate::may_begin(&self.held) {
+                if !aggregate::may_begin(self.rest()) {
                     let what = "something that is no aggregate of the Kinesis Producer Library";
                     return Ok(Err(Misfit { offset: self.start, what }));
                 }
                 match self.end_of_first() {
                     Some(end) => self.take(end)?,
-                    None if self.held.len() > aggregate::BYTES_MAX => {
+                    None if self.rest().len() > aggregate::BYTES_MAX => {
                         let what = "an aggregate whose checksum does not come";
                         return Ok(Err(Misfit { offset: self.start, what }));
                     }
                     None => break,
                 }
             }
+            self.held.drain(..self.taken);
+            self.taken = 0;
         }
         Ok(Ok(()))
     }
 
     /// The records, and whether the last aggregate is whole.
     pub(super) fn finish(self) -> (Spans, bool) {
-        (self.spans, self.held.is_empty())
+        let is_whole = self.rest().is_empty();
+        (self.spans, is_whole)
     }
 
-    /// Where the first aggregate in `held` ends, once all of it is there.
+    /// What is held and not taken.
+    fn rest(&self) -> &[u8] {
+        self.held.get(self.taken..).unwrap_or_default()
+    }
+
+    /// Where the first aggregate in the rest ends, once all of it is there.
     fn end_of_first(&mut self) -> Option<usize> {
         self.checked = self.checked.max(MAGIC.len());
         loop {
-            let rest = self.held.get(self.checked..)?;
+            let rest = self.held.get(self.taken + self.checked..)?;
             let found: [u8; MD5_BYTES] = self.sum.clone().finalize().into();
             if *rest.first_chunk::<MD5_BYTES>()? == found {
                 return Some(self.checked + MD5_BYTES);
@@ -67,19 +78,41 @@ impl KplFramer {
     }
 
     fn take(&mut self, end: usize) -> Result<(), SpanError> {
-        let behind = self.held.split_off(end);
-        let whole = std::mem::replace(&mut self.held, behind);
+        let Self { spans, start, held, taken, .. } = self;
+        let whole = held.get(*taken..*taken + end).unwrap_or_default();
         // What is no aggregate for all its checksum is a record of its own, as it is for a consumer.
-        match aggregate::unpack(&whole) {
+        match aggregate::unpack(whole) {
             Some(records) => {
                 for record in records {
-                    self.spans.push(self.start + record.offset, record.data.len() as u64)?;
+                    spans.push(*start + record.offset, record.data.len() as u64)?;
                 }
             }
-            None => self.spans.push(self.start, whole.len() as u64)?,
+            None => spans.push(*start, whole.len() as u64)?,
         }
-        self.start += end as u64;
+        *start += end as u64;
+        *taken += end;
         (self.checked, self.sum) = (0, Md5::new());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With every aggregate moving all that is behind it, this would move four hundred gigabytes.
+    #[test]
+    fn an_object_of_the_smallest_aggregates_is_read_once() {
+        let sum: [u8; MD5_BYTES] = Md5::digest([]).into();
+        let smallest = [&MAGIC[..], &sum].concat();
+        let object = smallest.repeat(200_000);
+        for chunk in [object.len(), 64 * 1024 + 1] {
+            let mut framer = KplFramer::default();
+            for chunk in object.chunks(chunk) {
+                assert!(matches!(framer.push(chunk), Ok(Ok(()))));
+            }
+            assert_eq!(framer.start, object.len() as u64);
+            assert!(framer.finish().1, "the last one is whole");
+        }
     }
 }

@@ -40,6 +40,27 @@ pub enum Method {
     },
 }
 
+/// How sure an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    /// The worker's own word for each shard.
+    Proof,
+    /// What CloudWatch makes likely.
+    Estimate,
+}
+
+impl Method {
+    /// How sure it is.
+    #[must_use]
+    pub fn certainty(&self) -> Certainty {
+        match self {
+            Self::LeaseTable { .. } => Certainty::Proof,
+            Self::IteratorAge { .. } => Certainty::Estimate,
+        }
+    }
+}
+
 /// The answer to one question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
@@ -56,6 +77,8 @@ pub struct Answer {
     pub delivered: BTreeMap<String, u64>,
     /// The runs that are not done.
     pub unfinished_runs: Vec<String>,
+    /// How far `drained` can be trusted.
+    pub certainty: Certainty,
     /// By what it is seen.
     #[serde(flatten)]
     pub method: Method,
@@ -71,7 +94,9 @@ impl Answer {
         method: Method,
     ) -> Self {
         let drained = unfinished_runs.is_empty() && method.says_drained();
-        let message = if drained {
+        let message = if drained && runs.iter().all(|run| run.delivered == 0) {
+            format!("Nothing was delivered into {}: there is nothing to read.", stream.name)
+        } else if drained {
             safe(&stream.name, &method)
         } else {
             not_yet(&stream.name, &unfinished_runs, &method)
@@ -83,6 +108,7 @@ impl Answer {
             message,
             delivered: runs.iter().map(|run| (run.glance.id.clone(), run.delivered)).collect(),
             unfinished_runs,
+            certainty: method.certainty(),
             method,
         }
     }
@@ -162,9 +188,10 @@ fn safe(stream: &str, method: &Method) -> String {
              stream.\nThen `respool stream delete {stream}` ends what it costs."
         ),
         Method::IteratorAge { .. } => format!(
-            "Whoever reads {stream} has read nothing of the replay for three minutes, only what is newer or nothing: as far as \
-             CloudWatch can tell it is safe to point the worker back at the live stream.\nIt does not see a shard that nobody \
-             reads, nor who the reader is: --lease-table is the proof."
+            "Probably drained: whoever reads {stream} has read nothing of the replay for three minutes, only what is newer or \
+             nothing. This is CloudWatch's estimate, not a proof: it does not see a shard that nobody reads, nor who the reader \
+             is. Look at the worker's own figures before it goes back to the live stream; --lease-table is the proof, and without \
+             it `respool stream delete {stream}` wants --force."
         ),
     }
 }
@@ -198,14 +225,26 @@ fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
             count(ShardState::SkipsIt)
         );
     }
+    let unproven = count(ShardState::Unproven);
+    if unproven > 0 && unproven + count(ShardState::Drained) == shards.len() {
+        return format!(
+            "The table {table} says that {unproven} shards are read to their end, but nothing in it shows that it means those of \
+             {stream}, whose children it would have to know and be reading: is it the right worker's?"
+        );
+    }
     let (behind, waiting) = (count(ShardState::Behind), count(ShardState::NotBegun));
-    let parts = [(behind, "behind"), (waiting, "not begun")];
+    let parts = [(behind, "behind"), (waiting, "not begun"), (unproven, "not certain")];
     let parts =
         parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
     let unowned =
         shards.iter().filter(|shard| shard.state == ShardState::Behind && shard.owner.is_none()).count();
+    let inside = shards.iter().filter(|shard| shard.is_inside_the_last()).count();
     let hint = match (unowned, waiting == shards.len()) {
         (_, true) => " No shard was begun: does the worker run, and on this stream?",
+        _ if inside > 0 && inside == behind => {
+            " They stand inside their last aggregate: a worker has to checkpoint with the sub-sequence number of the last \
+             record (the library's checkpoint() without a number does)."
+        }
         (0, _) => "",
         _ => " Some of them no worker holds: does it still run?",
     };
@@ -246,6 +285,7 @@ fn word(state: ShardState) -> &'static str {
         ShardState::NotBegun => "not begun",
         ShardState::SkipsIt => "SKIPS IT",
         ShardState::OtherStream => "OTHER STREAM",
+        ShardState::Unproven => "not certain",
     }
 }
 
@@ -267,6 +307,7 @@ mod tests {
             records: 1_234,
             last_sequence_number: "9".into(),
             checkpoint: Some("7".into()),
+            sub_sequence_number: Some(0),
             owner: owner.map(str::to_owned),
             replayed_until: Some(1_795_000_000),
             read_until: Some(1_794_999_000),
@@ -306,6 +347,14 @@ mod tests {
             (vec![shard(ShardState::NotBegun, None)], "does the worker run"),
             (vec![shard(ShardState::SkipsIt, None)], "TRIM_HORIZON"),
             (vec![shard(ShardState::OtherStream, None)], "a table, of its own"),
+            (
+                vec![shard(ShardState::Unproven, None), shard(ShardState::Drained, None)],
+                "nothing in it shows",
+            ),
+            (
+                vec![ShardVerdict { checkpoint: Some("9".into()), ..shard(ShardState::Behind, None) }],
+                "inside their last aggregate",
+            ),
         ] {
             let answer = answer(shards, &[]);
             assert_eq!(answer.exit_code, 4);
@@ -323,6 +372,25 @@ mod tests {
         assert!(told.message.contains("1 min 01 s old"), "{}", told.message);
         let told = serde_json::to_value(told).unwrap();
         assert_eq!((&told["method"], &told["state"]), (&"iterator_age".into(), &"behind".into()));
+    }
+
+    #[test]
+    fn an_estimate_is_never_told_as_a_proof() {
+        let age = Method::IteratorAge { verdict: AgeVerdict::Past };
+        let likely = Answer::new(&particulars(1).description, &[run_into("r1", "done", 7)], Vec::new(), age);
+        assert!(likely.drained && !likely.message.contains("safe"), "{}", likely.message);
+        assert!(likely.message.contains("estimate, not a proof"), "{}", likely.message);
+        assert_eq!(serde_json::to_value(likely).unwrap()["certainty"], "estimate");
+        let proven = serde_json::to_value(answer(vec![shard(ShardState::Drained, Some("w"))], &[]));
+        assert_eq!(proven.unwrap()["certainty"], "proof");
+    }
+
+    #[test]
+    fn where_nothing_was_delivered_nothing_is_called_safe() {
+        let method = Method::LeaseTable { table: "t".into(), shards: Vec::new(), of_others_only: false };
+        let nothing =
+            Answer::new(&particulars(1).description, &[run_into("r1", "done", 0)], Vec::new(), method);
+        assert!(nothing.message.contains("Nothing was delivered"), "{}", nothing.message);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::door::Door;
-use super::runs::RunInto;
+use super::runs::{RunInto, names};
 use super::{create, delete, guide, scale, status};
 use crate::config::{AwsAccess, GuideConfig, StreamAction, StreamConfig, Target};
 use crate::error::Error;
@@ -33,11 +33,15 @@ pub async fn stream(config: &StreamConfig, now: Timestamp) -> Result<(), Error> 
 
 /// `respool guide`.
 pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
-    let run = choose(config.run.as_deref(), directory::glance_at_all(&config.state_dir)?)?;
+    let (runs, unread) = directory::look_at_all(&config.state_dir)?;
+    if !unread.is_empty() && !config.output.quiet {
+        console::say(&format!("warning: these runs cannot be read: {}", names(&unread)));
+    }
+    let run = choose(config.run.as_deref(), runs)?;
     let run = run.map(RunInto::of).transpose()?;
     let access = match &run {
-        Some(run) => config.access.clone().or(run.glance.file.tuning.kinesis.clone()),
-        None => config.access.clone(),
+        Some(run) => config.door.around(run.glance.file.tuning.kinesis.clone(), &target(&run.glance)?),
+        None => config.door.alone(),
     };
     let (stream, gone) = match &run {
         Some(run) => match look(&target(&run.glance)?, &access, config.output.quiet).await {
@@ -69,6 +73,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         away_since: config.away_since,
         lease_table: config.lease_table.as_deref(),
         access: &access,
+        consumer: &config.consumer,
         now,
     };
     let steps = guide::steps(&facts);

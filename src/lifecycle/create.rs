@@ -12,6 +12,7 @@ use super::settle::{until_active, until_set};
 use super::shape::{self, differences, is_ours};
 use crate::config::{OutputConfig, StreamShape};
 use crate::error::Error;
+use crate::plan::permission;
 use crate::run::console;
 use crate::stream::StreamDescription;
 use crate::stream::control::{ControlError, ControlRefusal, NewStream, StreamParticulars};
@@ -47,8 +48,7 @@ pub async fn create(
             // Our own call, repeated after its answer was lost; or somebody was faster, which the tags tell.
             Err(ControlError { kind: ControlRefusal::InUse, .. }) => false,
             Err(error) => {
-                let actions = ["kinesis:CreateStream", "kinesis:AddTagsToStream"];
-                return Err(door.error("cannot create", &actions, &error));
+                return Err(door.error("cannot create", &permission::CREATE_STREAM, &error));
             }
         };
     }
@@ -56,7 +56,7 @@ pub async fn create(
     if made && found.tags.is_empty() {
         // Some servers take no tags at the creation.
         let tagged = door.stream.add_tags(&tags).await;
-        tagged.map_err(|error| door.error("cannot tag", &["kinesis:AddTagsToStream"], &error))?;
+        tagged.map_err(|error| door.error("cannot tag", &[permission::TAG_STREAM], &error))?;
         found.tags = tags;
     }
     check_ours(door, &found)?;
@@ -108,7 +108,7 @@ async fn set(
     if let Some(hours) = shape.retention_hours.filter(|&hours| hours > found.description.retention_hours) {
         let asked = door.stream.raise_retention(hours).await;
         asked.map_err(|error| {
-            door.error("cannot set the retention of", &["kinesis:IncreaseStreamRetentionPeriod"], &error)
+            door.error("cannot set the retention of", &[permission::RAISE_RETENTION], &error)
         })?;
         let doing = format!("setting the retention of {} to {hours} h", door.name);
         found = until_set(door, &doing, output, |now| now.description.retention_hours == hours).await?;
@@ -118,14 +118,14 @@ async fn set(
     if let (Some(kib), Some(arn)) = (kib, found.description.arn.clone()) {
         let asked = door.stream.set_record_kib(&arn, kib).await;
         asked.map_err(|error| {
-            door.error("cannot set the record size of", &["kinesis:UpdateMaxRecordSize"], &error)
+            door.error("cannot set the record size of", &[permission::RAISE_RECORD_SIZE], &error)
         })?;
         let doing = format!("setting the record size of {} to {kib} KiB", door.name);
         found = until_set(door, &doing, output, |now| now.description.record_bytes_max == bytes(kib)).await?;
     }
     if let (Some(key), None) = (&shape.encryption_key, &found.encryption_key) {
         let asked = door.stream.encrypt(key).await;
-        asked.map_err(|error| door.error("cannot encrypt", &["kinesis:StartStreamEncryption"], &error))?;
+        asked.map_err(|error| door.error("cannot encrypt", &[permission::ENCRYPT_STREAM], &error))?;
         let doing = format!("encrypting {}", door.name);
         found = until_set(door, &doing, output, |now| now.encryption_key.is_some()).await?;
     }

@@ -1,17 +1,22 @@
 //! `respool stream delete`: the end of a backfill's stream. What was not read is lost with it, so it is asked for
-//! in every way: it must carry our tag, no run may be writing or unfinished, and a worker must have been seen to have
-//! read everything; `--force` answers for the last two only.
+//! in every way: it must carry our tag, no run may be writing or unfinished, and a worker's leases must have shown that it
+//! has read everything. `--force` answers where a run is unfinished or where that proof is missing: because nobody
+//! has looked, because it was only estimated, because a run cannot be read, because no run is known here at all. It
+//! answers for nothing else.
+//!
+//! A question takes its time, so everything is looked at again after the answer.
 
 use std::path::Path;
 
 use serde_json::json;
 
 use super::door::Door;
-use super::runs::{RunInto, identity, runs_into};
+use super::runs::{BY_AGE, RunsInto, identity, names, runs_into};
 use super::settle::{Look, until};
 use super::shape::{CREATED_BY, is_ours};
 use crate::config::OutputConfig;
 use crate::error::Error;
+use crate::plan::permission;
 use crate::run::console;
 use crate::run::report::number;
 use crate::stream::control::StreamParticulars;
@@ -21,7 +26,7 @@ use crate::stream::control::StreamParticulars;
 pub struct Answers {
     /// Do not ask.
     pub yes: bool,
-    /// Although nobody has seen it drained, or a run into it is unfinished.
+    /// Although it is not proven that it was read, or a run into it is unfinished.
     pub force: bool,
     /// Although consumers are registered.
     pub with_consumers: bool,
@@ -34,16 +39,32 @@ pub async fn delete(
     state_dir: &Path,
     output: &OutputConfig,
 ) -> Result<(), Error> {
-    let found = door.must_look().await?;
-    let runs = runs_into(state_dir, &identity(&found.description))?;
-    if let Some(objection) = objection(&found, &runs, answers) {
-        return Err(Error::refused(format!("the stream {}: {objection}", door.name)));
-    }
-    if !answers.yes && !confirmed(&found, output)? {
-        return Err(Error::refused("nothing was deleted"));
+    delete_if(door, answers, state_dir, output, async |found| confirmed(found, output)).await
+}
+
+async fn delete_if(
+    door: &Door,
+    answers: Answers,
+    state_dir: &Path,
+    output: &OutputConfig,
+    confirmed: impl AsyncFnOnce(&StreamParticulars) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    let found = unobjected(door, answers, state_dir).await?;
+    if !answers.yes {
+        if !confirmed(&found).await? {
+            return Err(Error::refused("nothing was deleted"));
+        }
+        let now = unobjected(door, answers, state_dir).await?;
+        if identity(&now.description) != identity(&found.description) {
+            return Err(Error::refused(format!(
+                "the stream {} is not the one that was asked about any more: that one was deleted and this one made anew; nothing \
+                 was deleted",
+                door.name
+            )));
+        }
     }
     let asked = door.stream.delete(answers.with_consumers).await;
-    asked.map_err(|error| door.error("cannot delete", &["kinesis:DeleteStream"], &error))?;
+    asked.map_err(|error| door.error("cannot delete", &[permission::DELETE_STREAM], &error))?;
     until(door, &format!("deleting {}", door.name), output, |look| *look == Look::Gone).await?;
     if output.json {
         return console::print(&format!("{:#}\n", json!({ "stream": door.name.name(), "deleted": true })));
@@ -51,8 +72,18 @@ pub async fn delete(
     console::print(&format!("The stream {} is deleted.\n", door.name))
 }
 
+/// The stream as it is now, if nothing speaks against deleting it.
+async fn unobjected(door: &Door, answers: Answers, state_dir: &Path) -> Result<StreamParticulars, Error> {
+    let found = door.must_look().await?;
+    let runs = runs_into(state_dir, &identity(&found.description))?;
+    match objection(&found, &runs, answers) {
+        Some(objection) => Err(Error::refused(format!("the stream {}: {objection}", door.name))),
+        None => Ok(found),
+    }
+}
+
 /// Why it is not to be deleted, and what to do instead.
-fn objection(found: &StreamParticulars, runs: &[RunInto], answers: Answers) -> Option<String> {
+fn objection(found: &StreamParticulars, runs: &RunsInto, answers: Answers) -> Option<String> {
     let name = &found.description.name;
     if !is_ours(found) {
         return Some(format!(
@@ -60,24 +91,13 @@ fn objection(found: &StreamParticulars, runs: &[RunInto], answers: Answers) -> O
              delete-stream --stream-name {name}` does"
         ));
     }
-    if let Some(run) = runs.iter().find(|run| run.is_running()) {
-        return Some(format!("run {} is writing into it: end that first (Ctrl-C there)", run.glance.id));
+    let unread = runs.unread.iter().filter(|run| run.owner.is_some()).map(|run| &run.id);
+    let mut running = runs.runs.iter().filter(|run| run.is_running()).map(|run| &run.glance.id).chain(unread);
+    if let Some(run) = running.next() {
+        return Some(format!("run {run} is writing into it: end that first (Ctrl-C there)"));
     }
-    if !answers.force {
-        if let Some(run) = runs.iter().find(|run| run.glance.is_unfinished()) {
-            return Some(format!(
-                "run {0} into it is not finished: `respool resume {0}` goes on; --force deletes it all the same, and the run \
-                 cannot be resumed any more",
-                run.glance.id
-            ));
-        }
-        if let Some(run) = runs.iter().find(|run| !run.is_drained()) {
-            return Some(format!(
-                "nobody has seen yet that the worker has read what run {0} delivered: `respool stream drained {0} \
-                 --lease-table TABLE` looks; --force deletes it all the same, and what was not read is lost",
-                run.glance.id
-            ));
-        }
+    if let Some(doubt) = doubt(runs).filter(|_| !answers.force) {
+        return Some(doubt);
     }
     if found.consumers > 0 && !answers.with_consumers {
         return Some(format!(
@@ -87,6 +107,41 @@ fn objection(found: &StreamParticulars, runs: &[RunInto], answers: Answers) -> O
         ));
     }
     None
+}
+
+/// Why it is not certain that everything in it was read.
+fn doubt(RunsInto { runs, unread }: &RunsInto) -> Option<String> {
+    const LOST: &str = "--force deletes it all the same, and what was not read is lost";
+    if !unread.is_empty() {
+        return Some(format!(
+            "these runs cannot be read and may have written into it: {}; finish and drain them with the respool that began \
+             them; {LOST}",
+            names(unread)
+        ));
+    }
+    if runs.is_empty() {
+        return Some(format!(
+            "no run into it is known here, so nothing shows what is in it and whether that was read: delete it where the runs \
+             are (--state-dir names another directory); {LOST}"
+        ));
+    }
+    if let Some(run) = runs.iter().find(|run| run.glance.is_unfinished()) {
+        return Some(format!(
+            "run {0} into it is not finished: `respool resume {0}` goes on; --force deletes it all the same, and the run \
+             cannot be resumed any more",
+            run.glance.id
+        ));
+    }
+    let run = runs.iter().find(|run| !run.is_drained())?;
+    let id = &run.glance.id;
+    let seen = match run.seen_drained().filter(|seen| seen.by == BY_AGE) {
+        Some(seen) => format!(
+            "that the worker has read what run {id} delivered was estimated by CloudWatch at {:.0}, and is not proven",
+            seen.at
+        ),
+        None => format!("nobody has seen yet that the worker has read what run {id} delivered"),
+    };
+    Some(format!("{seen}: `respool stream drained {id} --lease-table TABLE` looks; {LOST}"))
 }
 
 fn confirmed(found: &StreamParticulars, output: &OutputConfig) -> Result<bool, Error> {
@@ -107,41 +162,116 @@ fn confirmed(found: &StreamParticulars, output: &OutputConfig) -> Result<bool, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::fixtures::{ours, particulars, run_into};
+    use crate::lifecycle::fixtures::{ours, particulars, run_into, silent, simulated};
+    use crate::lifecycle::runs::{BY_LEASES, RunInto};
+    use crate::run::directory::{Drained, UnreadRun};
+    use crate::stream::control::NewStream;
 
     const NO: Answers = Answers { yes: true, force: false, with_consumers: false };
+    const ASKED: Answers = Answers { yes: false, force: true, with_consumers: false };
     const FORCE: Answers = Answers { yes: true, force: true, with_consumers: false };
 
-    fn said(found: &StreamParticulars, runs: &[RunInto], answers: Answers) -> String {
+    fn said(found: &StreamParticulars, runs: &RunsInto, answers: Answers) -> String {
         objection(found, runs, answers).unwrap_or_default()
+    }
+
+    fn runs<const N: usize>(runs: [RunInto; N]) -> RunsInto {
+        RunsInto { runs: runs.into(), unread: Vec::new() }
+    }
+
+    fn unread(owner: Option<&str>) -> RunsInto {
+        let run = UnreadRun {
+            id: "r9".into(),
+            path: "/nowhere".into(),
+            stream: None,
+            owner: owner.map(str::to_owned),
+            why: "it has layout 9".into(),
+        };
+        RunsInto { runs: vec![run_into("r1", "done", 0)], unread: vec![run] }
     }
 
     #[test]
     fn only_what_carries_our_tag_is_deleted_whatever_is_said() {
-        assert!(said(&particulars(1), &[], FORCE).contains("not made by respool"));
-        assert_eq!(said(&ours(1), &[], NO), "");
+        assert!(said(&particulars(1), &runs([]), FORCE).contains("not made by respool"));
+        assert_eq!(said(&ours(1), &runs([run_into("r1", "done", 0)]), NO), "", "nothing was delivered");
     }
 
     #[test]
     fn what_was_not_seen_drained_stays_unless_it_is_forced() {
-        let runs = [run_into("r1", "done", 7)];
-        assert!(said(&ours(1), &runs, NO).contains("stream drained r1"));
-        assert_eq!(said(&ours(1), &runs, FORCE), "");
-        assert_eq!(said(&ours(1), &[run_into("r1", "done", 0)], NO), "", "nothing was delivered");
-        assert!(said(&ours(1), &[run_into("r1", "incomplete", 7)], NO).contains("respool resume r1"));
+        let undrained = || runs([run_into("r1", "done", 7)]);
+        assert!(said(&ours(1), &undrained(), NO).contains("stream drained r1"));
+        assert_eq!(said(&ours(1), &undrained(), FORCE), "");
+        let unfinished = runs([run_into("r1", "incomplete", 7)]);
+        assert!(said(&ours(1), &unfinished, NO).contains("respool resume r1"));
+    }
+
+    #[test]
+    fn where_no_run_is_known_nothing_shows_what_was_read() {
+        assert!(said(&ours(1), &runs([]), NO).contains("no run into it is known here"));
+        assert_eq!(said(&ours(1), &runs([]), FORCE), "");
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_read_is_named_and_wants_force() {
+        assert!(said(&ours(1), &unread(None), NO).contains("r9 (it has layout 9)"));
+        assert_eq!(said(&ours(1), &unread(None), FORCE), "");
+        assert!(said(&ours(1), &unread(Some("42")), FORCE).contains("run r9 is writing"));
+    }
+
+    #[test]
+    fn an_estimate_unlocks_nothing_and_the_leases_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let seen_by = |by: &str| {
+            let mut run = run_into("r1", "done", 7);
+            run.glance.path = directory.path().into();
+            let at = "2026-11-26T13:00:00Z".parse().unwrap();
+            run.glance.note_drained(&Drained { at, by: by.into(), delivered: 7 }).unwrap();
+            said(&ours(1), &runs([run]), NO)
+        };
+        assert!(seen_by(BY_AGE).contains("estimated by CloudWatch at 2026-11-26T13:00:00Z"));
+        assert_eq!(seen_by(BY_LEASES), "");
     }
 
     #[test]
     fn nobody_pulls_a_stream_away_from_under_a_run() {
         let mut run = run_into("r1", "incomplete", 7);
         run.glance.owner = Some("42".into());
-        assert!(said(&ours(1), &[run], FORCE).contains("run r1 is writing"));
+        assert!(said(&ours(1), &runs([run]), FORCE).contains("run r1 is writing"));
+    }
+
+    #[tokio::test]
+    async fn after_the_answer_the_stream_must_still_be_the_one_that_was_asked_about() {
+        let (server, door) = simulated("orders-backfill").await;
+        let tags = ours(1).tags;
+        let new = NewStream { shards: 1, record_kib: None, tags };
+        let output = silent();
+        let state = tempfile::tempdir().unwrap();
+        let ask_and = async |meanwhile: bool| {
+            delete_if(&door, ASKED, state.path(), &output, async |asked: &StreamParticulars| {
+                // Two streams of one millisecond look the same.
+                while meanwhile
+                    && door.must_look().await?.description.created_ms == asked.description.created_ms
+                {
+                    door.stream.delete(false).await.unwrap();
+                    door.stream.create(&new).await.unwrap();
+                }
+                Ok(true)
+            })
+            .await
+        };
+        door.stream.create(&new).await.unwrap();
+        let refused = ask_and(true).await.unwrap_err().to_string();
+        assert!(refused.contains("not the one that was asked about"), "{refused}");
+        assert!(door.look().await.unwrap().is_some(), "the new one stays");
+        ask_and(false).await.unwrap();
+        assert!(door.look().await.unwrap().is_none());
+        server.abort();
     }
 
     #[test]
     fn registered_consumers_want_a_word_of_their_own() {
         let found = StreamParticulars { consumers: 2, ..ours(1) };
-        assert!(said(&found, &[], FORCE).contains("--with-consumers"));
-        assert_eq!(said(&found, &[], Answers { with_consumers: true, ..NO }), "");
+        assert!(said(&found, &runs([]), FORCE).contains("--with-consumers"));
+        assert_eq!(said(&found, &runs([]), Answers { with_consumers: true, ..FORCE }), "");
     }
 }

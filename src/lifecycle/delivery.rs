@@ -1,7 +1,8 @@
 //! Do we feed what we read? A delivery stream of Firehose that takes the target stream as its source and writes below the
 //! archive's prefix would archive every replayed record again, and the next replay would send it twice.
 //!
-//! Firehose is asked within bounds of time and number; where it may not be asked, one line says so and the replay goes on.
+//! Firehose is asked within bounds of time and number. Where it cannot be told, the replay goes on, and says so: what may not
+//! be asked comes with the statement that allows it, what did not answer with the advice to try again.
 
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::door::Door;
-use crate::config::{ArchiveAddress, AwsAccess, Endpoint, ReplayConfig, Target};
+use crate::config::{ArchiveAddress, Endpoint, OutputConfig, RunSettings, Target, Tuning};
 use crate::error::Error;
+use crate::plan::permission::{DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, full_name, resource, statement};
 use crate::run::console;
-use crate::stream::Stream;
 use crate::stream::kinesis::NeighbourClient;
-use crate::stream::neighbour::{Neighbour, NeighbourConfig, text};
+use crate::stream::neighbour::{Neighbour, NeighbourConfig, NeighbourError, text};
+use crate::stream::{CallErrorClass, Stream};
 
 /// The whole look takes no longer.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -31,21 +33,47 @@ pub struct Loop {
     pub into: String,
 }
 
+/// What is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Where from and where to.
+    pub settings: &'a RunSettings,
+    /// By which doors.
+    pub tuning: &'a Tuning,
+    /// Firehose, where it is not AWS' own.
+    pub firehose: Option<&'a Endpoint>,
+    /// It is not to be asked.
+    pub allow_loop: bool,
+    /// How the user is spoken to.
+    pub output: &'a OutputConfig,
+}
+
+/// Why it is not known whether there is a loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Doubt {
+    /// What went wrong.
+    message: String,
+    /// The action that is not allowed, and on what.
+    missing: Option<(&'static str, String)>,
+    /// Whether it is about Firehose, which a server on this machine often does not have.
+    of_firehose: bool,
+}
+
 /// Refuses a replay that would feed its own archive.
-pub async fn check(config: &ReplayConfig) -> Result<(), Error> {
-    let (settings, tuning) = (&config.settings, &config.tuning);
+pub async fn check(question: &Question<'_>) -> Result<(), Error> {
+    let Question { settings, tuning, firehose, .. } = question;
     let (Target::Kinesis { stream }, ArchiveAddress::S3 { bucket, prefix }) =
         (&settings.target, &settings.archive)
     else {
         return Ok(());
     };
     let at_aws = tuning.kinesis.endpoint_url.is_none() && tuning.s3.endpoint_url.is_none();
-    if config.allow_loop || !(at_aws || config.firehose.is_some()) {
+    if question.allow_loop || !(at_aws || firehose.is_some()) {
         return Ok(());
     }
     let door = Door::open(stream, &tuning.kinesis).await?;
-    let looked = timeout(TIME_MAX, look(&door, &tuning.kinesis, config, (bucket, prefix))).await;
-    let reason = match looked {
+    let looked = timeout(TIME_MAX, look(&door, *firehose, (bucket, prefix))).await;
+    let doubt = match looked {
         Ok(Ok(None)) => return Ok(()),
         Ok(Ok(Some(found))) => {
             return Err(Error::refused(format!(
@@ -54,74 +82,126 @@ pub async fn check(config: &ReplayConfig) -> Result<(), Error> {
                 found.delivery_stream, found.into
             )));
         }
-        Ok(Err(reason)) => reason,
-        Err(_) => format!("it takes longer than {} s", TIME_MAX.as_secs()),
+        Ok(Err(doubt)) => doubt,
+        Err(_) => Doubt::about_firehose(format!("it takes longer than {} s", TIME_MAX.as_secs())),
     };
-    let nobody_there = config.firehose.as_ref().is_some_and(Endpoint::is_loopback);
-    if nobody_there || config.output.quiet {
-        tracing::debug!("Firehose was not asked: {reason}");
-    } else {
-        console::say(&format!(
-            "warning: whether a delivery stream takes {stream} back into the archive is not known: {reason} (this wants \
-             firehose:ListDeliveryStreams and firehose:DescribeDeliveryStream; --allow-loop does not ask)"
-        ));
+    let nobody_there = firehose.is_some_and(Endpoint::is_loopback);
+    let warning = doubt.warning(&stream.to_string());
+    if nobody_there && doubt.of_firehose && doubt.missing.is_none() {
+        tracing::debug!("{warning}");
+    } else if !question.output.quiet {
+        console::say(&warning);
     }
     Ok(())
 }
 
+impl Doubt {
+    fn about_firehose(message: impl Into<String>) -> Self {
+        Self { message: message.into(), missing: None, of_firehose: true }
+    }
+
+    /// What a call for `action` on `resource` failed by.
+    fn of_call(action: &'static str, resource: &str, error: &NeighbourError) -> Self {
+        let denied = matches!(
+            error.code.as_deref(),
+            Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorized")
+        );
+        let missing = denied.then(|| (action, resource.to_owned()));
+        Self { missing, ..Self::about_firehose(error.to_string()) }
+    }
+
+    fn warning(&self, stream: &str) -> String {
+        let what = match &self.missing {
+            Some((action, resource)) => format!(
+                "it may not be asked. This statement in a policy of yours allows it:\n{}\n",
+                statement(&[action], resource)
+            ),
+            None => "it could not be asked; to be sure, stop here and try again. ".to_owned(),
+        };
+        format!(
+            "warning: whether a delivery stream takes {stream} back into the archive is not known: {}: {what}--allow-loop does not ask",
+            self.message
+        )
+    }
+}
+
 async fn look(
     door: &Door,
-    access: &AwsAccess,
-    config: &ReplayConfig,
+    firehose: Option<&Endpoint>,
     archive: (&str, &str),
-) -> Result<Option<Loop>, String> {
-    // A stream that is not there is told of by the replay itself.
-    let Ok(stream) = door.stream.describe().await else { return Ok(None) };
-    let Some(arn) = stream.arn else { return Ok(None) };
+) -> Result<Option<Loop>, Doubt> {
+    let stream = match door.stream.describe().await {
+        Ok(stream) => stream,
+        // A stream that is not there is told of by the replay itself.
+        Err(error) if error.class == CallErrorClass::NotFound => return Ok(None),
+        Err(error) => {
+            let denied = error.class == CallErrorClass::Denied;
+            let missing = denied.then(|| (DESCRIBE, resource(&door.name, Some(door.stream.region()), None)));
+            return Err(Doubt { message: error.message, missing, of_firehose: false });
+        }
+    };
+    let Some(arn) = stream.arn else {
+        let message = "the server does not tell the stream's ARN".to_owned();
+        return Err(Doubt { message, missing: None, of_firehose: false });
+    };
     let firehose = NeighbourConfig {
         region: Some(door.stream.region().to_owned()),
-        profile: access.profile.clone(),
-        endpoint_url: config.firehose.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        profile: door.profile.clone(),
+        endpoint_url: firehose.map(|endpoint| endpoint.as_str().to_owned()),
     };
     let firehose = NeighbourClient::connect(Neighbour::Firehose, &firehose).await;
-    let firehose = firehose.map_err(|error| error.message)?;
+    let firehose = firehose.map_err(|error| Doubt::about_firehose(error.message))?;
     let names = names(&firehose).await?;
+    let mut doubt = None;
     for name in names.iter().take(LOOKED_AT_MAX) {
         let body = json!({ "DeliveryStreamName": name });
-        let answer =
-            firehose.call("DescribeDeliveryStream", &body).await.map_err(|error| error.to_string())?;
-        let found = answer.get("DeliveryStreamDescription").and_then(|found| loop_of(found, &arn, archive));
-        if found.is_some() {
-            return Ok(found);
+        match firehose.call("DescribeDeliveryStream", &body).await {
+            Ok(answer) => {
+                let found = answer.get("DeliveryStreamDescription");
+                if let Some(found) = found.and_then(|found| loop_of(found, &arn, archive)) {
+                    return Ok(Some(found));
+                }
+            }
+            // It was deleted since.
+            Err(error) if error.error.class == CallErrorClass::NotFound => {}
+            // Another one may close the loop all the same.
+            Err(error) => {
+                let resource = full_name("firehose", Some(firehose.region()), "deliverystream/*");
+                doubt = doubt.or(Some(Doubt::of_call(DESCRIBE_DELIVERY, &resource, &error)));
+            }
         }
     }
     if names.len() > LOOKED_AT_MAX {
-        return Err(format!(
+        return Err(Doubt::about_firehose(format!(
             "there are {} delivery streams, of which {LOOKED_AT_MAX} were looked at",
             names.len()
-        ));
+        )));
     }
-    Ok(None)
+    doubt.map_or(Ok(None), Err)
 }
 
 /// The delivery streams that read a Kinesis stream.
-async fn names(firehose: &NeighbourClient) -> Result<Vec<String>, String> {
+async fn names(firehose: &NeighbourClient) -> Result<Vec<String>, Doubt> {
     let mut names: Vec<String> = Vec::new();
     for _ in 0..PAGES_MAX {
         let mut body = json!({ "DeliveryStreamType": "KinesisStreamAsSource", "Limit": 1_000 });
         if let (Some(last), Some(body)) = (names.last(), body.as_object_mut()) {
             body.insert("ExclusiveStartDeliveryStreamName".to_owned(), last.clone().into());
         }
-        let answer = firehose.call("ListDeliveryStreams", &body).await.map_err(|error| error.to_string())?;
+        let answer = firehose.call("ListDeliveryStreams", &body).await;
+        let answer = answer.map_err(|error| Doubt::of_call(LIST_DELIVERIES, "*", &error))?;
         let page = answer.get("DeliveryStreamNames").and_then(Value::as_array).map(Vec::as_slice);
         let before = names.len();
         names.extend(page.unwrap_or_default().iter().filter_map(Value::as_str).map(str::to_owned));
         let more = answer.get("HasMoreDeliveryStreams").and_then(Value::as_bool) == Some(true);
-        if !more || names.len() == before {
+        if !more {
             return Ok(names);
         }
+        if names.len() == before {
+            break;
+        }
     }
-    Ok(names)
+    Err(Doubt::about_firehose("the list of delivery streams does not come to an end"))
 }
 
 /// The loop that a described delivery stream closes, if its source is `stream` and some destination lies where the

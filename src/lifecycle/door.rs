@@ -1,8 +1,8 @@
 //! The way to a stream that is changed, and what a refusal means for the one who asked.
 
-use super::permission;
 use crate::config::AwsAccess;
 use crate::error::Error;
+use crate::plan::permission;
 use crate::stream::control::{ControlError, ControlRefusal, StreamParticulars};
 use crate::stream::kinesis::{KinesisConfig, KinesisStream};
 use crate::stream::name::StreamName;
@@ -35,16 +35,19 @@ impl Door {
         Ok(Self { stream, name: name.clone(), profile: access.profile.clone(), endpoint })
     }
 
+    /// The way to a server that checks no signature.
+    #[cfg(test)]
+    pub(super) fn unchecked(config: KinesisConfig) -> Self {
+        let (name, endpoint) = (config.stream.clone(), config.endpoint_url.clone());
+        Self { stream: KinesisStream::unchecked(config), name, profile: None, endpoint }
+    }
+
     /// Everything about the stream; `None` if it is not there.
     pub async fn look(&self) -> Result<Option<StreamParticulars>, Error> {
         match self.stream.particulars().await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(self.error(
-                "cannot look at",
-                &["kinesis:DescribeStreamSummary", "kinesis:ListTagsForStream"],
-                &error,
-            )),
+            Err(error) => Err(self.error("cannot look at", &permission::LOOK_AT_STREAM, &error)),
         }
     }
 

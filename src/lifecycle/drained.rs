@@ -1,20 +1,27 @@
-//! Has the worker read everything that was replayed? The decision, from the run's ledger, the shards'
-//! lineage and the worker's leases.
+//! Has the worker read everything that was replayed? The decision, from the run's ledger, the shards as the stream
+//! lists them, and the worker's leases.
 //!
 //! A shard is drained when its lease stands at or behind the last sequence number that the replay got
-//! from it, or at the shard's end. Two traps are told apart, because either would make the switch back
-//! lose records: a lease that begins at the tip and so skips what lies in the shard, and a lease that belongs to another
-//! stream whose shards have the same names (one worker's table used for two streams). The second shows in the numbers:
-//! all that one shard gives begin with the second in which it was made.
+//! from it, or at the shard's end. Traps are told apart, because each would make the switch back lose records:
 //!
-//! A worker removes the lease of a closed shard once it reads the shard's children, so a lease that
-//! is gone counts as read if every child's has begun. What no table tells is where a worker began:
-//! it must have been at the oldest record (`TRIM_HORIZON`).
+//! - A lease that begins at the tip, and so skips what lies in the shard.
+//! - A lease of another stream whose shards have the same names (one worker's table used for two streams). It shows in
+//!   the numbers: all that one shard gives begin with the second in which it was made. A lease at a shard's end has no
+//!   number, so it counts only where the `lineage` bears it out.
+//! - A lease inside the last record: the records of an aggregate share one number, and a worker may stop between them.
+//!   At that number it has read all of them only if its sub-sequence number is that of the last one.
+//!
+//! What no table tells is where a worker began: it must have been at the oldest record (`TRIM_HORIZON`).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod lineage;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use self::lineage::{Lineage, same_shard};
 use super::lease::{Lease, LeaseCheckpoint};
 use crate::record::SequenceNumber;
 use crate::sim::sequence::Sequence;
@@ -37,6 +44,19 @@ pub struct Replayed {
     pub records: u64,
     /// The highest sequence number.
     pub last: SequenceNumber,
+    /// Records that have that number, where it is known.
+    pub last_records: Option<u32>,
+}
+
+/// A shard that the stream lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Whether it still takes records.
+    pub open: bool,
+    /// The shards that it came of.
+    pub parents: Vec<String>,
+    /// The number that it begins with, where it is told.
+    pub starts: Option<SequenceNumber>,
 }
 
 /// Where the worker is in one shard.
@@ -53,6 +73,8 @@ pub enum ShardState {
     SkipsIt,
     /// The lease is that of another stream's shard of the same name.
     OtherStream,
+    /// The table says that it is read to its end, and nothing bears out that this stream's shard is meant.
+    Unproven,
 }
 
 /// One shard, judged.
@@ -68,12 +90,22 @@ pub struct ShardVerdict {
     pub last_sequence_number: String,
     /// What the lease says; `null` without one.
     pub checkpoint: Option<String>,
+    /// The place in the aggregate of that number, from 0; `null` without a lease.
+    pub sub_sequence_number: Option<u64>,
     /// The worker that holds the lease.
     pub owner: Option<String>,
     /// When the last replayed record was stored, in seconds since 1970, if its number tells.
     pub replayed_until: Option<u64>,
     /// When the last record that was read was stored, likewise.
     pub read_until: Option<u64>,
+}
+
+impl ShardVerdict {
+    /// Whether the worker stands at the last number, but not at the last record that has it.
+    #[must_use]
+    pub fn is_inside_the_last(&self) -> bool {
+        self.state == ShardState::Behind && self.checkpoint.as_ref() == Some(&self.last_sequence_number)
+    }
 }
 
 /// The leases of the shards of `stream`, by shard. Those of other streams, and of an earlier one with its name, are left out.
@@ -90,26 +122,19 @@ pub fn leases_of(stream: &StreamKey, leases: Vec<Lease>) -> BTreeMap<String, Lea
     leases.into_iter().filter(belongs).map(|lease| (lease.shard.clone(), lease)).collect()
 }
 
-/// Judges every shard that the replay has written to. `parents` has the shards that each known shard came of.
+/// Judges every shard that the replay has written to, in a stream that lists the shards of `listing`.
 #[must_use]
 pub fn judge(
     replayed: &BTreeMap<String, Replayed>,
-    parents: &BTreeMap<String, Vec<String>>,
+    listing: &BTreeMap<String, Listed>,
     leases: &BTreeMap<String, Lease>,
 ) -> Vec<ShardVerdict> {
-    let mut children: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let told_by_leases = leases.values().map(|lease| (&lease.shard, &lease.parents));
-    for (shard, parents) in parents.iter().chain(told_by_leases) {
-        for parent in parents {
-            children.entry(parent).or_default().insert(shard);
-        }
-    }
+    let lineage = Lineage::new(replayed, listing, leases);
     let judge_one = |(shard, replayed): (&String, &Replayed)| {
         let lease = leases.get(shard);
         let state = match lease {
-            Some(lease) => of_lease(&lease.checkpoint, &replayed.last),
-            None if children_have_begun(children.get(shard.as_str()), leases) => ShardState::Drained,
-            None => ShardState::NotBegun,
+            Some(lease) => of_lease(lease, replayed, &lineage),
+            None => lineage.without_a_lease(shard),
         };
         let number = lease.and_then(|lease| match &lease.checkpoint {
             LeaseCheckpoint::Number(number) if state != ShardState::OtherStream => Some(number),
@@ -121,6 +146,7 @@ pub fn judge(
             records: replayed.records,
             last_sequence_number: replayed.last.to_string(),
             checkpoint: lease.map(|lease| word(&lease.checkpoint)),
+            sub_sequence_number: lease.map(|lease| lease.sub_sequence_number),
             owner: lease.and_then(|lease| lease.owner.clone()),
             replayed_until: stored_at(&replayed.last),
             read_until: number.and_then(stored_at),
@@ -129,32 +155,22 @@ pub fn judge(
     replayed.iter().map(judge_one).collect()
 }
 
-fn of_lease(checkpoint: &LeaseCheckpoint, last: &SequenceNumber) -> ShardState {
-    match checkpoint {
-        LeaseCheckpoint::ShardEnd => ShardState::Drained,
-        LeaseCheckpoint::Latest => ShardState::SkipsIt,
-        LeaseCheckpoint::TrimHorizon | LeaseCheckpoint::AtTimestamp => ShardState::NotBegun,
-        LeaseCheckpoint::Number(number) if !same_shard(number, last) => ShardState::OtherStream,
-        LeaseCheckpoint::Number(number) if number >= last => ShardState::Drained,
-        LeaseCheckpoint::Number(_) => ShardState::Behind,
+fn of_lease(lease: &Lease, replayed: &Replayed, lineage: &Lineage<'_>) -> ShardState {
+    let number = match &lease.checkpoint {
+        LeaseCheckpoint::ShardEnd => return lineage.at_its_end(&lease.shard),
+        LeaseCheckpoint::Latest => return ShardState::SkipsIt,
+        LeaseCheckpoint::TrimHorizon | LeaseCheckpoint::AtTimestamp => return ShardState::NotBegun,
+        LeaseCheckpoint::Number(number) => number,
+    };
+    if same_shard(number, &replayed.last) == Some(false) {
+        return ShardState::OtherStream;
     }
-}
-
-/// Whether two numbers come of one shard. What is not laid out as Kinesis does it tells nothing.
-fn same_shard(one: &SequenceNumber, other: &SequenceNumber) -> bool {
-    match (Sequence::parse(one.as_str()), Sequence::parse(other.as_str())) {
-        (Some(one), Some(other)) => one.base() == other.base(),
-        _ => true,
+    let whole = |count: u32| lease.sub_sequence_number >= u64::from(count.saturating_sub(1));
+    match number.cmp(&replayed.last) {
+        std::cmp::Ordering::Greater => ShardState::Drained,
+        std::cmp::Ordering::Equal if replayed.last_records.is_some_and(whole) => ShardState::Drained,
+        std::cmp::Ordering::Equal | std::cmp::Ordering::Less => ShardState::Behind,
     }
-}
-
-fn children_have_begun(children: Option<&BTreeSet<&str>>, leases: &BTreeMap<String, Lease>) -> bool {
-    let Some(children) = children else { return false };
-    children.iter().all(|child| {
-        leases.get(*child).is_some_and(|lease| {
-            matches!(lease.checkpoint, LeaseCheckpoint::Number(_) | LeaseCheckpoint::ShardEnd)
-        })
-    })
 }
 
 /// The second in which the record of this number was stored.
@@ -170,126 +186,5 @@ fn word(checkpoint: &LeaseCheckpoint) -> String {
         LeaseCheckpoint::AtTimestamp => "AT_TIMESTAMP".to_owned(),
         LeaseCheckpoint::ShardEnd => "SHARD_END".to_owned(),
         LeaseCheckpoint::Number(number) => number.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::sequence::SequenceBase;
-
-    const MADE: u64 = 1_795_000_000;
-
-    fn number(shard: u32, index: u64) -> SequenceNumber {
-        SequenceBase { created_s: MADE, shard }.number(index, MADE + index).into()
-    }
-
-    fn lease(shard: &str, checkpoint: LeaseCheckpoint, parents: &[&str]) -> Lease {
-        Lease {
-            shard: shard.into(),
-            stream: None,
-            checkpoint,
-            owner: Some("w".into()),
-            parents: parents.iter().map(|&parent| parent.to_owned()).collect(),
-        }
-    }
-
-    /// The state of shard `s0`, into which a hundred records went, the last with number 99.
-    fn state(leases: Vec<Lease>, parents: &[(&str, &str)]) -> ShardState {
-        let replayed = [("s0".to_owned(), Replayed { records: 100, last: number(0, 99) })].into();
-        let parents = parents.iter().map(|(child, parent)| ((*child).to_owned(), vec![(*parent).to_owned()]));
-        let leases = leases.into_iter().map(|lease| (lease.shard.clone(), lease)).collect();
-        judge(&replayed, &parents.collect(), &leases)[0].state
-    }
-
-    #[test]
-    fn a_shard_is_drained_from_its_last_replayed_record_on() {
-        let at = |number| vec![lease("s0", LeaseCheckpoint::Number(number), &[])];
-        assert_eq!(state(at(number(0, 98)), &[]), ShardState::Behind);
-        assert_eq!(state(at(number(0, 99)), &[]), ShardState::Drained);
-        assert_eq!(state(at(number(0, 7_000)), &[]), ShardState::Drained);
-        assert_eq!(state(vec![lease("s0", LeaseCheckpoint::ShardEnd, &[])], &[]), ShardState::Drained);
-    }
-
-    #[test]
-    fn a_shard_without_a_lease_has_not_begun() {
-        assert_eq!(state(vec![], &[]), ShardState::NotBegun);
-        assert_eq!(state(vec![lease("s1", LeaseCheckpoint::ShardEnd, &[])], &[]), ShardState::NotBegun);
-        for waiting in [LeaseCheckpoint::TrimHorizon, LeaseCheckpoint::AtTimestamp] {
-            assert_eq!(state(vec![lease("s0", waiting, &[])], &[]), ShardState::NotBegun);
-        }
-    }
-
-    #[test]
-    fn a_lease_that_begins_at_the_tip_skips_what_was_replayed() {
-        assert_eq!(state(vec![lease("s0", LeaseCheckpoint::Latest, &[])], &[]), ShardState::SkipsIt);
-    }
-
-    #[test]
-    fn another_streams_lease_of_the_same_shard_name_is_not_taken_for_ours() {
-        // The live stream's shard was made later, so its numbers exceed all of ours.
-        let live = SequenceBase { created_s: MADE + 86_400, shard: 0 }.number(5, MADE + 86_500);
-        let theirs = vec![lease("s0", LeaseCheckpoint::Number(live.into()), &[])];
-        assert_eq!(state(theirs, &[]), ShardState::OtherStream);
-    }
-
-    #[test]
-    fn numbers_that_kinesis_did_not_make_are_compared_as_numbers() {
-        let small = |n: &str| SequenceNumber::new(n).unwrap();
-        assert_eq!(of_lease(&LeaseCheckpoint::Number(small("100")), &small("99")), ShardState::Drained);
-        assert_eq!(of_lease(&LeaseCheckpoint::Number(small("98")), &small("99")), ShardState::Behind);
-    }
-
-    #[test]
-    fn a_parents_lease_that_is_gone_counts_as_read_once_all_children_have_begun() {
-        let family = [("s1", "s0"), ("s2", "s0")];
-        let child = |shard, checkpoint| lease(shard, checkpoint, &["s0"]);
-        let begun = |shard: u32| LeaseCheckpoint::Number(number(shard, 3));
-        assert_eq!(state(vec![child("s1", begun(1)), child("s2", begun(2))], &family), ShardState::Drained);
-        // One child is not in the table, or waits.
-        assert_eq!(state(vec![child("s1", begun(1))], &family), ShardState::NotBegun);
-        let waits = child("s2", LeaseCheckpoint::TrimHorizon);
-        assert_eq!(state(vec![child("s1", begun(1)), waits], &family), ShardState::NotBegun);
-        // The stream has forgotten the parent, the leases know it.
-        assert_eq!(state(vec![child("s1", begun(1)), child("s2", begun(2))], &[]), ShardState::Drained);
-        // A parent that is still there speaks for itself.
-        let parent = lease("s0", LeaseCheckpoint::Number(number(0, 3)), &[]);
-        assert_eq!(
-            state(vec![parent, child("s1", begun(1)), child("s2", begun(2))], &family),
-            ShardState::Behind
-        );
-    }
-
-    #[test]
-    fn a_table_of_several_streams_is_read_for_one() {
-        let stream = StreamKey {
-            name: "orders".into(),
-            account: Some("123456789012".into()),
-            created_ms: 1_795_000_000_123,
-        };
-        let of = |account: &str, name: &str, created: &str| Lease {
-            stream: Some(super::super::lease::LeaseStream {
-                account: account.into(),
-                name: name.into(),
-                created: created.into(),
-            }),
-            ..lease("s0", LeaseCheckpoint::ShardEnd, &[])
-        };
-        for (lease, taken) in [
-            (of("123456789012", "orders", "1795000000"), true),
-            (of("123456789012", "orders", "1794000000"), false),
-            (of("999999999999", "orders", "1795000000"), false),
-            (of("123456789012", "orders-live", "1795000000"), false),
-        ] {
-            assert_eq!(!leases_of(&stream, vec![lease.clone()]).is_empty(), taken, "{lease:?}");
-        }
-    }
-
-    #[test]
-    fn times_are_read_off_the_numbers() {
-        let replayed = [("s0".to_owned(), Replayed { records: 100, last: number(0, 99) })].into();
-        let leases = [("s0".to_owned(), lease("s0", LeaseCheckpoint::Number(number(0, 40)), &[]))].into();
-        let verdict = &judge(&replayed, &BTreeMap::new(), &leases)[0];
-        assert_eq!((verdict.read_until, verdict.replayed_until), (Some(MADE + 40), Some(MADE + 99)));
     }
 }

@@ -1,13 +1,41 @@
 //! Streams and runs as the tests of this folder need them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
+use super::door::Door;
 use super::runs::RunInto;
 use super::shape;
-use crate::config::{ArchiveAddress, Order, RunSettings, Target, Tuning};
+use crate::config::{ArchiveAddress, Order, OutputConfig, RunSettings, Target, Tuning};
 use crate::run::directory::{RUN_FILE_VERSION, RunFile, RunGlance, StreamIdentity};
+use crate::sim::{ServeConfig, simulate};
 use crate::stream::StreamDescription;
 use crate::stream::control::StreamParticulars;
+use crate::stream::kinesis::KinesisConfig;
+
+/// The embedded stream's server, and the way to a stream in it that is not there yet.
+pub(super) async fn simulated(stream: &str) -> (tokio::task::JoinHandle<()>, Door) {
+    let config = ServeConfig::with_shards(NonZeroU32::MIN);
+    let (address, server) = simulate(config, 0, std::future::pending()).await.unwrap();
+    let config = KinesisConfig {
+        endpoint_url: Some(format!("http://{address}")),
+        ..KinesisConfig::new(stream.parse().unwrap())
+    };
+    (tokio::spawn(server), Door::unchecked(config))
+}
+
+/// Nothing but errors.
+pub(super) fn silent() -> OutputConfig {
+    OutputConfig {
+        json: false,
+        quiet: true,
+        verbosity: 0,
+        color: false,
+        width: 80,
+        progress_bar: false,
+        can_ask: false,
+    }
+}
 
 pub(super) fn particulars(shards: u32) -> StreamParticulars {
     StreamParticulars {
@@ -65,6 +93,7 @@ pub(super) fn run_into(id: &str, state: &str, delivered: u64) -> RunInto {
         record_bytes_max: None,
         decoder_version: 1,
         manifest_digest: String::new(),
+        allow_loop: false,
     };
     RunInto {
         glance: RunGlance {

@@ -3,7 +3,7 @@
 //! The table holds a lease a shard, and since version 3.5 rows of other kinds as well, told apart by
 //! `entityType`; a row of an older version has none and is a lease. The key is the shard's name, or
 //! `ACCOUNT:STREAM:CREATED:SHARD` where one worker reads several streams. `checkpoint` is a word or a
-//! sequence number. Source: amazon-kinesis-client 3.5.1, `DynamoDBLeaseSerializer`, `Lease`,
+//! sequence number, and `checkpointSubSequenceNumber` the place inside the aggregate of that number. Source: amazon-kinesis-client 3.5.1, `DynamoDBLeaseSerializer`, `Lease`,
 //! `MultiStreamLease` and its FAQ, read 2026-11-22.
 //!
 //! What cannot be understood is an error: a worker whose progress is guessed may lose records.
@@ -26,7 +26,7 @@ pub enum LeaseCheckpoint {
     AtTimestamp,
     /// It has read a closed shard to its end.
     ShardEnd,
-    /// It is done with everything up to this record.
+    /// It is done with everything up to this record, or up to one of those inside it.
     Number(SequenceNumber),
 }
 
@@ -39,6 +39,8 @@ pub struct Lease {
     pub stream: Option<LeaseStream>,
     /// How far it is.
     pub checkpoint: LeaseCheckpoint,
+    /// Up to which record of an aggregate that has the checkpoint's number, from 0.
+    pub sub_sequence_number: u64,
     /// The worker that holds it.
     pub owner: Option<String>,
     /// The shards that it came of.
@@ -76,6 +78,14 @@ pub enum LeaseError {
         /// What stands there.
         found: String,
     },
+    /// A place inside an aggregate that is no number.
+    #[error(
+        "the lease {key} has no number as its checkpointSubSequenceNumber, which this version of respool does not know"
+    )]
+    SubSequence {
+        /// Which.
+        key: String,
+    },
 }
 
 impl Lease {
@@ -97,6 +107,15 @@ impl Lease {
                 .map(LeaseCheckpoint::Number)
                 .ok_or_else(|| LeaseError::Checkpoint { key: key.to_owned(), found: number.to_owned() })?,
         };
+        // The library reads a place that is not there as 0, too.
+        let sub_sequence_number = match row.get("checkpointSubSequenceNumber") {
+            None => 0,
+            Some(value) => value
+                .get("N")
+                .and_then(Value::as_str)
+                .and_then(|number| number.parse().ok())
+                .ok_or_else(|| LeaseError::SubSequence { key: key.to_owned() })?,
+        };
         let (stream, shard) = match key.splitn(4, ':').collect::<Vec<_>>().as_slice() {
             [account, name, created, shard] => {
                 let [account, name, created] = [account, name, created].map(|part| (*part).to_owned());
@@ -107,7 +126,7 @@ impl Lease {
         let parents = row.get("parentShardId").and_then(|value| value.get("SS")).and_then(Value::as_array);
         let parents = parents.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
         let owner = text(row, "leaseOwner").map(str::to_owned);
-        Ok(Some(Self { shard, stream, checkpoint, owner, parents: parents.collect() }))
+        Ok(Some(Self { shard, stream, checkpoint, sub_sequence_number, owner, parents: parents.collect() }))
     }
 }
 
@@ -135,7 +154,7 @@ mod tests {
             "leaseCounter": { "N": "812" },
             "ownerSwitchesSinceCheckpoint": { "N": "0" },
             "checkpoint": { "S": NUMBER },
-            "checkpointSubSequenceNumber": { "N": "0" },
+            "checkpointSubSequenceNumber": { "N": "4" },
             "parentShardId": { "SS": ["shardId-000000000001", "shardId-000000000002"] },
             "startingHashKey": { "S": "0" },
             "endingHashKey": { "S": "340282366920938463463374607431768211455" },
@@ -146,7 +165,7 @@ mod tests {
             ("shardId-000000000003", Some("worker-1"))
         );
         assert_eq!(lease.checkpoint, LeaseCheckpoint::Number(SequenceNumber::new(NUMBER).unwrap()));
-        assert_eq!(lease.parents.len(), 2);
+        assert_eq!((lease.parents.len(), lease.sub_sequence_number), (2, 4));
         assert_eq!(lease.stream, None);
     }
 
@@ -180,6 +199,14 @@ mod tests {
         for odd in ["", "FORTY_TWO", "-1", "007", "4.2"] {
             let row = json!({ "leaseKey": { "S": "s" }, "checkpoint": { "S": odd } });
             assert!(matches!(lease(&row), Err(LeaseError::Checkpoint { .. })), "{odd}");
+        }
+        for odd in [json!({ "N": "-1" }), json!({ "N": "x" }), json!({ "S": "0" }), json!(0)] {
+            let row = json!({
+                "leaseKey": { "S": "s" },
+                "checkpoint": { "S": NUMBER },
+                "checkpointSubSequenceNumber": odd,
+            });
+            assert!(matches!(lease(&row), Err(LeaseError::SubSequence { .. })), "{odd}");
         }
         for (word, checkpoint) in [
             ("TRIM_HORIZON", LeaseCheckpoint::TrimHorizon),

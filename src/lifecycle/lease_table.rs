@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::lease::Lease;
-use super::permission::statement;
 use crate::error::Error;
+use crate::plan::permission::{READ_LEASES, full_name, statement};
 use crate::stream::CallErrorClass;
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::neighbour::NeighbourError;
@@ -49,10 +49,10 @@ fn scan_error(dynamodb: &NeighbourClient, table: &str, error: &NeighbourError) -
              first starts; --consumer-region and --consumer-profile say where it lies"
         )),
         Some("AccessDeniedException" | "AccessDenied") => {
-            let resource = format!("arn:aws:dynamodb:{region}:*:table/{table}");
+            let resource = full_name("dynamodb", Some(region), &format!("table/{table}"));
             Error::refused(format!(
                 "the table {table} cannot be read: {error}\nThis statement in a policy of yours allows it:\n{}",
-                statement(&["dynamodb:Scan"], &resource)
+                statement(&[READ_LEASES], &resource)
             ))
         }
         _ => match error.error.class {

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::age::MinuteAge;
-use super::permission::statement;
 use crate::error::Error;
+use crate::plan::permission::{READ_AGES, statement};
 use crate::stream::CallErrorClass;
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::neighbour::NeighbourError;
@@ -65,7 +65,7 @@ fn metric_error(error: &NeighbourError) -> Error {
     match error.code.as_deref() {
         Some("AccessDenied" | "AccessDeniedException") => Error::refused(format!(
             "CloudWatch cannot be asked: {error}\nThis statement in a policy of yours allows it:\n{}",
-            statement(&["cloudwatch:GetMetricData"], "*")
+            statement(&[READ_AGES], "*")
         )),
         _ => match error.error.class {
             CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {

@@ -25,7 +25,6 @@ pub mod guide;
 pub mod lease;
 pub mod lease_table;
 pub mod metric;
-pub mod permission;
 pub mod preflight;
 pub mod replay;
 pub mod runs;

@@ -4,16 +4,15 @@
 //! tried with a call that writes nothing in any case.
 
 use super::door::Door;
-use super::permission::{resource, statement};
-use crate::config::{Endpoint, ReplayConfig, Target};
+use crate::config::{AwsAccess, Endpoint, Target};
 use crate::error::Error;
+use crate::plan::permission::{DESCRIBE, ENCRYPT, LIST_SHARDS, PUT, resource, statement};
 use crate::stream::control::Permission;
 use crate::stream::name::StreamName;
 
 /// Refuses a replay that the service would not let through, with the statement that is missing.
-pub async fn check(config: &ReplayConfig) -> Result<(), Error> {
-    let Target::Kinesis { stream } = &config.settings.target else { return Ok(()) };
-    let access = &config.tuning.kinesis;
+pub async fn check(target: &Target, access: &AwsAccess) -> Result<(), Error> {
+    let Target::Kinesis { stream } = target else { return Ok(()) };
     let door = Door::open(stream, access).await?;
     if !access.endpoint_url.as_ref().is_none_or(is_aws) && !door.stream.knows_dry_run().await {
         return Ok(());
@@ -21,11 +20,7 @@ pub async fn check(config: &ReplayConfig) -> Result<(), Error> {
     let stream = &door.stream;
     let (describe, list, put) =
         tokio::join!(stream.may_describe(), stream.may_list_shards(), stream.may_put());
-    let asked = [
-        ("kinesis:DescribeStreamSummary", describe),
-        ("kinesis:ListShards", list),
-        ("kinesis:PutRecords", put),
-    ];
+    let asked = [(DESCRIBE, describe), (LIST_SHARDS, list), (PUT, put)];
     refusal(&door.name, stream.region(), &asked).map_or(Ok(()), Err)
 }
 
@@ -51,7 +46,7 @@ fn refusal(name: &StreamName, region: &str, asked: &[(&'static str, Permission)]
                     "the stream {} is encrypted, and its key cannot be used: {message}\nIf a right is missing, this statement allows \
                      it (and the key's own policy has to, too):\n{}",
                     name,
-                    statement(&["kms:GenerateDataKey"], "THE KEY'S ARN")
+                    statement(&[ENCRYPT], "THE KEY'S ARN")
                 )));
             }
             // The replay itself finds out, and says it better.

@@ -1,5 +1,5 @@
 //! `respool replay` from its very beginning: the stream made on the way (`--create`), and the two questions that are
-//! asked before anything is sent.
+//! asked before anything is sent, by `resume` and `quarantine retry` as well.
 //!
 //! How many shards a new stream is worth follows from the estimate that a replay makes anyway; so the archive is
 //! listed and sampled first, and that list is the one that is replayed.
@@ -9,19 +9,24 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::create::{self, create};
+use super::delivery::{self, Question};
 use super::door::Door;
+use super::preflight;
 use super::shape::{differences, is_ours};
-use super::{delivery, preflight};
 use crate::archive::Manifest;
-use crate::config::{CreateWish, RETENTION_HOURS_DEFAULT, ReplayConfig, ShardsWish, Target};
+use crate::config::{
+    CreateWish, RETENTION_HOURS_DEFAULT, ReplayConfig, ResumeConfig, RetryConfig, ShardsWish, Target,
+};
 use crate::error::Error;
 use crate::limits::{RECORD_BYTES_DEFAULT, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
+use crate::run::directory::{self, RunGlance};
 use crate::run::forecast::Forecast;
 use crate::run::open::OpenStream;
 use crate::run::replay::{self, Replayed, Sources};
-use crate::run::{console, feed};
+use crate::run::report::Report;
+use crate::run::{console, feed, quarantine};
 use crate::stream::null::NullStream;
 use crate::stream::{Stream, StreamDescription};
 
@@ -65,10 +70,40 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     }
 }
 
+/// Goes on with a run.
+pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Error> {
+    let run = match &config.run {
+        Some(id) => directory::glance_at_all(&config.state_dir)?.into_iter().find(|run| run.id == *id),
+        None => Some(replay::last_unfinished(&config.state_dir)?),
+    };
+    // What is not there, not readable or done is told of by the resume itself.
+    let Some(run) = run.filter(RunGlance::is_unfinished) else { return replay::resume(config, now).await };
+    let tuning = config.changes.clone().apply(run.file.tuning);
+    preflight::check(&run.file.settings.target, &tuning.kinesis).await?;
+    let question = Question {
+        settings: &run.file.settings,
+        tuning: &tuning,
+        firehose: config.firehose.as_ref(),
+        allow_loop: config.allow_loop || run.file.allow_loop,
+        output: &config.output,
+    };
+    delivery::check(&question).await?;
+    replay::resume(&ResumeConfig { run: Some(run.id), ..config.clone() }, now).await
+}
+
+/// Sends what a run has set aside once more, as a run of its own.
+pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig, Replayed), Error> {
+    let retry = quarantine::prepare(config)?;
+    ask_first(&retry.replay).await?;
+    Box::pin(quarantine::retry(retry, now)).await
+}
+
 /// What is asked before anything is sent.
 async fn ask_first(config: &ReplayConfig) -> Result<(), Error> {
-    preflight::check(config).await?;
-    delivery::check(config).await
+    let ReplayConfig { settings, tuning, allow_loop, output, .. } = config;
+    preflight::check(&settings.target, &tuning.kinesis).await?;
+    let firehose = config.firehose.as_ref();
+    delivery::check(&Question { settings, tuning, firehose, allow_loop: *allow_loop, output }).await
 }
 
 async fn into_new(

@@ -1,13 +1,29 @@
 //! The runs of this machine that have written into a stream: what each put where, and whether it was read.
+//!
+//! A run that cannot be read has written as well as any other, so it is named and never passed over.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::drained::Replayed;
 use crate::error::Error;
-use crate::run::checkpoint_log;
-use crate::run::directory::{self, RunGlance, StreamIdentity};
+use crate::run::directory::{self, Drained, RunGlance, StreamIdentity, UnreadRun};
+use crate::run::{checkpoint_log, journal};
 use crate::stream::StreamDescription;
+
+/// How a worker's own leases are called where it is noted by what a run was seen drained.
+pub(super) const BY_LEASES: &str = "lease_table";
+/// The same of the age of what is read.
+pub(super) const BY_AGE: &str = "iterator_age";
+
+/// The runs into one stream.
+#[derive(Debug, Default)]
+pub struct RunsInto {
+    /// Those that can be read, oldest first.
+    pub runs: Vec<RunInto>,
+    /// Those that cannot, and may be into it.
+    pub unread: Vec<UnreadRun>,
+}
 
 /// A run and what it has put into the stream.
 #[derive(Debug)]
@@ -23,15 +39,8 @@ pub struct RunInto {
 impl RunInto {
     /// A look at what the run has left on the disk.
     pub fn of(glance: RunGlance) -> Result<Self, Error> {
-        let checkpoint = checkpoint_log::newest(&glance.path).map_err(|error| {
-            Error::refused(format!("cannot read the checkpoints of {}", glance.id)).with_source(error)
-        })?;
-        let delivered = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.totals.delivered);
-        let shards = checkpoint.into_iter().flat_map(|checkpoint| checkpoint.shards);
-        let shards = shards.map(|(shard, ledger)| {
-            (shard.to_string(), Replayed { records: ledger.records, last: ledger.last })
-        });
-        Ok(Self { delivered, shards: shards.collect(), glance })
+        let (delivered, shards) = put(&glance)?;
+        Ok(Self { glance, delivered, shards })
     }
 
     /// Whether a process works on it now.
@@ -39,10 +48,14 @@ impl RunInto {
         self.glance.owner.is_some()
     }
 
-    /// Whether a worker was seen to have read all that the run has delivered by now.
+    /// Whether a worker's leases have shown that it has read all that the run has delivered by now.
     pub fn is_drained(&self) -> bool {
-        self.delivered == 0
-            || self.glance.drained().is_some_and(|drained| drained.delivered == self.delivered)
+        self.delivered == 0 || self.seen_drained().is_some_and(|drained| drained.by == BY_LEASES)
+    }
+
+    /// When and by what it was seen that all that the run has delivered by now was read; not each way is a proof.
+    pub fn seen_drained(&self) -> Option<Drained> {
+        self.glance.drained().filter(|drained| drained.delivered == self.delivered)
     }
 
     /// `running`, `done`, or what else is to be said of it.
@@ -55,10 +68,50 @@ impl RunInto {
     }
 }
 
-/// All runs into the stream, oldest first.
-pub fn runs_into(state_dir: &Path, stream: &StreamIdentity) -> Result<Vec<RunInto>, Error> {
-    let runs = directory::glance_at_all(state_dir)?;
-    runs.into_iter().filter(|run| run.file.stream == *stream).map(RunInto::of).collect()
+/// The records that a run has delivered, and what went into which shard.
+fn put(glance: &RunGlance) -> Result<(u64, BTreeMap<String, Replayed>), Error> {
+    let unreadable =
+        |error| Error::refused(format!("cannot read the checkpoints of {}", glance.id)).with_source(error);
+    let checkpoint = checkpoint_log::newest(&glance.path).map_err(unreadable)?;
+    if checkpoint.is_none() && journal::has_delivered(&glance.path).map_err(unreadable)? {
+        return Err(Error::refused(format!(
+            "the run {} has delivered records, but its checkpoints are gone",
+            glance.id
+        )));
+    }
+    let delivered = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.totals.delivered);
+    let shards = checkpoint.into_iter().flat_map(|checkpoint| checkpoint.shards);
+    let shards = shards.map(|(shard, ledger)| {
+        let last_records = match ledger.last_records {
+            // Without aggregates each record has a number of its own.
+            0 if !glance.file.settings.aggregate => Some(1),
+            0 => None,
+            count => Some(count),
+        };
+        (shard.to_string(), Replayed { records: ledger.records, last: ledger.last, last_records })
+    });
+    Ok((delivered, shards.collect()))
+}
+
+/// All runs into the stream.
+pub fn runs_into(state_dir: &Path, stream: &StreamIdentity) -> Result<RunsInto, Error> {
+    let (runs, mut unread) = directory::look_at_all(state_dir)?;
+    unread.retain(|run| run.may_be_into(stream));
+    let mut into = RunsInto { runs: Vec::new(), unread };
+    for glance in runs.into_iter().filter(|run| run.file.stream == *stream) {
+        match put(&glance) {
+            Ok((delivered, shards)) => into.runs.push(RunInto { glance, delivered, shards }),
+            Err(error) => into.unread.push(UnreadRun::of(glance, &error)),
+        }
+    }
+    Ok(into)
+}
+
+/// The runs as a sentence names them, with the reason of the first.
+pub(super) fn names(unread: &[UnreadRun]) -> String {
+    let names = unread.iter().map(|run| run.id.as_str()).collect::<Vec<_>>().join(", ");
+    let why = unread.first().map(|run| run.why.as_str()).unwrap_or_default();
+    format!("{names} ({why})")
 }
 
 /// By what a run knows a stream again.
@@ -72,12 +125,15 @@ pub fn identity(stream: &StreamDescription) -> StreamIdentity {
 pub fn replayed(runs: &[RunInto]) -> BTreeMap<String, Replayed> {
     let mut all: BTreeMap<String, Replayed> = BTreeMap::new();
     for (shard, replayed) in runs.iter().flat_map(|run| &run.shards) {
-        let known =
-            all.entry(shard.clone()).or_insert_with(|| Replayed { records: 0, last: replayed.last.clone() });
-        known.records += replayed.records;
+        let Some(known) = all.get_mut(shard) else {
+            all.insert(shard.clone(), replayed.clone());
+            continue;
+        };
+        let records = known.records + replayed.records;
         if replayed.last > known.last {
-            known.last = replayed.last.clone();
+            known.clone_from(replayed);
         }
+        known.records = records;
     }
     all
 }

@@ -7,6 +7,7 @@ use super::settle::{until_active, until_set};
 use super::steps::{SCALINGS_PER_DAY, steps};
 use crate::config::OutputConfig;
 use crate::error::Error;
+use crate::plan::permission;
 use crate::run::console;
 
 /// Scales the stream behind `door` to `target` shards, and tells what came of it.
@@ -32,7 +33,7 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
     for (done, &step) in steps.iter().enumerate() {
         let asked = door.stream.scale(step).await;
         asked.map_err(|error| {
-            let error = door.error("cannot scale", &["kinesis:UpdateShardCount"], &error);
+            let error = door.error("cannot scale", &[permission::SCALE_STREAM], &error);
             let at = done.checked_sub(1).and_then(|last| steps.get(last)).copied().unwrap_or(before);
             Error::new(
                 error.exit_code(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::door::Door;
-use super::runs::{RunInto, identity, runs_into};
+use super::runs::{RunsInto, identity, runs_into};
 use super::shape::{CREATED_AT, CREATED_BY, is_ours};
 use crate::config::OutputConfig;
 use crate::error::Error;
@@ -23,8 +23,9 @@ pub async fn status(door: &Door, state_dir: &Path, output: &OutputConfig) -> Res
     console::print(&if output.json { to_json(&found, &runs) } else { render(&found, &runs) })
 }
 
-fn to_json(found: &StreamParticulars, runs: &[RunInto]) -> String {
+fn to_json(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> String {
     let stream = &found.description;
+    let unread: Vec<_> = unread.iter().map(|run| json!({ "run": run.id, "why": run.why })).collect();
     let runs: Vec<_> = runs
         .iter()
         .map(|run| {
@@ -33,6 +34,7 @@ fn to_json(found: &StreamParticulars, runs: &[RunInto]) -> String {
                 "state": run.state(),
                 "records_delivered": run.delivered,
                 "drained": run.is_drained(),
+                "seen_drained_by": run.seen_drained().map(|seen| seen.by),
             })
         })
         .collect();
@@ -54,6 +56,7 @@ fn to_json(found: &StreamParticulars, runs: &[RunInto]) -> String {
         "created_by_respool": is_ours(found),
         "tags": found.tags,
         "runs": runs,
+        "unread_runs": unread,
     });
     format!("{told:#}\n")
 }
@@ -62,7 +65,7 @@ fn mode(found: &StreamParticulars) -> &'static str {
     if found.description.on_demand { "on_demand" } else { "provisioned" }
 }
 
-fn render(found: &StreamParticulars, runs: &[RunInto]) -> String {
+fn render(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> String {
     let stream = &found.description;
     let mut text = String::new();
     let mut row = |name: &str, value: String| {
@@ -99,8 +102,15 @@ fn render(found: &StreamParticulars, runs: &[RunInto]) -> String {
         row("tag", format!("{}={}", key.escape_debug(), value.escape_debug()));
     }
     for run in runs {
-        let read = if run.is_drained() { "drained" } else { "not seen drained" };
+        let read = match (run.is_drained(), run.seen_drained()) {
+            (true, _) => "drained",
+            (false, Some(_)) => "perhaps drained (an estimate)",
+            (false, None) => "not seen drained",
+        };
         row("run", format!("{} {}, {} records, {read}", run.glance.id, run.state(), number(run.delivered)));
+    }
+    for run in unread {
+        row("run", format!("{} cannot be read: {}", run.id, run.why));
     }
     text
 }

@@ -13,8 +13,8 @@ use super::age::{self, AgeVerdict};
 use super::answer::{Answer, Method};
 use super::command::{choose, target};
 use super::door::Door;
-use super::drained::{self, StreamKey, stored_at};
-use super::runs::{RunInto, replayed, runs_into};
+use super::drained::{self, Listed, StreamKey, stored_at};
+use super::runs::{BY_AGE, BY_LEASES, RunInto, RunsInto, names, replayed, runs_into};
 use super::{lease_table, metric};
 use crate::config::{DrainedConfig, Endpoint};
 use crate::error::{Error, ExitCode};
@@ -32,12 +32,18 @@ const POLL_HERE: Duration = Duration::from_millis(100);
 
 /// Finds out whether everything was read, and tells.
 pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitCode, Error> {
-    let run = choose(config.run.as_deref(), directory::glance_at_all(&config.state_dir)?)?;
-    let run = run.ok_or_else(|| {
-        Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one")
+    let (runs, unread) = directory::look_at_all(&config.state_dir)?;
+    if let Some(run) = unread.iter().find(|run| config.run.as_ref() == Some(&run.id)) {
+        return Err(Error::refused(format!("run {} cannot be read: {}", run.id, run.why)));
+    }
+    let run = choose(config.run.as_deref(), runs)?;
+    let run = run.ok_or_else(|| match unread.as_slice() {
+        [] => Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one"),
+        unread => Error::refused(format!("the only runs there are cannot be read: {}", names(unread))),
     })?;
-    let access = config.access.clone().or(run.file.tuning.kinesis.clone());
-    let door = Door::open(&target(&run)?, &access).await?;
+    let stream = target(&run)?;
+    let access = config.door.around(run.file.tuning.kinesis.clone(), &stream);
+    let door = Door::open(&stream, &access).await?;
     let Some(found) = door.look().await? else { return Err(gone(&run)) };
     let found = found.description;
     check_same(&run.id, &run.file.stream, &found)?;
@@ -77,7 +83,16 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// One question: how far are the runs, and how far is the worker?
     async fn ask(&self) -> Result<Answer, Error> {
-        let runs = runs_into(&self.config.state_dir, &self.stream)?;
+        let RunsInto { runs, unread } = runs_into(&self.config.state_dir, &self.stream)?;
+        if !unread.is_empty() {
+            return Err(Error::refused(format!(
+                "it cannot be told whether {} is drained: these runs cannot be read and may have written into it: {}; ask with the \
+                 respool that began them, or move what is no run of this stream out of {}",
+                self.door.name,
+                names(&unread),
+                directory::runs_dir(&self.config.state_dir).display()
+            )));
+        }
         let open = runs.iter().filter(|run| run.glance.is_unfinished());
         let open: Vec<String> = open.map(|run| run.glance.id.clone()).collect();
         let method = match &self.config.lease_table {
@@ -96,7 +111,7 @@ impl Watch<'_> {
             created_ms: self.found.created_ms,
         };
         let leases = drained::leases_of(&key, leases);
-        let shards = drained::judge(&replayed(runs), &self.parents().await?, &leases);
+        let shards = drained::judge(&replayed(runs), &self.listing().await?, &leases);
         Ok(Method::LeaseTable { table: table.to_owned(), shards, of_others_only: any && leases.is_empty() })
     }
 
@@ -108,21 +123,22 @@ impl Watch<'_> {
         Ok(Method::IteratorAge { verdict })
     }
 
-    /// The shards that each known shard came of.
-    async fn parents(&self) -> Result<BTreeMap<String, Vec<String>>, Error> {
+    /// The stream's shards as it lists them.
+    async fn listing(&self) -> Result<BTreeMap<String, Listed>, Error> {
         let shards = self.door.stream.list_all_shards().await.map_err(|error: CallError| {
             Error::incomplete(format!("the shards of {} cannot be listed: {}", self.door.name, error.message))
         })?;
-        let parents = shards.into_iter().map(|shard| {
+        let listed = shards.into_iter().map(|shard| {
             let parents = [shard.parent, shard.adjacent_parent].into_iter().flatten();
-            (shard.id.to_string(), parents.map(|parent| parent.to_string()).collect())
+            let parents = parents.map(|parent| parent.to_string()).collect();
+            (shard.id.to_string(), Listed { open: shard.open, parents, starts: shard.starts })
         });
-        Ok(parents.collect())
+        Ok(listed.collect())
     }
 
     fn end(&self, answer: &Answer) -> Result<ExitCode, Error> {
         let by = answer.method.name().to_owned();
-        for run in runs_into(&self.config.state_dir, &self.stream)? {
+        for run in runs_into(&self.config.state_dir, &self.stream)?.runs {
             // A run that was begun in between has not been asked about.
             let asked = answer.delivered.get(&run.glance.id) == Some(&run.delivered);
             if asked {
@@ -213,8 +229,8 @@ impl Method {
     /// As a run's note and a script have it.
     fn name(&self) -> &'static str {
         match self {
-            Self::LeaseTable { .. } => "lease_table",
-            Self::IteratorAge { .. } => "iterator_age",
+            Self::LeaseTable { .. } => BY_LEASES,
+            Self::IteratorAge { .. } => BY_AGE,
         }
     }
 

@@ -1,12 +1,12 @@
 //! The smallest IAM policy for a replay, to paste.
 //!
-//! What a call needs comes from AWS' service authorization reference, read 2026-11-22. What is not known is a `*` in
-//! its place: an account, a region.
+//! What each call needs stands in [`permission`]. What is not known is a `*` in its place: an account, a region.
 //!
 //! Pure.
 
 use serde_json::{Value, json};
 
+use super::permission;
 use crate::config::{ArchiveAddress, IamConfig, Target};
 
 /// The policy; `None` if nothing in AWS is asked for anything.
@@ -24,37 +24,32 @@ fn archive(config: &IamConfig) -> Vec<Value> {
     let ArchiveAddress::S3 { bucket, prefix } = &config.archive else { return Vec::new() };
     // The ARN of an access point or a bucket stands for itself.
     let bucket = if bucket.starts_with("arn:") { bucket.clone() } else { format!("arn:aws:s3:::{bucket}") };
-    let mut list = allow("ListArchive", &["s3:ListBucket"], &bucket);
+    let mut list = allow("ListArchive", &[permission::LIST_ARCHIVE], &bucket);
     if !prefix.is_empty()
         && let Some(list) = list.as_object_mut()
     {
         list.insert("Condition".into(), json!({ "StringLike": { "s3:prefix": format!("{prefix}*") } }));
     }
     let objects = format!("{bucket}/{prefix}*");
-    let mut statements = vec![list, allow("ReadArchive", &["s3:GetObject"], &objects)];
+    let mut statements = vec![list, allow("ReadArchive", &[permission::READ_ARCHIVE], &objects)];
     if config.restore {
-        statements.push(allow("RestoreArchive", &["s3:RestoreObject"], &objects));
+        statements.push(allow("RestoreArchive", &[permission::RESTORE_ARCHIVE], &objects));
     }
-    statements.extend(config.archive_key.as_ref().map(|key| allow("DecryptArchive", &["kms:Decrypt"], key)));
+    statements
+        .extend(config.archive_key.as_ref().map(|key| allow("DecryptArchive", &[permission::DECRYPT], key)));
     statements
 }
 
 fn stream(config: &IamConfig) -> Vec<Value> {
     let Target::Kinesis { stream } = &config.target else { return Vec::new() };
-    let text = stream.to_string();
-    let arn = if text.starts_with("arn:") {
-        text
-    } else {
-        format!("arn:aws:kinesis:{}:*:stream/{text}", config.region.as_deref().unwrap_or("*"))
-    };
-    let write = ["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"];
-    let mut statements = vec![allow("WriteStream", &write, &arn)];
+    let arn = permission::resource(stream, config.region.as_deref(), None);
+    let mut statements = vec![allow("WriteStream", &permission::WRITE_STREAM, &arn)];
     if config.verify {
-        statements.push(allow("VerifyStream", &["kinesis:GetRecords", "kinesis:GetShardIterator"], &arn));
+        statements.push(allow("VerifyStream", &permission::READ_STREAM, &arn));
     }
     if let Some(key) = &config.stream_key {
         let read: &[&str] =
-            if config.verify { &["kms:GenerateDataKey", "kms:Decrypt"] } else { &["kms:GenerateDataKey"] };
+            if config.verify { &[permission::ENCRYPT, permission::DECRYPT] } else { &[permission::ENCRYPT] };
         statements.push(allow("EncryptStream", read, key));
     }
     statements

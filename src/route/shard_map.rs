@@ -129,6 +129,7 @@ mod tests {
             parent: None,
             adjacent_parent: None,
             open: true,
+            starts: None,
         }
     }
 

@@ -93,6 +93,17 @@ pub fn newest(directory: &Path) -> io::Result<Option<Checkpoint>> {
     Ok(newest)
 }
 
+/// Whether there is a checkpoint, be it whole or not.
+///
+/// # Errors
+/// Those of the file system.
+pub fn is_begun(directory: &Path) -> io::Result<bool> {
+    match log_files(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+        files => files.map(|files| !files.is_empty()),
+    }
+}
+
 fn log_files(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {

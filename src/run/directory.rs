@@ -20,6 +20,7 @@
 
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -30,6 +31,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::unread::{UnreadRun, look_at_all};
 use super::timeline::Timeline;
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
@@ -74,6 +76,9 @@ pub struct RunFile {
     pub record_bytes_max: Option<usize>,
     /// The manifest's SHA-256.
     pub manifest_digest: String,
+    /// The user has said that the stream may feed the archive that is read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_loop: bool,
 }
 
 /// Which stream a run writes to.
@@ -305,9 +310,9 @@ fn says_done(report: &serde_json::Value) -> bool {
     report.get("state").and_then(serde_json::Value::as_str) == Some("done")
 }
 
-/// All runs below `state_dir`, oldest first. Directories that are no runs are passed over.
+/// All runs below `state_dir` that can be read, oldest first. Directories that are no runs are passed over.
 pub fn glance_at_all(state_dir: &Path) -> Result<Vec<RunGlance>, Error> {
-    Ok(run_ids(state_dir)?.into_iter().filter_map(|id| glance(state_dir, id).ok().flatten()).collect())
+    look_at_all(state_dir).map(|(runs, _)| runs)
 }
 
 fn run_ids(state_dir: &Path) -> Result<Vec<String>, Error> {
@@ -317,10 +322,11 @@ fn run_ids(state_dir: &Path) -> Result<Vec<String>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(io_error("cannot read", &runs, error)),
     };
-    let mut ids: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|id| is_run_id(id))
-        .collect();
+    let mut ids = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|error| io_error("cannot read", &runs, error))?.file_name();
+        ids.extend(name.into_string().ok().filter(|id| is_run_id(id)));
+    }
     ids.sort_unstable();
     Ok(ids)
 }
@@ -393,15 +399,17 @@ fn check(directory: &Path) -> Result<(), Error> {
     })
 }
 
+/// The process that has the lock; one without a name if it cannot be told whether there is one.
 fn owner(lock_path: &Path) -> Option<String> {
-    let lock = File::open(lock_path).ok()?;
-    if let Ok(()) = lock.try_lock_shared() {
-        None
-    } else {
-        let mut holder = String::new();
-        lock.take(32).read_to_string(&mut holder).ok()?;
-        Some(holder.trim().to_owned())
+    let mut holder = Vec::new();
+    match File::open(lock_path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Ok(lock) if lock.try_lock_shared().is_ok() => return None,
+        Ok(lock) => drop(lock.take(32).read_to_end(&mut holder)),
+        Err(_) => {}
     }
+    let holder = String::from_utf8_lossy(&holder).trim().to_owned();
+    Some(if holder.is_empty() { "?".to_owned() } else { holder })
 }
 
 /// Letters, digits and dashes: never a path.

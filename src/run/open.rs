@@ -28,8 +28,8 @@ use crate::stream::null::NullStream;
 use crate::stream::read::StreamReader;
 use crate::stream::{CallError, CallErrorClass, Stream, StreamDescription};
 use crate::write;
-use crate::write::rate::ShardRate;
 use crate::write::StreamState;
+use crate::write::rate::ShardRate;
 
 /// A rate that is no bound: what `null:` takes.
 const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };

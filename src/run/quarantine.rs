@@ -112,8 +112,17 @@ fn bytes(run: &Path, line: &QuarantineLine) -> Result<Vec<u8>, Error> {
     read().map_err(|error| Error::refused(format!("cannot read {}", path.display())).with_source(error))
 }
 
-/// Sends what `config` names once more, as a run of its own.
-pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig, Replayed), Error> {
+/// What is to be sent once more.
+pub struct Retry {
+    /// The run that it will be.
+    pub replay: ReplayConfig,
+    run: RunGlance,
+    wanted: Wanted,
+    left_alone: usize,
+}
+
+/// Looks what `config` names.
+pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     let run = find(&config.state_dir, config.run.as_deref())?;
     if run.is_unfinished() {
         return Err(Error::refused(format!(
@@ -136,6 +145,13 @@ pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig
     if !config.again && !config.dry_run {
         refuse_to_retry_twice(&config.state_dir, &run)?;
     }
+    let left_alone = left_alone.len();
+    Ok(Retry { replay, run, wanted, left_alone })
+}
+
+/// Sends it, as a run of its own.
+pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replayed), Error> {
+    let Retry { replay, run, wanted, left_alone } = retry;
     let sources = Sources::open(&replay.settings, &replay.tuning).await?;
     let archive =
         sources.archive().ok_or_else(|| Error::usage("a retry asks the archive: not with --offline"))?;
@@ -146,8 +162,8 @@ pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig
             before.object(object).ok_or_else(|| Error::refused("the quarantine names an unknown object"))?;
         listing.objects.push(entry(&archive, known, only).await?);
     }
-    if !left_alone.is_empty() && !config.output.quiet {
-        let count = number(left_alone.len() as u64);
+    if left_alone > 0 && !replay.output.quiet {
+        let count = number(left_alone as u64);
         super::console::say(&format!(
             "{count} objects were sent in part before they were set aside: left alone"
         ));
@@ -232,13 +248,12 @@ fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
         tuning,
         state_dir: config.state_dir.clone(),
         create: None,
-        firehose: None,
+        firehose: config.firehose.clone(),
         dry_run: config.dry_run,
         new_run: true,
         yes: config.yes,
         output: config.output,
-        // The first run was asked already.
-        allow_loop: true,
+        allow_loop: config.allow_loop || run.file.allow_loop,
         plan: None,
     }
 }

@@ -4,12 +4,13 @@
 //! line, the cache, the archive, the stream, the user's own second thoughts.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::checkpoint_log;
-use super::directory::{self, Layout, RunDirectory, RunGlance, StreamIdentity};
+use super::directory::{self, Layout, RunDirectory, RunFile, RunGlance, StreamIdentity};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::journal;
@@ -69,6 +70,9 @@ pub async fn replay_listed(
 ) -> Result<Replayed, Error> {
     let target = open::stream(&config.settings.target, &config.tuning, now).await?;
     open::check_order(&config.settings, &target.description)?;
+    if !config.allow_loop && !config.dry_run {
+        refuse_loop(&config.settings.target, &manifest.objects)?;
+    }
     begin(config, now, target, sources, manifest).await
 }
 
@@ -99,6 +103,7 @@ async fn begin(
     }
     let directory = RunDirectory::create(&config.state_dir, now)?;
     let file = unchanged::begin(now, settings.clone(), tuning.clone(), &target.description, &manifest);
+    let file = RunFile { allow_loop: config.allow_loop, ..file };
     directory.define(&file, &manifest)?;
     if let Some(plan) = &config.plan {
         directory.write_plan(plan)?;
@@ -123,7 +128,7 @@ async fn begin(
 pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Error> {
     let id = match &config.run {
         Some(id) => id.clone(),
-        None => last_unfinished(config)?,
+        None => last_unfinished(&config.state_dir)?.id,
     };
     let directory = RunDirectory::open(&config.state_dir, &id)?;
     let mut file = directory::read_run_file(&directory)?;
@@ -133,6 +138,9 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     file.tuning = config.changes.clone().apply(file.tuning);
     let (settings, tuning) = (&file.settings, &file.tuning);
     let manifest = directory.manifest()?;
+    if !config.allow_loop && !file.allow_loop {
+        refuse_loop(&settings.target, &manifest.objects)?;
+    }
     check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
     check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
     check_unchanged("route version", &file.route_version.to_string(), &ROUTE_VERSION.to_string())?;
@@ -363,12 +371,12 @@ fn shell_word(pointer: &str) -> Option<String> {
     harmless.then(|| format!("'{}'", pointer.replace('\'', "'\\''")))
 }
 
-fn last_unfinished(config: &ResumeConfig) -> Result<String, Error> {
-    let runs = directory::glance_at_all(&config.state_dir)?;
-    runs.iter()
+/// The run that is resumed if none is named.
+pub fn last_unfinished(state_dir: &Path) -> Result<RunGlance, Error> {
+    let runs = directory::glance_at_all(state_dir)?;
+    runs.into_iter()
         .rev()
-        .find(|run| run.is_unfinished())
-        .map(|run| run.id.clone())
+        .find(RunGlance::is_unfinished)
         .ok_or_else(|| Error::refused("there is no unfinished run"))
 }
 

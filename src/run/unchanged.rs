@@ -28,6 +28,7 @@ pub fn begin(
         route_version: ROUTE_VERSION,
         record_bytes_max: Some(stream.record_bytes_max),
         manifest_digest: manifest.digest(),
+        allow_loop: false,
     }
 }
 

@@ -204,6 +204,7 @@ pub(super) fn shard_description(stream: &StreamState, shard: &Shard) -> ShardDes
         parent: shard.parent.map(id_of),
         adjacent_parent: shard.adjacent_parent.map(id_of),
         open: shard.is_open(),
+        starts: Some(shard.starting().into()),
     }
 }
 

@@ -44,12 +44,21 @@ pub(super) enum Failure<'a> {
 pub(super) struct Details {
     /// The innermost cause.
     pub(super) cause: String,
-    /// Nobody was asked in vain for credentials: there is nobody to ask.
-    pub(super) no_credentials: bool,
+    /// What came of asking for credentials, if that is the reason.
+    pub(super) credentials: Option<CredentialsFailure>,
     /// What the service says beside its code.
     pub(super) words: Option<String>,
     /// The service's number for the request.
     pub(super) request: Option<String>,
+}
+
+/// How credentials came to be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CredentialsFailure {
+    /// There is nobody who could be asked for them.
+    NoneFound,
+    /// Whoever gives them did not answer, or said no.
+    NotGiven,
 }
 
 impl Details {
@@ -65,10 +74,38 @@ impl Details {
 
     /// What lies behind `error`, which came of asking for credentials.
     pub(super) fn of_credentials(error: &(dyn StdError + 'static)) -> Self {
-        let none_found = |cause: &(dyn StdError + 'static)| {
-            matches!(cause.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_)))
-        };
-        Self { no_credentials: causes(error).any(none_found), ..Self::of(error) }
+        let credentials = causes(error).find_map(|cause| match cause.downcast_ref()? {
+            CredentialsError::CredentialsNotLoaded(_) => Some(CredentialsFailure::NoneFound),
+            _ => Some(CredentialsFailure::NotGiven),
+        });
+        Self { credentials, ..Self::of(error) }
+    }
+
+    /// Credentials that did not come in time.
+    pub(super) fn of_late_credentials() -> Self {
+        let credentials = Some(CredentialsFailure::NotGiven);
+        Self { credentials, ..Self::caused_by("they did not come in time") }
+    }
+
+    /// Why a call was not signed, for someone whose credentials are of `profile`.
+    pub(super) fn unsigned(&self, service: &str, profile: Option<&str>) -> String {
+        let cause = &self.cause;
+        let profile = profile.map(|profile| format!("the profile {:?}", printable(profile)));
+        match (self.credentials, profile) {
+            (Some(CredentialsFailure::NoneFound), Some(profile)) => {
+                format!("no AWS credentials found in {profile}: {cause}")
+            }
+            // The SDK's words for "none found" list where it looked, which helps nobody.
+            (Some(CredentialsFailure::NoneFound), None) => "no AWS credentials found: name a profile with \
+                --kinesis-profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                .to_owned(),
+            (Some(CredentialsFailure::NotGiven), profile) => format!(
+                "AWS credentials could not be fetched{}: {cause}; what gives them (a login, a process, the endpoint of a container \
+                 or an instance) did not answer or said no",
+                profile.map(|profile| format!(" for {profile}")).unwrap_or_default()
+            ),
+            (None, _) => format!("the call to {service} could not be signed or addressed: {cause}"),
+        }
     }
 }
 

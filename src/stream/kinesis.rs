@@ -33,7 +33,7 @@ use aws_sdk_kinesis::types::{
 };
 use aws_smithy_http_client::{Builder as HttpClientBuilder, tls};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::batch::{Batch, Draft, DraftSize};
 use super::buffers::Buffers;
@@ -69,6 +69,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Credentials that are not taken are asked for anew this often.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// No longer is waited for where they come from: everybody who sends waits along.
+const RENEWAL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Pages of ListShards before we call it a loop; a stream has at most 20,000 shards by default.
 const LIST_SHARDS_PAGES_MAX: usize = 1_000;
@@ -154,13 +157,21 @@ impl KinesisStream {
         let mut renewed = self.renewed.lock().await;
         if renewed.is_none_or(|at| at.elapsed() >= RENEWAL_INTERVAL) {
             *renewed = Some(Instant::now());
-            if let Ok((sdk, _)) = load(&self.config).await {
+            if let Some((sdk, _)) = in_time(Box::pin(load(&self.config))).await {
                 let clients = Clients::new(&self.config, &sdk);
                 *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
             }
         }
         result
     }
+}
+
+/// What `loading` gives, unless it fails or takes too long.
+async fn in_time<T>(loading: impl Future<Output = Result<T, CallError>>) -> Option<T> {
+    let loaded = timeout(RENEWAL_TIME_MAX, loading).await.inspect_err(|_| {
+        tracing::warn!("asking for credentials anew takes longer than {RENEWAL_TIME_MAX:?}");
+    });
+    loaded.ok()?.ok()
 }
 
 /// Region and credentials' source as the environment has them now.
@@ -334,7 +345,7 @@ impl KinesisStream {
         let failure = failure_of(error, sent);
         CallError {
             class: failure.class(),
-            message: message(&failure, &details_of(error), self.config.profile.as_deref()),
+            message: message(&failure, &details_of(error, sent), self.config.profile.as_deref()),
         }
     }
 }
@@ -375,7 +386,9 @@ fn record_bytes_max(kib: Option<i32>) -> usize {
 }
 
 fn shard_description(shard: &Shard) -> Result<ShardDescription, CallError> {
-    let ending = shard.sequence_number_range().and_then(|range| range.ending_sequence_number());
+    let numbers = shard.sequence_number_range();
+    let ending = numbers.and_then(|range| range.ending_sequence_number());
+    let starts = numbers.and_then(|range| SequenceNumber::new(range.starting_sequence_number()));
     let id = |text: &str| ShardId(text.into());
     let range = shard.hash_key_range().and_then(|range| {
         let first = range.starting_hash_key().parse().ok()?;
@@ -388,6 +401,7 @@ fn shard_description(shard: &Shard) -> Result<ShardDescription, CallError> {
         parent: shard.parent_shard_id().map(id),
         adjacent_parent: shard.adjacent_parent_shard_id().map(id),
         open: ending.is_none_or(str::is_empty),
+        starts,
     })
 }
 

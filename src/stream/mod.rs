@@ -127,6 +127,8 @@ pub struct ShardDescription {
     pub adjacent_parent: Option<ShardId>,
     /// Whether it still takes records.
     pub open: bool,
+    /// The number that it begins with, where it is told.
+    pub starts: Option<SequenceNumber>,
 }
 
 /// What a stream is, before anything is sent.

@@ -33,6 +33,7 @@ impl NullStream {
                     parent: None,
                     adjacent_parent: None,
                     open: true,
+                    starts: None,
                 }
             })
             .collect();

@@ -132,7 +132,7 @@ impl SignedClient {
         match timeout(self.patience.call, self.attempt(operation, body, sha256, &mut sent)).await {
             Ok(answered) => answered,
             Err(_) if sent => Err(Failure::TimedOut.into()),
-            Err(elapsed) => Err(not_signed(&elapsed)),
+            Err(_) => Err(Fault::new(Failure::NotSigned, Details::of_late_credentials())),
         }
     }
 

@@ -302,9 +302,7 @@ impl Engine {
         if let Some(ledger) = self.ledger.get_mut(shard) {
             ledger.add(record.cost, number);
         } else {
-            let (bytes, first) = (u64::from(record.cost), number.clone());
-            let ledger = ShardLedger { records: 1, bytes, first, last: number.clone() };
-            self.ledger.insert(shard.clone(), ledger);
+            self.ledger.insert(shard.clone(), ShardLedger::new(record.cost, number));
         }
         let object = record.ordinal.object();
         if let Some(settled) = self.objects.delivered(object) {

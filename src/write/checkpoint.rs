@@ -144,15 +144,28 @@ pub struct ShardLedger {
     pub first: SequenceNumber,
     /// The highest sequence number.
     pub last: SequenceNumber,
+    /// Records that have it: those of one aggregate share theirs. 0 if an earlier version has not counted them.
+    #[serde(default)]
+    pub last_records: u32,
 }
 
 impl ShardLedger {
-    /// One more record.
+    /// The first record.
+    pub fn new(bytes: u32, number: &SequenceNumber) -> Self {
+        let (first, last) = (number.clone(), number.clone());
+        Self { records: 1, bytes: bytes.into(), first, last, last_records: 1 }
+    }
+
+    /// One more record; those of an aggregate come one behind the other.
     pub fn add(&mut self, bytes: u32, number: &SequenceNumber) {
         self.records += 1;
         self.bytes += u64::from(bytes);
         if *number > self.last {
             self.last.clone_from(number);
+            self.last_records = 1;
+        } else if *number == self.last {
+            // What was not counted from its first record on stays unknown.
+            self.last_records += u32::from(self.last_records > 0);
         } else if *number < self.first {
             self.first.clone_from(number);
         }
@@ -291,6 +304,28 @@ mod tests {
         assert_eq!(cut.lanes.len(), 2);
         assert!(cut.lanes.iter().all(|lane| lane.position == Ordinal::new(3, 4)));
         assert_eq!(cut.cut(&[HashKeyRange::ALL]).lanes, cut.lanes, "a merge of shards keeps the lanes apart");
+    }
+
+    #[test]
+    fn a_shard_knows_how_many_records_its_last_number_stands_for() {
+        let number = |text: &str| SequenceNumber::new(text).unwrap();
+        let mut shard = ShardLedger::new(10, &number("7"));
+        shard.add(10, &number("7"));
+        assert_eq!((shard.last_records, shard.records), (2, 2));
+        shard.add(10, &number("6"));
+        assert_eq!((shard.last_records, &shard.first), (2, &number("6")));
+        shard.add(10, &number("8"));
+        assert_eq!((shard.last_records, &shard.last), (1, &number("8")));
+    }
+
+    #[test]
+    fn what_an_earlier_version_has_not_counted_stays_unknown_until_there_is_a_higher_number() {
+        let mut shard: ShardLedger =
+            serde_json::from_str(r#"{"records":3,"bytes":30,"first":"5","last":"7"}"#).unwrap();
+        shard.add(10, &SequenceNumber::new("7").unwrap());
+        assert_eq!(shard.last_records, 0);
+        shard.add(10, &SequenceNumber::new("8").unwrap());
+        assert_eq!(shard.last_records, 1);
     }
 
     #[test]

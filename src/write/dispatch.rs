@@ -280,7 +280,8 @@ impl Engine {
         let floor = lane.highest.clone();
         let sent = records.clone();
         let (strays, shard) = (Vec::new(), paid_by);
-        let request = Request { lane: index, shard, records: sent, strays, paid_at: now, departed_at: None, floor };
+        let request =
+            Request { lane: index, shard, records: sent, strays, paid_at: now, departed_at: None, floor };
         self.requests.insert(id, request);
         commands.push(Command::Put { request: id, records });
     }

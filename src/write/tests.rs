@@ -31,6 +31,7 @@ fn shards(count: u128) -> ShardMap {
         parent: None,
         adjacent_parent: None,
         open: true,
+        starts: None,
     };
     ShardMap::new((0..count).map(shard).collect()).unwrap()
 }
@@ -731,7 +732,10 @@ fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
         let (lanes, sum) = (count as usize, by_lane.values().sum::<usize>());
         let share = (super::REQUESTS_MAX / lanes).clamp(1, 4);
         assert_eq!(by_lane.len(), lanes);
-        assert!(by_lane.values().all(|requests| (share..=4).contains(requests)), "{count} lanes: {by_lane:?}");
+        assert!(
+            by_lane.values().all(|requests| (share..=4).contains(requests)),
+            "{count} lanes: {by_lane:?}"
+        );
         assert!(sum <= super::REQUESTS_MAX.max(lanes), "{count} lanes: {sum}");
     }
 }

@@ -61,7 +61,7 @@ impl Door {
 }
 
 /// A head and as much as it announces.
-fn read_message(socket: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) fn read_message(socket: &mut TcpStream) -> Option<Vec<u8>> {
     let (mut message, mut part) = (Vec::new(), [0; 16 * 1024]);
     loop {
         if let Some(end) = message.windows(4).position(|bytes| bytes == b"\r\n\r\n") {

@@ -75,11 +75,23 @@ fn a_stream_is_deleted_only_if_it_is_ours_and_drained_or_forced() {
     let foreign = stage.run("stream delete demo --yes --force");
     assert!(foreign.sentence(5).contains("not made by respool"), "{}", foreign.stderr);
     stage.run("stream create backfill --shards 1").ended_with(0);
-    let unasked = stage.run("stream delete backfill");
+    let unknown = stage.run("stream delete backfill --yes");
+    assert!(unknown.sentence(5).contains("no run into it is known here"), "{}", unknown.stderr);
+    let unasked = stage.run("stream delete backfill --force");
     assert!(unasked.sentence(5).contains("--yes"), "{}", unasked.stderr);
     stage.replay("--limit 500").json(0);
     let undrained = stage.run("stream delete backfill --yes");
     assert!(undrained.sentence(5).contains("respool stream drained"), "{}", undrained.stderr);
+    // A run that cannot be read has written as well as any other.
+    let run = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    let file = stage.sandbox.path(format!("state/respool/runs/{run}/run.json"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("\"version\"", "\"versions\"", 1)).unwrap();
+    let unread = stage.run("stream delete backfill --yes");
+    assert!(unread.sentence(5).contains(&format!("cannot be read and may have written into it: {run}")));
+    assert_eq!(stage.run("stream status backfill --json").json(0)["unread_runs"][0]["run"], run);
+    assert!(stage.run("stream drained --lease-table t").sentence(5).contains(&run));
+    assert!(stage.run("guide").stderr.contains(&format!("cannot be read: {run}")));
     let deleted = stage.run("stream delete backfill --yes --force --json").json(0);
     assert_eq!(deleted["deleted"], true);
     assert!(stage.run("stream status backfill").sentence(5).contains("does not exist"));
@@ -140,6 +152,25 @@ fn a_guide_has_the_runs_own_names_and_ticks_what_is_done() {
     assert!(command.starts_with(&expected), "{command}");
     let page = stage.sandbox.run("guide");
     assert!(page.stdout.contains("[x] 1. Make the backfill stream backfill"), "{}", page.stdout);
+}
+
+#[test]
+fn a_script_is_told_of_a_failure_on_stdout_too() {
+    let stage = Stage::new("");
+    for line in [
+        "stream create demo --shards 9",
+        "stream scale nowhere --shards 2",
+        "stream status nowhere",
+        "stream delete demo --yes",
+        "stream drained",
+        "guide never",
+    ] {
+        let outcome = stage.run(&format!("{line} --json"));
+        let told = outcome.json(5);
+        assert_eq!(told["exit_code"], 5, "{line}");
+        let message = told["message"].as_str().unwrap();
+        assert!(!message.is_empty() && outcome.stderr.contains(message), "{line}: {message}");
+    }
 }
 
 #[test]
@@ -213,6 +244,14 @@ fn a_worker_is_seen_to_be_done_by_its_leases() {
     let missing = stage.sandbox.run(&line.replace("--json ", ""));
     assert!(missing.sentence(5).contains("the table worker does not exist"), "{}", missing.stderr);
 
+    // A run of another version may have written there, too.
+    let other = stage.sandbox.path("state/respool/runs/20200101-000000");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("run.json"), r#"{"version":9}"#).unwrap();
+    let unread = stage.sandbox.run(&line).json(5);
+    assert!(unread["message"].as_str().unwrap().contains("20200101-000000 (it has layout 9"), "{unread}");
+    std::fs::remove_dir_all(&other).unwrap();
+
     // One shard waits, the other is done. Between them lie more than a page of rows that are no leases.
     let mut rows = vec![lease(&shards[0].0, "TRIM_HORIZON"), lease(&shards[1].0, &shards[1].1)];
     let padding = "x".repeat(100_000);
@@ -242,6 +281,28 @@ fn a_worker_is_seen_to_be_done_by_its_leases() {
     let noted = stage.run("stream status backfill --json").json(0);
     assert_eq!(noted["runs"][0]["drained"], true);
     stage.run("stream delete backfill --yes").ended_with(0);
+}
+
+#[test]
+fn a_worker_inside_the_last_aggregate_is_not_done() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let (stage, moto) = (Stage::new("--unlimited"), moto(&python));
+    stage.run("stream create backfill --shards 1").ended_with(0);
+    stage.replay("--limit 500 --aggregate").json(0);
+    let run = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    let ledger = stage.sandbox.run(&format!("runs show {run} --json")).json(0);
+    let (shard, last) = shard_and_last(&ledger["shards"][0]);
+    let line = format!("stream drained --lease-table worker --json --consumer-endpoint-url {}", moto.url);
+    let asked_at = |place: &str, code| {
+        let mut lease = lease(&shard, &last);
+        lease["checkpointSubSequenceNumber"] = json!({ "N": place });
+        worker(&python, &["leases", &moto.url, "worker"], &json!([lease]));
+        stage.sandbox.run(&line).json(code)
+    };
+    let inside = asked_at("0", 4);
+    assert_eq!(inside["shards"][0]["state"], "behind");
+    assert!(inside["message"].as_str().unwrap().contains("inside their last aggregate"), "{inside}");
+    assert_eq!(asked_at("499", 0)["drained"], true);
 }
 
 fn shard_and_last(shard: &Value) -> (String, String) {

@@ -86,6 +86,7 @@ fn completions_manual_pages_and_a_configuration_follow_from_the_flags() {
         assert!(output.status.success() && text.contains(part), "{line}: {text}");
     }
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let output = respool(&format!("man --dir {}", folder.path().display()), &[]).unwrap();
-    assert!(output.status.success() && folder.path().join("respool-replay.1").exists());
+    let pages = folder.path().join("share/man/man1");
+    let output = respool(&format!("man --dir {}", pages.display()), &[]).unwrap();
+    assert!(output.status.success() && pages.join("respool-replay.1").exists());
 }

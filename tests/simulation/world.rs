@@ -325,6 +325,7 @@ impl<'a> World<'a> {
             route_version: ROUTE_VERSION,
             record_bytes_max: (!self.setup.first_version).then_some(stream.record_bytes_max),
             manifest_digest,
+            allow_loop: false,
         }
     }
 

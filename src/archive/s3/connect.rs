@@ -44,7 +44,10 @@ pub(super) async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, Arc
             (CredentialsError::CredentialsNotLoaded(_), None) => "no AWS credentials found: name a profile with \
                 --s3-profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or read a public bucket with --anonymous"
                 .to_owned(),
-            _ => format!("no AWS credentials found: {}", chain(&error)),
+            (CredentialsError::CredentialsNotLoaded(_), Some(profile)) => {
+                format!("no AWS credentials found in the profile {profile:?}: {}", chain(&error))
+            }
+            _ => format!("AWS credentials could not be fetched: {}", chain(&error)),
         };
         return Err(ArchiveError::Refused { what, message });
     }

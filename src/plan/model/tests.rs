@@ -100,6 +100,7 @@ fn a_map_with_unequal_shards_is_taken_as_it_is() {
         parent: None,
         adjacent_parent: None,
         open: true,
+        starts: None,
     };
     let map = ShardMap::new(vec![shard("a", 0, quarter), shard("b", quarter + 1, u128::MAX)]).unwrap();
     let even = sample(20_000, 200, |number| number);

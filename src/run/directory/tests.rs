@@ -26,6 +26,42 @@ fn a_run_of_another_layout_is_named_and_not_called_damaged() {
 }
 
 #[test]
+fn a_run_that_cannot_be_read_is_named_with_what_can_be_told() {
+    let file = r#"{"version":9,"stream":{"name":"orders","arn":null,"created_ms":7}}"#;
+    let (state, directory) = run_with(file);
+    fs::write(directory.path().join(REPORT_FILE), r#"{"state":"done"}"#).unwrap();
+    let unread = || {
+        let (runs, mut unread) = look_at_all(state.path()).unwrap();
+        assert!(runs.is_empty());
+        unread.pop()
+    };
+    let found = unread().unwrap();
+    assert_eq!(found.id, "19700101-000000");
+    assert!(found.why.contains("layout 9") && found.owner.is_some(), "{found:?}");
+    let stream = |created_ms| StreamIdentity { name: "orders".into(), arn: None, created_ms };
+    assert!(found.may_be_into(&stream(7)) && !found.may_be_into(&stream(8)));
+    fs::write(directory.path().join(RUN_FILE), "{").unwrap();
+    let found = unread().unwrap();
+    assert!(found.why.contains("damaged") && found.may_be_into(&stream(8)), "{found:?}");
+    fs::remove_file(directory.path().join(RUN_FILE)).unwrap();
+    assert_eq!(unread(), None, "it was never begun");
+    fs::write(directory.path().join("checkpoint-00000001.log"), "").unwrap();
+    assert!(unread().unwrap().why.contains("is missing"));
+}
+
+#[test]
+fn a_lock_that_tells_no_process_is_held_all_the_same() {
+    let (_state, directory) = run_with("{}");
+    let lock = directory.path().join(LOCK_FILE);
+    fs::write(&lock, [0xff]).unwrap();
+    assert!(owner(&lock).is_some());
+    fs::write(&lock, "").unwrap();
+    assert_eq!(owner(&lock).as_deref(), Some("?"));
+    drop(directory);
+    assert_eq!(owner(&lock), None);
+}
+
+#[test]
 fn who_looks_at_a_run_for_a_moment_does_not_keep_its_owner_out() {
     let (state, directory) = run_with("{}");
     let id = directory.id().to_owned();

@@ -69,10 +69,14 @@ where
 }
 
 /// What `error` says beside how far its call came.
-pub(super) fn details_of<E>(error: &SdkError<E, HttpResponse>) -> Details
+pub(super) fn details_of<E>(error: &SdkError<E, HttpResponse>, sent: &SentMark) -> Details
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
+    // Before anything is sent only credentials are waited for.
+    if matches!(error, SdkError::TimeoutError(_)) && !sent.is_set() {
+        return Details::of_late_credentials();
+    }
     Details {
         words: error.as_service_error().and_then(ProvideErrorMetadata::message).map(printable),
         request: error.request_id().map(printable),
@@ -85,16 +89,7 @@ pub(super) fn message(failure: &Failure<'_>, details: &Details, profile: Option<
     let Details { cause, words, request, .. } = details;
     match failure {
         Failure::NotBuilt => format!("the request to Kinesis could not be built: {cause}"),
-        Failure::NotSigned => match profile {
-            Some(profile) => {
-                format!("no AWS credentials found in the profile {:?}: {cause}", printable(profile))
-            }
-            // The SDK's words for "none found" list where it looked, which helps nobody.
-            None if details.no_credentials => "no AWS credentials found: name a profile with \
-                --kinesis-profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                .to_owned(),
-            None => format!("no AWS credentials found: {cause}"),
-        },
+        Failure::NotSigned => details.unsigned("Kinesis", profile),
         Failure::NotConnected => format!("Kinesis cannot be reached: {cause}"),
         Failure::TimedOut => "Kinesis did not answer in time".to_owned(),
         Failure::Disconnected => format!("the connection to Kinesis broke: {cause}"),

@@ -61,8 +61,9 @@ impl NeighbourClient {
         match (SignedClient::behind(&door, dialect(service), patience, Skew::default()), stopped) {
             (Some(client), _) => Ok(Self { service, region, client: client.signing_for(service.host()) }),
             (None, Err(error)) => {
-                let failure = failure_of(&error, &SentMark::default());
-                let message = message(service, &failure, &details_of(&error));
+                let unsent = SentMark::default();
+                let failure = failure_of(&error, &unsent);
+                let message = message(service, &failure, &details_of(&error, &unsent));
                 Err(CallError { class: failure.class(), message })
             }
             (None, Ok(_)) => Err(bad_answer("the SDK does not stop where it is told to")),
@@ -140,7 +141,7 @@ fn message(service: Neighbour, failure: &Failure<'_>, details: &Details) -> Stri
     let (name, cause) = (service.name(), &details.cause);
     match failure {
         Failure::NotBuilt => format!("the request to {name} could not be built: {cause}"),
-        Failure::NotSigned => format!("no AWS credentials found: {cause}"),
+        Failure::NotSigned => details.unsigned(name, None),
         Failure::NotConnected => format!("{name} cannot be reached: {cause}"),
         Failure::TimedOut => format!("{name} did not answer in time"),
         Failure::Disconnected => format!("the connection to {name} broke: {cause}"),

@@ -1,5 +1,7 @@
 //! The client against a server of canned replies on a loopback port: what is asked, what an answer means.
 
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -207,17 +209,55 @@ async fn what_never_left_is_not_unknown() {
         let refused = put_one(&stream).await.unwrap_err();
         assert_eq!(refused.class, CallErrorClass::Unreachable, "{send:?}: {refused}");
         assert!(refused.message.starts_with("Kinesis cannot be reached: "), "{refused}");
-        let mut anonymous = stream_of("orders", &nobody, send, None);
-        let unsigned = put_one(&anonymous).await.unwrap_err();
-        assert_eq!(unsigned.class, CallErrorClass::Credentials, "{send:?}: {unsigned}");
-        assert!(unsigned.message.starts_with("no AWS credentials found: "), "{unsigned}");
-        anonymous.config.profile = Some("other".to_owned());
-        let unsigned = anonymous.describe().await.unwrap_err();
-        assert!(
-            unsigned.message.starts_with("no AWS credentials found in the profile \"other\": "),
-            "{unsigned}"
-        );
     }
+}
+
+/// Nobody who gives credentials, or somebody who fails as it is told.
+#[derive(Debug)]
+struct Fails(fn() -> CredentialsError);
+
+impl ProvideCredentials for Fails {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Err((self.0)()))
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_could_not_be_fetched_are_not_called_missing() {
+    let none: fn() -> CredentialsError = CredentialsError::not_loaded_no_source;
+    let broken: fn() -> CredentialsError = || CredentialsError::provider_error("the endpoint is gone");
+    for (fails, profile, said) in [
+        (none, None, "no AWS credentials found: name a profile"),
+        (none, Some("other"), "no AWS credentials found in the profile \"other\": "),
+        (broken, None, "AWS credentials could not be fetched: the endpoint is gone; "),
+        (
+            broken,
+            Some("other"),
+            "AWS credentials could not be fetched for the profile \"other\": the endpoint",
+        ),
+    ] {
+        for send in [SendPath::Direct, SendPath::Sdk] {
+            let provider = SharedCredentialsProvider::new(Fails(fails));
+            let mut stream = stream_of("orders", "http://127.0.0.1:9", send, Some(provider));
+            stream.config.profile = profile.map(str::to_owned);
+            let unsigned = put_one(&stream).await.unwrap_err();
+            assert_eq!(unsigned.class, CallErrorClass::Credentials, "{send:?}: {unsigned}");
+            assert!(unsigned.message.starts_with(said), "{send:?}: {unsigned}");
+        }
+    }
+    // Where nobody is to be asked at all, that is said, and nothing of credentials.
+    let anonymous = stream_of("orders", "http://127.0.0.1:9", SendPath::Direct, None);
+    let unsigned = put_one(&anonymous).await.unwrap_err();
+    assert!(unsigned.message.starts_with("the call to Kinesis could not be signed"), "{unsigned}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_are_not_waited_for_for_ever() {
+    assert_eq!(in_time(std::future::pending::<Result<(), CallError>>()).await, None);
+    assert_eq!(in_time(async { Ok(7) }).await, Some(7));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::Fault;
 use crate::stream::failure::{Details, Failure, printable};
@@ -53,23 +53,19 @@ fn timestamp(date: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp())
 }
 
-/// The error in a body; services write it with small or capital letters.
-#[derive(Debug, Default, Deserialize)]
-struct ErrorBody {
-    #[serde(rename = "__type", alias = "code", alias = "Code", default)]
-    kind: Option<String>,
-    #[serde(alias = "Message", default)]
-    message: Option<String>,
-}
+/// How services call an error's code, and its words. Some send more than one.
+const CODE_FIELDS: [&str; 3] = ["__type", "code", "Code"];
+const WORDS_FIELDS: [&str; 2] = ["message", "Message"];
 
 /// What a refusal says.
 pub(super) fn refused(status: u16, header: Option<&str>, body: &[u8], request: Option<String>) -> Fault {
-    let error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
-    let code = header.or(error.kind.as_deref()).map(short).filter(|code| !code.is_empty());
+    let error: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    let texts = |fields: &'static [&str]| fields.iter().filter_map(|&field| error.get(field)?.as_str());
+    let code = header.into_iter().chain(texts(&CODE_FIELDS)).map(short).find(|code| !code.is_empty());
     Fault {
         failure: Failure::Refused { code: code.map(|code| printable(code).into()), status },
         details: Details {
-            words: error.message.as_deref().map(printable).filter(|words| !words.is_empty()),
+            words: texts(&WORDS_FIELDS).map(printable).find(|words| !words.is_empty()),
             request,
             ..Details::default()
         },
@@ -98,6 +94,14 @@ mod tests {
         assert_eq!(code(None, r#"{"__type":"a.b#Slow","message":"m"}"#), some("Slow", "m"));
         assert_eq!(code(None, r#"{"code":"Slow","Message":"m"}"#), some("Slow", "m"));
         assert_eq!(code(Some("Slow:http://x/"), r#"{"Message":"m","x":[1]}"#), some("Slow", "m"));
+        assert_eq!(code(None, r#"{"__type":"a#Slow","code":"Slow","message":"m"}"#), some("Slow", "m"));
+        assert_eq!(
+            code(None, r#"{"__type":null,"Code":"Slow","message":"","Message":"m"}"#),
+            some("Slow", "m")
+        );
+        for empty in ["", " ", ":http://x/"] {
+            assert_eq!(code(Some(empty), r#"{"__type":"Slow","message":"m"}"#), some("Slow", "m"), "{empty}");
+        }
         assert_eq!(code(None, "<html>"), (None, None));
         assert_eq!(code(Some(""), "[]"), (None, None));
     }

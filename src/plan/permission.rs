@@ -1,0 +1,112 @@
+//! What IAM has to allow for each thing that we do: one table, for the policy that is asked for beforehand and for the
+//! statement that a refusal names. And the names of what it is allowed on, with a star for each part that is not known.
+//!
+//! Source: AWS' service authorization reference, read 2026-11-22.
+//!
+//! Pure.
+
+use serde_json::json;
+
+use crate::stream::StreamDescription;
+use crate::stream::name::StreamName;
+
+/// To list an archive.
+pub const LIST_ARCHIVE: &str = "s3:ListBucket";
+/// To read its objects.
+pub const READ_ARCHIVE: &str = "s3:GetObject";
+/// To bring objects back from an archive tier.
+pub const RESTORE_ARCHIVE: &str = "s3:RestoreObject";
+/// To describe a stream.
+pub const DESCRIBE: &str = "kinesis:DescribeStreamSummary";
+/// To list its shards.
+pub const LIST_SHARDS: &str = "kinesis:ListShards";
+/// To put records into it.
+pub const PUT: &str = "kinesis:PutRecords";
+/// All that a replay needs of its stream.
+pub const WRITE_STREAM: [&str; 3] = [DESCRIBE, LIST_SHARDS, PUT];
+/// What `respool verify` needs besides.
+pub const READ_STREAM: [&str; 2] = ["kinesis:GetRecords", "kinesis:GetShardIterator"];
+/// To see a stream with its tags.
+pub const LOOK_AT_STREAM: [&str; 2] = [DESCRIBE, "kinesis:ListTagsForStream"];
+/// To make one that carries tags.
+pub const CREATE_STREAM: [&str; 2] = ["kinesis:CreateStream", TAG_STREAM];
+/// To give it tags.
+pub const TAG_STREAM: &str = "kinesis:AddTagsToStream";
+/// To have it keep records for longer.
+pub const RAISE_RETENTION: &str = "kinesis:IncreaseStreamRetentionPeriod";
+/// To have it take larger records.
+pub const RAISE_RECORD_SIZE: &str = "kinesis:UpdateMaxRecordSize";
+/// To have it encrypted.
+pub const ENCRYPT_STREAM: &str = "kinesis:StartStreamEncryption";
+/// To give it other shards.
+pub const SCALE_STREAM: &str = "kinesis:UpdateShardCount";
+/// To delete it.
+pub const DELETE_STREAM: &str = "kinesis:DeleteStream";
+/// To write with a key of KMS.
+pub const ENCRYPT: &str = "kms:GenerateDataKey";
+/// To read with one.
+pub const DECRYPT: &str = "kms:Decrypt";
+/// To read a worker's leases.
+pub const READ_LEASES: &str = "dynamodb:Scan";
+/// To read how old the records are that are read.
+pub const READ_AGES: &str = "cloudwatch:GetMetricData";
+/// To list what is delivered.
+pub const LIST_DELIVERIES: &str = "firehose:ListDeliveryStreams";
+/// To see from where and to where.
+pub const DESCRIBE_DELIVERY: &str = "firehose:DescribeDeliveryStream";
+
+/// A statement that allows `actions` on `resource`.
+#[must_use]
+pub fn statement(actions: &[&str], resource: &str) -> String {
+    let statement = json!({ "Effect": "Allow", "Action": actions, "Resource": resource });
+    serde_json::to_string_pretty(&statement).unwrap_or_default()
+}
+
+/// The stream's full name as far as it is known.
+#[must_use]
+pub fn resource(stream: &StreamName, region: Option<&str>, found: Option<&StreamDescription>) -> String {
+    if let Some(arn) = found.and_then(|found| found.arn.clone()) {
+        return arn;
+    }
+    match stream {
+        StreamName::Arn(arn) => arn.as_str().to_owned(),
+        StreamName::Name(name) => full_name("kinesis", region, &format!("stream/{name}")),
+    }
+}
+
+/// The full name of something of whatever account.
+#[must_use]
+pub fn full_name(service: &str, region: Option<&str>, what: &str) -> String {
+    let partition = match region {
+        Some(region) if region.starts_with("cn-") => "aws-cn",
+        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    format!("arn:{partition}:{service}:{}:*:{what}", region.unwrap_or("*"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_can_be_pasted() {
+        let stream: StreamName = "orders".parse().unwrap();
+        let resource = resource(&stream, Some("eu-west-1"), None);
+        assert_eq!(resource, "arn:aws:kinesis:eu-west-1:*:stream/orders");
+        let statement: serde_json::Value = serde_json::from_str(&statement(&[PUT], &resource)).unwrap();
+        assert_eq!(statement["Action"][0], "kinesis:PutRecords");
+        assert_eq!(statement["Effect"], "Allow");
+    }
+
+    #[test]
+    fn each_partition_has_its_own_name() {
+        for (region, name) in [
+            (None, "arn:aws:dynamodb:*:*:table/t"),
+            (Some("cn-north-1"), "arn:aws-cn:dynamodb:cn-north-1:*:table/t"),
+            (Some("us-gov-west-1"), "arn:aws-us-gov:dynamodb:us-gov-west-1:*:table/t"),
+        ] {
+            assert_eq!(full_name("dynamodb", region, "table/t"), name);
+        }
+    }
+}
