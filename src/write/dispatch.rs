@@ -1,8 +1,8 @@
 //! When a lane sends, and how much.
 //!
 //! A lane gathers almost a burst's worth of records before it sends; the rest of its bucket is there to
-//! catch late timers. It sends less only when nothing of it is in flight, or when it has gathered for as
-//! long as the tokens would have taken. The last record of a batch may go on credit, so that large records
+//! catch late timers. It sends less only when nothing more will come, or when it has lingered for a while: small
+//! requests cost the CPU that the input needs. The last record of a batch may go on credit, so that large records
 //! need not wait for a bucket that is full to the brim. Lanes stand on an agenda with the time at which
 //! they want to be looked at, so an event costs the lanes that it concerns and no others.
 //!
@@ -26,6 +26,8 @@ const GATHER_MIN: Duration = Duration::from_millis(25);
 const GATHER_PER_ROUND_TRIP: f64 = 1.2;
 /// … but never longer than this: a record that may leave waits no longer for company, however little comes.
 pub(super) const GATHER_MAX: Duration = Duration::from_millis(175);
+/// For so long, at least, a lane that has less waits for more.
+const LINGER: Duration = Duration::from_millis(50);
 /// When this many records of a lane wait behind their keys, some key is hot: it gets on by one record per
 /// request, so the lane sends sooner and less at a time …
 const HELD_MANY: usize = 8;
@@ -203,6 +205,7 @@ impl Engine {
         if lane.counted_by > self.progress.durable {
             return Step::Sleep { brake: Brake::Checkpoint };
         }
+        let since = *lane.lingers_since.get_or_insert(now);
         if lane.in_flight >= in_flight_max {
             return Step::Sleep { brake: Brake::RoundTrip };
         }
@@ -213,7 +216,8 @@ impl Engine {
         let together = !self.reshard.is_restless();
         let packing = self.config.discipline().packing(together, shard.round_trip > GATHER_TOGETHER_MIN);
         let mut gathering = shard.rate.burst().saturating_sub(SLACK);
-        if lane.held_records() >= HELD_MANY {
+        let hot = lane.held_records() >= HELD_MANY;
+        if hot {
             gathering = gathering.min(part_of(shard.round_trip, in_flight_share).max(GATHER_HELD_MIN));
         }
         let rate = &mut shard.rate;
@@ -243,10 +247,15 @@ impl Engine {
             };
             return Step::Wait { until: shard_at.max(run_at), brake };
         }
-        let reached = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty();
-        let linger = lane.departed_at + gathering;
-        if !reached && lane.in_flight > 0 && now < linger {
-            let brake = if lane.held_records() > lane.ready_records() { Brake::Order } else { Brake::Shard };
+        let last = self.input_ended && lane.is_looked_through() && lane.in_flight == 0;
+        let reached = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty() || last;
+        let linger = (lane.departed_at + gathering).max(if hot { now } else { since + LINGER });
+        if !reached && now < linger {
+            let brake = match () {
+                () if lane.held_records() > lane.ready_records() => Brake::Order,
+                () if lane.is_looked_through() => Brake::Input,
+                () => Brake::Shard,
+            };
             return Step::Wait { until: linger, brake };
         }
         let room = Room { shard: rate.balance(now), run: self.run_rate.balance(now) };
@@ -265,6 +274,7 @@ impl Engine {
         let lane = &mut self.lanes[index];
         lane.in_flight += 1;
         lane.departed_at = now;
+        lane.lingers_since = None;
         let shard = &mut self.shards[lane.shard];
         shard.rate.pay(weight.for_shard(), now);
         shard.sent += records.entry_count() as u64;

@@ -59,6 +59,8 @@ pub struct Lane {
     pub failures: u32,
     /// When the last request left the lane.
     pub departed_at: Duration,
+    /// Since when it has had something to send, and too little.
+    pub lingers_since: Option<Duration>,
     /// The highest sequence number acked, by shard.
     pub highest: BTreeMap<ShardId, SequenceNumber>,
     /// Parts of a request that the service called invalid, to be sent by themselves.
@@ -90,6 +92,7 @@ impl Lane {
             throttles: 0,
             failures: 0,
             departed_at: Duration::ZERO,
+            lingers_since: None,
             highest: BTreeMap::new(),
             suspects: VecDeque::new(),
             discipline,
@@ -126,6 +129,11 @@ impl Lane {
     /// Records held back behind their key.
     pub fn held_records(&self) -> usize {
         self.held_records
+    }
+
+    /// Whether all that has come is ready or waits behind its key.
+    pub fn is_looked_through(&self) -> bool {
+        self.tail.is_empty()
     }
 
     /// Records that may leave now.

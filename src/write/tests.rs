@@ -530,6 +530,7 @@ fn violations(answers: &[(&str, &str)]) -> u64 {
     let chunk =
         RoutedChunk { records: records(count), set_aside: Vec::new(), end: Ordinal::new(1, 0), filtered: 0 };
     engine.handle(millis(1), Event::Input(chunk), &mut commands);
+    engine.handle(millis(1), Event::InputEnded, &mut commands);
     let (mut now, mut answers) = (1, answers.iter());
     while let Some(command) = (!commands.is_empty()).then(|| commands.remove(0)) {
         now += 200;
