@@ -18,6 +18,7 @@
 //!   lock              locked, and holding the process id, while a process owns the run
 //! ```
 
+mod page;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -32,17 +33,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::unread::{UnreadRun, look_at_all};
-use super::timeline::Timeline;
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
-use crate::config::{PlanFigures, RunSettings, SavedPlan, Tuning};
+use crate::config::{RunSettings, SavedPlan, Tuning};
 use crate::error::Error;
 
 const RUN_FILE: &str = "run.json";
 const MANIFEST_FILE: &str = "manifest.jsonl";
 const REPORT_FILE: &str = "report.json";
-const PAGE_FILE: &str = "report.html";
-const TIMELINE_FILE: &str = "timeline.json";
 const PLAN_FILE: &str = "plan.json";
 const DRAINED_FILE: &str = "drained.json";
 const LOCK_FILE: &str = "lock";
@@ -231,31 +229,9 @@ impl RunDirectory {
         write_json(&self.path.join(PLAN_FILE), plan)
     }
 
-    /// What the plan says that is carried out, if one is.
-    pub fn planned(&self) -> Option<PlanFigures> {
-        let plan: Option<SavedPlan> = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default();
-        plan.map(|plan| plan.figures)
-    }
-
     /// Leaves the report behind.
     pub fn write_report(&self, report: &impl Serialize) -> Result<(), Error> {
         write_json(&self.path.join(REPORT_FILE), report)
-    }
-
-    /// Leaves what belongs to the report: the run over time, and the page for a browser.
-    pub fn write_page(&self, timeline: &Timeline, page: &str) -> Result<(), Error> {
-        let lines = |file: &mut File| Ok(serde_json::to_writer(file, timeline)?);
-        write_file(&self.path.join(TIMELINE_FILE), lines)?;
-        write_file(&self.path.join(PAGE_FILE), |file| file.write_all(page.as_bytes()))
-    }
-
-    /// The run over time, as earlier processes have left it; an empty one if it cannot be read.
-    pub fn timeline(&self) -> Timeline {
-        let found = read_json::<Timeline>(&self.path.join(TIMELINE_FILE)).unwrap_or_else(|error| {
-            tracing::warn!("the report will not show what happened before: {error}");
-            None
-        });
-        found.filter(Timeline::is_sound).unwrap_or_default()
     }
 }
 
