@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::frame::{Frame, Guide, HEIGHT, Mark, WIDTH};
+use super::frame::{Frame, HEIGHT, Mark, WIDTH};
 use super::html::escape;
 use super::scale::{Axis, short};
 
@@ -48,8 +48,6 @@ pub struct Bars {
     pub parts: Vec<Part>,
     /// The columns.
     pub columns: Vec<Column>,
-    /// Lines to hold them against.
-    pub guides: Vec<Guide>,
     /// What happened on the way.
     pub marks: Vec<Mark>,
 }
@@ -64,8 +62,6 @@ impl Bars {
         for column in &self.columns {
             self.draw(&frame, &mut svg, column);
         }
-        self.guides.iter().for_each(|guide| frame.draw_guide(&mut svg, guide));
-        self.guides.iter().for_each(|guide| frame.name_guide(&mut svg, guide));
         self.marks.iter().for_each(|mark| frame.draw_mark(&mut svg, mark));
         svg.push_str("</svg>\n");
         svg
@@ -113,7 +109,6 @@ mod tests {
             y: Axis::linear("%", 0.0, [100.0]),
             parts: vec![part("shards", 2), part("the & archive", 8)],
             columns,
-            guides: Vec::new(),
             marks: Vec::new(),
         }
     }

@@ -64,7 +64,8 @@ impl Chart {
         for series in self.series.iter().filter(|series| series.ideal) {
             draw_series(&frame, &mut svg, series);
         }
-        self.guides.iter().for_each(|guide| frame.name_guide(&mut svg, guide));
+        let drawn: Vec<(f64, f64)> = self.series.iter().flat_map(|series| trace(&frame, series)).collect();
+        self.guides.iter().for_each(|guide| frame.name_guide(&mut svg, guide, &drawn));
         svg.push_str("</svg>\n");
         svg
     }
@@ -92,6 +93,21 @@ fn draw_series(frame: &Frame<'_>, svg: &mut String, series: &Series) {
             escape(&super::short(*x))
         );
     }
+}
+
+/// Places on a line, its points and some between them.
+fn trace(frame: &Frame<'_>, series: &Series) -> Vec<(f64, f64)> {
+    const BETWEEN: u8 = 16;
+    let points: Vec<(f64, f64)> =
+        series.points.iter().map(|(x, y)| (frame.at_x(*x), frame.at_y(*y))).collect();
+    let mut places = points.clone();
+    for (from, to) in points.iter().zip(points.iter().skip(1)) {
+        places.extend((1..BETWEEN).map(|step| {
+            let part = f64::from(step) / f64::from(BETWEEN);
+            ((to.0 - from.0).mul_add(part, from.0), (to.1 - from.1).mul_add(part, from.1))
+        }));
+    }
+    places
 }
 
 /// The classes that give a series its look, here and in a legend.
@@ -147,6 +163,31 @@ mod tests {
         chart.x = Axis::steps("shards", (1..=40).map(f64::from));
         let ticks = chart.svg("x").matches("text-anchor=\"middle\"").count();
         assert!((5..20).contains(&ticks), "{ticks}");
+    }
+
+    #[test]
+    fn a_guide_is_named_where_no_line_runs() {
+        let mut chart = chart();
+        chart.y = Axis::linear("records/s", 0.0, [8_000.0]);
+        let place = |chart: &Chart| {
+            let svg = chart.svg("x");
+            let text = svg.lines().find(|line| line.contains("halo")).unwrap();
+            let number =
+                |name: &str| text.split(name).nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+            let found: (f64, f64) = (number("x=\""), number(" y=\""));
+            found
+        };
+        // The line comes up to the guide on the right, from below.
+        let (x, y) = place(&chart);
+        let line = 270.0 - 46.0 - (270.0 - 28.0 - 46.0) / 2.0;
+        assert!(x < 200.0 && y < line, "{x} {y}");
+        chart.series[0].points.reverse();
+        for point in &mut chart.series[0].points {
+            point.0 = 4.0 / point.0;
+            point.1 += 200.0;
+        }
+        let (x, _) = place(&chart);
+        assert!(x > 200.0, "{x}");
     }
 
     #[test]

@@ -132,8 +132,7 @@ impl Frame<'_> {
                 "<line class=\"grid\" x1=\"{x:.1}\" y1=\"{bottom}\" x2=\"{x:.1}\" y2=\"{}\"/>",
                 bottom + 4.0
             );
-            #[expect(clippy::cast_precision_loss, reason = "the letters of a number")]
-            let half = text.chars().count() as f64 * LETTER / 2.0;
+            let half = letters(text) * LETTER / 2.0;
             // The last number would stand out of the paper.
             let middle = x.min(self.size.0 - half);
             if middle - half >= free {
@@ -154,17 +153,22 @@ impl Frame<'_> {
             writeln!(svg, "<line class=\"guide\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>");
     }
 
-    /// What a guide says; drawn last, so that nothing runs through it.
-    pub(super) fn name_guide(&self, svg: &mut String, guide: &Guide) {
+    /// What a guide says, at the end of its line and on the side of it where least of what is `drawn` is in the way.
+    pub(super) fn name_guide(&self, svg: &mut String, guide: &Guide, drawn: &[(f64, f64)]) {
         let y = self.at_y(guide.at);
-        // Above the line, unless that is above the drawing.
-        let text_y = if y - 5.0 < TOP + 6.0 { y + 14.0 } else { y - 5.0 };
-        let _ = writeln!(
-            svg,
-            "<text class=\"tick halo\" x=\"{}\" y=\"{text_y:.1}\">{}</text>",
-            LEFT + 6.0,
-            escape(&guide.label)
-        );
+        let width = letters(&guide.label) * LETTER;
+        let (left, right) = (LEFT + 6.0, self.right() - 6.0 - width);
+        let places = [(left, y - 5.0), (right, y - 5.0), (left, y + 14.0), (right, y + 14.0)];
+        let inside = |(_, y): &(f64, f64)| *y > TOP && *y < self.bottom() - 2.0;
+        let covered = |(from, base): &(f64, f64)| {
+            let hit = |(x, y): &&(f64, f64)| {
+                (from - 5.0..from + width + 5.0).contains(x) && (base - 15.0..base + 7.0).contains(y)
+            };
+            drawn.iter().filter(hit).count()
+        };
+        let (x, y) = places.into_iter().filter(inside).min_by_key(covered).unwrap_or((left, y - 5.0));
+        let label = escape(&guide.label);
+        let _ = writeln!(svg, "<text class=\"tick halo\" x=\"{x:.1}\" y=\"{y:.1}\">{label}</text>");
     }
 
     pub(super) fn draw_mark(&self, svg: &mut String, mark: &Mark) {
@@ -181,4 +185,9 @@ impl Frame<'_> {
             escape(&mark.label)
         );
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the letters of a word")]
+fn letters(text: &str) -> f64 {
+    text.chars().count() as f64
 }

@@ -175,7 +175,6 @@ fn brakes_over_time(timeline: &Timeline) -> Bars {
         y: Axis::linear("percent", 0.0, [100.0]),
         parts: brakes.iter().map(|(_, brake, _)| Part { name: brake_name(*brake).to_owned(), colour: colour(*brake) }).collect(),
         columns: placed(timeline).filter_map(column).collect(),
-        guides: Vec::new(),
         marks: marks(timeline),
     }
 }
@@ -214,7 +213,6 @@ fn throttled(timeline: &Timeline) -> Option<Bars> {
         y: Axis::linear("entries/s", 0.0, columns.iter().flat_map(|column| column.heights.clone())),
         parts: vec![Part { name: "throttled".to_owned(), colour: 4 }],
         columns,
-        guides: Vec::new(),
         marks: marks(timeline),
     })
 }
@@ -247,7 +245,6 @@ fn latencies(report: &Report, timeline: &Timeline) -> Option<Bars> {
         y: Axis::linear("percent", 0.0, columns.iter().flat_map(|column| column.heights.clone())),
         parts: vec![Part { name: "requests".to_owned(), colour: 1 }],
         columns,
-        guides: Vec::new(),
         marks: Vec::new(),
     })
 }
