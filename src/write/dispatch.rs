@@ -186,10 +186,9 @@ impl Engine {
 
     fn next_step(&mut self, index: usize, now: Duration) -> Step {
         let in_flight_share = self.in_flight_share();
-        let in_flight_max = match self.requests.len() < REQUESTS_MAX / 2 {
-            true => self.config.discipline().in_flight_max(),
-            false => in_flight_share,
-        };
+        let may_borrow = self.requests.len() < REQUESTS_MAX / 2;
+        let in_flight_max =
+            if may_borrow { self.config.discipline().in_flight_max() } else { in_flight_share };
         let lane = &mut self.lanes[index];
         if self.stop.is_some() || !lane.has_work() {
             return Step::Sleep { brake: Brake::Input };

@@ -46,6 +46,7 @@ fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
                 hash: hash(object * records + record),
                 cost,
                 key_bytes: 8,
+                key_at: 0,
             })
             .collect(),
         set_aside: Vec::new(),
@@ -459,12 +460,14 @@ fn lagging_input(objects: u32) -> Vec<RoutedChunk> {
                 hash: HashKey(u128::from(object)),
                 cost: 200,
                 key_bytes: 8,
+                key_at: 0,
             },
             Routed {
                 ordinal: Ordinal::new(object, 1),
                 hash: HashKey(u128::MAX - u128::from(object)),
                 cost: 400_000,
                 key_bytes: 8,
+                key_at: 0,
             },
         ],
         set_aside: Vec::new(),
@@ -523,6 +526,7 @@ fn violations(answers: &[(&str, &str)]) -> u64 {
                 hash: HashKey(5),
                 cost: 100,
                 key_bytes: 8,
+                key_at: 0,
             })
             .collect()
     };
@@ -613,7 +617,8 @@ fn longest_wait(config: EngineConfig, every: Duration, round_trip: Duration) -> 
     let (mut events, mut came, mut longest) = (BTreeMap::new(), BTreeMap::new(), Duration::ZERO);
     for number in 0..400_u32 {
         let ordinal = Ordinal::new(0, number);
-        let record = Routed { ordinal, hash: HashKey::of(&number.to_string()), cost: 200, key_bytes: 8 };
+        let record =
+            Routed { ordinal, hash: HashKey::of(&number.to_string()), cost: 200, key_bytes: 8, key_at: 0 };
         let chunk =
             RoutedChunk { records: vec![record], set_aside: Vec::new(), end: ordinal.next(), filtered: 0 };
         came.insert(ordinal, every * number);

@@ -130,9 +130,9 @@ mod tests {
     fn what_waits_at_the_door_earns_nothing_beside_it() {
         let (mut bucket, mut left) = (TokenBucket::new(1_000.0, BURST, Duration::ZERO), 0.0);
         let mut at_the_door = std::collections::VecDeque::new();
-        for milli in 0..100_000_u64 {
-            let now = Duration::from_millis(milli);
-            let price = (milli * 7 % 23 + 1) as f64;
+        for milli in 0..100_000_u32 {
+            let now = Duration::from_millis(milli.into());
+            let price = f64::from(milli * 7 % 23 + 1);
             if bucket.affordable_at(price, now) == now {
                 bucket.pay(price, now);
                 at_the_door.push_back(price);
