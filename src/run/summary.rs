@@ -33,9 +33,6 @@ pub fn report(
     let (outcome, code, message) = verdict(ended, spool);
     let sent = totals.entries_sent.max(1);
     let quarantined_any = totals.quarantined + totals.objects_quarantined > 0;
-    let latency = &ended.shell.put_latency;
-    #[expect(clippy::cast_precision_loss, reason = "microseconds below 2^53")]
-    let millis = |micros: u64| (!latency.is_empty()).then_some(micros as f64 / 1_000.0);
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
     let throttled_share = totals.entries_throttled as f64 / sent as f64;
     Ok(Report {
@@ -73,11 +70,7 @@ pub fn report(
         throttled_share,
         s3_object_requests: spool.object_requests(),
         utilisation: Spread::of(stats.shards.iter().filter_map(crate::write::ShardStats::utilisation)),
-        put_latency_ms: Latency {
-            p50: millis(latency.value_at_quantile(0.50)),
-            p99: millis(latency.value_at_quantile(0.99)),
-            max: millis(latency.max()),
-        },
+        put_latency_ms: Latency::of(&ended.shell.put_latency),
         cache: CacheReport {
             hits: load(&spool.stats.hits),
             fetched: load(&spool.stats.fetched),
@@ -89,6 +82,7 @@ pub fn report(
         },
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
         shards: stats.shards.iter().filter(|shard| shard.sent > 0).map(shard_report).collect(),
+        plan: directory.planned(),
         next_command: (outcome != RunState::Done).then(|| format!("respool resume {}", directory.id())),
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
     })
@@ -159,15 +153,20 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
 
 /// The engine's word for a brake in the user's terms: input is either being fetched or being decoded.
 pub fn limits(brake: Brake, spool: &Spool) -> Limits {
-    match brake {
-        Brake::Input => spool.brake(),
+    named(brake, None).unwrap_or_else(|| spool.brake())
+}
+
+/// The same where it is known what holds up the input, if anything does.
+pub(super) fn named(brake: Brake, input: Option<Limits>) -> Option<Limits> {
+    Some(match brake {
+        Brake::Input => return input,
         Brake::Shard => Limits::Shards,
         Brake::RunRate => Limits::MaxRate,
         Brake::Order => Limits::Order,
         Brake::RoundTrip => Limits::RoundTrip,
         Brake::Failure => Limits::Service,
         Brake::Checkpoint => Limits::Disk,
-    }
+    })
 }
 
 /// An error and its causes, in one line.
