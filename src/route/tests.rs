@@ -170,6 +170,8 @@ fn a_key_is_read_again_where_it_stands_or_not_at_all() {
         (r#"{"k":"\u0061b"}"#, false),
         (r#"{"k":"é"}"#, true),
         (&far, false),
+        ("\u{feff}{\"k\":\"ab\"}", true),
+        (r#"{"k":true}"#, true),
     ] {
         let rules = RouteRules {
             extractor: extractor("/k"),

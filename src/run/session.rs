@@ -75,7 +75,7 @@ impl Session<'_> {
         let time = started.elapsed();
         let mut report = summary::report(directory, file, &spool, &ended, time)?;
         recorder.add(&ended.engine, time, spool.brake_of_input());
-        report.brake = recorder.main_brake().or(report.brake);
+        report.brake = recorder.main_brake().or(report.brake).map(|brake| brake.of(&file.settings.target));
         let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();
         let listed = file.settings.input.objects.is_none();
         if let (End::Done, Some(archive), true) = (&ended.end, spool.archive(), listed) {

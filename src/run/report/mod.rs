@@ -15,7 +15,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::config::PlanFigures;
+use crate::config::{PlanFigures, Target};
 use crate::write::checkpoint::Doubts;
 
 pub use html::Circumstances;
@@ -115,6 +115,8 @@ pub enum Brake {
     Fetch,
     /// The CPU does not decode fast enough.
     Decode,
+    /// The CPU does not route records and make requests of them fast enough.
+    Cpu,
     /// The shards' limits, at the share that was asked for: the best that can be.
     Shards,
     /// Few keys have most of the records, and each key goes one by one.
@@ -328,6 +330,15 @@ impl fmt::Display for Report {
 }
 
 impl Brake {
+    /// What it is for a run into `target`: nowhere has no limits, and answers at once.
+    #[must_use]
+    pub fn of(self, target: &Target) -> Self {
+        match self {
+            Self::Shards | Self::Order | Self::RoundTrip if *target == Target::Null => Self::Cpu,
+            other => other,
+        }
+    }
+
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Shards,
@@ -346,6 +357,7 @@ impl Brake {
         match self {
             Self::Fetch => "fetching from the archive",
             Self::Decode => "decoding (CPU)",
+            Self::Cpu => "routing and encoding (CPU)",
             Self::Shards => "the shards' limits",
             Self::Order => "order: few keys have most of the records",
             Self::MaxRate => "--max-rate",

@@ -166,7 +166,9 @@ impl Page {
         if let (Some(p50), Some(p99), Some(max)) = (latency.p50, latency.p99, latency.max) {
             self.row("PutRecords", &format!("{p50:.0} ms median, {p99:.0} ms p99, {max:.0} ms max"));
         }
-        self.row("throttled", &format!("{} of the entries sent", percent(report.throttled_share)));
+        if latency.p50.is_some() {
+            self.row("throttled", &format!("{} of the entries sent", percent(report.throttled_share)));
+        }
         let used = &report.utilisation;
         if let (Some(min), Some(median), Some(max)) = (used.min, used.median, used.max) {
             let (min, median, max) = (percent(min), percent(median), percent(max));

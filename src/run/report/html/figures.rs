@@ -150,7 +150,7 @@ fn row_name(names: &[String]) -> String {
 const fn colour(brake: Brake) -> usize {
     match brake {
         Brake::Fetch => 0,
-        Brake::Decode => 1,
+        Brake::Decode | Brake::Cpu => 1,
         Brake::Shards => 2,
         Brake::Order => 3,
         Brake::Service => 4,
@@ -184,6 +184,7 @@ const fn brake_name(brake: Brake) -> &'static str {
     match brake {
         Brake::Fetch => "fetching",
         Brake::Decode => "decoding",
+        Brake::Cpu => "encoding",
         Brake::Shards => "shards' limits",
         Brake::Order => "order",
         Brake::MaxRate => "--max-rate",
