@@ -1,9 +1,11 @@
 //! The picture: throughput, utilisation, latency and CPU against the number of shards, and the table below.
 
 use super::table::{Bench, Step};
-use crate::page::{Axis, Chart, Guide, Page, Series};
+use crate::page::{Axis, Chart, Figure, Guide, Mark, Page, Series};
 use crate::run::report::number;
 
+/// So much of one core counts as all of it.
+const CORE_FULL: f64 = 0.95;
 /// What a shard is to be kept at.
 const UTILISATION_GOAL: f64 = 97.5;
 
@@ -19,7 +21,7 @@ pub(super) fn draw(bench: &Bench) -> String {
         &format!("respool {}, {}, {}.{unfinished}", bench.version, bench.machine, bench.started),
         true,
     );
-    page.charts(&[throughput(bench), utilisation(bench), latency(bench), cpu(bench)]);
+    page.figures(&[throughput(bench), utilisation(bench), latency(bench), cpu(bench)].map(Figure::Lines));
     let (head, rows) = bench.rows();
     page.table(&head, &rows);
     page.html()
@@ -72,13 +74,8 @@ fn values(series: &[Series]) -> impl Iterator<Item = f64> {
 
 fn throughput(bench: &Bench) -> Chart {
     let mut series = lines(bench, |step| Some(step.records_per_second));
-    let mut limits = lines(bench, |step| step.limit_records_per_second);
-    // Burst models change nothing about the limit, so it is drawn once for each size.
-    limits.dedup_by(|one, other| one.points == other.points);
-    let many = limits.len() > 1;
-    for limit in limits.into_iter().filter(|limit| !limit.points.is_empty()) {
-        let name = if many { format!("limit at {}", limit.name) } else { "what the shards take".into() };
-        series.push(Series { name, ideal: true, ..limit });
+    for limit in limits(bench) {
+        series.push(limit);
     }
     Chart {
         title: "Throughput".into(),
@@ -88,7 +85,34 @@ fn throughput(bench: &Bench) -> Chart {
         y: Axis::log("records/s", values(&series)),
         series,
         guides: Vec::new(),
+        marks: core_full(bench),
     }
+}
+
+/// What the shards take, once for each size: how they measure their second changes nothing about it.
+fn limits(bench: &Bench) -> Vec<Series> {
+    let mut sizes: Vec<u32> = bench.steps.iter().map(|step| step.record_size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let many = sizes.len() > 1;
+    let line = |size: u32| {
+        let steps = bench.steps.iter().filter(|step| step.record_size == size);
+        let mut points: Vec<(f64, f64)> =
+            steps.filter_map(|step| Some((f64::from(step.shards), step.limit_records_per_second?))).collect();
+        points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        points.dedup_by_key(|point| point.0);
+        let size = number(u64::from(size));
+        let name = if many { format!("limit at {size} B") } else { "what the shards take".into() };
+        Series { name, colour: 0, ideal: true, points }
+    };
+    sizes.into_iter().map(line).filter(|limit| !limit.points.is_empty()).collect()
+}
+
+/// Where one core was full first.
+fn core_full(bench: &Bench) -> Vec<Mark> {
+    let full = bench.steps.iter().filter(|step| step.cpu_share >= CORE_FULL);
+    let first = full.map(|step| step.shards).min();
+    first.map(|shards| Mark { at: f64::from(shards), label: "a core is full".into() }).into_iter().collect()
 }
 
 fn utilisation(bench: &Bench) -> Chart {
@@ -115,6 +139,7 @@ fn utilisation(bench: &Bench) -> Chart {
         } else {
             Vec::new()
         },
+        marks: Vec::new(),
     }
 }
 
@@ -143,6 +168,7 @@ fn latency(bench: &Bench) -> Chart {
         y: Axis::linear("ms", 0.0, values(&series)),
         series,
         guides: Vec::new(),
+        marks: Vec::new(),
     }
 }
 
@@ -164,6 +190,7 @@ fn cpu(bench: &Bench) -> Chart {
         y: Axis::linear("%", 0.0, values(&series).chain([all])),
         series,
         guides: vec![Guide { at: all, label: "every core full".into() }],
+        marks: core_full(bench),
     }
 }
 
@@ -195,6 +222,32 @@ mod tests {
         let names: Vec<String> = groups(&many).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["1,000 B, second", "200 B, second", "200 B, tenth"]);
         assert!(draw(&many).contains("200 B, tenth"));
+    }
+
+    #[test]
+    fn a_limit_is_drawn_once_for_each_size_however_often_it_was_measured() {
+        let mut many = bench();
+        many.steps.extend(bench().steps.into_iter().map(|step| Step {
+            burst_model: Some("tenth"),
+            // The mean size of what was sent differs a little from step to step.
+            limit_records_per_second: step.limit_records_per_second.map(|limit| limit + 1.0),
+            ..step
+        }));
+        let names = |bench: &Bench| limits(bench).into_iter().map(|limit| limit.name).collect::<Vec<_>>();
+        assert_eq!(names(&many), ["what the shards take"]);
+        assert_eq!(limits(&many)[0].points, [(1.0, 971.0), (128.0, 124_288.0)]);
+        many.steps.extend(bench().steps.into_iter().map(|step| Step { record_size: 200, ..step }));
+        assert_eq!(names(&many), ["limit at 200 B", "limit at 1,000 B"]);
+    }
+
+    #[test]
+    fn where_a_core_is_full_stands_a_mark() {
+        let mut busy = bench();
+        busy.steps[1].cpu_share = 0.94;
+        assert!(!draw(&busy).contains("a core is full"));
+        busy.steps[1].cpu_share = 0.96;
+        assert_eq!(core_full(&busy), [Mark { at: 128.0, label: "a core is full".into() }]);
+        assert_eq!(draw(&busy).matches("a core is full").count(), 2);
     }
 
     #[test]

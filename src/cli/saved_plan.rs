@@ -60,7 +60,21 @@ impl Given {
 
 /// Reads a plan that `respool plan --save` wrote.
 pub(super) fn read(path: &Path) -> Result<SavedPlan, Error> {
-    let wrong = |what: String| Error::usage(format!("--plan {}: {what}", path.display()));
+    read_as("--plan", path)
+}
+
+/// The plan in the file of this name, unless it names a run: that is no path, and a file that is there is meant.
+pub(super) fn if_named(name: &str) -> Result<Option<(String, SavedPlan)>, Error> {
+    let path = Path::new(name);
+    let names_run = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if names_run && !path.is_file() {
+        return Ok(None);
+    }
+    Ok(Some((name.to_owned(), read_as("PLAN", path)?)))
+}
+
+fn read_as(flag: &str, path: &Path) -> Result<SavedPlan, Error> {
+    let wrong = |what: String| Error::usage(format!("{flag} {}: {what}", path.display()));
     let mut text = Vec::new();
     File::open(path)
         .and_then(|file| file.take(PLAN_BYTES_MAX).read_to_end(&mut text))

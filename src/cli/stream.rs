@@ -3,16 +3,18 @@
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Subcommand};
 
 use super::environment::Environment;
 use super::options::{StateArgs, parse_region};
-use super::saved_plan::Given;
+use super::saved_plan::{self, Given};
 use super::{HEADING_AWS, HEADING_INTO, HEADING_OUTPUT, Invocation};
 use crate::config::{
     AwsAccess, ConsumerAccess, CreateWish, DoorWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig,
-    ShardsWish, StreamAction, StreamConfig, StreamName, StreamShape, parse_duration, parse_size,
+    ShardsWish, StreamAction, StreamConfig, StreamName, StreamShape, Target, parse_duration, parse_size,
 };
 use crate::error::Error;
 
@@ -57,14 +59,53 @@ struct NamedArgs {
 
 #[derive(Debug, Args)]
 struct CreateArgs {
-    #[command(flatten)]
-    named: NamedArgs,
-    /// Its shards: each takes 1,000 records and 1 MB a second
-    #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", allow_negative_numbers = true)]
+    /// The stream's name or ARN [default: the plan's]
+    #[arg(required_unless_present = "plan")]
+    stream: Option<StreamName>,
+    /// Make the stream that a saved plan asks for: its shards, retention and record size
+    #[arg(long, value_name = "FILE", env = "RESPOOL_PLAN", value_parser = clap::value_parser!(PathBuf))]
+    plan: Option<PathBuf>,
+    /// Its shards: each takes 1,000 records and 1 MB a second [default: the plan's]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "RESPOOL_SHARDS",
+        allow_negative_numbers = true,
+        required_unless_present = "plan"
+    )]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=SHARDS_MAX))]
-    shards: u32,
+    shards: Option<u32>,
     #[command(flatten)]
     shape: ShapeArgs,
+    #[command(flatten)]
+    door: DoorArgs,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+impl CreateArgs {
+    /// What was typed; what was not, as planned.
+    fn resolve(self) -> Result<(NamedArgs, StreamAction), Error> {
+        let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
+        let planned = plan.as_ref().and_then(|plan| match &plan.what.target {
+            Some(Target::Kinesis { stream }) => Some(stream.clone()),
+            _ => None,
+        });
+        let stream = self.stream.or(planned);
+        let stream =
+            stream.ok_or_else(|| Error::usage("STREAM is missing: the plan was not made for one"))?;
+        let mut shape = self.shape.resolve();
+        let mut shards = self.shards;
+        if let Some(plan) = &plan {
+            shape.retention_hours = shape.retention_hours.or(plan.stream.retention_hours);
+            shape.record_kib = shape.record_kib.or(plan.stream.record_kib);
+            shards = shards.or(Some(plan.figures.shards));
+        }
+        let fits = shards.filter(|shards| (1..=SHARDS_MAX).contains(&i64::from(*shards)));
+        let shards = fits.ok_or_else(|| Error::usage("--shards is missing, and the plan has none"))?;
+        let named = NamedArgs { stream, door: self.door, state: self.state };
+        Ok((named, StreamAction::Create { shards, shape }))
+    }
 }
 
 /// What a new stream shall be; `replay --create` has these too.
@@ -177,8 +218,8 @@ struct DrainedArgs {
 /// What was typed after `respool guide`.
 #[derive(Debug, Args)]
 pub(super) struct GuideArgs {
-    /// The run, as `respool runs` names it [default: the last one into Kinesis]
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    /// The run, as `respool runs` names it, or the file of a saved plan [default: the last run into Kinesis]
+    #[arg(value_name = "RUN|PLAN", value_parser = NonEmptyStringValueParser::new())]
     run: Option<String>,
     /// The stream that the worker reads otherwise: its retention is the time that there is
     #[arg(long, value_name = "STREAM", env = "RESPOOL_LIVE")]
@@ -324,8 +365,8 @@ impl StreamArgs {
         };
         match self.action {
             Action::Create(args) => {
-                let action = StreamAction::Create { shards: args.shards, shape: args.shape.resolve() };
-                of(args.named, action)
+                let (named, action) = args.resolve()?;
+                of(named, action)
             }
             Action::Scale(args) => of(args.named, StreamAction::Scale { shards: args.shards }),
             Action::Status(named) => of(*named, StreamAction::Status),
@@ -354,6 +395,7 @@ impl GuideArgs {
         output: OutputConfig,
     ) -> Result<GuideConfig, Error> {
         Ok(GuideConfig {
+            plan: self.run.as_deref().map(saved_plan::if_named).transpose()?.flatten().map(Box::new),
             door: self.door.around_a_run(given)?,
             consumer: self.consumer.given(&self.door)?,
             run: self.run,

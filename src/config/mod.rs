@@ -71,7 +71,9 @@ pub use commands::{
     ResumeConfig, RetryConfig, RunsConfig, SimulateConfig, VerifyConfig,
 };
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
-pub use plan::{IamConfig, LiveStream, PlanConfig, PlanFigures, Planned, SAVED_PLAN_VERSION, SavedPlan};
+pub use plan::{
+    IamConfig, LiveStream, PlanConfig, PlanFigures, Planned, PlannedStream, SAVED_PLAN_VERSION, SavedPlan,
+};
 pub use stream::{
     ConsumerAccess, CreateWish, DoorWish, DrainedConfig, GuideConfig, RETENTION_HOURS_DEFAULT, ShardsWish,
     StreamAction, StreamConfig, StreamShape,

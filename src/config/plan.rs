@@ -101,6 +101,19 @@ pub struct SavedPlan {
     pub max_rate: RateCap,
     /// What came out.
     pub figures: PlanFigures,
+    /// What a stream that is made for it has to be, beside its number of shards.
+    #[serde(default)]
+    pub stream: PlannedStream,
+}
+
+/// What a stream has to be, so that a plan can be carried out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedStream {
+    /// How long it has to keep records, in hours.
+    pub retention_hours: Option<u32>,
+    /// The largest record, data and key, in KiB, where that is more than a new stream takes.
+    pub record_kib: Option<u32>,
 }
 
 /// What a plan says, to be held against what happens.

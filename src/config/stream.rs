@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{AwsAccess, Endpoint, OutputConfig};
+use super::{AwsAccess, Endpoint, OutputConfig, SavedPlan};
 use crate::stream::name::StreamName;
 
 /// Hours that a stream keeps records where nobody says otherwise.
@@ -139,10 +139,12 @@ pub struct DrainedConfig {
 }
 
 /// `respool guide`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GuideConfig {
     /// Which run; the last one into Kinesis if absent.
     pub run: Option<String>,
+    /// A plan instead, with the name of its file.
+    pub plan: Option<Box<(String, SavedPlan)>>,
     /// The stream that the worker reads otherwise.
     pub live: Option<StreamName>,
     /// When the worker left it.

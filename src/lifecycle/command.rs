@@ -6,7 +6,7 @@ use serde_json::json;
 use super::door::Door;
 use super::runs::{RunInto, names};
 use super::{create, delete, guide, scale, status};
-use crate::config::{AwsAccess, GuideConfig, StreamAction, StreamConfig, Target};
+use crate::config::{AwsAccess, GuideConfig, SavedPlan, StreamAction, StreamConfig, Target};
 use crate::error::Error;
 use crate::run::console;
 use crate::run::directory::{self, RunGlance};
@@ -37,11 +37,16 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     if !unread.is_empty() && !config.output.quiet {
         console::say(&format!("warning: these runs cannot be read: {}", names(&unread)));
     }
-    let run = choose(config.run.as_deref(), runs)?;
+    let plan = config.plan.as_deref().map(|(path, plan)| (path.as_str(), plan));
+    let run = if plan.is_none() { choose(config.run.as_deref(), runs)? } else { None };
     let run = run.map(RunInto::of).transpose()?;
+    let planned = plan.map(|(_, plan)| planned_target(plan)).transpose()?.flatten();
     let access = match &run {
         Some(run) => config.door.around(run.glance.file.tuning.kinesis.clone(), &target(&run.glance)?),
-        None => config.door.alone(),
+        None => match &planned {
+            Some(name) => config.door.around(AwsAccess::default(), name),
+            None => config.door.alone(),
+        },
     };
     let (stream, gone) = match &run {
         Some(run) => match look(&target(&run.glance)?, &access, config.output.quiet).await {
@@ -53,7 +58,14 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
             Looked::Gone => (None, true),
             Looked::Unknown => (None, false),
         },
-        None => (None, false),
+        // What is not there yet is no loss.
+        None => match &planned {
+            Some(name) => match look(name, &access, config.output.quiet).await {
+                Looked::Found(found) => (Some(*found), false),
+                Looked::Gone | Looked::Unknown => (None, false),
+            },
+            None => (None, false),
+        },
     };
     let live = match &config.live {
         Some(name) => {
@@ -67,6 +79,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     };
     let facts = guide::Facts {
         run: run.as_ref(),
+        plan,
         stream: stream.as_ref(),
         gone,
         live,
@@ -82,6 +95,15 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         return console::print(&format!("{:#}\n", json!({ "run": run, "steps": steps })));
     }
     console::print(&guide::render(&steps, now))
+}
+
+/// The stream that a plan was made for, if it was made for one.
+fn planned_target(plan: &SavedPlan) -> Result<Option<StreamName>, Error> {
+    match &plan.what.target {
+        Some(Target::Kinesis { stream }) => Ok(Some(stream.clone())),
+        None => Ok(None),
+        Some(other) => Err(Error::refused(format!("the plan goes into {other}, which no worker reads"))),
+    }
 }
 
 /// What a look at a stream gives that need not succeed.

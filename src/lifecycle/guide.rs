@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::runs::RunInto;
-use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT};
+use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target};
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
 
@@ -19,6 +19,8 @@ use crate::stream::control::StreamParticulars;
 pub struct Facts<'a> {
     /// The run, if there is one.
     pub run: Option<&'a RunInto>,
+    /// The plan that is to become one, with the name of its file.
+    pub plan: Option<(&'a str, &'a SavedPlan)>,
     /// Its stream, if it is there and can be looked at.
     pub stream: Option<&'a StreamParticulars>,
     /// Whether it was looked for and is not there.
@@ -63,12 +65,16 @@ impl Step {
 /// The checklist.
 #[must_use]
 pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
-    let stream = facts.run.map_or("NAME", |run| run.glance.file.stream.name.as_str());
+    let planned = facts.plan.and_then(|(_, plan)| match &plan.what.target {
+        Some(Target::Kinesis { stream }) => Some(stream.name()),
+        _ => None,
+    });
+    let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or("NAME");
     let door = door_flags("kinesis", facts.access);
     let both = [door.as_str(), &door_flags("consumer", facts.consumer)].concat();
     vec![
         create(facts, stream, &door),
-        replay(facts, &door),
+        replay(facts, stream, &door),
         switch_over(facts, stream),
         watch(facts, stream, &door),
         drained(facts, stream, &both),
@@ -89,6 +95,15 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
             "{} shards, records kept for {} h",
             description.open_shards, description.retention_hours
         ));
+        step.done = Some(true);
+    } else if let Some((path, plan)) = facts.plan {
+        let (name, shards) = (quoted(stream), plan.figures.shards);
+        step.done = Some(false);
+        step.command = Some(format!("respool stream create {name} --plan {}{door}", quoted(path)));
+        step.notes.push(match plan.stream.retention_hours {
+            Some(hours) => format!("{shards} shards, records kept for {hours} h"),
+            None => format!("{shards} shards"),
+        });
     } else if facts.run.is_none() {
         step.command = Some(format!("respool stream create {stream} --shards N --retention 48h{door}"));
         step.notes.push("`respool replay --create --shards auto` does it on the way".into());
@@ -96,7 +111,10 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     step
 }
 
-fn replay(facts: &Facts<'_>, door: &str) -> Step {
+fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
+    if let Some((path, plan)) = facts.plan {
+        return planned_replay(path, plan, stream, door);
+    }
     let Some(run) = facts.run else {
         let mut step = Step::new("replay", "Start the replay".into());
         step.done = Some(false);
@@ -119,6 +137,24 @@ fn replay(facts: &Facts<'_>, door: &str) -> Step {
     if run.state() == "unfinished" {
         step.command = Some(format!("respool resume {}", run.glance.id));
     }
+    step
+}
+
+fn planned_replay(path: &str, plan: &SavedPlan, stream: &str, door: &str) -> Step {
+    let (what, figures) = (&plan.what, &plan.figures);
+    let mut step = Step::new("replay", format!("Replay {}, {}", what.archive, what.input.selection));
+    step.done = Some(false);
+    let into = if what.target.is_some() { String::new() } else { format!(" --into {}", quoted(stream)) };
+    let key = if what.partition_key.is_some() { "" } else { " --partition-key /POINTER" };
+    step.command = Some(format!("respool replay --plan {}{into}{key}{door}", quoted(path)));
+    step.notes.push(format!(
+        "planned {}: {} records in about {}, limited by {}, for ${:.2}",
+        clock(plan.created),
+        number(figures.records),
+        duration(figures.seconds),
+        figures.binding_limit,
+        figures.cost_usd
+    ));
     step
 }
 
@@ -285,6 +321,7 @@ mod tests {
     fn facts(access: &AwsAccess) -> Facts<'_> {
         Facts {
             run: None,
+            plan: None,
             stream: None,
             gone: false,
             live: None,

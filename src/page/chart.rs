@@ -1,24 +1,18 @@
 //! Lines between two axes, as SVG.
 //!
-//! A drawing has one fixed size in units of its own and is stretched by the browser, so it is made as narrow as its
-//! text allows: on a phone it is shown at three quarters, and what is written can still be read. Colours are classes that the
-//! page's style fills in, light or dark. Each point tells its values when the pointer rests on it.
+//! Colours are classes that the page's style fills in, light or dark. Each point tells its values when the pointer
+//! rests on it, unless there are too many to be told apart.
 
 use std::fmt::Write as _;
 
+use super::frame::{Frame, Guide, HEIGHT, Mark, WIDTH};
 use super::html::escape;
 use super::scale::Axis;
 
-const WIDTH: f64 = 400.0;
-const HEIGHT: f64 = 270.0;
-const LEFT: f64 = 48.0;
-const RIGHT: f64 = 6.0;
-const TOP: f64 = 28.0;
-const BOTTOM: f64 = 46.0;
-/// Room between the ends of the horizontal axis and what is drawn there.
+/// Room between the ends of the horizontal axis and the outermost points.
 const INSET: f64 = 10.0;
-/// Less than this apart, two numbers on the horizontal axis would touch.
-const TICK_GAP: f64 = 30.0;
+/// A line of more points is drawn without dots.
+const POINTS_DRAWN_MAX: usize = 48;
 /// Colours in the style; further series begin again, dashed.
 const COLOURS: usize = 6;
 
@@ -33,15 +27,6 @@ pub struct Series {
     pub ideal: bool,
     /// Its points, from left to right.
     pub points: Vec<(f64, f64)>,
-}
-
-/// A horizontal line that values are held against.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Guide {
-    /// Where it runs.
-    pub at: f64,
-    /// What it says.
-    pub label: String,
 }
 
 /// A drawing.
@@ -59,121 +44,70 @@ pub struct Chart {
     pub series: Vec<Series>,
     /// Lines to hold them against.
     pub guides: Vec<Guide>,
+    /// What happened on the way.
+    pub marks: Vec<Mark>,
 }
 
 impl Chart {
     /// The drawing; `id` tells it from the others of a page.
     #[must_use]
     pub fn svg(&self, id: &str) -> String {
-        let id = escape(id);
-        let mut svg = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">\n\
-             <title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",
-            escape(&self.title),
-            escape(&self.description)
-        );
-        self.draw_axes(&mut svg);
-        for guide in &self.guides {
-            self.draw_guide(&mut svg, guide);
-        }
+        let frame = Frame { x: &self.x, y: &self.y, size: (WIDTH, HEIGHT), inset: INSET, grid: true };
+        let mut svg = frame.open(id, &self.title, &self.description);
+        frame.draw_axes(&mut svg);
+        self.marks.iter().for_each(|mark| frame.draw_mark(&mut svg, mark));
+        self.guides.iter().for_each(|guide| frame.draw_guide(&mut svg, guide));
         for series in self.series.iter().filter(|series| !series.ideal) {
-            self.draw_series(&mut svg, series);
+            draw_series(&frame, &mut svg, series);
         }
         // What could be is thin, and is seen above what is.
         for series in self.series.iter().filter(|series| series.ideal) {
-            self.draw_series(&mut svg, series);
+            draw_series(&frame, &mut svg, series);
         }
+        let drawn: Vec<(f64, f64)> = self.series.iter().flat_map(|series| trace(&frame, series)).collect();
+        self.guides.iter().for_each(|guide| frame.name_guide(&mut svg, guide, &drawn));
         svg.push_str("</svg>\n");
         svg
     }
+}
 
-    fn at_x(&self, value: f64) -> f64 {
-        LEFT + INSET + self.x.place(value) * (WIDTH - LEFT - RIGHT - 2.0 * INSET)
+fn draw_series(frame: &Frame<'_>, svg: &mut String, series: &Series) {
+    let mut path = String::new();
+    for (number, (x, y)) in series.points.iter().enumerate() {
+        let word = if number == 0 { "M" } else { " L" };
+        let _ = write!(path, "{word}{:.1} {:.1}", frame.at_x(*x), frame.at_y(*y));
     }
-
-    fn at_y(&self, value: f64) -> f64 {
-        HEIGHT - BOTTOM - self.y.place(value) * (HEIGHT - TOP - BOTTOM)
+    let class = class_of(series.colour, series.ideal);
+    let _ = writeln!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
+    if series.ideal || series.points.len() > POINTS_DRAWN_MAX {
+        return;
     }
-
-    fn draw_axes(&self, svg: &mut String) {
-        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-        for (value, text) in &self.y.ticks {
-            let y = self.at_y(*value);
-            let _ = writeln!(
-                svg,
-                "<line class=\"grid\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>\
-                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                LEFT - 6.0,
-                y + 4.0,
-                escape(text)
-            );
-        }
-        let mut last = f64::NEG_INFINITY;
-        for (value, text) in &self.x.ticks {
-            let x = self.at_x(*value);
-            let _ = writeln!(
-                svg,
-                "<line class=\"grid\" x1=\"{x:.1}\" y1=\"{bottom}\" x2=\"{x:.1}\" y2=\"{}\"/>",
-                bottom + 4.0
-            );
-            if x - last >= TICK_GAP {
-                last = x;
-                let _ = writeln!(
-                    svg,
-                    "<text class=\"tick\" x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                    bottom + 17.0,
-                    escape(text)
-                );
-            }
-        }
+    for (x, y) in &series.points {
         let _ = writeln!(
             svg,
-            "<text class=\"tick\" x=\"2\" y=\"12\">{}</text>\
-             <line class=\"axis\" x1=\"{LEFT}\" y1=\"{bottom}\" x2=\"{right}\" y2=\"{bottom}\"/>\
-             <text class=\"label\" x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            escape(&self.y.label),
-            f64::midpoint(LEFT, right),
-            HEIGHT - 10.0,
-            escape(&self.x.label)
+            "<circle class=\"{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\"><title>{}: {} at {}</title></circle>",
+            frame.at_x(*x),
+            frame.at_y(*y),
+            escape(&series.name),
+            escape(&super::short(*y)),
+            escape(&super::short(*x))
         );
     }
+}
 
-    fn draw_guide(&self, svg: &mut String, guide: &Guide) {
-        let (y, right) = (self.at_y(guide.at), WIDTH - RIGHT);
-        // Above the line, unless that is above the drawing.
-        let text_y = if y - 5.0 < TOP + 6.0 { y + 14.0 } else { y - 5.0 };
-        let _ = writeln!(
-            svg,
-            "<line class=\"guide\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>\
-             <text class=\"tick\" x=\"{}\" y=\"{text_y:.1}\">{}</text>",
-            LEFT + 6.0,
-            escape(&guide.label)
-        );
+/// Places on a line, its points and some between them.
+fn trace(frame: &Frame<'_>, series: &Series) -> Vec<(f64, f64)> {
+    const BETWEEN: u8 = 16;
+    let points: Vec<(f64, f64)> =
+        series.points.iter().map(|(x, y)| (frame.at_x(*x), frame.at_y(*y))).collect();
+    let mut places = points.clone();
+    for (from, to) in points.iter().zip(points.iter().skip(1)) {
+        places.extend((1..BETWEEN).map(|step| {
+            let part = f64::from(step) / f64::from(BETWEEN);
+            ((to.0 - from.0).mul_add(part, from.0), (to.1 - from.1).mul_add(part, from.1))
+        }));
     }
-
-    fn draw_series(&self, svg: &mut String, series: &Series) {
-        let mut path = String::new();
-        for (number, (x, y)) in series.points.iter().enumerate() {
-            let word = if number == 0 { "M" } else { " L" };
-            let _ = write!(path, "{word}{:.1} {:.1}", self.at_x(*x), self.at_y(*y));
-        }
-        let class = class_of(series.colour, series.ideal);
-        let _ = writeln!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
-        if series.ideal {
-            return;
-        }
-        for (x, y) in &series.points {
-            let _ = writeln!(
-                svg,
-                "<circle class=\"{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\"><title>{}: {} at {}</title></circle>",
-                self.at_x(*x),
-                self.at_y(*y),
-                escape(&series.name),
-                escape(&super::short(*y)),
-                escape(&super::short(*x))
-            );
-        }
-    }
+    places
 }
 
 /// The classes that give a series its look, here and in a legend.
@@ -202,6 +136,7 @@ mod tests {
             y: Axis::linear("records/s", 0.0, [3_900.0]),
             series: vec![Series { name: "\"1 KB\"".into(), colour: 0, ideal: false, points }],
             guides: vec![Guide { at: 4_000.0, label: "the limit".into() }],
+            marks: vec![Mark { at: 2.0, label: "a core is full".into() }],
         }
     }
 
@@ -228,6 +163,31 @@ mod tests {
         chart.x = Axis::steps("shards", (1..=40).map(f64::from));
         let ticks = chart.svg("x").matches("text-anchor=\"middle\"").count();
         assert!((5..20).contains(&ticks), "{ticks}");
+    }
+
+    #[test]
+    fn a_guide_is_named_where_no_line_runs() {
+        let mut chart = chart();
+        chart.y = Axis::linear("records/s", 0.0, [8_000.0]);
+        let place = |chart: &Chart| {
+            let svg = chart.svg("x");
+            let text = svg.lines().find(|line| line.contains("halo")).unwrap();
+            let number =
+                |name: &str| text.split(name).nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+            let found: (f64, f64) = (number("x=\""), number(" y=\""));
+            found
+        };
+        // The line comes up to the guide on the right, from below.
+        let (x, y) = place(&chart);
+        let line = 270.0 - 46.0 - (270.0 - 28.0 - 46.0) / 2.0;
+        assert!(x < 200.0 && y < line, "{x} {y}");
+        chart.series[0].points.reverse();
+        for point in &mut chart.series[0].points {
+            point.0 = 4.0 / point.0;
+            point.1 += 200.0;
+        }
+        let (x, _) = place(&chart);
+        assert!(x > 200.0, "{x}");
     }
 
     #[test]

@@ -1,5 +1,31 @@
 //! From values to places on an axis, and which of them get a number.
 
+const DAY: f64 = 86_400.0;
+/// Numbers on an axis of time, beside the first.
+const ELAPSED_TICKS_MAX: f64 = 6.5;
+/// Times that are round, in seconds.
+const ELAPSED_STEPS: [f64; 19] = [
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    15.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+    900.0,
+    1_800.0,
+    3_600.0,
+    7_200.0,
+    10_800.0,
+    21_600.0,
+    43_200.0,
+    DAY,
+    2.0 * DAY,
+];
+
 /// How values spread along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
@@ -68,6 +94,30 @@ impl Axis {
         let ends = if high > low { (low, high) } else { (low / 2.0, high * 2.0) };
         let ticks = values.into_iter().map(|value| (value, short(value))).collect();
         Self { label: label.into(), scale: Scale::Log, ends, ticks }
+    }
+
+    /// An axis of `seconds`, with at most about six round numbers in a unit that fits.
+    #[must_use]
+    pub fn elapsed(label: &str, seconds: f64) -> Self {
+        let seconds = if seconds.is_finite() && seconds > 0.0 { seconds } else { 1.0 };
+        let fits = |step: &f64| seconds / step <= ELAPSED_TICKS_MAX;
+        let step = ELAPSED_STEPS.into_iter().find(fits).unwrap_or_else(|| {
+            let days = (seconds / ELAPSED_TICKS_MAX / DAY).ceil();
+            days * DAY
+        });
+        let (unit, length) = match step {
+            step if step < 60.0 => ("seconds", 1.0),
+            step if step < 3_600.0 => ("minutes", 60.0),
+            step if step < DAY => ("hours", 3_600.0),
+            _ => ("days", DAY),
+        };
+        let mut ticks = Vec::new();
+        let mut at = 0.0;
+        while at <= seconds {
+            ticks.push((at, short(at / length)));
+            at += step;
+        }
+        Self { label: format!("{label}, {unit}"), scale: Scale::Linear, ends: (0.0, seconds), ticks }
     }
 
     /// Where `value` lies: 0 at the beginning, 1 at the end; what lies outside is put at the nearer end.
@@ -144,6 +194,21 @@ mod tests {
         assert!((steps.place(2.0) - 0.5).abs() < 1e-9);
         assert!((Axis::steps("x", [7.0]).place(7.0) - 0.5).abs() < 1e-9);
         assert_eq!(numbers(&Axis::steps("x", [])), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn time_is_told_in_the_unit_that_fits() {
+        let axis = |seconds| Axis::elapsed("running", seconds);
+        assert_eq!(numbers(&axis(41.0)), ["0", "10", "20", "30", "40"]);
+        assert_eq!(axis(41.0).label, "running, seconds");
+        assert_eq!(numbers(&axis(1_000.0)), ["0", "5", "10", "15"]);
+        assert_eq!(axis(1_000.0).label, "running, minutes");
+        assert_eq!(numbers(&axis(86_400.0)), ["0", "6", "12", "18", "24"]);
+        assert_eq!(numbers(&axis(21.0 * DAY)), ["0", "4", "8", "12", "16", "20"]);
+        assert_eq!(axis(21.0 * DAY).label, "running, days");
+        for odd in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(numbers(&axis(odd)), ["0", "1"]);
+        }
     }
 
     #[test]

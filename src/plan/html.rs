@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::model::BindingLimit;
 use super::page::dollars;
 use super::report::{Plan, VolumeBucket};
-use crate::page::{Axis, Chart, Guide, Page, Scale, Series, short};
+use crate::page::{Axis, Bars, Chart, Column, Figure, Guide, Page, Part, Scale, Series, short};
 use crate::record::ByteCount;
 use crate::run::report::{duration, number};
 
@@ -45,9 +45,9 @@ pub fn page(plan: &Plan) -> String {
             false,
         );
     }
-    let charts: Vec<Chart> =
-        [time(plan), cost(plan), volume(plan), sizes(plan), keys(plan)].into_iter().flatten().collect();
-    page.charts(&charts);
+    let lines = [time(plan), cost(plan)].into_iter().flatten().map(Figure::Lines);
+    let bars = [volume(plan), sizes(plan), keys(plan)].into_iter().flatten().map(Figure::Bars);
+    page.figures(&lines.chain(bars).collect::<Vec<_>>());
     forecast(&mut page, plan);
     gaps(&mut page, plan);
     page.paragraph(&assumed(plan), true);
@@ -117,6 +117,7 @@ fn time(plan: &Plan) -> Option<Chart> {
             series("aggregated", 1, packed),
         ],
         guides: deadline.into_iter().collect(),
+        marks: Vec::new(),
     })
 }
 
@@ -144,6 +145,7 @@ fn cost(plan: &Plan) -> Option<Chart> {
         x: Axis::steps("shards", single.iter().map(|(shards, _)| *shards)),
         y: Axis::linear("US dollars", 0.0, all().chain([demand])),
         guides: vec![Guide { at: demand, label: format!("on demand, {}", dollars(demand)) }],
+        marks: Vec::new(),
         series: vec![series("record by record", 0, single), series("aggregated", 1, packed)],
     })
 }
@@ -154,15 +156,20 @@ fn seconds_of(bucket: &VolumeBucket) -> Option<f64> {
     bucket.from.parse().ok().map(seconds)
 }
 
+fn part(name: &str, colour: usize) -> Vec<Part> {
+    vec![Part { name: name.to_owned(), colour }]
+}
+
 #[expect(clippy::cast_precision_loss, reason = "places in a drawing")]
-fn volume(plan: &Plan) -> Option<Chart> {
-    let points: Vec<(f64, f64)> = plan
-        .volume
-        .iter()
-        .filter_map(|bucket| Some((seconds_of(bucket)?, bucket.bytes_stored as f64 / 1e6)))
-        .collect();
-    let (first, last) = (points.first()?.0, points.last()?.0);
-    if last <= first {
+fn volume(plan: &Plan) -> Option<Bars> {
+    let column = |bucket: &VolumeBucket| {
+        let from = seconds_of(bucket)?;
+        let until = from + bucket.seconds as f64;
+        Some(Column { from, until, heights: vec![bucket.bytes_stored as f64 / 1e6] })
+    };
+    let columns: Vec<Column> = plan.volume.iter().filter_map(column).collect();
+    let (first, last) = (columns.first()?.from, columns.last()?.until);
+    if columns.len() < 2 || last <= first {
         return None;
     }
     let length = plan.volume.first().map_or(0, |bucket| bucket.seconds);
@@ -172,14 +179,20 @@ fn volume(plan: &Plan) -> Option<Chart> {
         let at = (last - first).mul_add(part, first);
         (at, date(at, last - first))
     });
-    let label = format!("UTC, {} a point", duration(length as f64));
-    Some(Chart {
+    let label = format!("UTC, {} a column", duration(length as f64));
+    let gaps = match plan.gaps.len() {
+        0 => "no gaps".to_owned(),
+        1 => "one gap".to_owned(),
+        gaps => format!("{gaps} gaps"),
+    };
+    Some(Bars {
         title: "The archive over time, in MB as stored".to_owned(),
-        description: format!("By the names of its objects. {} gaps.", plan.gaps.len()),
+        description: format!("By the names of its objects: {gaps}."),
         x: Axis { label, scale: Scale::Linear, ends: (first, last), ticks: ticks.collect() },
-        y: Axis::linear("MB", 0.0, points.iter().map(|(_, bytes)| *bytes)),
-        series: vec![series("stored", 0, points)],
-        guides: Vec::new(),
+        y: Axis::linear("MB", 0.0, columns.iter().flat_map(|column| column.heights.clone())),
+        parts: part("stored", 0),
+        columns,
+        marks: Vec::new(),
     })
 }
 
@@ -191,15 +204,18 @@ fn date(second: f64, span: f64) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "places in a drawing")]
-fn sizes(plan: &Plan) -> Option<Chart> {
-    let buckets = &plan.record_bytes.histogram;
-    let (first, last) = (buckets.first()?, buckets.last()?);
-    // Nothing on either side, so that a single size is a peak.
-    let mut points = vec![(first.up_to as f64 / 2.0, 0.0)];
-    points.extend(buckets.iter().map(|bucket| (bucket.up_to as f64, bucket.share * 100.0)));
-    points.push((last.up_to as f64 * 2.0, 0.0));
+fn sizes(plan: &Plan) -> Option<Bars> {
+    let column = |bucket: &super::report::SizeBucket| {
+        let until = bucket.up_to as f64;
+        Column { from: until / 2.0, until, heights: vec![bucket.share * 100.0] }
+    };
+    let columns: Vec<Column> = plan.record_bytes.histogram.iter().map(column).collect();
+    columns.first()?;
+    // Nothing on either side, so that a single size does not fill the drawing.
+    let ends =
+        columns.iter().flat_map(|column| [column.from / 2.0, column.from, column.until, column.until * 2.0]);
     let size = &plan.record_bytes;
-    Some(Chart {
+    Some(Bars {
         title: "Record sizes, in percent of the records".to_owned(),
         description: format!(
             "Data and key, up to each power of two. Half up to {}, 99 % up to {}, largest {}.",
@@ -207,30 +223,37 @@ fn sizes(plan: &Plan) -> Option<Chart> {
             ByteCount(size.p99.into()),
             ByteCount(size.max.into())
         ),
-        x: Axis::steps("bytes", points.iter().map(|(size, _)| *size)),
-        y: Axis::linear("percent", 0.0, points.iter().map(|(_, share)| *share)),
-        series: vec![series("records", 3, points)],
-        guides: Vec::new(),
+        x: Axis::steps("bytes", ends),
+        y: Axis::linear("percent", 0.0, columns.iter().flat_map(|column| column.heights.clone())),
+        parts: part("records", 3),
+        columns,
+        marks: Vec::new(),
     })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "places in a drawing")]
-fn keys(plan: &Plan) -> Option<Chart> {
+fn keys(plan: &Plan) -> Option<Bars> {
     let distinct = plan.keys.distinct?;
-    let points: Vec<(f64, f64)> =
-        (1..).zip(&plan.keys.top).map(|(rank, key)| (f64::from(rank), key.share * 100.0)).collect();
-    points.first()?;
+    let column = |(rank, key): (u32, &super::report::TopKey)| {
+        let rank = f64::from(rank);
+        Column { from: rank - 0.5, until: rank + 0.5, heights: vec![key.share * 100.0] }
+    };
+    let columns: Vec<Column> = (1..).zip(&plan.keys.top).map(column).collect();
+    let ends = (columns.first()?.from, columns.last()?.until);
+    let ticks = columns.iter().map(|column| column.from + 0.5).map(|rank| (rank, short(rank))).collect();
     let even = 100.0 / distinct.max(1) as f64;
-    Some(Chart {
+    Some(Bars {
         title: "The most frequent keys, in percent of the records".to_owned(),
         description: format!(
-            "Of about {} keys. In strict order a key goes one record a round trip.",
-            number(distinct)
+            "Of about {} keys; if all were alike, each would have {} %. In strict order a key goes one record a round trip.",
+            number(distinct),
+            short(even)
         ),
-        x: Axis::steps("rank", points.iter().map(|(rank, _)| *rank)),
-        y: Axis::linear("percent", 0.0, points.iter().map(|(_, share)| *share)),
-        guides: vec![Guide { at: even, label: format!("if all were alike, {} %", short(even)) }],
-        series: vec![series("keys", 4, points)],
+        x: Axis { label: "rank".to_owned(), scale: Scale::Linear, ends, ticks },
+        y: Axis::linear("percent", 0.0, columns.iter().flat_map(|column| column.heights.clone())),
+        parts: part("records", 4),
+        columns,
+        marks: Vec::new(),
     })
 }
 

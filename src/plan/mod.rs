@@ -41,7 +41,7 @@ use self::reading::{Reader, Readings};
 use self::report::Plan;
 use self::warnings::Facts;
 use crate::archive::manifest::Manifest;
-use crate::config::{PlanConfig, PlanFigures, SAVED_PLAN_VERSION, SavedPlan, Target};
+use crate::config::{PlanConfig, PlanFigures, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target};
 use crate::error::Error;
 use crate::limits::RECORD_BYTES_DEFAULT;
 use crate::route::RouteRules;
@@ -167,6 +167,12 @@ fn saved(config: &PlanConfig, plan: &Plan, now: Timestamp) -> Result<Vec<u8>, Er
             seconds: plan.seconds,
             binding_limit: plan.binding_limit.map_or("", model::BindingLimit::words).to_owned(),
             cost_usd: plan.cost_usd,
+        },
+        stream: PlannedStream {
+            retention_hours: Some(warnings::retention_wanted(plan, config.worker_rate)),
+            record_kib: Some(plan.record_bytes.max)
+                .filter(|bytes| usize::try_from(*bytes).is_ok_and(|bytes| bytes > RECORD_BYTES_DEFAULT))
+                .map(|bytes| bytes.div_ceil(1_024)),
         },
     };
     let mut text = serde_json::to_vec_pretty(&saved)

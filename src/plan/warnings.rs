@@ -19,6 +19,8 @@ const LONG_SECONDS: f64 = 60.0;
 const RETENTION_PART: f64 = 0.8;
 /// Without the worker's rate: a replay of more than this part of the retention is one whose worker must not lag.
 const RETENTION_PART_UNKNOWN: f64 = 0.5;
+/// Hours that a stream can keep records. Source: Kinesis quotas page, read 2026-11-22.
+const RETENTION_HOURS: (f64, f64) = (24.0, 8_760.0);
 /// Records that are set aside, or the same as others, are worth a word from this part on.
 const PART_MIN: f64 = 0.01;
 /// Strict order wants more keys than this for each shard.
@@ -143,9 +145,21 @@ fn reading_seconds(plan: &Plan, worker: RateCap) -> Option<f64> {
     by_records.into_iter().chain(by_bytes).reduce(f64::max)
 }
 
+/// Hours that a stream has to keep records, so that the worker loses none: as planned, or longer where that is not
+/// enough; within what Kinesis offers.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds of four digits")]
+pub fn retention_wanted(plan: &Plan, worker: RateCap) -> u32 {
+    let seconds = match reading_seconds(plan, worker) {
+        Some(reading) => (reading - plan.seconds).max(0.0) / RETENTION_PART,
+        None => plan.seconds / RETENTION_PART_UNKNOWN,
+    };
+    let hours = plan.assumed.retention_hours.max((seconds / 3_600.0).ceil());
+    hours.clamp(RETENTION_HOURS.0, RETENTION_HOURS.1) as u32
+}
+
 fn retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
     let kept = plan.assumed.retention_hours * 3_600.0;
-    let hours = |seconds: f64| (seconds / 3_600.0 / RETENTION_PART).ceil();
+    let hours = retention_wanted(plan, facts.worker);
     if let Some(reading) = reading_seconds(plan, facts.worker) {
         // The last record read was written when the replay ended at the latest.
         let lag = (reading - plan.seconds).max(0.0);
@@ -158,8 +172,7 @@ fn retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
                 duration(kept)
             );
             let action = format!(
-                "raise the stream's retention to {} hours, or slow the replay down to the worker (--max-rate)",
-                hours(lag)
+                "raise the stream's retention to {hours} hours, or slow the replay down to the worker (--max-rate)"
             );
             warning("retention", message, action)
         });
@@ -171,8 +184,7 @@ fn retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
             duration(kept)
         );
         let action = format!(
-            "raise the stream's retention to {} hours, and say what the worker reads (--worker-rate)",
-            (plan.seconds * 2.0 / 3_600.0).ceil()
+            "raise the stream's retention to {hours} hours, and say what the worker reads (--worker-rate)"
         );
         warning("retention", message, action)
     })

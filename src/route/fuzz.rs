@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::Value;
 
 use super::event_time::{EventTime, TimeFormat};
-use super::key::{KeyConfig, KeyExtractor, KeyFault, KeyRule};
+use super::key::{KeyConfig, KeyExtractor, KeyFault, KeyPlace, KeyRule};
 use super::pointer::JsonPointer;
 use crate::limits::PARTITION_KEY_CHARS_MAX;
 use crate::record::{HashKey, Ordinal};
@@ -86,8 +86,15 @@ pub fn key(data: &[u8]) {
     let config = KeyConfig { rule: KeyRule::Pointer(pointer.clone()), fallback: None, seed: 0 };
     let extractor = KeyExtractor::new(config);
     let found = extractor.key(record, Ordinal::START);
-    let placed = found.clone().map(|key| (HashKey::of(key.as_str()), key.as_str().len()));
-    assert_eq!(extractor.place(record, Ordinal::START), placed);
+    let place = extractor.place(record, Ordinal::START);
+    assert_eq!(
+        place.map(|place| (place.hash, place.bytes)),
+        found.clone().map(|key| (HashKey::of(key.as_str()), key.as_str().len()))
+    );
+    if let (Ok(KeyPlace { at: Some(at), bytes, .. }), Ok(key)) = (place, &found) {
+        let at = usize::from(at);
+        assert_eq!(record.get(at..at + bytes), Some(key.as_str().as_bytes()), "what stands there is the key");
+    }
     let once = NamesOnce.deserialize(&mut serde_json::Deserializer::from_slice(record)).is_ok();
     let Ok(value) = serde_json::from_slice::<Value>(record) else { return };
     if !once || serde_json::from_slice::<IgnoredAny>(record).is_err() {

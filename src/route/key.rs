@@ -205,6 +205,17 @@ impl From<KeyError> for KeyFault {
     }
 }
 
+/// What routing needs of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPlace {
+    /// Where it places its record.
+    pub hash: HashKey,
+    /// Its length.
+    pub bytes: usize,
+    /// Where in the record it stands as it is, if it does, and not too far behind to be noted.
+    pub at: Option<u16>,
+}
+
 /// Gives each record its key.
 #[derive(Debug, Clone)]
 pub struct KeyExtractor {
@@ -246,12 +257,16 @@ impl KeyExtractor {
         }
     }
 
-    /// Where the key of `record` places it, and the key's length in bytes: all that routing needs, without a copy.
+    /// What routing needs of the key of `record`, without a copy.
     ///
     /// # Errors
     /// As for [`key`](Self::key).
-    pub fn place(&self, record: &[u8], ordinal: Ordinal) -> Result<(HashKey, usize), KeyFault> {
-        let placed = |key: &str| (HashKey::of(key), key.len());
+    pub fn place(&self, record: &[u8], ordinal: Ordinal) -> Result<KeyPlace, KeyFault> {
+        let placed = |key: &str| KeyPlace {
+            hash: HashKey::of(key),
+            bytes: key.len(),
+            at: offset(record, key).and_then(|at| u16::try_from(at).ok()),
+        };
         if let (KeyRule::Pointer(pointer), None) = (&self.config.rule, self.config.fallback) {
             let value = pointer.find(record)?;
             let text = key_text(&value)?;
@@ -268,6 +283,12 @@ impl KeyExtractor {
         hasher.update(ordinal.record().to_be_bytes());
         hex_key(hasher.finalize().into())
     }
+}
+
+/// Where `part` lies in `whole`, if it is a part of it and not a copy.
+fn offset(whole: &[u8], part: &str) -> Option<usize> {
+    let at = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+    (at + part.len() <= whole.len()).then_some(at)
 }
 
 fn hex_key(digest: [u8; 16]) -> Result<PartitionKey, KeyFault> {

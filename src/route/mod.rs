@@ -24,13 +24,13 @@ use serde::{Deserialize, Serialize};
 
 use self::event_time::{EventTime, NoEventTime};
 use self::key::{KeyExtractor, KeyFault};
-use crate::record::{ByteCount, HashKey, Ordinal};
+use crate::record::{ByteCount, HashKey, Ordinal, PartitionKeyRef};
 
 /// The rules by which a record gets its key, its place and its time. A run is routed by one version of them: a
 /// resume by another would not meet what was settled again.
 pub const ROUTE_VERSION: u32 = 1;
 
-/// A record on its way. The key itself is not kept: it follows from the record again when it is sent.
+/// A record on its way. The key itself is not kept: it lies in the record, or follows from it again when it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Routed {
     /// Where the record stands in the run.
@@ -41,6 +41,8 @@ pub struct Routed {
     pub cost: u32,
     /// What its key has of that.
     pub key_bytes: u16,
+    /// Where in the record its key stands, letter by letter; 0 if it does not, or too far behind.
+    pub key_at: u16,
 }
 
 impl Routed {
@@ -49,10 +51,18 @@ impl Routed {
     pub const fn data_bytes(&self) -> u32 {
         self.cost.saturating_sub(self.key_bytes as u32)
     }
+
+    /// Its key, if that stands in `data`, which is the record.
+    #[must_use]
+    pub fn key_in<'a>(&self, data: &'a [u8]) -> Option<PartitionKeyRef<'a>> {
+        let start = usize::from(self.key_at);
+        let text = data.get(start..start + usize::from(self.key_bytes)).filter(|_| start > 0)?;
+        PartitionKeyRef::new(std::str::from_utf8(text).ok()?).ok()
+    }
 }
 
 // Millions of these wait in queues.
-const _: () = assert!(size_of::<Routed>() <= 40);
+const _: () = assert!(size_of::<Routed>() <= 32);
 
 /// A record that is not sent, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,12 +222,12 @@ impl RouteRules {
         if record.len() > self.record_bytes_max {
             return Err(too_large(record.len()));
         }
-        let (hash, key_bytes) = self.extractor.place(record, ordinal).map_err(SetAsideReason::KeyFault)?;
-        let found = record.len() + key_bytes;
-        match (u32::try_from(found), u16::try_from(key_bytes)) {
+        let key = self.extractor.place(record, ordinal).map_err(SetAsideReason::KeyFault)?;
+        let found = record.len() + key.bytes;
+        match (u32::try_from(found), u16::try_from(key.bytes)) {
             (Ok(cost), Ok(key_bytes)) if found <= self.record_bytes_max => {
-                let hash = self.spread.map_or(hash, |seed| spread(seed, ordinal));
-                Ok(Some(Routed { ordinal, hash, cost, key_bytes }))
+                let hash = self.spread.map_or(key.hash, |seed| spread(seed, ordinal));
+                Ok(Some(Routed { ordinal, hash, cost, key_bytes, key_at: key.at.unwrap_or(0) }))
             }
             _ => Err(too_large(found)),
         }

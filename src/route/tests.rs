@@ -162,6 +162,33 @@ fn candidates_are_bounded() {
 }
 
 #[test]
+fn a_key_is_read_again_where_it_stands_or_not_at_all() {
+    let far = format!(r#"{{"x":"{}","k":"ab"}}"#, "y".repeat(70_000));
+    for (record, stands) in [
+        (r#"{"k":"ab"}"#, true),
+        (r#"{"k":17}"#, true),
+        (r#"{"k":"\u0061b"}"#, false),
+        (r#"{"k":"é"}"#, true),
+        (&far, false),
+        ("\u{feff}{\"k\":\"ab\"}", true),
+        (r#"{"k":true}"#, true),
+    ] {
+        let rules = RouteRules {
+            extractor: extractor("/k"),
+            record_bytes_max: 1 << 20,
+            event_time: None,
+            spread: None,
+        };
+        let routed = rules.route(None, Ordinal::START, record.as_bytes()).unwrap().unwrap();
+        let key = extractor("/k").key(record.as_bytes(), Ordinal::START).unwrap();
+        let read = routed.key_in(record.as_bytes());
+        assert_eq!(read.map(PartitionKeyRef::as_str), stands.then_some(key.as_str()), "{record:.20}");
+        // A record that is not the one that was routed gives no key, or some other: never a panic.
+        let _ = routed.key_in(b"{");
+    }
+}
+
+#[test]
 fn a_chunk_puts_each_record_on_one_of_two_lists() {
     let records: [&[u8]; 4] = [br#"{"k":"a"}"#, b"{}", br#"{"k":"bb"}"#, br#"{"k":"bb" }"#];
     let first = Ordinal::new(2, 40);
@@ -172,8 +199,8 @@ fn a_chunk_puts_each_record_on_one_of_two_lists() {
     assert_eq!(
         chunk.records,
         [
-            Routed { ordinal: at(0), hash: HashKey::of("a"), cost: 10, key_bytes: 1 },
-            Routed { ordinal: at(2), hash: HashKey::of("bb"), cost: 12, key_bytes: 2 },
+            Routed { ordinal: at(0), hash: HashKey::of("a"), cost: 10, key_bytes: 1, key_at: 6 },
+            Routed { ordinal: at(2), hash: HashKey::of("bb"), cost: 12, key_bytes: 2, key_at: 6 },
         ]
     );
     let too_large = SetAsideReason::TooLarge { found: ByteCount(13), max: ByteCount(12) };

@@ -11,11 +11,14 @@
 //!   late.jsonl        what came to the archive while the run went on
 //!   verify.jsonl      what the last `respool verify` found wrong
 //!   report.json       the last report
+//!   report.html       the same for a browser, with drawings
+//!   timeline.json     what they are drawn from: the run over time
 //!   plan.json         the plan that is carried out, if one is
 //!   drained.json      that a worker was seen to have read everything
 //!   lock              locked, and holding the process id, while a process owns the run
 //! ```
 
+mod page;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -397,12 +400,18 @@ fn is_run_id(id: &str) -> bool {
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+    write_file(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value)?;
+        file.write_all(b"\n")
+    })
+}
+
+fn write_file(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
     let write = || -> io::Result<()> {
         let temporary = path.with_extension("tmp");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        serde_json::to_writer_pretty(&mut file, value)?;
-        file.write_all(b"\n")?;
+        write(&mut file)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())

@@ -52,9 +52,9 @@ impl Encoder {
             Some((of, segment)) if *of == object => segment,
             _ => &mut last.insert((object, self.segments.get(object)?)).1,
         };
-        let (key, data) = self.read(segment, record.ordinal)?;
+        let (key, data) = self.read(segment, record)?;
         let explicit_hash_key = self.places_explicitly.then_some(record.hash);
-        draft.push(EntryRef { data, key: (&key).into(), explicit_hash_key });
+        draft.push(EntryRef { data, key: key.by_ref(), explicit_hash_key });
         Ok(())
     }
 
@@ -68,10 +68,11 @@ impl Encoder {
         }
         for (segment, records) in &segments {
             for record in *records {
-                inside.push(self.read(segment, record.ordinal)?);
+                inside.push(self.read(segment, *record)?);
             }
         }
-        let inside: Vec<(&str, &[u8])> = inside.iter().map(|(key, data)| (key.as_str(), *data)).collect();
+        let inside: Vec<(&str, &[u8])> =
+            inside.iter().map(|(key, data)| (key.by_ref().as_str(), *data)).collect();
         let whole = pack(&inside);
         if whole.len() + OUTER_KEY.len() != cost as usize {
             let found = whole.len() + OUTER_KEY.len();
@@ -83,15 +84,36 @@ impl Encoder {
         Ok(())
     }
 
-    fn read<'a>(&self, segment: &'a Segment, ordinal: Ordinal) -> Result<(PartitionKey, &'a [u8]), Error> {
+    fn read<'a>(&self, segment: &'a Segment, record: Routed) -> Result<(Key<'a>, &'a [u8]), Error> {
+        let ordinal = record.ordinal;
         let data = segment
             .record(ordinal.record())
             .map_err(|error| unreadable(ordinal, "its segment is damaged on disk").with_source(error))?;
+        if let Some(key) = record.key_in(data) {
+            return Ok((Key::InRecord(key), data));
+        }
         let key = self
             .extractor
             .key(data, ordinal)
             .map_err(|fault| unreadable(ordinal, &format!("its partition key is gone ({fault})")))?;
-        Ok((key, data))
+        Ok((Key::Made(key), data))
+    }
+}
+
+/// A record's partition key.
+enum Key<'a> {
+    /// As it stands in the record.
+    InRecord(PartitionKeyRef<'a>),
+    /// Made of it: without escapes, or by a rule that spreads.
+    Made(PartitionKey),
+}
+
+impl Key<'_> {
+    fn by_ref(&self) -> PartitionKeyRef<'_> {
+        match self {
+            Self::InRecord(key) => *key,
+            Self::Made(key) => key.into(),
+        }
     }
 }
 

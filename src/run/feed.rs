@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -86,7 +87,7 @@ impl Feed {
             if used_up && last_settled.is_none_or(|last| number > last) {
                 let beyond_limit = u64::from(total - number);
                 refused.hand_over(&sink).await;
-                let _ = sink.send(Fed::End { beyond_limit }).await;
+                self.end(beyond_limit, &sink).await;
                 return Ok(());
             }
             if done.is_settled(number) {
@@ -119,8 +120,13 @@ impl Feed {
             }
         }
         refused.hand_over(&sink).await;
-        let _ = sink.send(Fed::End { beyond_limit: 0 }).await;
+        self.end(0, &sink).await;
         Ok(())
+    }
+
+    async fn end(&self, beyond_limit: u64, sink: &mpsc::Sender<Fed>) {
+        self.spool.stats.ended.store(true, Ordering::Relaxed);
+        let _ = sink.send(Fed::End { beyond_limit }).await;
     }
 
     /// Says which segment the records of object `number` come from. If they are not those that a part was sent

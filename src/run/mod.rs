@@ -41,6 +41,7 @@ pub mod shell;
 pub mod space;
 pub mod spool;
 pub mod summary;
+pub mod timeline;
 pub mod unchanged;
 pub mod warm;
 pub mod work;
@@ -52,7 +53,7 @@ pub fn forbid_core_dumps() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
-/// What the calendar says. Looked at once per command; everything that lasts is measured otherwise.
+/// What the calendar says. Looked at when a command begins, and when a session does; everything that lasts is measured otherwise.
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }

@@ -33,7 +33,7 @@ impl Refused {
     /// An object is set aside. `Ok(true)` if it can be handed over.
     ///
     /// # Errors
-    /// If the archive seems to refuse everything: too many in a row, or all of the `wanted` ones.
+    /// If the archive seems to refuse everything: too many in a row, or all that this process `wanted` of it.
     pub(super) fn push(&mut self, line: QuarantineLine, wanted: usize) -> Result<bool, Error> {
         let refusal = REFUSALS.contains(&line.reason.as_str());
         self.in_a_row = if refusal { self.in_a_row + 1 } else { 0 };

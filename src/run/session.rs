@@ -13,12 +13,13 @@ use super::journal::{segment_lines, segments_sent_from};
 use super::late;
 use super::open::{self, OpenStream};
 use super::progress::{Progress, ProgressSnapshot};
-use super::report::{LateReport, Report};
+use super::report::{Circumstances, LateReport, Report};
 use super::segments::Segments;
 use super::shares::Shares;
 use super::shell::{Ended, Shell};
 use super::spool::Spool;
 use super::summary::{self, limits};
+use super::timeline::{Recorder, Timeline};
 use super::work::Work;
 use crate::config::OutputConfig;
 use crate::error::Error;
@@ -63,29 +64,35 @@ impl Session<'_> {
         let (directory, file, spool) = (self.directory, self.file, self.spool.clone());
         let mut display = Progress::new(self.output);
         let mut brakes = BrakeMeter::default();
+        let mut recorder = Recorder::new(directory.timeline(), super::now(), &self.checkpoint.totals);
         let show = |stats: &EngineStats, elapsed: Duration| {
+            recorder.add(stats, elapsed, spool.brake_of_input());
             display.update(&snapshot(stats, &spool, &mut brakes, elapsed));
         };
         let ended = self.write(&mut stop, work, show).await;
         display.finish();
         let ended = ended?;
-        let mut report = summary::report(directory, file, &spool, &ended, started.elapsed())?;
+        let time = started.elapsed();
+        let mut report = summary::report(directory, file, &spool, &ended, time)?;
+        recorder.add(&ended.engine, time, spool.brake_of_input());
+        report.brake = recorder.main_brake().or(report.brake).map(|brake| brake.of(&file.settings.target));
+        let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();
         let listed = file.settings.input.objects.is_none();
         if let (End::Done, Some(archive), true) = (&ended.end, spool.archive(), listed) {
             let (manifest, path) = (spool.manifest(), directory.path());
             let skip_archived = file.settings.input.skip_archived;
             // What is done is done, whatever becomes of this.
-            directory.write_report(&report)?;
+            leave(directory, file, &report, &timeline)?;
             report.late_objects = Some(tokio::select! {
                 late = late::look_again(archive, manifest, skip_archived, file.started, path) => late,
                 Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
             });
-            if let Err(error) = directory.write_report(&report) {
+            if let Err(error) = leave(directory, file, &report, &timeline) {
                 tracing::warn!("the report on disk lacks what came late: {error}");
             }
             return Ok(report);
         }
-        directory.write_report(&report)?;
+        leave(directory, file, &report, &timeline)?;
         Ok(report)
     }
 
@@ -141,6 +148,27 @@ impl Session<'_> {
     }
 }
 
+/// Writes the report, and the page beside it.
+fn leave(
+    directory: &RunDirectory,
+    file: &RunFile,
+    report: &Report,
+    timeline: &Timeline,
+) -> Result<(), Error> {
+    directory.write_report(report)?;
+    let circumstances = Circumstances {
+        began: file.started,
+        aggregates: file.settings.aggregate,
+        share: file.tuning.share,
+        max_rate: file.tuning.max_rate,
+    };
+    // It shows what the report says; a run does not fail for a picture.
+    if let Err(error) = directory.write_page(timeline, &report.html(timeline, &circumstances)) {
+        tracing::warn!("the report has no page: {error}");
+    }
+    Ok(())
+}
+
 /// Comes when the process is told to end, by SIGINT or SIGTERM.
 pub fn first_signal() -> Result<impl Future<Output = ()> + Send, Error> {
     let mut stop = stop_signals()?;
@@ -190,7 +218,9 @@ fn snapshot(
         bytes_done: totals.delivered_bytes,
         objects_done: totals.objects_settled + totals.objects_quarantined,
         objects_total: spool.manifest().objects.len() as u64,
-        brake: brakes.update(&stats.times).map(|brake| limits(brake, spool)),
+        brake: brakes
+            .update(&stats.times, spool.brake_of_input().is_none())
+            .map(|brake| limits(brake, spool)),
     }
 }
 
@@ -201,12 +231,13 @@ struct BrakeMeter {
 }
 
 impl BrakeMeter {
-    fn update(&mut self, times: &LaneTimes) -> Option<Brake> {
+    /// The brake now; once all input is in, lanes that have nothing left to send do not count.
+    fn update(&mut self, times: &LaneTimes, all_in: bool) -> Option<Brake> {
         let before = std::mem::replace(&mut self.before, times.clone());
         Brake::ALL
             .into_iter()
             .map(|brake| (times.waited_for(brake).saturating_sub(before.waited_for(brake)), brake))
-            .filter(|(time, _)| !time.is_zero())
+            .filter(|(time, brake)| !(time.is_zero() || all_in && *brake == Brake::Input))
             .max()
             .map(|(_, brake)| brake)
     }

@@ -10,7 +10,7 @@ mod fill;
 mod names;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use error::{SpoolError, cache_error};
 use fill::Filling;
@@ -61,6 +61,8 @@ pub struct SpoolStats {
     pub fetching: AtomicU64,
     /// Decodes under way.
     pub decoding: AtomicU64,
+    /// Whether every record has been handed on: who waits for input now waits for nothing.
+    pub ended: AtomicBool,
 }
 
 /// How objects are spooled.
@@ -211,6 +213,11 @@ impl Spool {
     pub fn brake(&self) -> Brake {
         let fetching = self.stats.fetching.load(Ordering::Relaxed);
         if fetching > self.stats.decoding.load(Ordering::Relaxed) { Brake::Fetch } else { Brake::Decode }
+    }
+
+    /// The same as long as there is input to wait for.
+    pub fn brake_of_input(&self) -> Option<Brake> {
+        (!self.stats.ended.load(Ordering::Relaxed)).then(|| self.brake())
     }
 
     /// A damaged segment goes, so that its object is fetched again.

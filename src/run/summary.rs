@@ -11,6 +11,7 @@ use super::report::{
 };
 use super::shell::Ended;
 use super::spool::Spool;
+use crate::config::Target;
 use crate::error::{Error, ExitCode};
 use crate::write::{Brake, End, EngineStats, StopReason};
 
@@ -23,6 +24,8 @@ pub fn report(
     lasted: Duration,
 ) -> Result<Report, Error> {
     let settings = &file.settings;
+    // Nowhere has no shards, and answers at once.
+    let somewhere = settings.target != Target::Null;
     let (stats, totals, manifest) = (&ended.engine, ended.engine.totals, spool.manifest());
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     for shard in &stats.shards {
@@ -31,11 +34,9 @@ pub fn report(
     let reasons = quarantine_reasons(directory.path())
         .map_err(|error| Error::incomplete("cannot read the quarantine's list").with_source(error))?;
     let (outcome, code, message) = verdict(ended, spool);
+    let shards = || stats.shards.iter().filter(|shard| somewhere && shard.sent > 0);
     let sent = totals.entries_sent.max(1);
     let quarantined_any = totals.quarantined + totals.objects_quarantined > 0;
-    let latency = &ended.shell.put_latency;
-    #[expect(clippy::cast_precision_loss, reason = "microseconds below 2^53")]
-    let millis = |micros: u64| (!latency.is_empty()).then_some(micros as f64 / 1_000.0);
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
     let throttled_share = totals.entries_throttled as f64 / sent as f64;
     Ok(Report {
@@ -72,12 +73,8 @@ pub fn report(
         put_units: totals.put_units,
         throttled_share,
         s3_object_requests: spool.object_requests(),
-        utilisation: Spread::of(stats.shards.iter().filter_map(crate::write::ShardStats::utilisation)),
-        put_latency_ms: Latency {
-            p50: millis(latency.value_at_quantile(0.50)),
-            p99: millis(latency.value_at_quantile(0.99)),
-            max: millis(latency.max()),
-        },
+        utilisation: Spread::of(shards().filter_map(crate::write::ShardStats::utilisation)),
+        put_latency_ms: if somewhere { Latency::of(&ended.shell.put_latency) } else { Latency::default() },
         cache: CacheReport {
             hits: load(&spool.stats.hits),
             fetched: load(&spool.stats.fetched),
@@ -88,7 +85,8 @@ pub fn report(
             path: quarantined_any.then(|| directory.path().join(QUARANTINE_FILE).display().to_string()),
         },
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
-        shards: stats.shards.iter().filter(|shard| shard.sent > 0).map(shard_report).collect(),
+        shards: shards().map(shard_report).collect(),
+        plan: directory.planned(),
         next_command: (outcome != RunState::Done).then(|| format!("respool resume {}", directory.id())),
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
     })
@@ -159,15 +157,20 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
 
 /// The engine's word for a brake in the user's terms: input is either being fetched or being decoded.
 pub fn limits(brake: Brake, spool: &Spool) -> Limits {
-    match brake {
-        Brake::Input => spool.brake(),
+    named(brake, None).unwrap_or_else(|| spool.brake())
+}
+
+/// The same where it is known what holds up the input, if anything does.
+pub(super) fn named(brake: Brake, input: Option<Limits>) -> Option<Limits> {
+    Some(match brake {
+        Brake::Input => return input,
         Brake::Shard => Limits::Shards,
         Brake::RunRate => Limits::MaxRate,
         Brake::Order => Limits::Order,
         Brake::RoundTrip => Limits::RoundTrip,
         Brake::Failure => Limits::Service,
         Brake::Checkpoint => Limits::Disk,
-    }
+    })
 }
 
 /// An error and its causes, in one line.

@@ -324,6 +324,7 @@ mod tests {
             hash: HashKey::of(key),
             cost: u32::try_from(key.len() + data.len()).unwrap(),
             key_bytes: u16::try_from(key.len()).unwrap(),
+            key_at: 0,
         }
     }
 

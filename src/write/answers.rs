@@ -36,7 +36,9 @@ const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
 impl Engine {
     pub(super) fn departed(&mut self, request: RequestId, now: Duration) {
         let Some(request) = self.requests.get_mut(&request) else { return };
-        request.departed_at = Some(now);
+        if request.departed_at.replace(now).is_some() {
+            return;
+        }
         request.floor.clone_from(&self.lanes[request.lane].highest);
         let (shard, weight) = (request.shard, request.records.weight());
         self.gone(shard, weight, now);
@@ -89,7 +91,7 @@ impl Engine {
         }
         let lane = request.lane;
         let shard = self.lanes[lane].shard;
-        let (mut accepted, mut throttled, mut refused, mut unknown) = (Load::default(), 0_u64, 0.0, false);
+        let (mut accepted, mut refused, mut unknown) = (Load::default(), 0_u32, false);
         let (mut rejected, mut strays) = (Vec::new(), Vec::new());
         for (entry, outcome) in request.records.entries().zip(outcomes) {
             let (records, cost) = entry;
@@ -107,8 +109,7 @@ impl Engine {
                     }
                 }
                 Outcome::Throttled => {
-                    throttled += 1;
-                    refused += 1.0;
+                    refused += 1;
                     let count = if on(Mutant::AggregateLosesRest) { 1 } else { records.len() };
                     for record in records.iter().take(count) {
                         self.lanes[lane].give_back(*record, false);
@@ -129,15 +130,15 @@ impl Engine {
         request.strays = strays;
         self.strayed(id, request, now);
         self.note_set_aside(rejected, commands);
-        self.totals.entries_throttled += throttled;
-        self.shards[shard].throttled += throttled;
+        self.totals.entries_throttled += u64::from(refused);
+        self.shards[shard].throttled += u64::from(refused);
         self.shards[shard].rate.accepted(accepted, now);
         if accepted.records > 0.0 {
             self.lanes[lane].failures = 0;
         }
-        if throttled > 0 {
-            self.shards[shard].rate.throttled(refused, now);
-            self.pause_after_throttle(lane, accepted.records, refused, now);
+        if refused > 0 {
+            self.shards[shard].rate.throttled(refused.into(), now);
+            self.pause_after_throttle(lane, accepted.records, refused.into(), now);
         } else if accepted.records > 0.0 {
             self.lanes[lane].throttles = 0;
         }

@@ -10,6 +10,7 @@
 //! something has changed and the interval has passed, or at once when a lane has nothing left that it is
 //! permitted to send.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::aggregate::{Packed, Packing, Room, stow};
@@ -33,6 +34,8 @@ const LINGER: Duration = Duration::from_millis(50);
 const HELD_MANY: usize = 8;
 /// … after this long, or after the same part of a round trip.
 const GATHER_HELD_MIN: Duration = Duration::from_millis(5);
+/// A shard that is sent less than this part of its rate, because it throttles, is not what one wants to see.
+const SCALE_FULL: f64 = 0.95;
 /// A bucket holds this much more than what is gathered: so late may a timer be, and nothing is lost.
 const SLACK: Duration = Duration::from_millis(25);
 /// What a bucket holds as long as the round trip is not known: enough for long round trips, and less than the
@@ -184,34 +187,36 @@ impl Engine {
         }
     }
 
-    fn next_step(&mut self, index: usize, now: Duration) -> Step {
-        let in_flight_share = self.in_flight_share();
-        let in_flight_max = match self.requests.len() < REQUESTS_MAX / 2 {
-            true => self.config.discipline().in_flight_max(),
-            false => in_flight_share,
-        };
+    /// What keeps a lane from sending, whatever it has.
+    fn held_up(&mut self, index: usize, now: Duration) -> Option<Step> {
+        let in_flight_max = self.in_flight_max();
         let lane = &mut self.lanes[index];
-        if self.stop.is_some() || !lane.has_work() {
-            return Step::Sleep { brake: Brake::Input };
-        }
-        if self.progress.is_late(now) {
+        lane.enough = None;
+        let brake = match () {
+            () if self.stop.is_some() || !lane.has_work() => Brake::Input,
             // Its arrival wakes all lanes.
-            return Step::Sleep { brake: Brake::Checkpoint };
-        }
-        if lane.draining {
+            () if self.progress.is_late(now) => Brake::Checkpoint,
             // The last answer wakes what the lane is cut into.
-            return Step::Sleep { brake: Brake::Failure };
+            () if lane.draining => Brake::Failure,
+            () if lane.counted_by > self.progress.durable => Brake::Checkpoint,
+            () if lane.in_flight >= in_flight_max => {
+                lane.lingers_since.get_or_insert(now);
+                Brake::RoundTrip
+            }
+            () if lane.paused_until > now => {
+                return Some(Step::Wait { until: lane.paused_until, brake: Brake::Failure });
+            }
+            () => return None,
+        };
+        Some(Step::Sleep { brake })
+    }
+
+    fn next_step(&mut self, index: usize, now: Duration) -> Step {
+        if let Some(step) = self.held_up(index, now) {
+            return step;
         }
-        if lane.counted_by > self.progress.durable {
-            return Step::Sleep { brake: Brake::Checkpoint };
-        }
-        let since = *lane.lingers_since.get_or_insert(now);
-        if lane.in_flight >= in_flight_max {
-            return Step::Sleep { brake: Brake::RoundTrip };
-        }
-        if lane.paused_until > now {
-            return Step::Wait { until: lane.paused_until, brake: Brake::Failure };
-        }
+        let in_flight_share = self.in_flight_share();
+        let lane = &mut self.lanes[index];
         let shard = &mut self.shards[lane.shard];
         let together = !self.reshard.is_restless();
         let packing = self.config.discipline().packing(together, shard.round_trip > GATHER_TOGETHER_MIN);
@@ -242,31 +247,35 @@ impl Engine {
             let brake = match () {
                 () if run_at > shard_at => Brake::RunRate,
                 // It takes less than it should.
-                () if rate.scale() < 1.0 => Brake::Failure,
+                () if rate.scale() < SCALE_FULL => Brake::Failure,
                 () => Brake::Shard,
             };
             return Step::Wait { until: shard_at.max(run_at), brake };
         }
-        let last = self.input_ended && lane.is_looked_through() && lane.in_flight == 0;
-        let reached = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty() || last;
+        let nothing_comes = self.input_ended && lane.is_looked_through() && lane.in_flight == 0;
+        let full = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty();
+        let since = *lane.lingers_since.get_or_insert(now);
         let linger = (lane.departed_at + gathering).max(if hot { now } else { since + LINGER });
-        if !reached && now < linger {
-            let brake = match () {
-                () if lane.held_records() > lane.ready_records() => Brake::Order,
-                () if lane.is_looked_through() => Brake::Input,
-                () => Brake::Shard,
-            };
-            return Step::Wait { until: linger, brake };
+        if !full && !nothing_comes && (hot || lane.may_grow()) && now < linger {
+            let missing = whole(goal.shard.records - weight.for_shard().records).min(packing.records_max());
+            return Step::Wait { until: linger, brake: lane.linger(missing) };
         }
         let room = Room { shard: rate.balance(now), run: self.run_rate.balance(now) };
         Step::Send { packing, room: room.at_least(weight) }
     }
 
-    /// Requests of one lane that may be in flight in any case; while fewer than half of all are, it may borrow. So no
-    /// lane whose service stalls holds up another. Where there are more lanes than requests, the shell has them wait.
+    /// Requests of one lane that may be in flight in any case: half of all are shared out.
     fn in_flight_share(&self) -> u32 {
-        let share = REQUESTS_MAX / self.lanes.len();
+        let share = REQUESTS_MAX / 2 / self.lanes.len();
         self.config.discipline().in_flight_max().min(u32::try_from(share).unwrap_or(u32::MAX)).max(1)
+    }
+
+    /// Requests of one lane that may be in flight now. What the shares leave over is lent, but never a share: so no
+    /// lane whose service stalls holds up another. Where there are more lanes than requests, the shell has them wait.
+    fn in_flight_max(&self) -> u32 {
+        let share = self.in_flight_share();
+        let lent = REQUESTS_MAX.saturating_sub(self.lanes.len() * share as usize);
+        if self.requests.len() < lent { self.config.discipline().in_flight_max() } else { share }
     }
 
     fn send(&mut self, index: usize, records: Packed, now: Duration, commands: &mut Vec<Command>) {
@@ -275,6 +284,7 @@ impl Engine {
         lane.in_flight += 1;
         lane.departed_at = now;
         lane.lingers_since = None;
+        lane.enough = None;
         let shard = &mut self.shards[lane.shard];
         shard.rate.pay(weight.for_shard(), now);
         shard.sent += records.entry_count() as u64;
@@ -283,11 +293,11 @@ impl Engine {
         if on(Mutant::GoneWhenPaid) {
             self.gone(paid_by, weight, now);
         }
-        let lane = &self.lanes[index];
         self.totals.entries_sent += records.entry_count() as u64;
         let id = RequestId(self.next_request);
         self.next_request += 1;
-        let floor = lane.highest.clone();
+        // Taken when it leaves.
+        let floor = BTreeMap::new();
         let sent = records.clone();
         let (strays, shard) = (Vec::new(), paid_by);
         let request =
@@ -306,7 +316,7 @@ impl Engine {
         let together = self.config.aggregate.is_some();
         let shortest = if together { GATHER_TOGETHER_MIN } else { GATHER_MIN };
         // An aggregate alone is throttled whole or not at all, and so cannot be passed.
-        let alone = self.config.discipline().in_flight_max() == 1;
+        let alone = in_flight_share == 1;
         let longest = if alone && !together { GATHER_ALONE_MAX } else { GATHER_MAX };
         // Who waits for a core may as well make more of each request, as long as the strictest shard takes it at once.
         let crowded = part_of(shard.turn, in_flight_share).min(GATHER_ALONE_MAX);
@@ -368,7 +378,8 @@ impl Engine {
             lane.grant(checkpoint.lanes[at].reach);
         }
         for lane in 0..self.lanes.len() {
-            if self.due[lane].is_none() && self.lanes[lane].has_work() {
+            let waits = self.due[lane].is_none() || self.lanes[lane].enough.is_some();
+            if waits && self.lanes[lane].has_work() {
                 self.schedule(lane, now);
             }
         }

@@ -379,7 +379,7 @@ impl Engine {
                 }
             }
             self.unsettled += 1;
-            if self.due[lane].is_none() {
+            if self.due[lane].is_none() || self.lanes[lane].has_enough() {
                 self.schedule(lane, now);
             }
         }

@@ -17,6 +17,7 @@ use super::dispatch::whole;
 use super::mutant::{Mutant, on};
 use super::order::Discipline;
 use super::rate::Load;
+use super::stats::Brake;
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::Routed;
 
@@ -61,6 +62,8 @@ pub struct Lane {
     pub departed_at: Duration,
     /// Since when it has had something to send, and too little.
     pub lingers_since: Option<Duration>,
+    /// As long as it lingers: so many records that wait to be looked at end that.
+    pub enough: Option<usize>,
     /// The highest sequence number acked, by shard.
     pub highest: BTreeMap<ShardId, SequenceNumber>,
     /// Parts of a request that the service called invalid, to be sent by themselves.
@@ -93,6 +96,7 @@ impl Lane {
             failures: 0,
             departed_at: Duration::ZERO,
             lingers_since: None,
+            enough: None,
             highest: BTreeMap::new(),
             suspects: VecDeque::new(),
             discipline,
@@ -131,14 +135,29 @@ impl Lane {
         self.held_records
     }
 
+    /// Whether more may become ready without an answer: there may be more input, or a longer reach.
+    pub fn may_grow(&self) -> bool {
+        self.tail.front().is_none_or(|record| record.ordinal >= self.reach)
+    }
+
+    /// It waits until `missing` more have come. Gives what for.
+    pub(super) fn linger(&mut self, missing: usize) -> Brake {
+        self.enough = Some(self.tail.len() + missing);
+        match () {
+            () if self.held_records > self.ready.len() => Brake::Order,
+            () if self.tail.is_empty() => Brake::Input,
+            () => Brake::Checkpoint,
+        }
+    }
+
+    /// Whether it need not linger any more.
+    pub fn has_enough(&self) -> bool {
+        self.enough.is_some_and(|enough| self.tail.len() >= enough)
+    }
+
     /// Whether all that has come is ready or waits behind its key.
     pub fn is_looked_through(&self) -> bool {
         self.tail.is_empty()
-    }
-
-    /// Records that may leave now.
-    pub fn ready_records(&self) -> usize {
-        self.ready.len()
     }
 
     /// Whether the next record waits for a longer reach.
@@ -230,6 +249,8 @@ impl Lane {
         if doubt {
             self.doubted.insert(record.ordinal);
         }
+        // It has waited for company before.
+        self.lingers_since = Some(Duration::ZERO);
         self.ready.insert(record.ordinal, record);
         if self.discipline.in_flight_max() == 1 {
             // They stand behind the record and must not leave before it.

@@ -114,8 +114,10 @@ impl Reshard {
 
     /// A shard has answered that no lane expects.
     pub(super) fn unexpected(&mut self, shard: &ShardId) {
-        // One that is listed already only took what was on its way.
-        if !self.current.contains(shard) {
+        if self.current.contains(shard) {
+            // It took what was on its way when lanes moved, or the stream has begun to distribute records itself.
+            self.next = self.next.min(self.listed_at + LIST_INTERVAL_UPDATING);
+        } else {
             self.next = self.next.min(self.listed_at + self.pause);
             self.suspected = true;
         }

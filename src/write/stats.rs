@@ -20,7 +20,8 @@ pub enum Brake {
     Order,
     /// The most requests in flight.
     RoundTrip,
-    /// A pause after a failure or a throttle, or the last answers before the lane is cut.
+    /// A pause after a failure or a throttle, a shard that takes clearly less than its rate, or the last answers before
+    /// the lane is cut.
     Failure,
     /// Progress must be made durable first.
     Checkpoint,

@@ -54,7 +54,7 @@ impl Engine {
     }
 
     /// What of a request is not settled by its answer alone goes on being in flight.
-    pub(super) fn strayed(&mut self, id: RequestId, request: Request, now: Duration) {
+    pub(super) fn strayed(&mut self, id: RequestId, mut request: Request, now: Duration) {
         if request.strays.is_empty() {
             return;
         }
@@ -63,6 +63,7 @@ impl Engine {
         }
         self.reshard.wanted_soon(now);
         self.lanes[request.lane].in_flight += u32::from(!on(Mutant::StrayIsPassed));
+        request.departed_at.get_or_insert(now);
         self.requests.insert(id, request);
     }
 

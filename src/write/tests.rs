@@ -46,6 +46,7 @@ fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
                 hash: hash(object * records + record),
                 cost,
                 key_bytes: 8,
+                key_at: 0,
             })
             .collect(),
         set_aside: Vec::new(),
@@ -459,12 +460,14 @@ fn lagging_input(objects: u32) -> Vec<RoutedChunk> {
                 hash: HashKey(u128::from(object)),
                 cost: 200,
                 key_bytes: 8,
+                key_at: 0,
             },
             Routed {
                 ordinal: Ordinal::new(object, 1),
                 hash: HashKey(u128::MAX - u128::from(object)),
                 cost: 400_000,
                 key_bytes: 8,
+                key_at: 0,
             },
         ],
         set_aside: Vec::new(),
@@ -523,6 +526,7 @@ fn violations(answers: &[(&str, &str)]) -> u64 {
                 hash: HashKey(5),
                 cost: 100,
                 key_bytes: 8,
+                key_at: 0,
             })
             .collect()
     };
@@ -613,7 +617,8 @@ fn longest_wait(config: EngineConfig, every: Duration, round_trip: Duration) -> 
     let (mut events, mut came, mut longest) = (BTreeMap::new(), BTreeMap::new(), Duration::ZERO);
     for number in 0..400_u32 {
         let ordinal = Ordinal::new(0, number);
-        let record = Routed { ordinal, hash: HashKey::of(&number.to_string()), cost: 200, key_bytes: 8 };
+        let record =
+            Routed { ordinal, hash: HashKey::of(&number.to_string()), cost: 200, key_bytes: 8, key_at: 0 };
         let chunk =
             RoutedChunk { records: vec![record], set_aside: Vec::new(), end: ordinal.next(), filtered: 0 };
         came.insert(ordinal, every * number);
@@ -707,36 +712,110 @@ fn a_stream_that_begins_to_distribute_records_itself_ends_a_run_that_keeps_an_or
     assert!(!ends(Order::None, None));
 }
 
-#[test]
-fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
-    for count in [8, 150, 300, 900] {
-        let map = shards(count);
-        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
-        let mut engine = Engine::new(config(Order::Key, UNLIMITED), &map, &start, Duration::ZERO);
-        let (mut commands, mut by_lane) = (Vec::new(), BTreeMap::<usize, usize>::new());
-        for (at, chunk) in (1..).zip(input(40, 1_000, 1 << 20, 100)) {
-            engine.handle(millis(at * 400), Event::Input(chunk), &mut commands);
+/// How many requests each of `count` lanes gets off when none is ever answered: the first lanes have their records
+/// before the others have any.
+fn unanswered(count: u128) -> Vec<u32> {
+    let map = shards(count);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let mut engine = Engine::new(config(Order::Key, UNLIMITED), &map, &start, Duration::ZERO);
+    let mut chunk = input(1, 120 * u32::try_from(count).unwrap(), 1 << 24, 100).remove(0);
+    let end = chunk.end;
+    let (early, late): (Vec<_>, Vec<_>) = std::mem::take(&mut chunk.records)
+        .into_iter()
+        .partition(|record| record.hash < HashKey(u128::MAX / 4 * 3));
+    let (mut commands, mut by_lane) = (Vec::new(), vec![0; map.shards().len()]);
+    let mut now = Duration::ZERO;
+    let size = 4 * map.shards().len();
+    for records in early.chunks(size).chain(late.chunks(size)) {
+        let mut records = records.to_vec();
+        // The order of ordinals does not matter here, only that each lane has its own ascending.
+        records.sort_unstable_by_key(|record| record.ordinal);
+        let chunk = RoutedChunk { records, set_aside: Vec::new(), end, filtered: 0 };
+        engine.handle(now, Event::Input(chunk), &mut commands);
+        for _ in 0..40 {
+            now += millis(10);
+            engine.handle(now, Event::Tick, &mut commands);
             while let Some(command) = commands.pop() {
                 match command {
                     Command::Put { request, records } => {
-                        *by_lane.entry(map.shard_of(records.records()[0].hash)).or_default() += 1;
-                        engine.handle(millis(at * 400), Event::Departed(request), &mut commands);
+                        by_lane[map.shard_of(records.records()[0].hash)] += 1;
+                        engine.handle(now, Event::Departed(request), &mut commands);
                     }
                     Command::Checkpoint(checkpoint) => {
-                        let durable = Event::CheckpointDurable(checkpoint.sequence);
-                        engine.handle(millis(at * 400 + 1), durable, &mut commands);
+                        engine.handle(now, Event::CheckpointDurable(checkpoint.sequence), &mut commands);
                     }
                     _ => {}
                 }
             }
         }
-        let (lanes, sum) = (count as usize, by_lane.values().sum::<usize>());
-        let share = (super::REQUESTS_MAX / lanes).clamp(1, 4);
-        assert_eq!(by_lane.len(), lanes);
-        assert!(
-            by_lane.values().all(|requests| (share..=4).contains(requests)),
-            "{count} lanes: {by_lane:?}"
-        );
+    }
+    by_lane
+}
+
+#[test]
+fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
+    for count in [8, 100, 170, 256, 400, 900] {
+        let by_lane = unanswered(count);
+        let (lanes, sum) = (by_lane.len(), by_lane.iter().sum::<u32>() as usize);
+        let share = u32::try_from(super::REQUESTS_MAX / 2 / lanes).unwrap().clamp(1, 4);
+        assert!(by_lane.iter().all(|requests| (share..=4).contains(requests)), "{count} lanes: {by_lane:?}");
         assert!(sum <= super::REQUESTS_MAX.max(lanes), "{count} lanes: {sum}");
     }
+}
+
+#[test]
+fn an_order_that_sends_one_by_one_waits_for_answers_only() {
+    for round_trip in [2, 20].map(millis) {
+        let map = shards(1);
+        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+        let mut service = |_: u64, records: &[Routed]| Ok(vec![Answer::Ack; records.len()]);
+        let config = config(Order::Shard, SHARE);
+        let done = run(config, &map, &start, input(1, 100, 10, 300), round_trip, FOREVER, &mut service);
+        assert!(done.lasted < round_trip * 100 + millis(700), "{round_trip:?}: {:?}", done.lasted);
+    }
+}
+
+#[test]
+fn without_a_limit_nobody_lingers() {
+    let map = shards(1);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let mut service = |_: u64, records: &[Routed]| Ok(vec![Answer::Ack; records.len()]);
+    let config = config(Order::Key, UNLIMITED);
+    let done = run(config, &map, &start, input(10, 10_000, 1 << 20, 300), millis(1), FOREVER, &mut service);
+    assert!(done.lasted < millis(1_000), "{:?}", done.lasted);
+}
+
+#[test]
+fn a_listed_shard_that_nobody_expected_has_the_stream_asked() {
+    let map = shards(2);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let mut engine = Engine::new(config(Order::Key, SHARE), &map, &start, Duration::ZERO);
+    let (mut commands, mut asked, mut now) = (Vec::new(), None, Duration::ZERO);
+    engine.handle(now, Event::Input(input(1, 12_000, 12_000, 300).remove(0)), &mut commands);
+    let mut number = 0;
+    while asked.is_none() && now < Duration::from_secs(30) {
+        now += millis(5);
+        engine.handle(now, Event::Tick, &mut commands);
+        for command in std::mem::take(&mut commands) {
+            match command {
+                Command::Put { request, records } => {
+                    // It comes from the first shard, whatever the hash says.
+                    let mut ack = || {
+                        number += 1;
+                        let sequence_number = SequenceNumber::new(&number.to_string()).unwrap();
+                        Outcome::Acked { shard: map.shards()[0].id.clone(), sequence_number }
+                    };
+                    let outcomes = (0..records.entry_count()).map(|_| ack()).collect();
+                    engine.handle(now, Event::Departed(request), &mut commands);
+                    engine.handle(now, Event::Answered(request, Ok(outcomes)), &mut commands);
+                }
+                Command::Checkpoint(checkpoint) => {
+                    engine.handle(now, Event::CheckpointDurable(checkpoint.sequence), &mut commands);
+                }
+                Command::ListShards => asked = Some(now),
+                _ => {}
+            }
+        }
+    }
+    assert!(asked.is_some_and(|at| at < Duration::from_secs(4)), "{asked:?}");
 }

@@ -11,6 +11,9 @@ use std::time::Duration;
 // A balance a billionth short of the price is rounding, not poverty.
 const EPSILON: f64 = 1e-9;
 
+/// How often to look whether something has left.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
 /// A bucket of tokens: records or bytes.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
@@ -56,11 +59,11 @@ impl TokenBucket {
         if missing <= EPSILON * price.max(1.0) {
             return now;
         }
-        // As long as there is no room for it, time alone will not bring it: it is worth another look when as much
-        // could have been earned anew.
-        let missing = if self.room() < price.min(self.capacity) { price.min(self.capacity) } else { missing };
         // Rounded up, so that a caller who wakes then finds the price there.
-        now + Duration::from_secs_f64(missing / self.rate) + Duration::from_nanos(1)
+        let earned = Duration::from_secs_f64(missing / self.rate) + Duration::from_nanos(1);
+        // As long as there is no room for it, time alone will not bring it: that is worth another look now and then.
+        let crowded = self.room() < price.min(self.capacity);
+        now + if crowded { earned.max(LOOK_INTERVAL) } else { earned }
     }
 
     /// Pays for what will leave soon. The caller has asked [`affordable_at`](Self::affordable_at) first.
@@ -130,9 +133,9 @@ mod tests {
     fn what_waits_at_the_door_earns_nothing_beside_it() {
         let (mut bucket, mut left) = (TokenBucket::new(1_000.0, BURST, Duration::ZERO), 0.0);
         let mut at_the_door = std::collections::VecDeque::new();
-        for milli in 0..100_000_u64 {
-            let now = Duration::from_millis(milli);
-            let price = (milli * 7 % 23 + 1) as f64;
+        for milli in 0..100_000_u32 {
+            let now = Duration::from_millis(milli.into());
+            let price = f64::from(milli * 7 % 23 + 1);
             if bucket.affordable_at(price, now) == now {
                 bucket.pay(price, now);
                 at_the_door.push_back(price);

@@ -8,6 +8,7 @@
 
 mod archives;
 mod bench;
+mod browser;
 mod cache;
 mod credentials;
 mod events;

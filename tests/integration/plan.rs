@@ -181,3 +181,46 @@ fn of_a_bucket_only_the_beginnings_are_read_and_what_lies_in_glacier_is_named() 
     assert!(plan["sample"]["share"].as_f64().unwrap() < 0.8, "{}", plan["sample"]);
     assert_eq!(codes(&plan), ["archived"]);
 }
+
+#[test]
+fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("");
+    let line =
+        format!("plan {} --partition-key /tailnum --shards 3 --retention 50h --save plan.json", fixture());
+    sandbox.run(&line).ended_with(0);
+    let door = format!("--kinesis-endpoint-url {url}");
+    let guide = sandbox.run(&format!("guide plan.json {door} --json")).json(0);
+    let command = |number: usize| guide["steps"][number]["command"].as_str().unwrap();
+    assert_eq!(command(0), format!("respool stream create NAME --plan plan.json {door}"));
+    assert_eq!(command(1), format!("respool replay --plan plan.json --into NAME {door}"));
+    let page = sandbox.run(&format!("guide ./plan.json {door}")).stdout;
+    assert!(
+        page.contains("3 shards, records kept for 50 h") && page.contains("39,999 records in about"),
+        "{page}"
+    );
+    // What it says is typed, with a name.
+    let typed = |number: usize| command(number).replace("NAME", "backfill").replace("respool ", "");
+    let created = sandbox.run(&format!("{} --json", typed(0))).json(0);
+    assert_eq!((&created["shards"], &created["retention_hours"]), (&3.into(), &50.into()));
+    let report = sandbox.run(&format!("{} --yes --json", typed(1))).json(0);
+    assert_eq!(
+        (&report["records"]["delivered"], &report["plan"]["records"]),
+        (&39_999.into(), &39_999.into())
+    );
+    // A flag goes before the plan, and what no plan has is asked for.
+    let wider =
+        sandbox.run(&format!("stream create wider --plan plan.json --shards 4 {door} --json")).json(0);
+    assert_eq!((&wider["shards"], &wider["retention_hours"]), (&4.into(), &50.into()));
+    for (line, said) in [
+        ("stream create --plan plan.json", "STREAM is missing"),
+        ("stream create other", "--shards"),
+        ("stream create other --plan none.json", "--plan none.json"),
+        ("guide none.json", "PLAN none.json"),
+    ] {
+        let outcome = sandbox.run(line);
+        assert_eq!(outcome.code, 2, "{line}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(said), "{line}: {}", outcome.stderr);
+    }
+    assert!(sandbox.run("guide none").sentence(5).contains("there is no run none"));
+}

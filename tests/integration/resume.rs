@@ -211,3 +211,33 @@ fn a_limit_holds_for_all_attempts_together() {
         assert!((limit..=limit + possible).contains(&(records as u64)), "{records} of {limit}");
     }
 }
+
+#[test]
+fn the_page_of_a_run_tells_of_all_its_processes() {
+    let scene = Scene::new();
+    let process = scene.replay_until_under_way();
+    process.signal(Signal::INT);
+    let stopped = process.wait().json(4);
+    let before = stopped["records"]["delivered"].as_u64().unwrap();
+    let killed = scene.sandbox.start("resume --json");
+    scene.sandbox.wait_for_progress(before);
+    killed.kill();
+    let report = scene.sandbox.run("resume --json").json(0);
+    let run = scene.sandbox.path("state/respool/runs").join(report["run"].as_str().unwrap());
+    let text = fs::read_to_string(run.join("timeline.json")).unwrap();
+    let timeline: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let processes = timeline["processes"].as_array().unwrap();
+    let delivered = |process: &serde_json::Value| process["delivered"].as_u64().unwrap();
+    assert_eq!((processes.len(), delivered(&processes[0])), (2, before));
+    // What the killed one did is known as far as a checkpoint has it, and named.
+    let unseen = timeline["records_unseen"].as_u64().unwrap();
+    assert!(unseen > 0);
+    assert_eq!(processes.iter().map(delivered).sum::<u64>() + unseen, ALL);
+    let drawn: f64 =
+        timeline["bins"].as_array().unwrap().iter().map(|bin| bin["records"].as_f64().unwrap()).sum();
+    let seen = u32::try_from(ALL - unseen).unwrap();
+    assert!((drawn - f64::from(seen)).abs() < 1.0, "{drawn} instead of {seen}");
+    let page = fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(page.contains("<h2>Processes</h2>") && page.contains("resumed"), "{page}");
+    assert!(page.contains("processes which were killed"), "{page}");
+}

@@ -103,6 +103,22 @@ fn a_stream_that_forgets_before_the_worker_has_read_is_warned_of() {
 }
 
 #[test]
+fn a_stream_that_is_made_for_a_plan_keeps_records_for_long_enough() {
+    let fast: RateCap = "1000rec/s".parse().unwrap();
+    for (seconds, worker, hours) in [
+        (HOUR, RateCap::default(), 24),
+        (13.0 * HOUR, RateCap::default(), 26),
+        (13.0 * HOUR, fast, 24),
+        (HOUR, "10rec/s".parse().unwrap(), 34),
+        (1e9, RateCap::default(), 8_760),
+    ] {
+        assert_eq!(retention_wanted(&plan(seconds), worker), hours, "{seconds} {worker}");
+    }
+    let planned = Plan { assumed: Assumed { retention_hours: 48.0, ..Assumed::default() }, ..plan(HOUR) };
+    assert_eq!(retention_wanted(&planned, fast), 48);
+}
+
+#[test]
 fn a_worker_that_is_away_for_too_long_is_told_until_when_it_has_to_be_back() {
     let what = planned("orders-backfill");
     let objects = [];

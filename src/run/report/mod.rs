@@ -4,6 +4,7 @@
 //! never renamed, and every one is always there; what was not measured is `null`. Nothing here counts
 //! anything. The shell fills a [`Report`] from the engine's counters and the closing sum.
 
+mod html;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -11,10 +12,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{PlanFigures, Target};
 use crate::write::checkpoint::Doubts;
 
+pub use html::Circumstances;
 pub(in crate::run) use page::per_second;
 pub(crate) use page::{duration, number};
 
@@ -84,6 +88,9 @@ pub struct Report {
     pub brake: Option<Brake>,
     /// Every shard that took records.
     pub shards: Vec<ShardReport>,
+    /// What the plan said that was carried out (`--plan FILE`); `null` if there was none.
+    #[serde(default)]
+    pub plan: Option<PlanFigures>,
     /// The command to type next, if something is left to do.
     pub next_command: Option<String>,
 }
@@ -108,6 +115,8 @@ pub enum Brake {
     Fetch,
     /// The CPU does not decode fast enough.
     Decode,
+    /// The CPU does not route records and make requests of them fast enough.
+    Cpu,
     /// The shards' limits, at the share that was asked for: the best that can be.
     Shards,
     /// Few keys have most of the records, and each key goes one by one.
@@ -188,8 +197,22 @@ pub struct Latency {
     pub p50: Option<f64>,
     /// 99 of 100 answers came sooner.
     pub p99: Option<f64>,
+    /// 999 of 1,000 answers came sooner.
+    #[serde(default)]
+    pub p999: Option<f64>,
     /// The last one.
     pub max: Option<f64>,
+}
+
+impl Latency {
+    /// Of a histogram in microseconds.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds below 2^53")]
+        let millis = |micros: u64| (!histogram.is_empty()).then_some(micros as f64 / 1_000.0);
+        let at = |quantile| millis(histogram.value_at_quantile(quantile));
+        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: millis(histogram.max()) }
+    }
 }
 
 /// What the cache spared.
@@ -281,6 +304,7 @@ impl Report {
             late_objects: None,
             brake: None,
             shards: Vec::new(),
+            plan: None,
             next_command: None,
         }
     }
@@ -306,12 +330,34 @@ impl fmt::Display for Report {
 }
 
 impl Brake {
+    /// What it is for a run into `target`: nowhere has no limits, and answers at once.
+    #[must_use]
+    pub fn of(self, target: &Target) -> Self {
+        match self {
+            Self::Shards | Self::Order | Self::RoundTrip if *target == Target::Null => Self::Cpu,
+            other => other,
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Shards,
+        Self::Order,
+        Self::RoundTrip,
+        Self::MaxRate,
+        Self::Service,
+        Self::Fetch,
+        Self::Decode,
+        Self::Disk,
+    ];
+
     /// What limits, as the end of a sentence that begins with "limited by".
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
             Self::Fetch => "fetching from the archive",
             Self::Decode => "decoding (CPU)",
+            Self::Cpu => "routing and encoding (CPU)",
             Self::Shards => "the shards' limits",
             Self::Order => "order: few keys have most of the records",
             Self::MaxRate => "--max-rate",

@@ -62,22 +62,7 @@ impl Page {
     }
 
     fn headline(&mut self, report: &Report) {
-        let aside = report.objects.quarantined + report.records.quarantined;
-        let message = report.message.as_deref().unwrap_or("it was stopped");
-        let (style, text) = match report.state {
-            RunState::Done if report.exit_code == 1 => (
-                BOLD_RED,
-                format!("Done, but {} records arrived out of order.", number(report.order_violations)),
-            ),
-            RunState::Done if aside > 0 => {
-                (BOLD_YELLOW, "Done, but not everything could be sent: see quarantine.".into())
-            }
-            RunState::Done => (BOLD_GREEN, "Done: every record is delivered.".into()),
-            RunState::Incomplete => {
-                (BOLD_YELLOW, format!("Not done: {message}. Nothing is lost; the run can go on."))
-            }
-            RunState::Refused => (BOLD_RED, format!("Refused: {message}.")),
-        };
+        let (style, text) = headline(report);
         let text = self.paint(style, &text);
         self.line(&format!("{text}\n"));
     }
@@ -169,6 +154,11 @@ impl Page {
             let _ = write!(text, "; {} records/s, {}/s", number(records), ByteCount(bytes));
         }
         self.row("took", &text);
+        if let Some(plan) = &report.plan {
+            let (records, seconds) = (number(plan.records), duration(plan.seconds));
+            let limit = &plan.binding_limit;
+            self.row("planned", &format!("{records} records in {seconds}, limited by {limit}"));
+        }
         if let Some(brake) = report.brake {
             self.row("limited by", brake.words());
         }
@@ -176,7 +166,9 @@ impl Page {
         if let (Some(p50), Some(p99), Some(max)) = (latency.p50, latency.p99, latency.max) {
             self.row("PutRecords", &format!("{p50:.0} ms median, {p99:.0} ms p99, {max:.0} ms max"));
         }
-        self.row("throttled", &format!("{} of the entries sent", percent(report.throttled_share)));
+        if latency.p50.is_some() {
+            self.row("throttled", &format!("{} of the entries sent", percent(report.throttled_share)));
+        }
         let used = &report.utilisation;
         if let (Some(min), Some(median), Some(max)) = (used.min, used.median, used.max) {
             let (min, median, max) = (percent(min), percent(median), percent(max));
@@ -274,8 +266,27 @@ impl Page {
     }
 }
 
+/// How it ended, in a sentence, and its colour.
+pub(super) fn headline(report: &Report) -> (&'static str, String) {
+    let aside = report.objects.quarantined + report.records.quarantined;
+    let message = report.message.as_deref().unwrap_or("it was stopped");
+    match report.state {
+        RunState::Done if report.exit_code == 1 => {
+            (BOLD_RED, format!("Done, but {} records arrived out of order.", number(report.order_violations)))
+        }
+        RunState::Done if aside > 0 => {
+            (BOLD_YELLOW, "Done, but not everything could be sent: see quarantine.".into())
+        }
+        RunState::Done => (BOLD_GREEN, "Done: every record is delivered.".into()),
+        RunState::Incomplete => {
+            (BOLD_YELLOW, format!("Not done: {message}. Nothing is lost; the run can go on."))
+        }
+        RunState::Refused => (BOLD_RED, format!("Refused: {message}.")),
+    }
+}
+
 /// `12 after a time-out, 3 after a stop`.
-fn causes(doubts: &Doubts) -> String {
+pub(super) fn causes(doubts: &Doubts) -> String {
     let causes = [
         (doubts.earlier_process, "sent by a process that was stopped"),
         (doubts.timeout, "without an answer in time"),
@@ -303,7 +314,7 @@ pub(crate) fn number(n: u64) -> String {
 }
 
 /// `98.1 %`; a trace is `<0.1 %`, so that only nothing looks like nothing.
-fn percent(part: f64) -> String {
+pub(super) fn percent(part: f64) -> String {
     match part * 100.0 {
         0.0 => "0 %".into(),
         percent if percent < 0.1 => "<0.1 %".into(),

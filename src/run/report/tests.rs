@@ -3,7 +3,7 @@
 use super::page::{duration, number};
 use super::*;
 
-fn finished() -> Report {
+pub(super) fn finished() -> Report {
     Report {
         state: RunState::Done,
         exit_code: 0,
@@ -12,7 +12,7 @@ fn finished() -> Report {
         records: RecordCounts { delivered: 60_000, quarantined: 0, filtered: 0 },
         bytes_delivered: 18_345_678,
         utilisation: Spread { min: Some(0.979), median: Some(0.98), max: Some(0.9812) },
-        put_latency_ms: Latency { p50: Some(11.8), p99: Some(40.2), max: Some(87.6) },
+        put_latency_ms: Latency { p50: Some(11.8), p99: Some(40.2), p999: Some(61.5), max: Some(87.6) },
         cache: CacheReport { hits: 32, fetched: 0, bytes: 18_900_000 },
         brake: Some(Brake::Shards),
         shards: vec![shard(0, 15_012, Some(0.98)), shard(1, 44_988, Some(0.5)), shard(2, 0, None)],
@@ -23,6 +23,19 @@ fn finished() -> Report {
 fn shard(n: u32, records: u64, utilisation: Option<f64>) -> ShardReport {
     let shard = format!("shardId-{n:012}");
     ShardReport { shard, records, bytes: records * 300, utilisation, held_by_order: None, throttled: 0 }
+}
+
+pub(super) fn planned() -> PlanFigures {
+    PlanFigures {
+        objects: 32,
+        bytes_stored: 2_000_000,
+        records: 61_000,
+        bytes: 18_000_000,
+        shards: 3,
+        seconds: 15.0,
+        binding_limit: "records/s".into(),
+        cost_usd: 0.05,
+    }
 }
 
 #[test]
@@ -138,7 +151,7 @@ fn json_has_the_promised_fields_and_reads_back() {
     assert_eq!(json["objects"], serde_json::json!({"total":32,"decoded":32,"quarantined":0,"skipped":1}));
     assert_eq!(json["records"], serde_json::json!({"delivered":60_000,"quarantined":0,"filtered":0}));
     assert_eq!(json["utilisation"], serde_json::json!({"min":0.979,"median":0.98,"max":0.9812}));
-    assert_eq!(json["put_latency_ms"], serde_json::json!({"p50":11.8,"p99":40.2,"max":87.6}));
+    assert_eq!(json["put_latency_ms"], serde_json::json!({"p50":11.8,"p99":40.2,"p999":61.5,"max":87.6}));
     assert_eq!(json["brake"], "shards");
     for field in ["run", "exit_code", "seconds", "bytes_delivered", "possible_duplicates", "throttled_share"]
     {
@@ -155,6 +168,7 @@ fn every_field_is_documented() {
     let mut report = finished();
     report.next_command = Some("respool resume".into());
     report.late_objects = Some(LateReport::default());
+    report.plan = Some(planned());
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     let mut paths = Vec::new();
     collect("", &json, &mut paths);

@@ -13,7 +13,7 @@ use crate::sim::fault::{CallFault, EntryFault};
 use crate::sim::model::PutResult;
 use crate::sim::{SimTime, embedded};
 use crate::stream::{CallError, CallErrorClass, Entry, Outcome, UnknownCause};
-use crate::write::{Event, Packed, RequestId};
+use crate::write::{Event, Packed, RequestId, StreamState};
 
 static ZEROS: [u8; 1 << 19] = [0; 1 << 19];
 
@@ -136,6 +136,15 @@ impl World {
             }
             _ => Ok(Outcome::Throttled),
         }
+    }
+
+    /// What a list of the shards brings, if it succeeds.
+    pub(super) fn list(&mut self) -> Event {
+        if self.now < self.scenario.faults_end && self.dice.u8(0..10) == 0 {
+            return Event::Shards { map: None, state: None };
+        }
+        let state = StreamState { updating: self.is_updating(), ignores_keys: false };
+        Event::Shards { map: Some(self.shard_map()), state: Some(state) }
     }
 
     pub(super) fn shard_map(&mut self) -> ShardMap {

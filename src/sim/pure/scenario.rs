@@ -223,7 +223,13 @@ impl Scenario {
             let hot = self.hot > 0 && dice.u64(0..self.hot) == 0;
             let key = if hot { 0 } else { dice.u64(0..self.keys) };
             let cost = if dice.u8(0..4) == 0 { dice.u32(50..=self.cost_max) } else { dice.u32(50..=200) };
-            records.push(Routed { ordinal, hash: place(key), cost, key_bytes: 1 + (key % 16) as u16 });
+            records.push(Routed {
+                ordinal,
+                hash: place(key),
+                cost,
+                key_bytes: 1 + (key % 16) as u16,
+                key_at: 0,
+            });
         }
         RoutedChunk { records, set_aside, end, filtered: 0 }
     }

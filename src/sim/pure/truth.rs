@@ -23,6 +23,8 @@ struct Record {
     copies: u32,
     /// Sendings of which no process knows durably what came of them: each may have left a copy.
     uncertain: u32,
+    /// Those of them that it was sent again after.
+    repeated: u32,
 }
 
 /// What was sent to one shard beyond its rate.
@@ -51,6 +53,8 @@ pub(super) struct Truth {
     /// By key, the last record that was stored for the first time.
     newest: BTreeMap<HashKey, Ordinal>,
     inversions: u64,
+    /// Sendings after one of which nobody knows durably what came of it.
+    repeats: u64,
     meters: BTreeMap<ShardId, Meter>,
     /// When the last record was stored that no slow shard is in the way of.
     pub(super) fast_until: Duration,
@@ -73,6 +77,7 @@ impl Truth {
             objects: u64::from(scenario.objects),
             newest: BTreeMap::new(),
             inversions: 0,
+            repeats: 0,
             meters: BTreeMap::new(),
             fast_until: Duration::ZERO,
             broken: None,
@@ -88,7 +93,8 @@ impl Truth {
 
     fn learn(&mut self, chunk: &RoutedChunk) {
         for record in &chunk.records {
-            self.records.insert(record.ordinal, Record { hash: record.hash, copies: 0, uncertain: 0 });
+            self.records
+                .insert(record.ordinal, Record { hash: record.hash, copies: 0, uncertain: 0, repeated: 0 });
         }
         self.routed_aside.extend(chunk.set_aside.iter().map(|aside| aside.ordinal));
         self.filtered += u64::from(chunk.filtered);
@@ -192,6 +198,17 @@ impl Truth {
                     record.ordinal, durable.lanes[lane].reach
                 ));
             }
+            if let Some(known) = self.records.get_mut(&record.ordinal) {
+                self.repeats += u64::from(known.uncertain - known.repeated);
+                known.repeated = known.uncertain;
+            }
+        }
+        let counted = durable.totals.possible_duplicates.total();
+        if self.repeats > counted {
+            self.fail(format!(
+                "{} copies are possible, but only {counted} are durably counted",
+                self.repeats
+            ));
         }
     }
 

@@ -20,7 +20,7 @@ use crate::sim::model::{NewStream, Retention, Service, ServiceConfig};
 use crate::stream::{CallError, CallErrorClass, Outcome};
 use crate::write::checkpoint::Checkpoint;
 use crate::write::rate::ShardRate;
-use crate::write::{Command, Engine, Event, Packed, RequestId, StreamState};
+use crate::write::{Command, Engine, Event, Packed, RequestId};
 
 pub(super) const STREAM: &str = "pure";
 /// No world takes so many steps.
@@ -257,11 +257,8 @@ impl World {
             }
             Happening::Tell { process, event } if self.is_alive(process) => self.tell(event),
             Happening::List { process, answered_at } => {
-                let fails = self.now < self.scenario.faults_end && self.dice.u8(0..10) == 0;
-                let map = (!fails).then(|| self.shard_map());
-                let updating = self.is_updating();
-                let state = (!fails).then_some(StreamState { updating, ignores_keys: false });
-                self.at(answered_at, Happening::Tell { process, event: Event::Shards { map, state } });
+                let event = self.list();
+                self.at(answered_at, Happening::Tell { process, event });
             }
             Happening::Durable { process, checkpoint } if self.is_alive(process) => {
                 self.made_durable(checkpoint);

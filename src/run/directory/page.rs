@@ -1,0 +1,36 @@
+//! What lies beside the report: the run over time, the page that is drawn from it, and the plan to hold them against.
+
+use std::fs::File;
+use std::io::Write as _;
+
+use super::{PLAN_FILE, RunDirectory, read_json, write_file};
+use crate::config::{PlanFigures, SavedPlan};
+use crate::error::Error;
+use crate::run::timeline::Timeline;
+
+const PAGE_FILE: &str = "report.html";
+const TIMELINE_FILE: &str = "timeline.json";
+
+impl RunDirectory {
+    /// What the plan says that is carried out, if one is.
+    pub fn planned(&self) -> Option<PlanFigures> {
+        let plan: Option<SavedPlan> = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default();
+        plan.map(|plan| plan.figures)
+    }
+
+    /// Leaves what belongs to the report: the run over time, and the page for a browser.
+    pub fn write_page(&self, timeline: &Timeline, page: &str) -> Result<(), Error> {
+        let lines = |file: &mut File| Ok(serde_json::to_writer(file, timeline)?);
+        write_file(&self.path.join(TIMELINE_FILE), lines)?;
+        write_file(&self.path.join(PAGE_FILE), |file| file.write_all(page.as_bytes()))
+    }
+
+    /// The run over time, as earlier processes have left it; an empty one if it cannot be read.
+    pub fn timeline(&self) -> Timeline {
+        let found = read_json::<Timeline>(&self.path.join(TIMELINE_FILE)).unwrap_or_else(|error| {
+            tracing::warn!("the report will not show what happened before: {error}");
+            None
+        });
+        found.filter(Timeline::is_sound).unwrap_or_default()
+    }
+}

@@ -1,0 +1,312 @@
+//! The report as one page for a browser: what happened, over the time in which it happened.
+//!
+//! It says what the report says, draws what the timeline holds, and puts the plan beside it. It may be passed on: no
+//! partition key stands in it, and it asks no network for anything.
+
+mod figures;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::page::{causes, headline, percent};
+use super::{Brake, Latency, Report, RunState, ShardReport, duration, number};
+use crate::config::{PlanFigures, RateCap, Share};
+use crate::page::{Bar, Page, short};
+use crate::record::ByteCount;
+use crate::run::timeline::{Process, Timeline};
+
+/// Shards in the table; of more, those that used least.
+const SHARDS_SHOWN: usize = 24;
+
+/// What the report itself does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    /// When the run began.
+    pub began: Timestamp,
+    /// Whether records shared entries, so that the limit on records is not one on records.
+    pub aggregates: bool,
+    /// The part of each shard's limits that was taken.
+    pub share: Share,
+    /// Bounds of the whole run.
+    pub max_rate: RateCap,
+}
+
+impl Report {
+    /// The page for a browser.
+    #[must_use]
+    pub fn html(&self, timeline: &Timeline, circumstances: &Circumstances) -> String {
+        let mut page = Page::new(&format!("Run {}", self.run));
+        page.paragraph(&headline(self).1, false);
+        page.paragraph(&in_short(self, timeline), false);
+        page.facts(&facts(self, circumstances));
+        if let Some(plan) = &self.plan {
+            planned(&mut page, plan, self, timeline);
+        }
+        page.figures(&figures::figures(self, timeline, circumstances));
+        brakes(&mut page, timeline);
+        quarantine(&mut page, self);
+        shards(&mut page, &self.shards);
+        processes(&mut page, timeline);
+        page.paragraph(&recorded(timeline), true);
+        page.html()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for a person")]
+fn in_short(report: &Report, timeline: &Timeline) -> String {
+    let (records, bytes) = (report.records.delivered, report.bytes_delivered);
+    let mut text = format!("{} records ({}) delivered", number(records), ByteCount(bytes));
+    let seen = records.saturating_sub(timeline.records_unseen);
+    if timeline.seconds > 0.0 && seen > 0 {
+        let whole = timeline.records_unseen == 0;
+        let these = if whole { String::new() } else { format!(", of these {}", number(seen)) };
+        let rate = short((seen as f64 / timeline.seconds).round());
+        let _ = write!(text, "{these} in {}: {rate} records/s", duration(timeline.seconds));
+    }
+    if let Some(brake) = report.brake {
+        let _ = write!(text, ", limited by {}", brake.words());
+    }
+    text + "."
+}
+
+fn facts(report: &Report, circumstances: &Circumstances) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("from", report.archive.clone()),
+        ("into", report.target.clone()),
+        ("began", clock(circumstances.began)),
+        ("share", format!("{} of each shard's limits", percent(circumstances.share.get()))),
+    ];
+    let window = (report.window.from.as_deref(), report.window.until.as_deref());
+    if window != (None, None) {
+        let (from, until) = (window.0.unwrap_or("the beginning"), window.1.unwrap_or("the end"));
+        facts.push(("window", format!("{from} to {until}")));
+    }
+    let (objects, records) = (&report.objects, &report.records);
+    facts.push((
+        "objects",
+        format!(
+            "{} of {} decoded, {} in quarantine",
+            number(objects.decoded),
+            number(objects.total),
+            number(objects.quarantined)
+        ),
+    ));
+    facts.push((
+        "records",
+        format!(
+            "{} delivered, {} in quarantine, {} left out as asked",
+            number(records.delivered),
+            number(records.quarantined),
+            number(records.filtered)
+        ),
+    ));
+    let duplicates = match report.possible_duplicates {
+        0 => "none".to_owned(),
+        count => format!("{} at most: {}", number(count), causes(&report.possible_duplicates_by_cause)),
+    };
+    facts.push(("duplicates", duplicates));
+    if report.order_violations > 0 {
+        facts.push(("order", format!("{} violations, by sequence number", number(report.order_violations))));
+    }
+    if report.inversions + report.possible_inversions > 0 {
+        let (sure, possible) = (number(report.inversions), number(report.possible_inversions));
+        facts.push((
+            "passed",
+            format!("{sure} records by a later one of their key, {possible} more possibly"),
+        ));
+    }
+    if report.reshards > 0 {
+        facts.push(("resharded", format!("{} times under this process", number(report.reshards))));
+    }
+    let (entries, units) = (number(report.entries_acked), number(report.put_units));
+    facts.push((
+        "billed",
+        format!(
+            "{entries} entries, {units} payload units, {} requests to S3",
+            number(report.s3_object_requests)
+        ),
+    ));
+    facts.push(("throttled", format!("{} of the entries sent", percent(report.throttled_share))));
+    facts.push(("PutRecords", latency_words(&report.put_latency_ms)));
+    if let Some(command) = &report.next_command {
+        facts.push(("next", command.clone()));
+    }
+    facts
+}
+
+/// `p50 21.3 ms, p99 40 ms, p99.9 61 ms, slowest 88 ms`.
+fn latency_words(latency: &Latency) -> String {
+    let (Some(p50), Some(p99), Some(max)) = (latency.p50, latency.p99, latency.max) else {
+        return "no request was answered".to_owned();
+    };
+    let p999 = latency.p999.map(|p999| format!(", p99.9 {} ms", millis(p999))).unwrap_or_default();
+    format!("p50 {} ms, p99 {} ms{p999}, slowest {} ms", millis(p50), millis(p99), millis(max))
+}
+
+fn millis(value: f64) -> String {
+    if value < 100.0 { format!("{value:.1}") } else { short(value.round()) }
+}
+
+/// The plan's figures beside what came of them.
+fn planned(page: &mut Page, plan: &PlanFigures, report: &Report, timeline: &Timeline) {
+    let done = report.state == RunState::Done;
+    let row = |what: &str, planned: String, happened: String, off: Option<f64>| {
+        let off = off.map(|off| format!("{:+.1} %", off * 100.0)).unwrap_or_default();
+        vec![what.to_owned(), planned, happened, off]
+    };
+    let off = |planned: f64, happened: f64| (done && planned > 0.0).then(|| happened / planned - 1.0);
+    #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+    let count = |what: &str, planned: u64, happened: u64, show: fn(u64) -> String| {
+        row(what, show(planned), show(happened), off(planned as f64, happened as f64))
+    };
+    let (records, objects) = (&report.records, &report.objects);
+    let limit = report.brake.map_or_else(String::new, |brake| brake.words().to_owned());
+    let shards = u64::try_from(timeline.shards.len()).unwrap_or(u64::MAX);
+    let time = duration(timeline.seconds);
+    let whole_time = if timeline.records_unseen == 0 { time } else { format!("more than {time}") };
+    let time_off = off(plan.seconds, timeline.seconds).filter(|_| timeline.records_unseen == 0);
+    page.heading("The plan beside what happened");
+    page.table(
+        &["", "planned", if done { "happened" } else { "so far" }, "off by"],
+        &[
+            count("objects", plan.objects, objects.decoded + objects.quarantined, number),
+            count("records", plan.records, records.delivered + records.quarantined, number),
+            count("bytes", plan.bytes, report.bytes_delivered, |bytes| ByteCount(bytes).to_string()),
+            row("shards", number(plan.shards.into()), number(shards), None),
+            row("time", duration(plan.seconds), whole_time, time_off),
+            row("limited by", plan.binding_limit.clone(), limit, None),
+            row("cost", format!("${:.2}", plan.cost_usd), "see the bill".to_owned(), None),
+        ],
+    );
+}
+
+/// How long the lanes waited for each brake; those that did not matter are left out.
+fn waited(timeline: &Timeline) -> Vec<(usize, Brake, f64)> {
+    let sum = |place: usize| timeline.bins.iter().filter_map(|bin| bin.brakes.get(place)).sum::<f64>();
+    let all = Brake::ALL.into_iter().enumerate().map(|(place, brake)| (place, brake, sum(place)));
+    all.filter(|(.., time)| *time > 0.0).collect()
+}
+
+fn brakes(page: &mut Page, timeline: &Timeline) {
+    let brakes = waited(timeline);
+    let all: f64 = brakes.iter().map(|(.., time)| time).sum();
+    if all <= 0.0 {
+        return;
+    }
+    let bar = |(_, brake, time): &(usize, Brake, f64)| {
+        let part = time / all;
+        Bar { label: brake.words().to_owned(), part, value: percent(part) }
+    };
+    page.heading("What was the brake, of all the time that lanes waited");
+    let mut bars: Vec<Bar> = brakes.iter().map(bar).collect();
+    bars.sort_by(|one, other| other.part.total_cmp(&one.part));
+    page.bars(&bars);
+}
+
+fn quarantine(page: &mut Page, report: &Report) {
+    let reasons = &report.quarantine.reasons;
+    page.heading("Quarantine");
+    if reasons.is_empty() {
+        page.paragraph("Nothing was set aside.", false);
+        return;
+    }
+    let most = reasons.values().copied().max().unwrap_or(1).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "the length of a bar")]
+    let bar = |(reason, count): (&String, &u64)| Bar {
+        label: reason.clone(),
+        part: *count as f64 / most as f64,
+        value: number(*count),
+    };
+    page.bars(&reasons.iter().map(bar).collect::<Vec<_>>());
+    if let Some(path) = &report.quarantine.path {
+        page.paragraph(&format!("Records and objects, by reason. Listed in {path}"), true);
+    }
+}
+
+fn shards(page: &mut Page, shards: &[ShardReport]) {
+    if shards.is_empty() {
+        return;
+    }
+    let mut shown: Vec<&ShardReport> = shards.iter().collect();
+    let mut heading = "Shards, in the last process".to_owned();
+    if shown.len() > SHARDS_SHOWN {
+        heading = format!(
+            "The {SHARDS_SHOWN} of {} shards that used least, in the last process",
+            number(shards.len() as u64)
+        );
+        shown.sort_by(|one, other| {
+            one.utilisation.unwrap_or(0.0).total_cmp(&other.utilisation.unwrap_or(0.0))
+        });
+        shown.truncate(SHARDS_SHOWN);
+    }
+    let row = |shard: &ShardReport| {
+        vec![
+            shard.shard.clone(),
+            number(shard.records),
+            ByteCount(shard.bytes).to_string(),
+            shard.utilisation.map_or_else(|| "idle".to_owned(), percent),
+            shard.held_by_order.map_or_else(String::new, percent),
+            number(shard.throttled),
+        ]
+    };
+    page.heading(&heading);
+    let rows: Vec<Vec<String>> = shown.into_iter().map(row).collect();
+    page.table(&["shard", "records", "bytes", "used", "held by order", "throttled"], &rows);
+}
+
+fn processes(page: &mut Page, timeline: &Timeline) {
+    if timeline.processes.len() < 2 {
+        return;
+    }
+    let millis = |value: Option<f64>| value.map_or_else(String::new, millis);
+    let row = |process: &Process| {
+        let latency = &process.put_latency_ms;
+        vec![
+            clock(process.began),
+            duration(process.seconds),
+            number(process.delivered),
+            state_name(process.state).to_owned(),
+            millis(latency.p50),
+            millis(latency.p99),
+            millis(latency.p999),
+        ]
+    };
+    page.heading("Processes");
+    let rows: Vec<Vec<String>> = timeline.processes.iter().map(row).collect();
+    page.table(&["began", "worked", "delivered", "ended", "p50 ms", "p99 ms", "p99.9 ms"], &rows);
+    if timeline.processes_before > 0 {
+        let text = format!("{} earlier ones are in the drawings only.", number(timeline.processes_before));
+        page.paragraph(&text, true);
+    }
+}
+
+const fn state_name(state: RunState) -> &'static str {
+    match state {
+        RunState::Done => "done",
+        RunState::Incomplete => "stopped",
+        RunState::Refused => "refused",
+    }
+}
+
+/// What the drawings do not show.
+fn recorded(timeline: &Timeline) -> String {
+    let mut text = format!(
+        "The drawings show {} of work, without the time between a stop and its resume.",
+        duration(timeline.seconds)
+    );
+    if timeline.records_unseen > 0 {
+        let _ = write!(
+            text,
+            " They lack {} records that were delivered by processes which were killed before they could leave a report.",
+            number(timeline.records_unseen)
+        );
+    }
+    text + &format!(" respool {}.", env!("CARGO_PKG_VERSION"))
+}
+
+fn clock(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}

@@ -1,0 +1,163 @@
+//! What the page must hold.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::super::tests::{finished, planned};
+use super::*;
+use crate::record::ShardId;
+use crate::run::timeline::Recorder;
+use crate::write::checkpoint::Totals;
+use crate::write::rate::{Load, ShardRate};
+use crate::write::{Brake as Waited, EngineStats, LaneTimes, ShardStats};
+
+fn circumstances() -> Circumstances {
+    Circumstances {
+        began: Timestamp::UNIX_EPOCH,
+        aggregates: false,
+        share: Share::new(0.98).unwrap(),
+        max_rate: RateCap::default(),
+    }
+}
+
+/// Two processes on 12 shards, `delivered` before them, with a throttle.
+fn timeline(delivered: u64) -> Timeline {
+    let mut latency = Histogram::new_with_bounds(1, 600_000_000, 3).unwrap();
+    latency.record(20_000).unwrap();
+    let mut timeline = Timeline::default();
+    let mut totals = Totals { delivered, ..Totals::default() };
+    for _ in 0..2 {
+        let mut recorder = Recorder::new(timeline, Timestamp::UNIX_EPOCH, &totals);
+        let mut times = LaneTimes::default();
+        for second in 1..=8_u32 {
+            let now = Duration::from_secs(second.into());
+            times.wait_for(
+                if second < 6 { Waited::Shard } else { Waited::Input },
+                Duration::from_secs(u64::from(second) - 1),
+            );
+            times.bring_to(now);
+            totals.delivered += 9_000;
+            totals.delivered_bytes += 2_700_000;
+            totals.entries_sent += 9_100;
+            totals.entries_throttled += 100;
+            let shard = |number: u32| ShardStats {
+                shard: ShardId(format!("shardId-{number:012}").into()),
+                records: 0,
+                bytes: 0,
+                taken: Load { records: 750.0 * f64::from(second), bytes: 225_000.0 * f64::from(second) },
+                sent: 1,
+                throttled: 0,
+                limit: ShardRate { records: 980.0, bytes: 1e6 },
+                times: times.clone(),
+            };
+            let shards = (0..12).map(shard).collect();
+            let (unsettled, requests_in_flight, reshards) = (0, 0, 0);
+            let times = times.clone();
+            let stats = EngineStats { totals, unsettled, requests_in_flight, shards, reshards, times };
+            recorder.add(&stats, now, Some(Brake::Decode));
+        }
+        timeline = recorder.finish(RunState::Incomplete, &latency);
+    }
+    timeline
+}
+
+#[test]
+fn the_page_tells_and_draws_what_happened() {
+    let html = finished().html(&timeline(0), &circumstances());
+    for text in [
+        "<h1>Run flights-1</h1>",
+        "Done: every record is delivered.",
+        "Records each second",
+        "MB each second",
+        "what the shards take",
+        "Shards, by the share of their limit that was used",
+        "What held it up, in percent of the time",
+        "Throttled entries each second",
+        "1,600 of 145.6 k entries sent (1.1 %)",
+        "Latency of PutRecords",
+        "p50 11.8 ms, p99 40.2 ms, p99.9 61.5 ms, slowest 87.6 ms",
+        "decoding (CPU)",
+        "Nothing was set aside.",
+        "shardId-000000000001",
+        "resumed",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+    assert_eq!(html.matches("<figure").count(), 6);
+    assert!(!html.contains("The plan beside"), "there was none");
+    assert!(!html.contains("which were killed"));
+}
+
+#[test]
+fn the_plan_stands_beside_what_happened() {
+    let mut report = finished();
+    report.plan = Some(planned());
+    let html = report.html(&timeline(0), &circumstances());
+    let row = "<tr><td class=\"text\">records</td><td>61,000</td><td>60,000</td><td>-1.6 %</td></tr>";
+    assert!(html.contains(row), "{html}");
+    assert!(
+        html.contains("<td class=\"text\">time</td><td>15.0 s</td><td>16.0 s</td><td>+6.7 %</td>"),
+        "{html}"
+    );
+    report.state = RunState::Incomplete;
+    let html = report.html(&timeline(0), &circumstances());
+    assert!(html.contains("so far") && !html.contains("+6.7 %"), "what is not done is not compared");
+}
+
+#[test]
+fn what_is_not_shown_is_said() {
+    let mut report = finished();
+    report.plan = Some(planned());
+    let html = report.html(&timeline(5_000), &circumstances());
+    assert!(html.contains("They lack 5,000 records that were delivered by processes which were killed"));
+    assert!(html.contains("more than 16.0 s"), "{html}");
+}
+
+#[test]
+fn what_limits_otherwise_is_drawn_otherwise() {
+    let max_rate = RateCap { records_per_second: Some(5_000), bytes_per_second: None };
+    let page = |change: fn(&mut Circumstances)| {
+        let mut circumstances = Circumstances { max_rate, ..circumstances() };
+        change(&mut circumstances);
+        finished().html(&timeline(0), &circumstances)
+    };
+    let lines = |page: String| {
+        (page.matches(">--max-rate</text>").count(), page.matches("line c0 ideal").count() / 2)
+    };
+    assert_eq!(lines(page(|all| all.max_rate = RateCap::default())), (0, 2));
+    // The cap is on records, and below what the shards take.
+    assert_eq!(lines(page(|_| {})), (1, 1));
+    assert_eq!(lines(page(|all| all.max_rate.records_per_second = Some(20_000))), (1, 2));
+    // A limit on entries is none on records that share them.
+    assert_eq!(lines(page(|all| (all.aggregates, all.max_rate) = (true, RateCap::default()))), (0, 1));
+}
+
+#[test]
+fn hostile_names_stay_text_and_an_empty_run_is_a_page_too() {
+    let nasty = "<script>alert(1)</script>\"'&";
+    let mut report = Report::new(nasty, nasty, nasty);
+    report.message = Some(nasty.into());
+    report.next_command = Some(nasty.into());
+    report.quarantine.reasons = [(nasty.to_owned(), 3)].into();
+    report.quarantine.path = Some(nasty.into());
+    let html = report.html(&Timeline::default(), &circumstances());
+    assert!(!html.contains("<script") && html.contains("&lt;script&gt;"), "{html}");
+    assert!(html.ends_with("</html>\n") && !html.contains("<figure"), "{html}");
+}
+
+#[test]
+fn many_shards_are_named_by_those_that_used_least() {
+    let mut report = finished();
+    let template = report.shards[0].clone();
+    report.shards = (0..300_u32)
+        .map(|number| ShardReport {
+            shard: format!("shard-{number}"),
+            utilisation: Some(f64::from(number) / 300.0),
+            ..template.clone()
+        })
+        .collect();
+    let html = report.html(&timeline(0), &circumstances());
+    assert!(html.contains("The 24 of 300 shards that used least"));
+    assert!(html.contains("shard-23<") && !html.contains("shard-24<"));
+}
