@@ -58,19 +58,19 @@ impl<'a> Output<'a> {
                 format!("{taken} B of it decode to {written} B, over {} : 1", self.config.ratio_max);
             return Err(DecodeError::defect(DecodeDefect::TooLarge, taken, message));
         }
-        let framed = match &mut self.stage {
+        let taken_in = match &mut self.stage {
             Stage::Verbatim(framer) => {
-                let framed = if self.misfit.is_none() { framer.push(piece) } else { Ok(()) };
+                let pushed = if self.misfit.is_none() { framer.push(piece) } else { Ok(()) };
                 self.out.write_all(piece).map_err(DecodeError::Output)?;
-                framed
+                pushed
             }
             Stage::Unwrapped(unwrapper) if self.misfit.is_none() => unwrapper.push(piece, self.out),
             Stage::Unwrapped(_) => Ok(()),
         };
         self.written = written;
-        match framed {
+        match taken_in {
             Err(error) if self.config.salvage && error.is_damage() => self.misfit = Some(error),
-            framed => framed?,
+            taken_in => taken_in?,
         }
         Ok(())
     }

@@ -61,8 +61,8 @@ fn entry(
         time: None,
         storage_class: object
             .storage_class
-            .map(|class| Box::from(class.as_str()))
-            .filter(|class: &Box<str>| **class != *"STANDARD"),
+            .filter(|class| class.as_str() != "STANDARD")
+            .map(|class| class.as_str().into()),
         only: None,
     })
 }
@@ -83,8 +83,8 @@ pub(super) fn entry_of_head(key: &str, head: &HeadObjectOutput) -> Result<Object
         time: None,
         storage_class: head
             .storage_class()
-            .map(|class| Box::from(class.as_str()))
-            .filter(|class: &Box<str>| **class != *"STANDARD"),
+            .filter(|class| class.as_str() != "STANDARD")
+            .map(|class| class.as_str().into()),
         only: None,
     })
 }
@@ -103,7 +103,7 @@ where
         request_id: text(error.request_id()),
         region: text(response.and_then(|response| response.headers().get("x-amz-bucket-region"))),
         ours: false,
-        unsigned: causes(error).any(|cause| cause.is::<CredentialsError>()),
+        unsigned: causes(error).any(<dyn std::error::Error>::is::<CredentialsError>),
     };
     match error {
         SdkError::ConstructionFailure(_) => {
