@@ -270,7 +270,7 @@ impl Auto {
         if let Some(json) = &mut self.json {
             let evidence = json.finish().map_err(counting)?;
             if judge(&evidence)? == Framing::ConcatenatedJson {
-                first_value_parses(&self.head, json.spans())?;
+                first_value_parses(&self.head, &json.spans)?;
                 return Ok((json.take_spans(), Framing::ConcatenatedJson));
             }
         }
@@ -290,7 +290,7 @@ impl Auto {
         match evidence.map_or(Ok(Framing::Newline), |evidence| judge(&evidence)).ok()? {
             Framing::ConcatenatedJson => {
                 let json = self.json.as_mut()?;
-                first_value_parses(&self.head, json.spans()).ok()?;
+                first_value_parses(&self.head, &json.spans).ok()?;
                 Some((json.take_spans(), Framing::ConcatenatedJson))
             }
             _ => Some((self.newline.as_mut()?.spans(), Framing::Newline)),

@@ -77,8 +77,8 @@ pub(super) struct Scanner {
     line_bad: bool,
     bom_seen: usize,
     evidence: Evidence,
-    /// Complete up to the first misfit, and of no use behind it.
-    spans: Spans,
+    /// The values: complete up to the first misfit, and of no use behind it.
+    pub(super) spans: Spans,
     /// The values before the first misfit may be asked for.
     keeps: bool,
     span_error: Option<SpanError>,
@@ -213,11 +213,6 @@ impl Scanner {
     }
 
     /// The values before the first misfit, if they were kept.
-    pub(super) fn spans(&self) -> &Spans {
-        &self.spans
-    }
-
-    /// The same, taken.
     pub(super) fn take_spans(&mut self) -> Spans {
         std::mem::take(&mut self.spans)
     }

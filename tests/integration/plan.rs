@@ -224,3 +224,11 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
     }
     assert!(sandbox.run("guide none").sentence(5).contains("there is no run none"));
 }
+
+#[test]
+fn a_key_that_no_record_has_is_no_plan() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.run(&format!("plan {} --shards 4 --partition-key /tailnumm", fixture()));
+    assert_eq!(outcome.code, 3, "{outcome:?}");
+    assert!(outcome.stderr.contains("is /tailnumm where they have their key?"), "{}", outcome.stderr);
+}

@@ -70,6 +70,7 @@ const CLOCKS: &[&str] = &[
     "sim/server.rs",
     "archive/s3.rs",
     "archive/s3/beginning.rs",
+    "archive/s3/clients.rs",
     "archive/download.rs",
     // How fast the archive gives objects is measured while some are looked at.
     "plan/mod.rs",
