@@ -255,7 +255,12 @@ impl Engine {
         let nothing_comes = self.input_ended && lane.is_looked_through() && lane.in_flight == 0;
         let full = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty();
         let since = *lane.lingers_since.get_or_insert(now);
-        let linger = (lane.departed_at + gathering).max(if hot { now } else { since + LINGER });
+        // Of a hot key the next record is ready with each answer.
+        let linger = match () {
+            () if hot && lane.in_flight == 0 => now,
+            () if hot => lane.departed_at + gathering,
+            () => (lane.departed_at + gathering).max(since + LINGER),
+        };
         if !full && !nothing_comes && (hot || lane.may_grow()) && now < linger {
             let missing = whole(goal.shard.records - weight.for_shard().records).min(packing.records_max());
             return Step::Wait { until: linger, brake: lane.linger(missing) };

@@ -819,3 +819,15 @@ fn a_listed_shard_that_nobody_expected_has_the_stream_asked() {
     }
     assert!(asked.is_some_and(|at| at < Duration::from_secs(4)), "{asked:?}");
 }
+
+#[test]
+fn a_hot_key_waits_for_answers_only() {
+    for round_trip in [1, 20].map(millis) {
+        let map = shards(1);
+        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+        let mut service = |_: u64, records: &[Routed]| Ok(vec![Answer::Ack; records.len()]);
+        let config = config(Order::Key, SHARE);
+        let done = run(config, &map, &start, input(1, 300, 1, 300), round_trip, FOREVER, &mut service);
+        assert!(done.lasted < round_trip * 300 + millis(400), "{round_trip:?}: {:?}", done.lasted);
+    }
+}
