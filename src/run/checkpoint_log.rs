@@ -20,6 +20,8 @@ use crate::write::checkpoint::Checkpoint;
 
 const MAGIC: &[u8; 8] = b"rspckpt1";
 const FRAME_HEADER: usize = 8;
+/// How often the files are listed at most, while they are replaced under the eyes of who reads them.
+const LISTINGS_MAX: u32 = 10;
 /// A checkpoint is some kilobytes; no length above this is believed.
 const FRAME_BYTES_MAX: usize = if cfg!(test) { 64 * 1024 } else { 256 * 1024 * 1024 };
 /// A log above this is begun anew.
@@ -82,6 +84,17 @@ impl CheckpointLog {
 /// # Errors
 /// Those of the file system, and `InvalidData` for a whole frame that cannot be understood or a file without one.
 pub fn newest(directory: &Path) -> io::Result<Option<Checkpoint>> {
+    // A file that is gone by now was replaced by its run, if that goes on; a newer one is there then.
+    let mut tries = 1..LISTINGS_MAX;
+    loop {
+        match newest_listed(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
+            found => return found,
+        }
+    }
+}
+
+fn newest_listed(directory: &Path) -> io::Result<Option<Checkpoint>> {
     let mut newest: Option<Checkpoint> = None;
     for (_, path) in log_files(directory)? {
         let last = last_frame(&fs::read(&path)?)
