@@ -10,6 +10,7 @@
 
 mod field;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -189,9 +190,11 @@ impl Template {
             // Firehose joins its prefix to the first directory.
             let starts = if at == 0 { dir.len() } else { 0 };
             let mut starts = (0..=starts).filter(|&start| dir.is_char_boundary(start));
-            let fits = |start: usize, found: &mut Found| {
+            let mut in_vain = InVain::new();
+            let mut fits = |start: usize, found: &mut Found| {
                 let before = dir.as_bytes().get(start.wrapping_sub(1)).copied();
-                begins_at(part, before) && matches(part, dir.get(start..).unwrap_or_default(), true, found)
+                begins_at(part, before)
+                    && matches(part, dir.get(start..).unwrap_or_default(), true, found, &mut in_vain)
             };
             starts.find(|&start| {
                 let mut trial = found;
@@ -206,11 +209,12 @@ impl Template {
     /// Finds the part behind the first `dirs` ones anywhere in a file's `name`, and adds what it tells.
     pub(super) fn find_name(&self, mut found: Found, dirs: usize, name: &str) -> Option<Found> {
         let part = self.parts.get(dirs)?;
+        let mut in_vain = InVain::new();
         (0..name.len()).filter(|&start| name.is_char_boundary(start)).find_map(|start| {
             let before = name.as_bytes().get(start.wrapping_sub(1)).copied();
             let mut trial = found;
             let fits = begins_at(part, before)
-                && matches(part, name.get(start..).unwrap_or_default(), false, &mut trial);
+                && matches(part, name.get(start..).unwrap_or_default(), false, &mut trial, &mut in_vain);
             fits.then(|| {
                 found = trial;
                 found
@@ -225,28 +229,41 @@ fn begins_at(part: &[Piece], before: Option<u8>) -> bool {
     !(number && before.is_some_and(|byte| byte.is_ascii_digit()))
 }
 
+/// By the number of pieces from a `*` on: the longest text with which it was tried in vain. It will not fit a shorter
+/// one, which is an end of that, and to try again and again would take time without end.
+type InVain = BTreeMap<usize, usize>;
+
 /// Whether `text` is what `pieces` say, to its end or up to something that is no digit.
-fn matches(pieces: &[Piece], text: &str, whole: bool, found: &mut Found) -> bool {
+fn matches(pieces: &[Piece], text: &str, whole: bool, found: &mut Found, in_vain: &mut InVain) -> bool {
     let Some((piece, rest)) = pieces.split_first() else {
         return text.is_empty() || (!whole && !text.starts_with(|c: char| c.is_ascii_digit()));
     };
     match piece {
-        Piece::Text(expected) => {
-            text.strip_prefix(expected.as_str()).is_some_and(|text| matches(rest, text, whole, found))
-        }
+        Piece::Text(expected) => text
+            .strip_prefix(expected.as_str())
+            .is_some_and(|text| matches(rest, text, whole, found, in_vain)),
         Piece::Field(field) => {
             let Some((value, text)) = field.read(text) else { return false };
             found.set(*field, value);
-            matches(rest, text, whole, found)
+            matches(rest, text, whole, found, in_vain)
         }
-        Piece::Any => (0..=text.len()).filter(|&at| text.is_char_boundary(at)).any(|at| {
-            let mut trial = *found;
-            let fits = matches(rest, text.get(at..).unwrap_or_default(), whole, &mut trial);
-            if fits {
-                *found = trial;
+        Piece::Any => {
+            if in_vain.get(&pieces.len()).is_some_and(|&length| text.len() <= length) {
+                return false;
+            }
+            let fits = (0..=text.len()).filter(|&at| text.is_char_boundary(at)).any(|at| {
+                let mut trial = *found;
+                let fits = matches(rest, text.get(at..).unwrap_or_default(), whole, &mut trial, in_vain);
+                if fits {
+                    *found = trial;
+                }
+                fits
+            });
+            if !fits {
+                in_vain.insert(pieces.len(), text.len());
             }
             fits
-        }),
+        }
     }
 }
 
@@ -276,6 +293,13 @@ mod tests {
 
     fn dirs(template: &str, dirs: &[&str]) -> Option<Vec<i16>> {
         Some(template.parse::<Template>().unwrap().find_dirs(dirs)?.known())
+    }
+
+    #[test]
+    fn many_stars_take_no_time_without_end() {
+        let template = format!("{}b{{yyyy}}", "a*".repeat(100));
+        assert_eq!(dirs(&template, &[&"a".repeat(1_000)]), None);
+        assert_eq!(dirs(&template, &[&format!("{}b2026", "a".repeat(1_000))]), Some(vec![2026]));
     }
 
     #[test]
