@@ -72,8 +72,9 @@ pub(super) fn gzip_in_both_ways(object: &[u8], config: &DecodeConfig) {
         };
         let finished = decoded.and_then(|()| output.finish());
         let found = finished.map(|(spans, framing, bytes)| (spans, framing, bytes, out));
-        // Of deflate data that makes no sense one says so at once, and the other with the checksum.
+        // Of a damage they may see different signs first: data that makes no sense, its end, its checksum.
         found.map_err(|error| match error {
+            DecodeError::Defect { reason, .. } if reason.is_damage() => "damage".to_owned(),
             DecodeError::Defect { reason, .. } => reason.to_string(),
             error => error.to_string(),
         })
