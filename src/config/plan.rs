@@ -99,8 +99,11 @@ pub struct SavedPlan {
     pub share: Share,
     /// Bounds of the whole run.
     pub max_rate: RateCap,
-    /// What came out.
+    /// What came out, for the number of shards that it is about.
     pub figures: PlanFigures,
+    /// The same for each of the others that were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<PlanFigures>,
     /// What a stream that is made for it has to be, beside its number of shards.
     #[serde(default)]
     pub stream: PlannedStream,

@@ -152,22 +152,36 @@ async fn live_retention(config: &PlanConfig, now: Timestamp) -> Result<Option<f6
 }
 
 fn saved(config: &PlanConfig, plan: &Plan, now: Timestamp) -> Result<Vec<u8>, Error> {
+    let figures = PlanFigures {
+        objects: plan.objects,
+        bytes_stored: plan.bytes_stored,
+        records: plan.records,
+        bytes: plan.bytes,
+        shards: plan.shards,
+        seconds: plan.seconds,
+        binding_limit: plan.binding_limit.map_or("", model::BindingLimit::words).to_owned(),
+        cost_usd: plan.cost_usd,
+    };
+    let aggregates = config.what.aggregate;
+    let of = |one: &report::ShardsReport| {
+        let report::AggregatedReport { seconds, binding_limit, cost_usd } = one.aggregated;
+        let (seconds, binding_limit, cost_usd) = if aggregates {
+            (seconds, binding_limit, cost_usd)
+        } else {
+            (one.seconds, one.binding_limit, one.cost_usd)
+        };
+        let binding_limit = binding_limit.words().to_owned();
+        PlanFigures { shards: one.shards, seconds, binding_limit, cost_usd, ..figures.clone() }
+    };
+    let others = plan.by_shards.iter().filter(|one| one.shards != plan.shards);
     let saved = SavedPlan {
         version: SAVED_PLAN_VERSION,
         created: now,
         what: config.what.clone(),
         share: config.tuning.share,
         max_rate: config.tuning.max_rate,
-        figures: PlanFigures {
-            objects: plan.objects,
-            bytes_stored: plan.bytes_stored,
-            records: plan.records,
-            bytes: plan.bytes,
-            shards: plan.shards,
-            seconds: plan.seconds,
-            binding_limit: plan.binding_limit.map_or("", model::BindingLimit::words).to_owned(),
-            cost_usd: plan.cost_usd,
-        },
+        others: others.map(of).collect(),
+        figures,
         stream: PlannedStream {
             retention_hours: Some(warnings::retention_wanted(plan, config.worker_rate)),
             record_kib: Some(plan.record_bytes.max)

@@ -86,7 +86,7 @@ pub fn report(
         },
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
         shards: shards().map(shard_report).collect(),
-        plan: directory.planned(),
+        plan: directory.planned(stats.shards.len()),
         next_command: (outcome != RunState::Done).then(|| format!("respool resume {}", directory.id())),
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
     })

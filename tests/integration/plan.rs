@@ -232,3 +232,22 @@ fn a_key_that_no_record_has_is_no_plan() {
     assert_eq!(outcome.code, 3, "{outcome:?}");
     assert!(outcome.stderr.contains("is /tailnumm where they have their key?"), "{}", outcome.stderr);
 }
+
+#[test]
+fn a_report_is_held_against_the_plan_for_its_own_number_of_shards() {
+    let sandbox = Sandbox::new();
+    let archive = fixture();
+    let made = format!(
+        "plan {archive} --partition-key /tailnum --until 2013-04-03 --shards 8,16 --save p.json --json"
+    );
+    let plan = sandbox.run(&made).json(0);
+    for shards in [8, 16, 3] {
+        let report = sandbox.run(&format!("replay --plan p.json --into sim:{shards} --json")).json(0);
+        let planned = &report["plan"];
+        // Of a number that was not planned with, the plan's own is shown.
+        let of = if shards == 3 { &plan["shards"] } else { &serde_json::json!(shards) };
+        assert_eq!(&planned["shards"], of, "{planned}");
+        let one = plan["by_shards"].as_array().unwrap().iter().find(|one| &one["shards"] == of).unwrap();
+        assert_eq!(planned["seconds"], one["seconds"], "{planned}");
+    }
+}

@@ -12,10 +12,11 @@ const PAGE_FILE: &str = "report.html";
 const TIMELINE_FILE: &str = "timeline.json";
 
 impl RunDirectory {
-    /// What the plan says that is carried out, if one is.
-    pub fn planned(&self) -> Option<PlanFigures> {
-        let plan: Option<SavedPlan> = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default();
-        plan.map(|plan| plan.figures)
+    /// What the plan that is carried out says of so many shards, or of the number that it is about; if there is a plan.
+    pub fn planned(&self, shards: usize) -> Option<PlanFigures> {
+        let SavedPlan { figures, others, .. } = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default()?;
+        let of_these = others.into_iter().find(|other| other.shards as usize == shards);
+        Some(of_these.filter(|_| figures.shards as usize != shards).unwrap_or(figures))
     }
 
     /// Leaves what belongs to the report: the run over time, and the page for a browser.

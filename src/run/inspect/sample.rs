@@ -200,10 +200,12 @@ impl Sampled {
                 hottest: hottest as f64 / values.present.max(1) as f64,
             });
         }
-        // What every record has, more than once: an order within one record is none. Then what spreads best.
+        // What every record has, more than once: an order within one record is none. Nobody's order is that of a time. Then
+        // what spreads best.
         let rank = |field: &KeyField| {
             let repeats = field.distinct > 1 && field.distinct * 2 <= seen;
-            (field.present >= 1.0, repeats, field.distinct > 1)
+            let is_time = found.time_fields.iter().any(|time| time.pointer == field.pointer);
+            (field.present >= 1.0, repeats, field.distinct > 1, !is_time)
         };
         found
             .partition_keys
