@@ -74,9 +74,7 @@ fn values(series: &[Series]) -> impl Iterator<Item = f64> {
 
 fn throughput(bench: &Bench) -> Chart {
     let mut series = lines(bench, |step| Some(step.records_per_second));
-    for limit in limits(bench) {
-        series.push(limit);
-    }
+    series.extend(limits(bench));
     Chart {
         title: "Throughput".into(),
         description:

@@ -40,32 +40,29 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     let plan = config.plan.as_deref().map(|(path, plan)| (path.as_str(), plan));
     let run = if plan.is_none() { choose(config.run.as_deref(), runs)? } else { None };
     let run = run.map(RunInto::of).transpose()?;
-    let planned = plan.map(|(_, plan)| planned_target(plan)).transpose()?.flatten();
-    let access = match &run {
-        Some(run) => config.door.around(run.glance.file.tuning.kinesis.clone(), &target(&run.glance)?),
-        None => match &planned {
-            Some(name) => config.door.around(AwsAccess::default(), name),
-            None => config.door.alone(),
-        },
+    let name = match &run {
+        Some(run) => Some(target(&run.glance)?),
+        None => plan.map(|(_, plan)| planned_target(plan)).transpose()?.flatten(),
     };
-    let (stream, gone) = match &run {
-        Some(run) => match look(&target(&run.glance)?, &access, config.output.quiet).await {
-            Looked::Found(found) => {
-                // Its name may have been given to another one since.
-                let same = found.description.created_ms == run.glance.file.stream.created_ms;
-                (Some(*found).filter(|_| same), !same)
-            }
-            Looked::Gone => (None, true),
-            Looked::Unknown => (None, false),
-        },
+    let own = run.as_ref().map(|run| run.glance.file.tuning.kinesis.clone()).unwrap_or_default();
+    let (access, looked) = match &name {
+        Some(name) => {
+            let access = config.door.around(own, name);
+            let looked = look(name, &access, config.output.quiet).await;
+            (access, looked)
+        }
+        None => (config.door.alone(), Looked::Unknown),
+    };
+    let (stream, gone) = match (looked, &run) {
+        (Looked::Found(found), Some(run)) => {
+            // Its name may have been given to another one since.
+            let same = found.description.created_ms == run.glance.file.stream.created_ms;
+            (Some(*found).filter(|_| same), !same)
+        }
+        (Looked::Found(found), None) => (Some(*found), false),
         // What is not there yet is no loss.
-        None => match &planned {
-            Some(name) => match look(name, &access, config.output.quiet).await {
-                Looked::Found(found) => (Some(*found), false),
-                Looked::Gone | Looked::Unknown => (None, false),
-            },
-            None => (None, false),
-        },
+        (Looked::Gone, run) => (None, run.is_some()),
+        (Looked::Unknown, _) => (None, false),
     };
     let live = match &config.live {
         Some(name) => {

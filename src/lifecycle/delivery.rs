@@ -14,7 +14,7 @@ use crate::config::{ArchiveAddress, Endpoint, OutputConfig, RunSettings, Target,
 use crate::error::Error;
 use crate::plan::permission::{DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, full_name, resource, statement};
 use crate::run::console;
-use crate::stream::kinesis::NeighbourClient;
+use crate::stream::kinesis::{NeighbourClient, is_forbidden};
 use crate::stream::neighbour::{Neighbour, NeighbourConfig, NeighbourError, text};
 use crate::stream::{CallErrorClass, Stream};
 
@@ -102,11 +102,7 @@ impl Doubt {
 
     /// What a call for `action` on `resource` failed by.
     fn of_call(action: &'static str, resource: &str, error: &NeighbourError) -> Self {
-        let denied = matches!(
-            error.code.as_deref(),
-            Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorized")
-        );
-        let missing = denied.then(|| (action, resource.to_owned()));
+        let missing = is_forbidden(error.code.as_deref()).then(|| (action, resource.to_owned()));
         Self { missing, ..Self::about_firehose(error.to_string()) }
     }
 

@@ -85,13 +85,13 @@ impl CheckpointLog {
 /// Those of the file system, and `InvalidData` for a whole frame that cannot be understood or a file without one.
 pub fn newest(directory: &Path) -> io::Result<Option<Checkpoint>> {
     // A file that is gone by now was replaced by its run, if that goes on; a newer one is there then.
-    let mut tries = 1..LISTINGS_MAX;
-    loop {
+    for _ in 1..LISTINGS_MAX {
         match newest_listed(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             found => return found,
         }
     }
+    newest_listed(directory)
 }
 
 fn newest_listed(directory: &Path) -> io::Result<Option<Checkpoint>> {

@@ -32,7 +32,7 @@ use crate::write::StreamState;
 use crate::write::rate::ShardRate;
 
 /// A rate that is no bound: what `null:` takes.
-const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
+pub(super) const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
 /// The part of the cache's limit that is for segments which only pass through: one over this.
 const PASSING_PART: u64 = 8;
 /// What a stream says of itself while its shards split or merge.

@@ -23,11 +23,19 @@ use crate::config::{
     Input, QuarantineAction, QuarantineConfig, ReplayConfig, RetryConfig, RunSettings, Tuning,
 };
 use crate::error::{Error, ExitCode};
+use crate::route::key::KeyFault;
 
 /// Names that a message holds.
 const NAMES_SHOWN: usize = 10;
 /// Reasons of records that lie in what `--partition-key` says.
-const KEY_FAULTS: [&str; 6] = ["missing", "null", "empty", "container", "too_long", "invalid_json"];
+const KEY_FAULTS: [&str; 6] = [
+    KeyFault::Missing.as_str(),
+    KeyFault::Null.as_str(),
+    KeyFault::Empty.as_str(),
+    KeyFault::Container.as_str(),
+    KeyFault::TooLong.as_str(),
+    KeyFault::InvalidJson.as_str(),
+];
 
 /// Lists what a run has set aside, or shows the bytes of one record.
 pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {

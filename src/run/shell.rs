@@ -264,12 +264,7 @@ impl Shell {
             let result = stream.put(batch).await;
             told.send(Told::Answered { request, latency: start.elapsed(), result }).await
         });
-        tokio::spawn(async move {
-            // A request without an answer would be waited for without end.
-            if put.await.is_err_and(|error| error.is_panic()) {
-                let _ = tell.send(Told::CannotEncode(Error::internal("a task that sends has failed"))).await;
-            }
-        });
+        tell_if_it_fails(put, tell, || Told::CannotEncode(Error::internal("a task that sends has failed")));
     }
 
     fn list_shards(&self, tell: mpsc::Sender<Told>) {
@@ -288,12 +283,7 @@ impl Shell {
             let map = map.inspect_err(|error| tracing::warn!("the shards cannot be listed: {error}")).ok();
             let _ = told.send(Told::Shards { map, state }).await;
         });
-        tokio::spawn(async move {
-            // A list that is never answered would be waited for without end.
-            if list.await.is_err_and(|error| error.is_panic()) {
-                let _ = tell.send(Told::Shards { map: None, state: None }).await;
-            }
-        });
+        tell_if_it_fails(list, tell, || Told::Shards { map: None, state: None });
     }
 }
 
@@ -404,6 +394,19 @@ impl ShellStats {
             .map_err(|error| Error::internal("cannot make the histogram").with_source(error))?;
         Ok(Self { put_latency, objects_beyond_limit: 0 })
     }
+}
+
+/// What a task does not tell because it has panicked would be waited for without end.
+fn tell_if_it_fails<T: Send + 'static>(
+    task: tokio::task::JoinHandle<T>,
+    tell: mpsc::Sender<Told>,
+    told: impl FnOnce() -> Told + Send + 'static,
+) {
+    tokio::spawn(async move {
+        if task.await.is_err_and(|error| error.is_panic()) {
+            let _ = tell.send(told()).await;
+        }
+    });
 }
 
 /// Passes the feed's failure on.

@@ -19,6 +19,7 @@ use hdrhistogram::Histogram;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::open::UNBOUNDED;
 use super::report::{Brake, Latency, RunState};
 use crate::write::checkpoint::Totals;
 use crate::write::{Brake as Waited, EngineStats, LaneTimes, ShardStats};
@@ -31,8 +32,6 @@ pub const ROWS_MAX: usize = 128;
 pub const PROCESSES_MAX: usize = 64;
 /// How long a bin is at first.
 const BIN_SECONDS: f64 = 1.0;
-/// A shard that takes more records a second has no limit: `null:`.
-const LIMIT_MAX: f64 = 1e8;
 /// Latencies are counted in steps of a quarter of an octave, from 0.1 ms on.
 pub const LATENCY_STEPS_PER_OCTAVE: u32 = 4;
 /// Where the first step ends, in milliseconds.
@@ -391,7 +390,7 @@ impl Recorder {
         let width = self.timeline.shards_per_row;
         bin.rows.resize(self.timeline.shards.len().div_ceil(width), Cell::default());
         for (stats, before) in shards.iter().zip(&mut self.before.shards) {
-            if stats.limit.records > LIMIT_MAX {
+            if stats.limit.records >= UNBOUNDED.records {
                 continue;
             }
             let lasted = Waited::ALL.into_iter().map(|brake| stats.times.waited_for(brake)).sum::<Duration>();

@@ -59,6 +59,7 @@ mod read;
 mod tests;
 
 pub use self::config::{KinesisConfig, SendPath, SendPathError};
+pub(crate) use self::control::is_forbidden;
 use self::direct::Sender;
 use self::failed::{SentMark, details_of, failure_of, message};
 pub use self::neighbour::NeighbourClient;

@@ -31,7 +31,7 @@ const STEPS_IN_VAIN_MAX: u32 = 5;
 const THROTTLED_SHARE_MAX: f64 = 0.10;
 /// The rate never falls below this share of the limit, so that it can find its way back.
 const SCALE_MIN: f64 = 0.005;
-/// What was accepted is counted in slots of this length over one second.
+/// What the shard says is counted in slots of this length over one second.
 const SLOT: Duration = Duration::from_millis(100);
 const SLOTS: usize = 10;
 
@@ -67,6 +67,14 @@ impl Load {
     }
 }
 
+/// What the shard said in a tenth of a second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    accepted: Load,
+    /// Entries that were throttled.
+    refused: f64,
+}
+
 /// The two buckets of one shard and the feedback that tunes them.
 #[derive(Debug, Clone)]
 pub struct RateControl {
@@ -75,9 +83,7 @@ pub struct RateControl {
     scale: f64,
     records: TokenBucket,
     bytes: TokenBucket,
-    accepted: [Load; SLOTS],
-    /// Entries that were throttled, in the same slots.
-    refused: [f64; SLOTS],
+    slots: [Slot; SLOTS],
     slot: u128,
     started: Duration,
     quiet_since: Duration,
@@ -97,8 +103,7 @@ impl RateControl {
             scale: 1.0,
             records: TokenBucket::new(limit.records, burst, now),
             bytes: TokenBucket::new(limit.bytes, burst, now),
-            accepted: [Load::default(); SLOTS],
-            refused: [0.0; SLOTS],
+            slots: [Slot::default(); SLOTS],
             slot: 0,
             started: now,
             quiet_since: now,
@@ -169,15 +174,14 @@ impl RateControl {
 
     /// The shard took `load`.
     pub fn accepted(&mut self, load: Load, now: Duration) {
-        let slot = self.turn_to(now);
-        self.accepted[slot].records += load.records;
-        self.accepted[slot].bytes += load.bytes;
+        let accepted = &mut self.turn_to(now).accepted;
+        accepted.records += load.records;
+        accepted.bytes += load.bytes;
     }
 
     /// The shard refused so many entries for being over its limit.
     pub fn throttled(&mut self, entries: f64, now: Duration) {
-        let slot = self.turn_to(now);
-        self.refused[slot] += entries;
+        self.turn_to(now).refused += entries;
         if self.throttled_at.replace(now).is_none_or(|before| now > before + HOLD) {
             self.steps_in_vain = 0;
         }
@@ -201,9 +205,9 @@ impl RateControl {
     /// What was accepted in the last second, as a share of the limit of whichever binds.
     fn accepted_share(&mut self, now: Duration) -> f64 {
         self.turn_to(now);
-        let sum = self.accepted.iter().fold(Load::default(), |sum, slot| Load {
-            records: sum.records + slot.records,
-            bytes: sum.bytes + slot.bytes,
+        let sum = self.slots.iter().fold(Load::default(), |sum, slot| Load {
+            records: sum.records + slot.accepted.records,
+            bytes: sum.bytes + slot.accepted.bytes,
         });
         // In the first second it is what was accepted so far that counts, not the part of a second.
         let seconds = now.saturating_sub(self.started).as_secs_f64().clamp(SLOT.as_secs_f64(), 1.0);
@@ -212,8 +216,8 @@ impl RateControl {
 
     /// The part of the last second's entries that was throttled.
     fn throttled_share(&self) -> f64 {
-        let refused: f64 = self.refused.iter().sum();
-        let accepted: f64 = self.accepted.iter().map(|slot| slot.records).sum();
+        let refused: f64 = self.slots.iter().map(|slot| slot.refused).sum();
+        let accepted: f64 = self.slots.iter().map(|slot| slot.accepted.records).sum();
         refused / (refused + accepted)
     }
 
@@ -235,15 +239,14 @@ impl RateControl {
     }
 
     /// The slot of `now`, with the slots that have passed since the last call emptied.
-    fn turn_to(&mut self, now: Duration) -> usize {
+    fn turn_to(&mut self, now: Duration) -> &mut Slot {
         let target = now.as_millis() / SLOT.as_millis();
         let passed = target.saturating_sub(self.slot).min(SLOTS as u128);
         for step in 0..passed {
-            self.accepted[slot_index(target - step)] = Load::default();
-            self.refused[slot_index(target - step)] = 0.0;
+            self.slots[slot_index(target - step)] = Slot::default();
         }
         self.slot = self.slot.max(target);
-        slot_index(self.slot)
+        &mut self.slots[slot_index(self.slot)]
     }
 }
 
@@ -260,6 +263,23 @@ mod tests {
 
     fn load(records: f64) -> Load {
         Load { records, bytes: records * 300.0 }
+    }
+
+    /// Offers the shard twenty times a second all that may be sent, `steps` times. It takes what `accepts` says of a step's
+    /// entries and throttles the rest. Gives the entries sent and throttled at each step, with the scale after it.
+    fn offer(rate: &mut RateControl, steps: u32, accepts: impl Fn(u32, f64) -> f64) -> Vec<(f64, f64, f64)> {
+        let step = |step: u32| {
+            let now = Duration::from_millis(50) * (step + 1);
+            rate.balance(now);
+            let sent = 49.0 * rate.scale();
+            let taken = accepts(step, sent).min(sent);
+            rate.accepted(load(taken), now);
+            if sent > taken {
+                rate.throttled(sent - taken, now);
+            }
+            (sent, sent - taken, rate.scale())
+        };
+        (0..steps).map(step).collect()
     }
 
     #[test]
@@ -298,53 +318,26 @@ mod tests {
     #[test]
     fn entries_that_are_throttled_at_any_rate_do_not_bring_it_down() {
         let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
-        let (mut now, mut lowest, mut sum) = (Duration::ZERO, 1.0_f64, 0.0);
-        for step in 0..1_200 {
-            now += Duration::from_millis(50);
-            rate.balance(now);
-            let sent = 49.0 * rate.scale();
-            rate.accepted(load(sent * 0.95), now);
-            rate.throttled(sent * 0.05, now);
-            if step >= 200 {
-                (lowest, sum) = (lowest.min(rate.scale()), sum + rate.scale());
-            }
-        }
+        let steps = offer(&mut rate, 1_200, |_, sent| sent * 0.95);
+        let scales = || steps.iter().skip(200).map(|&(.., scale)| scale);
+        let (lowest, sum) = (scales().fold(1.0, f64::min), scales().sum::<f64>());
         assert!(lowest > 0.6 && sum / 1_000.0 > 0.9, "{lowest} {}", sum / 1_000.0);
     }
 
     #[test]
     fn an_overload_is_followed_down_however_long_it_lasts() {
         let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
-        let (mut now, mut refused, mut sent) = (Duration::ZERO, 0.0, 0.0);
-        for step in 0..1_200 {
-            now += Duration::from_millis(50);
-            rate.balance(now);
-            // What the others leave falls from all to a fifth, and stays there.
-            let left = 49.0 * (1.0 - f64::from(step) / 500.0).max(0.2);
-            let load_now = 49.0 * rate.scale();
-            rate.accepted(load(load_now.min(left)), now);
-            if load_now > left {
-                rate.throttled(load_now - left, now);
-                refused += load_now - left;
-            }
-            sent += load_now;
-        }
+        // What the others leave falls from all to a fifth, and stays there.
+        let steps = offer(&mut rate, 1_200, |step, _| 49.0 * (1.0 - f64::from(step) / 500.0).max(0.2));
+        let sent: f64 = steps.iter().map(|&(sent, ..)| sent).sum();
+        let refused: f64 = steps.iter().map(|&(_, refused, _)| refused).sum();
         assert!(refused / sent < 0.02, "{}", refused / sent);
     }
 
     #[test]
     fn an_overload_that_takes_several_halvings_is_followed_to_its_end() {
         let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
-        let (mut now, left) = (Duration::ZERO, 49.0 * 0.108);
-        for _ in 0..60 {
-            now += Duration::from_millis(50);
-            rate.balance(now);
-            let sent = 49.0 * rate.scale();
-            rate.accepted(load(sent.min(left)), now);
-            if sent > left {
-                rate.throttled(sent - left, now);
-            }
-        }
+        offer(&mut rate, 60, |_, _| 49.0 * 0.108);
         assert!(rate.scale() < 0.11, "{}", rate.scale());
     }
 

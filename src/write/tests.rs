@@ -763,26 +763,26 @@ fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
     }
 }
 
+/// How long it takes to send all of `chunks` to one shard that takes everything.
+fn lasted(config: EngineConfig, chunks: Vec<RoutedChunk>, round_trip: Duration) -> Duration {
+    let map = shards(1);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let mut service = |_: u64, records: &[Routed]| Ok(vec![Answer::Ack; records.len()]);
+    run(config, &map, &start, chunks, round_trip, FOREVER, &mut service).lasted
+}
+
 #[test]
 fn an_order_that_sends_one_by_one_waits_for_answers_only() {
     for round_trip in [2, 20].map(millis) {
-        let map = shards(1);
-        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
-        let mut service = |_: u64, records: &[Routed]| Ok(vec![Answer::Ack; records.len()]);
-        let config = config(Order::Shard, SHARE);
-        let done = run(config, &map, &start, input(1, 100, 10, 300), round_trip, FOREVER, &mut service);
-        assert!(done.lasted < round_trip * 100 + millis(700), "{round_trip:?}: {:?}", done.lasted);
+        let lasted = lasted(config(Order::Shard, SHARE), input(1, 100, 10, 300), round_trip);
+        assert!(lasted < round_trip * 100 + millis(700), "{round_trip:?}: {lasted:?}");
     }
 }
 
 #[test]
 fn without_a_limit_nobody_lingers() {
-    let map = shards(1);
-    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
-    let mut service = |_: u64, records: &[Routed]| Ok(vec![Answer::Ack; records.len()]);
-    let config = config(Order::Key, UNLIMITED);
-    let done = run(config, &map, &start, input(10, 10_000, 1 << 20, 300), millis(1), FOREVER, &mut service);
-    assert!(done.lasted < millis(1_000), "{:?}", done.lasted);
+    let lasted = lasted(config(Order::Key, UNLIMITED), input(10, 10_000, 1 << 20, 300), millis(1));
+    assert!(lasted < millis(1_000), "{lasted:?}");
 }
 
 #[test]
@@ -823,11 +823,7 @@ fn a_listed_shard_that_nobody_expected_has_the_stream_asked() {
 #[test]
 fn a_hot_key_waits_for_answers_only() {
     for round_trip in [1, 20].map(millis) {
-        let map = shards(1);
-        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
-        let mut service = |_: u64, records: &[Routed]| Ok(vec![Answer::Ack; records.len()]);
-        let config = config(Order::Key, SHARE);
-        let done = run(config, &map, &start, input(1, 300, 1, 300), round_trip, FOREVER, &mut service);
-        assert!(done.lasted < round_trip * 300 + millis(400), "{round_trip:?}: {:?}", done.lasted);
+        let lasted = lasted(config(Order::Key, SHARE), input(1, 300, 1, 300), round_trip);
+        assert!(lasted < round_trip * 300 + millis(400), "{round_trip:?}: {lasted:?}");
     }
 }

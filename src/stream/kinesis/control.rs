@@ -267,7 +267,8 @@ impl ControlError {
     }
 }
 
-fn is_forbidden(code: Option<&str>) -> bool {
+/// Whether a service's code says that a call is not permitted.
+pub(crate) fn is_forbidden(code: Option<&str>) -> bool {
     matches!(code, Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorized"))
 }
 
