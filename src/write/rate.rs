@@ -29,6 +29,10 @@ const GROWTH_MAX: f64 = 0.10;
 const STEPS_IN_VAIN_MAX: u32 = 5;
 /// … a throttled share below this has another cause than our rate.
 const THROTTLED_SHARE_MAX: f64 = 0.10;
+/// The share is that of about so many entries, the last ones: at the lowest rate a second has no more than five.
+const SHARE_ENTRIES: f64 = 200.0;
+/// A moment is quiet if it lasts for [`HOLD`], and for so many entries.
+const QUIET_ENTRIES: f64 = 100.0;
 /// The rate never falls below this share of the limit, so that it can find its way back.
 const SCALE_MIN: f64 = 0.005;
 /// What the shard says is counted in slots of this length over one second.
@@ -67,12 +71,37 @@ impl Load {
     }
 }
 
-/// What the shard said in a tenth of a second.
+/// Entries that a shard took and throttled; the further back, the less they count.
 #[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    accepted: Load,
-    /// Entries that were throttled.
-    refused: f64,
+struct Share {
+    accepted: f64,
+    throttled: f64,
+    /// How many it took since it last throttled one.
+    accepted_since: f64,
+}
+
+impl Share {
+    fn accepted(&mut self, entries: f64) {
+        self.fade(entries);
+        self.accepted += entries;
+        self.accepted_since += entries;
+    }
+
+    fn throttled(&mut self, entries: f64) {
+        self.fade(entries);
+        self.throttled += entries;
+        self.accepted_since = 0.0;
+    }
+
+    fn fade(&mut self, entries: f64) {
+        let left = (-entries / SHARE_ENTRIES).exp();
+        self.accepted *= left;
+        self.throttled *= left;
+    }
+
+    fn of_throttled(&self) -> f64 {
+        self.throttled / (self.throttled + self.accepted)
+    }
 }
 
 /// The two buckets of one shard and the feedback that tunes them.
@@ -83,13 +112,15 @@ pub struct RateControl {
     scale: f64,
     records: TokenBucket,
     bytes: TokenBucket,
-    slots: [Slot; SLOTS],
+    /// What was accepted in each tenth of the last second.
+    slots: [Load; SLOTS],
     slot: u128,
     started: Duration,
     quiet_since: Duration,
     grown_at: Duration,
     stepped_down_at: Option<Duration>,
     throttled_at: Option<Duration>,
+    share: Share,
     /// Steps down since the last quiet moment.
     steps_in_vain: u32,
 }
@@ -103,13 +134,14 @@ impl RateControl {
             scale: 1.0,
             records: TokenBucket::new(limit.records, burst, now),
             bytes: TokenBucket::new(limit.bytes, burst, now),
-            slots: [Slot::default(); SLOTS],
+            slots: [Load::default(); SLOTS],
             slot: 0,
             started: now,
             quiet_since: now,
             grown_at: now,
             stepped_down_at: None,
             throttled_at: None,
+            share: Share::default(),
             steps_in_vain: 0,
         }
     }
@@ -174,18 +206,20 @@ impl RateControl {
 
     /// The shard took `load`.
     pub fn accepted(&mut self, load: Load, now: Duration) {
-        let accepted = &mut self.turn_to(now).accepted;
+        self.share.accepted(load.records);
+        let accepted = self.turn_to(now);
         accepted.records += load.records;
         accepted.bytes += load.bytes;
     }
 
     /// The shard refused so many entries for being over its limit.
     pub fn throttled(&mut self, entries: f64, now: Duration) {
-        self.turn_to(now).refused += entries;
-        if self.throttled_at.replace(now).is_none_or(|before| now > before + HOLD) {
+        let many = self.share.accepted_since >= QUIET_ENTRIES;
+        if self.throttled_at.replace(now).is_none_or(|before| many && now > before + HOLD) {
             self.steps_in_vain = 0;
         }
-        if self.steps_in_vain >= STEPS_IN_VAIN_MAX && self.throttled_share() < THROTTLED_SHARE_MAX {
+        self.share.throttled(entries);
+        if self.steps_in_vain >= STEPS_IN_VAIN_MAX && self.share.of_throttled() < THROTTLED_SHARE_MAX {
             return;
         }
         self.quiet_since = now;
@@ -206,19 +240,12 @@ impl RateControl {
     fn accepted_share(&mut self, now: Duration) -> f64 {
         self.turn_to(now);
         let sum = self.slots.iter().fold(Load::default(), |sum, slot| Load {
-            records: sum.records + slot.accepted.records,
-            bytes: sum.bytes + slot.accepted.bytes,
+            records: sum.records + slot.records,
+            bytes: sum.bytes + slot.bytes,
         });
         // In the first second it is what was accepted so far that counts, not the part of a second.
         let seconds = now.saturating_sub(self.started).as_secs_f64().clamp(SLOT.as_secs_f64(), 1.0);
         (sum.records / self.limit.records).max(sum.bytes / self.limit.bytes) / seconds
-    }
-
-    /// The part of the last second's entries that was throttled.
-    fn throttled_share(&self) -> f64 {
-        let refused: f64 = self.slots.iter().map(|slot| slot.refused).sum();
-        let accepted: f64 = self.slots.iter().map(|slot| slot.accepted.records).sum();
-        refused / (refused + accepted)
     }
 
     fn grow(&mut self, now: Duration) {
@@ -238,12 +265,12 @@ impl RateControl {
         self.bytes.retune(self.limit.bytes * self.scale, self.burst, now);
     }
 
-    /// The slot of `now`, with the slots that have passed since the last call emptied.
-    fn turn_to(&mut self, now: Duration) -> &mut Slot {
+    /// What was accepted in the tenth of `now`, with the tenths that have passed since the last call emptied.
+    fn turn_to(&mut self, now: Duration) -> &mut Load {
         let target = now.as_millis() / SLOT.as_millis();
         let passed = target.saturating_sub(self.slot).min(SLOTS as u128);
         for step in 0..passed {
-            self.slots[slot_index(target - step)] = Slot::default();
+            self.slots[slot_index(target - step)] = Load::default();
         }
         self.slot = self.slot.max(target);
         &mut self.slots[slot_index(self.slot)]
@@ -322,6 +349,29 @@ mod tests {
         let scales = || steps.iter().skip(200).map(|&(.., scale)| scale);
         let (lowest, sum) = (scales().fold(1.0, f64::min), scales().sum::<f64>());
         assert!(lowest > 0.6 && sum / 1_000.0 > 0.9, "{lowest} {}", sum / 1_000.0);
+    }
+
+    #[test]
+    fn however_low_the_rate_is_a_few_throttled_entries_do_not_keep_it_there() {
+        let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
+        let mut dice = fastrand::Rng::with_seed(1);
+        let (mut due, mut accepted) = (0.0, 0.0);
+        // Nothing is taken for ten seconds; then every twentieth entry is throttled, by chance.
+        for step in 1..=2_600 {
+            let now = Duration::from_millis(50) * step;
+            rate.balance(now);
+            due += 49.0 * rate.scale();
+            let sent = due.floor();
+            due -= sent;
+            let throttled = (0..sent as u32).filter(|_| step <= 200 || dice.u8(..20) == 0).count() as f64;
+            rate.accepted(load(sent - throttled), now);
+            if throttled > 0.0 {
+                rate.throttled(throttled, now);
+            }
+            accepted += if step > 1_400 { sent - throttled } else { 0.0 };
+        }
+        let share = accepted / (60.0 * LIMIT.records);
+        assert!(share > 0.8, "of a minute, one minute later: {share}");
     }
 
     #[test]
