@@ -23,7 +23,9 @@ pub fn start(output: &OutputConfig) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(output.color && std::io::stderr().is_terminal())
-        .with_target(false);
+        .with_target(false)
+        // Else it tells stderr itself that stderr cannot be written, and panics.
+        .log_internal_errors(false);
     // A second start in one process keeps the first.
     let _ = log.try_init();
 }
