@@ -244,7 +244,7 @@ impl Shell {
         }
     }
 
-    fn put(&self, request: RequestId, records: Packed, tell: mpsc::Sender<Told>) {
+    fn put(&self, request: RequestId, records: Arc<Packed>, tell: mpsc::Sender<Told>) {
         let (encoder, work, in_flight) = (self.encoder.clone(), self.work.clone(), self.in_flight.clone());
         let (stream, told) = (self.stream.clone(), tell.clone());
         let drafts = stream.clone();
