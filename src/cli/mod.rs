@@ -47,7 +47,7 @@ pub use environment::Environment;
 use crate::config::{
     BenchConfig, CacheCommandConfig, DrainedConfig, FillConfig, GuideConfig, IamConfig, InspectConfig,
     PlanConfig, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig, RunsConfig, SimulateConfig,
-    StreamConfig, VerifyConfig,
+    StreamConfig, Typed, VerifyConfig,
 };
 use crate::error::{Error, ExitCode};
 use config_file::ConfigFile;
@@ -192,6 +192,19 @@ pub enum Invocation {
     Print(Vec<u8>),
 }
 
+impl Invocation {
+    /// What begins a run keeps the words by which it does.
+    fn typed_as(mut self, args: &[OsString]) -> Self {
+        let words = || args.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        match &mut self {
+            Self::Replay(config) => config.typed = Typed { words: words(), anew: "--new" },
+            Self::Retry(config) => config.typed = Typed { words: words(), anew: "--again" },
+            _ => {}
+        }
+        self
+    }
+}
+
 /// Why there is nothing to do: help was asked for, or the command line is wrong.
 #[derive(Debug)]
 pub enum Stop {
@@ -260,7 +273,7 @@ where
     };
     let Cli { command, output } = Cli::from_arg_matches(&matches)?;
     let output = output.resolve(environment)?;
-    Ok(match command {
+    let invocation = match command {
         Command::Replay(args) => {
             let given = Given::of(matches.subcommand_matches("replay"));
             Invocation::Replay(Box::new(args.resolve(&given, environment, output)?))
@@ -283,7 +296,8 @@ where
         Command::Config => Invocation::Print(config_file::example(&self::command()).into_bytes()),
         Command::Completions(args) => Invocation::Print(args.render()),
         Command::Man(args) => Invocation::Print(args.render()?),
-    })
+    };
+    Ok(invocation.typed_as(&args))
 }
 
 /// The matches of the command that has none below it.

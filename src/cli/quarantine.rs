@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use super::environment::Environment;
 use super::options::{LoopArgs, StateArgs, TuningArgs};
 use super::{HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT, Invocation};
-use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig};
+use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig, Typed};
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -112,6 +112,7 @@ impl QuarantineArgs {
                 key_fallback: args.key_fallback,
                 salvage: args.salvage,
                 again: args.again,
+                typed: Typed::default(),
                 changes: args.tuning.changes(environment)?,
                 firehose: environment.endpoint_firehose()?,
                 allow_loop: args.may.allow_loop,

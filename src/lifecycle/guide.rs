@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::runs::RunInto;
-use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target};
+use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
 
@@ -271,15 +271,6 @@ fn door_flags(whose: &str, access: &AwsAccess) -> String {
     let given =
         flags.into_iter().filter_map(|(flag, value)| Some(format!(" --{whose}-{flag} {}", quoted(value?))));
     given.collect()
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.~:=@+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.escape_debug().to_string().replace("\\'", "'").replace('\'', "'\\''"))
 }
 
 /// To the minute, in UTC.

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::directory::{self, RunGlance};
 use super::journal::{QUARANTINE_FILE, QuarantineLine, RECORDS_FILE, quarantine_lines};
+use super::next::Keyless;
 use super::open::archive_error;
 use super::replay::{Replayed, Sources, replay_listed};
 use super::report::number;
@@ -23,19 +24,9 @@ use crate::config::{
     Input, QuarantineAction, QuarantineConfig, ReplayConfig, RetryConfig, RunSettings, Tuning,
 };
 use crate::error::{Error, ExitCode};
-use crate::route::key::KeyFault;
 
 /// Names that a message holds.
 const NAMES_SHOWN: usize = 10;
-/// Reasons of records that lie in what `--partition-key` says.
-const KEY_FAULTS: [&str; 6] = [
-    KeyFault::Missing.as_str(),
-    KeyFault::Null.as_str(),
-    KeyFault::Empty.as_str(),
-    KeyFault::Container.as_str(),
-    KeyFault::TooLong.as_str(),
-    KeyFault::InvalidJson.as_str(),
-];
 
 /// Lists what a run has set aside, or shows the bytes of one record.
 pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
@@ -156,7 +147,8 @@ fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
     text
 }
 
-fn bytes(run: &Path, line: &QuarantineLine) -> Result<Vec<u8>, Error> {
+/// The record that `line` is about, as far as its bytes were kept.
+pub(super) fn bytes(run: &Path, line: &QuarantineLine) -> Result<Vec<u8>, Error> {
     let Some(stored) = line.stored else {
         return Err(Error::refused("the bytes of this record were not kept: they are in the archive only"));
     };
@@ -191,6 +183,7 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     }
     let lines = lines(&run)?;
     let (wanted, left_alone) = wanted(&lines);
+    let left_alone_count = left_alone.len();
     if let (true, Some(line)) = (wanted.is_empty(), left_alone.first()) {
         return Err(Error::refused(format!(
             "nothing can be tried again: {} was sent in part before it was set aside, so all of it would be sent twice",
@@ -201,12 +194,11 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
         return Err(Error::refused(format!("run {} has nothing in quarantine", run.id)));
     }
     let replay = replay_config(config, &run);
-    refuse_the_same_key(config, &lines)?;
+    refuse_the_same_key(&replay.settings, &run, lines)?;
     if !config.again && !config.dry_run {
         refuse_to_retry_twice(&config.state_dir, &run)?;
     }
-    let left_alone = left_alone.len();
-    Ok(Retry { replay, run, wanted, left_alone })
+    Ok(Retry { replay, run, wanted, left_alone: left_alone_count })
 }
 
 /// Sends it, as a run of its own.
@@ -235,18 +227,26 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
 }
 
 /// Records that have no key where it is looked for have none there the next time either.
-fn refuse_the_same_key(config: &RetryConfig, lines: &[QuarantineLine]) -> Result<(), Error> {
-    let keyless =
-        lines.iter().filter(|line| line.record.is_some() && KEY_FAULTS.contains(&line.reason.as_str()));
-    let keyless = keyless.count();
-    let another = config.partition_key.is_some() || config.key_fallback.is_some();
-    if another || keyless < lines.len() {
+fn refuse_the_same_key(
+    wished: &RunSettings,
+    run: &RunGlance,
+    lines: Vec<QuarantineLine>,
+) -> Result<(), Error> {
+    let before = &run.file.settings;
+    if (&wished.partition_key, wished.key_fallback) != (&before.partition_key, before.key_fallback) {
         return Ok(());
     }
+    let all = lines.len() as u64;
+    let Some(keyless) = Keyless::among(lines, before, &run.path).filter(|found| found.records == all) else {
+        return Ok(());
+    };
     Err(Error::refused(format!(
-        "all {} records were set aside because of their partition key, and would be again: name another one with \
-         --partition-key, or --key-fallback hash",
-        number(keyless as u64)
+        "all {} records were set aside because of their partition key, and would be again: {}; name another one: \
+         `respool quarantine retry {} --partition-key {}`, or --key-fallback hash",
+        number(all),
+        keyless.sentence(all),
+        run.id,
+        keyless.another()
     )))
 }
 
@@ -318,6 +318,11 @@ fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
         limit: None,
         ..run.file.settings.clone()
     };
+    let mut typed = config.typed.clone();
+    if config.run.is_none() {
+        // The last run with something in quarantine may be another one by then.
+        typed.words.push(run.id.clone());
+    }
     let tuning: Tuning = config.changes.clone().apply(run.file.tuning.clone());
     ReplayConfig {
         settings,
@@ -331,6 +336,7 @@ fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
         output: config.output,
         allow_loop: config.allow_loop || run.file.allow_loop,
         plan: None,
+        typed,
     }
 }
 

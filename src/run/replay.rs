@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::checkpoint_log;
-use super::directory::{self, Layout, RunDirectory, RunFile, RunGlance, StreamIdentity};
+use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::journal;
@@ -20,11 +20,12 @@ use super::segments::Segments;
 use super::select::select;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
+use super::twice::refuse_to_start_twice;
 use super::unchanged::{self, check_record_size, identity};
 pub use super::unchanged::{check_same_stream, check_unchanged};
 use super::work::Work;
+use crate::archive::Archive;
 use crate::archive::manifest::Manifest;
-use crate::archive::{Archive, ObjectWindow};
 use crate::cache::Cache;
 use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
@@ -121,6 +122,7 @@ async fn begin(
         segments,
         extractor,
         output,
+        typed: Some(&config.typed),
     };
     Ok(Replayed::Report(Box::new(session.run().await?)))
 }
@@ -175,6 +177,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         segments,
         extractor,
         output,
+        typed: None,
     };
     session.run().await
 }
@@ -277,48 +280,6 @@ pub fn check_not_empty(archive: &ArchiveAddress, manifest: &Manifest) -> Result<
          by their name, {} are left out by patterns, {} lie in an archive tier)",
         archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
     )))
-}
-
-/// Two runs of the same window into the same stream would send everything twice.
-fn refuse_to_start_twice(config: &ReplayConfig, stream: &StreamIdentity) -> Result<(), Error> {
-    let Target::Kinesis { .. } = config.settings.target else { return Ok(()) };
-    let same = |run: &RunGlance| {
-        let (one, other) = (&run.file.settings, &config.settings);
-        one.archive.overlaps(&other.archive)
-            && run.file.stream == *stream
-            && overlap(&one.input.selection.window, &other.input.selection.window)
-    };
-    // What it is about cannot be told, but where it writes to.
-    let may_be_same = |layout: &Layout| layout.stream.as_ref().is_none_or(|found| found == stream);
-    let unreadable = directory::unreadable_runs(&config.state_dir)?;
-    if let Some((id, layout)) = unreadable.iter().rev().find(|(_, layout)| may_be_same(layout)) {
-        return Err(Error::refused(format!(
-            "run {id} is not finished and may be about the same, but has layout {}, which this respool does not read: \
-             finish it with the version that began it, or start anew with --new",
-            layout.version
-        )));
-    }
-    let runs = directory::glance_at_all(&config.state_dir)?;
-    match runs.iter().rev().find(|run| run.is_unfinished() && same(run)) {
-        Some(run) => Err(Error::refused(format!(
-            "run {id} of {window} into {target} is not finished: go on with `respool resume {id}`, or start anew with \
-             --new",
-            id = run.id,
-            window = run.file.settings.input.selection.window,
-            target = config.settings.target,
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Whether some time lies in both windows.
-fn overlap(one: &ObjectWindow, other: &ObjectWindow) -> bool {
-    let begins_before_the_end = |left: &ObjectWindow, right: &ObjectWindow| match (left.from(), right.until())
-    {
-        (Some(from), Some(until)) => from < until,
-        _ => true,
-    };
-    begins_before_the_end(one, other) && begins_before_the_end(other, one)
 }
 
 /// Without the archive, the list of the last run that asked for the same.

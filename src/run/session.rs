@@ -21,7 +21,7 @@ use super::spool::Spool;
 use super::summary::{self, limits};
 use super::timeline::{Recorder, Timeline};
 use super::work::Work;
-use crate::config::OutputConfig;
+use crate::config::{OutputConfig, Typed};
 use crate::error::Error;
 use crate::route::RouteRules;
 use crate::route::key::KeyExtractor;
@@ -49,6 +49,8 @@ pub struct Session<'a> {
     pub extractor: KeyExtractor,
     /// How the user is spoken to.
     pub output: &'a OutputConfig,
+    /// The command that began the run, if this process carries it out.
+    pub typed: Option<&'a Typed>,
 }
 
 impl Session<'_> {
@@ -69,11 +71,12 @@ impl Session<'_> {
             recorder.add(stats, elapsed, spool.brake_of_input());
             display.update(&snapshot(stats, &spool, &mut brakes, elapsed));
         };
+        let typed = self.typed;
         let ended = self.write(&mut stop, work, show).await;
         display.finish();
         let ended = ended?;
         let time = started.elapsed();
-        let mut report = summary::report(directory, file, &spool, &ended, time)?;
+        let mut report = summary::report(directory, file, &spool, &ended, time, typed)?;
         recorder.add(&ended.engine, time, spool.brake_of_input());
         report.brake = recorder.main_brake().or(report.brake).map(|brake| brake.of(&file.settings.target));
         let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();

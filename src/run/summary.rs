@@ -4,14 +4,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::directory::{RunDirectory, RunFile};
-use super::journal::{QUARANTINE_FILE, quarantine_reasons};
+use super::flood::Flood;
+use super::journal::{QUARANTINE_FILE, quarantine_lines, quarantine_reasons};
+use super::next::{self, Keyless};
 use super::report::{
     Brake as Limits, CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState,
     ShardReport, Spread, WindowReport,
 };
 use super::shell::Ended;
 use super::spool::Spool;
-use crate::config::Target;
+use crate::config::{Target, Typed};
 use crate::error::{Error, ExitCode};
 use crate::write::{Brake, End, EngineStats, StopReason};
 
@@ -22,6 +24,7 @@ pub fn report(
     spool: &Spool,
     ended: &Ended,
     lasted: Duration,
+    typed: Option<&Typed>,
 ) -> Result<Report, Error> {
     let settings = &file.settings;
     // Nowhere has no shards, and answers at once.
@@ -31,12 +34,28 @@ pub fn report(
     for shard in &stats.shards {
         tracing::debug!(shard = %shard.shard, times = ?shard.times, "what its lanes waited for");
     }
-    let reasons = quarantine_reasons(directory.path())
-        .map_err(|error| Error::incomplete("cannot read the quarantine's list").with_source(error))?;
-    let (outcome, code, message) = verdict(ended, spool);
+    let unreadable = |error| Error::incomplete("cannot read the quarantine's list").with_source(error);
+    let reasons = quarantine_reasons(directory.path()).map_err(unreadable)?;
+    let set_aside = totals.quarantined + totals.objects_quarantined;
+    let keyless = if set_aside > 0 {
+        let lines = quarantine_lines(directory.path()).map_err(unreadable)?;
+        Keyless::among(lines, settings, directory.path())
+    } else {
+        None
+    };
+    let (outcome, code, message) = verdict(ended, spool, keyless.as_ref());
+    let next_steps = next::steps(&next::Outcome {
+        id: directory.id(),
+        code,
+        done: outcome == RunState::Done,
+        set_aside,
+        readable: matches!(settings.target, Target::Kinesis { .. }),
+        flood: ended.flood.filter(|_| code == ExitCode::Incomplete),
+        keyless: keyless.as_ref(),
+        typed,
+    });
     let shards = || stats.shards.iter().filter(|shard| somewhere && shard.sent > 0);
     let sent = totals.entries_sent.max(1);
-    let quarantined_any = totals.quarantined + totals.objects_quarantined > 0;
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
     let throttled_share = totals.entries_throttled as f64 / sent as f64;
     Ok(Report {
@@ -82,12 +101,13 @@ pub fn report(
         },
         quarantine: QuarantineReport {
             reasons,
-            path: quarantined_any.then(|| directory.path().join(QUARANTINE_FILE).display().to_string()),
+            path: (set_aside > 0).then(|| directory.path().join(QUARANTINE_FILE).display().to_string()),
         },
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
         shards: shards().map(shard_report).collect(),
         plan: directory.planned(stats.shards.len()),
-        next_command: (outcome != RunState::Done).then(|| format!("respool resume {}", directory.id())),
+        next_command: next_steps.first().map(|step| step.command.clone()),
+        next_steps,
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
     })
 }
@@ -109,7 +129,7 @@ fn main_brake(stats: &EngineStats) -> Option<Brake> {
     Brake::ALL.into_iter().filter(|brake| !waited(brake).is_zero()).max_by_key(waited)
 }
 
-fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>) {
+fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState, ExitCode, Option<String>) {
     let totals = ended.engine.totals;
     if let Some(error) = &ended.error {
         let state =
@@ -128,7 +148,8 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
             (RunState::Incomplete, ExitCode::Incomplete, Some(sentence))
         }
         End::Stopped(StopReason::Failed(message)) => {
-            (RunState::Incomplete, ExitCode::Incomplete, Some(message.clone()))
+            let sentence = ended.flood.map_or_else(|| message.clone(), |flood| too_much(flood, keyless));
+            (RunState::Incomplete, ExitCode::Incomplete, Some(sentence))
         }
         End::Stopped(StopReason::Contradiction(message)) => {
             (RunState::Incomplete, ExitCode::Internal, Some(message.clone()))
@@ -152,6 +173,18 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
             };
             (RunState::Done, code, None)
         }
+    }
+}
+
+/// Why a run was stopped that set aside too much: the key, if that is it.
+fn too_much(flood: Flood, keyless: Option<&Keyless>) -> String {
+    let (Flood::Most { set_aside, of } | Flood::Bound { set_aside, max: of }) = flood;
+    match (flood, keyless.filter(|keyless| keyless.records * 2 > set_aside)) {
+        (Flood::Most { .. }, Some(keyless)) => {
+            format!("{}; stopped before the rest goes to quarantine too", keyless.sentence(of))
+        }
+        (Flood::Bound { .. }, Some(keyless)) => format!("{flood}: {}", keyless.sentence(set_aside)),
+        (_, None) => flood.to_string(),
     }
 }
 

@@ -15,6 +15,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::next::NextStep;
 use crate::config::{PlanFigures, Target};
 use crate::write::checkpoint::Doubts;
 
@@ -93,6 +94,9 @@ pub struct Report {
     pub plan: Option<PlanFigures>,
     /// The command to type next, if something is left to do.
     pub next_command: Option<String>,
+    /// The same and what else may be typed instead or after it, each with its purpose.
+    #[serde(default)]
+    pub next_steps: Vec<NextStep>,
 }
 
 /// How a run ended.
@@ -306,6 +310,7 @@ impl Report {
             shards: Vec::new(),
             plan: None,
             next_command: None,
+            next_steps: Vec::new(),
         }
     }
 

@@ -34,10 +34,7 @@ pub(super) fn render(report: &Report, width: usize, color: bool) -> String {
     page.order(&report.shards);
     page.late(report);
     page.quarantine(report);
-    if let Some(command) = &report.next_command {
-        let command = page.paint(BOLD, command);
-        page.line(&format!("\nNext:\n  {command}"));
-    }
+    page.next(report);
     page.text
 }
 
@@ -249,6 +246,24 @@ impl Page {
         }
     }
 
+    fn next(&mut self, report: &Report) {
+        let command = |page: &Self, command: &str| page.paint(BOLD, command);
+        match report.next_steps.as_slice() {
+            [] => {}
+            [step] => {
+                let command = command(self, &step.command);
+                self.line(&format!("\nNext:\n  {command}"));
+            }
+            steps => {
+                self.line("\nNext:");
+                for step in steps {
+                    let command = command(self, &step.command);
+                    self.line(&format!("  {}:\n    {command}", step.why));
+                }
+            }
+        }
+    }
+
     fn quarantine(&mut self, report: &Report) {
         let quarantine = &report.quarantine;
         if quarantine.reasons.is_empty() && quarantine.path.is_none() {
@@ -279,7 +294,10 @@ pub(super) fn headline(report: &Report) -> (&'static str, String) {
         }
         RunState::Done => (BOLD_GREEN, "Done: every record is delivered.".into()),
         RunState::Incomplete => {
-            (BOLD_YELLOW, format!("Not done: {message}. Nothing is lost; the run can go on."))
+            let first = report.next_steps.first();
+            let goes_on = first.is_none_or(|step| step.command.starts_with("respool resume"));
+            let goes_on = if goes_on { "; the run can go on" } else { "" };
+            (BOLD_YELLOW, format!("Not done: {message}. Nothing is lost{goes_on}."))
         }
         RunState::Refused => (BOLD_RED, format!("Refused: {message}.")),
     }

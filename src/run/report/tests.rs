@@ -81,7 +81,7 @@ fn what_was_set_aside_is_named_and_the_next_command_stands_last() {
     report.shards.clear();
     report.quarantine.reasons = [("truncated".into(), 2), ("no_key".into(), 1_005)].into();
     report.quarantine.path = Some("/state/respool/runs/flights-1/quarantine.ndjson".into());
-    report.next_command = Some("respool resume flights-1".into());
+    report.next_steps = vec![step("respool resume flights-1", "go on")];
     let page = report.to_string();
     for line in [
         "Not done: it was interrupted. Nothing is lost; the run can go on.",
@@ -101,6 +101,29 @@ Quarantine:
 
 Next:
   respool resume flights-1
+";
+    assert!(page.ends_with(end), "{page}");
+}
+
+fn step(command: &str, why: &str) -> NextStep {
+    NextStep { command: command.into(), why: why.into() }
+}
+
+#[test]
+fn of_several_commands_each_says_what_it_is_for() {
+    let mut report = finished();
+    report.state = RunState::Incomplete;
+    report.message = Some("no record of 12,288 has /tailnm".into());
+    report.next_steps =
+        vec![step("respool quarantine show 0:0 7", "see one"), step("respool resume 7", "or go on")];
+    let page = report.to_string();
+    assert!(page.starts_with("Not done: no record of 12,288 has /tailnm. Nothing is lost.\n"), "{page}");
+    let end = "
+Next:
+  see one:
+    respool quarantine show 0:0 7
+  or go on:
+    respool resume 7
 ";
     assert!(page.ends_with(end), "{page}");
 }
@@ -166,7 +189,7 @@ fn json_has_the_promised_fields_and_reads_back() {
 fn every_field_is_documented() {
     let documents = include_str!("../../../docs/report.md");
     let mut report = finished();
-    report.next_command = Some("respool resume".into());
+    report.next_steps = vec![step("respool resume", "go on")];
     report.late_objects = Some(LateReport::default());
     report.plan = Some(planned());
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
