@@ -78,4 +78,12 @@ mod tests {
         let shown = Typed { words, anew: "--new" }.with_key("/k").unwrap();
         assert_eq!(shown, "respool replay 'it'\\''s a place' --partition-key /k --new");
     }
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("eu-west-1"), "eu-west-1");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted("a\u{1b}[2J"), "'a\\u{1b}[2J'");
+    }
 }

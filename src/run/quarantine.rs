@@ -175,13 +175,10 @@ pub struct Retry {
 /// Looks what `config` names.
 pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     let run = find(&config.state_dir, config.run.as_deref())?;
-    if run.is_unfinished() {
-        return Err(Error::refused(format!(
-            "run {id} is not finished: `respool resume {id}` first",
-            id = run.id
-        )));
-    }
     let lines = lines(&run)?;
+    if run.is_unfinished() {
+        return Err(Error::refused(not_finished(&run, lines)));
+    }
     let (wanted, left_alone) = wanted(&lines);
     let left_alone_count = left_alone.len();
     if let (true, Some(line)) = (wanted.is_empty(), left_alone.first()) {
@@ -199,6 +196,32 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
         refuse_to_retry_twice(&config.state_dir, &run)?;
     }
     Ok(Retry { replay, run, wanted, left_alone: left_alone_count })
+}
+
+/// What to do instead of trying again what is still being tried.
+fn not_finished(run: &RunGlance, lines: Vec<QuarantineLine>) -> String {
+    let (id, all) = (&run.id, lines.len() as u64);
+    let keyless = Keyless::among(lines, &run.file.settings, &run.path);
+    let Some(keyless) = keyless.filter(|keyless| keyless.records * 2 > all) else {
+        return format!("run {id} is not finished: `respool resume {id}` first");
+    };
+    let another = match retried(run) {
+        Some(retried) => {
+            let key = keyless.another();
+            format!("`respool quarantine retry {retried} --partition-key {key} --again` takes another key")
+        }
+        None => "`respool replay` with another --partition-key and --new begins anew".to_owned(),
+    };
+    format!(
+        "run {id} is not finished, and {}: {another}, or `respool resume {id}` first",
+        keyless.sentence(all)
+    )
+}
+
+/// The run whose quarantine `run` sends.
+fn retried(run: &RunGlance) -> Option<&str> {
+    let list = run.file.settings.input.objects.as_ref().filter(|_| run.is_retry())?;
+    list.parent()?.parent()?.file_name()?.to_str()
 }
 
 /// Sends it, as a run of its own.
@@ -275,7 +298,7 @@ async fn entry(
     known: &ObjectEntry,
     only: Option<Vec<(u32, u32)>>,
 ) -> Result<ObjectEntry, Error> {
-    if only.as_ref().is_some_and(|only| only.iter().all(|(first, last)| first == last)) {
+    if only.as_ref().is_some_and(|only| only.iter().all(|(_, last)| *last != u32::MAX)) {
         return Ok(ObjectEntry { only: only.map(Vec::into_boxed_slice), ..known.clone() });
     }
     // What is not there any more is asked for as it was, and named in quarantine again.
@@ -302,7 +325,14 @@ fn wanted(lines: &[QuarantineLine]) -> (Wanted, Vec<&QuarantineLine>) {
     }
     for only in wanted.values_mut().flatten() {
         only.sort_unstable();
-        only.dedup();
+        // One behind the other they are one range; one without an end stays apart, since it asks for the object anew.
+        only.dedup_by(|next, before| {
+            let joins = next.0 <= before.1.saturating_add(1) && next.1 != u32::MAX && before.1 != u32::MAX;
+            if joins {
+                before.1 = before.1.max(next.1);
+            }
+            joins || next == before
+        });
     }
     (wanted, left_alone)
 }
@@ -356,12 +386,18 @@ mod tests {
             line(0, None, "corrupt", false),
             line(1, Some(7), "missing", false),
             line(1, Some(3), "too_large", false),
+            line(1, Some(4), "null", false),
+            line(1, Some(3), "too_large", false),
+            line(2, Some(8), "missing", false),
             line(2, Some(9), "salvaged", false),
             line(3, None, "changed", true),
         ];
         let (wanted, left_alone) = wanted(&lines);
-        let expected: Wanted =
-            BTreeMap::from([(0, None), (1, Some(vec![(3, 3), (7, 7)])), (2, Some(vec![(9, u32::MAX)]))]);
+        let expected: Wanted = BTreeMap::from([
+            (0, None),
+            (1, Some(vec![(3, 4), (7, 7)])),
+            (2, Some(vec![(8, 8), (9, u32::MAX)])),
+        ]);
         assert_eq!((wanted, left_alone.len()), (expected, 1));
     }
 }
