@@ -35,6 +35,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod whole;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -69,12 +70,12 @@ Exit codes:
    1  done, but the stream differs from the archive, or order was violated
    2  the command line is wrong
    3  done, with records or objects in quarantine
-   4  incomplete: `respool resume` goes on; `stream drained`: not yet
+   4  not done yet: `respool resume` goes on with a run; before there is one, try again; `stream drained`: not yet
    5  refused by a service, or by respool for safety
   70  a defect in respool; the run can be resumed
 
-Every flag can be set by a variable as well: --cache-dir by RESPOOL_CACHE_DIR, and so on; and in a configuration
-file, ~/.config/respool/config.toml (`respool config` prints one). The command line goes before the variable, the
+Every flag can be set by a variable as well: --cache-dir by RESPOOL_CACHE_DIR, and so on; and in a configuration \
+file, ~/.config/respool/config.toml (`respool config` prints one). The command line goes before the variable, the \
 variable before the file.";
 
 const EXAMPLES: &str = "\

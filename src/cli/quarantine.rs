@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 
 use super::environment::Environment;
 use super::options::{LoopArgs, StateArgs, TuningArgs};
+use super::whole::whole;
 use super::{HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT, Invocation};
 use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig, Typed};
 use crate::error::Error;
@@ -125,8 +126,8 @@ impl QuarantineArgs {
     }
 }
 
-fn parse_count(text: &str) -> Result<usize, &'static str> {
-    text.parse().map_err(|_| "it is a number of entries, 0 for all of them")
+fn parse_count(text: &str) -> Result<usize, String> {
+    whole("a number of entries (0 for all of them)", 0..=u64::MAX)(text)
 }
 
 fn parse_entry(text: &str) -> Result<(u32, Option<u32>), &'static str> {

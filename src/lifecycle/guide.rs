@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::runs::RunInto;
+use super::shape::many;
 use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
@@ -70,8 +71,8 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         _ => None,
     });
     let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or("NAME");
-    let door = door_flags("kinesis", facts.access);
-    let both = [door.as_str(), &door_flags("consumer", facts.consumer)].concat();
+    let door = door_flags("kinesis-", facts.access);
+    let both = [door.as_str(), &door_flags("consumer-", facts.consumer)].concat();
     vec![
         create(facts, stream, &door),
         replay(facts, stream, &door),
@@ -92,17 +93,18 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     } else if let Some(found) = facts.stream {
         let description = &found.description;
         step.notes.push(format!(
-            "{} shards, records kept for {} h",
-            description.open_shards, description.retention_hours
+            "{}, records kept for {} h",
+            many(description.open_shards),
+            number(description.retention_hours.into())
         ));
         step.done = Some(true);
     } else if let Some((path, plan)) = facts.plan {
-        let (name, shards) = (quoted(stream), plan.figures.shards);
+        let (name, shards) = (quoted(stream), many(plan.figures.shards));
         step.done = Some(false);
         step.command = Some(format!("respool stream create {name} --plan {}{door}", quoted(path)));
         step.notes.push(match plan.stream.retention_hours {
-            Some(hours) => format!("{shards} shards, records kept for {hours} h"),
-            None => format!("{shards} shards"),
+            Some(hours) => format!("{shards}, records kept for {} h", number(hours.into())),
+            None => shards,
         });
     } else if facts.run.is_none() {
         step.command = Some(format!("respool stream create {stream} --shards N --retention 48h{door}"));
@@ -253,12 +255,8 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     if facts.stream.is_some_and(|found| !super::shape::is_ours(found)) {
         step.notes.push("respool has not made it and will not delete it: use the AWS console or CLI".into());
-        let flags = [("region", &facts.access.region), ("profile", &facts.access.profile)];
-        let flags = flags.into_iter().filter_map(|(flag, value)| Some((flag, value.as_deref()?)));
-        let endpoint = facts.access.endpoint_url.as_ref().map(|endpoint| ("endpoint-url", endpoint.as_str()));
-        let flags: String =
-            flags.chain(endpoint).map(|(flag, value)| format!(" --{flag} {}", quoted(value))).collect();
-        step.command = Some(format!("aws kinesis delete-stream --stream-name {stream}{flags}"));
+        let door = door_flags("", facts.access);
+        step.command = Some(format!("aws kinesis delete-stream --stream-name {stream}{door}"));
     }
     if let Some(table) = facts.lease_table {
         step.notes.push(format!("and the worker's table: aws dynamodb delete-table --table-name {table}"));
@@ -287,7 +285,7 @@ fn door_flags(whose: &str, access: &AwsAccess) -> String {
         ("endpoint-url", endpoint),
     ];
     let given =
-        flags.into_iter().filter_map(|(flag, value)| Some(format!(" --{whose}-{flag} {}", quoted(value?))));
+        flags.into_iter().filter_map(|(flag, value)| Some(format!(" --{whose}{flag} {}", quoted(value?))));
     given.collect()
 }
 

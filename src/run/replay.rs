@@ -277,8 +277,12 @@ pub fn check_not_empty(archive: &ArchiveAddress, manifest: &Manifest) -> Result<
     }
     Err(Error::refused(format!(
         "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no events \
-         by their name, {} are left out by patterns, {} lie in an archive tier)",
-        archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
+         by their name, {} are left out by patterns, {} lie in an archive tier): name another window (--from, --until) or another place",
+        archive,
+        number(manifest.outside),
+        number(manifest.skipped),
+        number(manifest.excluded),
+        number(manifest.archived)
     )))
 }
 
@@ -292,7 +296,8 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
     let runs = directory::glance_at_all(&config.state_dir)?;
     let run = runs.iter().rev().find(|run| same(run)).ok_or_else(|| {
         Error::refused(
-            "--offline needs the manifest of an earlier run over the same archive and window; there is none",
+            "--offline takes the list of objects of an earlier run over the same archive, window and format, and there is none: run \
+             it once without --offline, which lists the archive and fills the cache",
         )
     })?;
     directory::read_manifest(&run.path)

@@ -69,7 +69,7 @@ impl Session<'_> {
         let mut recorder = Recorder::new(directory.timeline(), super::now(), &self.checkpoint.totals);
         let show = |stats: &EngineStats, elapsed: Duration| {
             recorder.add(stats, elapsed, spool.brake_of_input());
-            display.update(&snapshot(stats, &spool, &mut brakes, elapsed));
+            display.update(&snapshot(stats, &spool, &mut brakes, elapsed, file.settings.limit));
         };
         let typed = self.typed;
         let ended = self.write(&mut stop, work, show).await;
@@ -212,12 +212,17 @@ fn snapshot(
     spool: &Spool,
     brakes: &mut BrakeMeter,
     elapsed: Duration,
+    limit: Option<u64>,
 ) -> ProgressSnapshot {
     let totals = stats.totals;
+    let limit = limit.unwrap_or(u64::MAX);
+    let done = totals.delivered + totals.quarantined + totals.filtered;
     ProgressSnapshot {
         elapsed,
-        records_done: totals.delivered + totals.quarantined + totals.filtered,
-        records_total: spool.estimate.records(),
+        // What lies behind the limit is left out at one stroke.
+        records_done: done.min(limit),
+        records_total: spool.estimate.records().map(|records| records.min(limit)),
+        is_exact: spool.estimate.is_exact(),
         bytes_done: totals.delivered_bytes,
         objects_done: totals.objects_settled + totals.objects_quarantined,
         objects_total: spool.manifest().objects.len() as u64,

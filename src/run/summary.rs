@@ -9,7 +9,7 @@ use super::journal::{QUARANTINE_FILE, quarantine_lines, quarantine_reasons};
 use super::next::{self, Keyless};
 use super::report::{
     Brake as Limits, CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState,
-    ShardReport, Spread, WindowReport,
+    ShardReport, Spread, WindowReport, number,
 };
 use super::shell::Ended;
 use super::spool::Spool;
@@ -106,6 +106,7 @@ pub fn report(
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
         shards: shards().map(shard_report).collect(),
         plan: directory.planned(stats.shards.len()),
+        page: Some(directory.page().display().to_string()),
         next_command: next_steps.first().map(|step| step.command.clone()),
         next_steps,
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
@@ -160,7 +161,9 @@ fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState
             let expected = spool.manifest().objects.len() as u64;
             if objects != expected {
                 let sentence = format!(
-                    "the closing sum does not hold: {objects} of {expected} objects are accounted for; this is a defect in respool"
+                    "the closing sum does not hold: {} of {} objects are accounted for; this is a defect in respool",
+                    number(objects),
+                    number(expected)
                 );
                 return (RunState::Incomplete, ExitCode::Internal, Some(sentence));
             }

@@ -1,6 +1,7 @@
 //! What was begun is resumed, not begun once more: that would send everything twice.
 
 use super::directory::{self, Layout, RunGlance, StreamIdentity};
+use super::forecast::what;
 use crate::archive::ObjectWindow;
 use crate::config::{ReplayConfig, RunSettings, Target};
 use crate::error::Error;
@@ -35,16 +36,16 @@ pub(super) fn refuse_to_start_twice(config: &ReplayConfig, stream: &StreamIdenti
 /// What to do instead of starting what `run` has begun; another key is another run.
 fn not_finished(run: &RunGlance, wished: &RunSettings) -> String {
     let (id, begun) = (&run.id, &run.file.settings);
-    let (window, target) = (&begun.input.selection.window, &wished.target);
+    let (what, target) = (what(begun), &wished.target);
     let another = |key: &&KeyRule| wished.partition_key.as_ref().is_some_and(|wished| wished != *key);
     let Some(key) = begun.partition_key.as_ref().filter(another) else {
         return format!(
-            "run {id} of {window} into {target} is not finished: go on with `respool resume {id}`, or start anew with \
+            "run {id} ({what}) into {target} is not finished: go on with `respool resume {id}`, or start anew with \
              --new"
         );
     };
     format!(
-        "run {id} of {window} into {target} is not finished, and keeps its key, {}: another key takes a new run, so start \
+        "run {id} ({what}) into {target} is not finished, and keeps its key, {}: another key takes a new run, so start \
          anew with --new, or go on as it is with `respool resume {id}`",
         key.to_string().escape_debug()
     )

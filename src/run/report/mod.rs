@@ -92,6 +92,9 @@ pub struct Report {
     /// What the plan said that was carried out (`--plan FILE`); `null` if there was none.
     #[serde(default)]
     pub plan: Option<PlanFigures>,
+    /// The same for a browser, with drawings; `null` if there was no run.
+    #[serde(default)]
+    pub page: Option<String>,
     /// The command to type next, if something is left to do.
     pub next_command: Option<String>,
     /// The same and what else may be typed instead or after it, each with its purpose.
@@ -309,6 +312,7 @@ impl Report {
             brake: None,
             shards: Vec::new(),
             plan: None,
+            page: None,
             next_command: None,
             next_steps: Vec::new(),
         }

@@ -16,6 +16,7 @@ pub(super) fn finished() -> Report {
         cache: CacheReport { hits: 32, fetched: 0, bytes: 18_900_000 },
         brake: Some(Brake::Shards),
         shards: vec![shard(0, 15_012, Some(0.98)), shard(1, 44_988, Some(0.5)), shard(2, 0, None)],
+        page: Some("/state/respool/runs/flights-1/report.html".into()),
         ..Report::new("flights-1", "tests/fixtures/archive", "sim:3")
     }
 }
@@ -60,6 +61,8 @@ Done: every record is delivered.
   shardId-000000000000   15,012 records    4.5 MB   98.0 %   ████████████████████
   shardId-000000000001   44,988 records   13.5 MB   50.0 %   ██████████
   shardId-000000000002        0 records       0 B     idle
+
+  report       /state/respool/runs/flights-1/report.html
 ";
     assert_eq!(finished().render(100, false), expected);
 }
