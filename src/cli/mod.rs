@@ -70,7 +70,7 @@ Exit codes:
    1  done, but the stream differs from the archive, or order was violated
    2  the command line is wrong
    3  done, with records or objects in quarantine
-   4  not done yet: `respool resume` goes on with a run; before there is one, try again; `stream drained`: not yet
+   4  not done yet: `respool resume` goes on; where no run was begun, try again
    5  refused by a service, or by respool for safety
   70  a defect in respool; the run can be resumed
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::runs::RunInto;
 use super::shape::many;
 use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
+use crate::run::forecast::what;
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
 
@@ -127,7 +128,7 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         return step;
     };
     let settings = &run.glance.file.settings;
-    let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, settings.input.selection));
+    let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
     step.done = Some(run.state() == "done");
     step.notes.push(format!(
         "run {}, started {}, {}: {} records delivered",

@@ -199,7 +199,7 @@ pub fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Erro
         }
         CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
             Error::incomplete(format!(
-                "the stream {target} cannot be reached{at}: {}; nothing was begun: check the network and the address \
+                "the stream {target}{at}: {}; nothing was begun: check the network and the address \
                  (--kinesis-endpoint-url, --region), and try again",
                 error.message
             ))

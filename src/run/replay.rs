@@ -296,7 +296,7 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
     let runs = directory::glance_at_all(&config.state_dir)?;
     let run = runs.iter().rev().find(|run| same(run)).ok_or_else(|| {
         Error::refused(
-            "--offline takes the list of objects of an earlier run over the same archive, window and format, and there is none: run \
+            "--offline needs the list of objects of an earlier run over the same archive, window and format, and there is none: run \
              it once without --offline, which lists the archive and fills the cache",
         )
     })?;
