@@ -186,7 +186,8 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
 /// everything twice and count nothing.
 pub fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
     let unreadable = |error| {
-        Error::refused("the run's checkpoints cannot be read, perhaps another version of respool wrote them")
+        Error::refused("the run's checkpoints cannot be read, perhaps another version of respool wrote them: resume with that one, or start a \
+             new run")
             .with_source(error)
     };
     match checkpoint_log::newest(directory.path()).map_err(unreadable)? {
@@ -351,7 +352,7 @@ pub fn last_unfinished(state_dir: &Path) -> Result<RunGlance, Error> {
         );
     }
     let found = others.into_iter().chain(retries).next();
-    found.ok_or_else(|| Error::refused("there is no unfinished run"))
+    found.ok_or_else(|| Error::refused("there is no unfinished run: `respool runs` lists all there are"))
 }
 
 /// A write cannot be taken back: the user sees what it will be, and says yes.
