@@ -5,6 +5,7 @@
 //! permanent defect of the object sets it aside whole; trouble with the archive ends the run, to be
 //! resumed.
 
+mod count;
 mod error;
 mod fill;
 mod names;

@@ -163,6 +163,13 @@ fn colour_changes_nothing_but_colour() {
 }
 
 #[test]
+fn an_answer_within_a_millisecond_is_not_called_none() {
+    let mut report = finished();
+    report.put_latency_ms = Latency { p50: Some(0.4), p99: Some(1.0), p999: None, max: Some(1_234.5) };
+    assert!(report.to_string().contains("  PutRecords   <1 ms median, 1 ms p99, 1,235 ms max\n"), "{report}");
+}
+
+#[test]
 fn many_shards_are_three_numbers() {
     let mut report = finished();
     report.shards = (0..17).map(|n| shard(n, 1, Some(0.9))).collect();
