@@ -20,8 +20,7 @@ impl Typed {
     /// says the key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Option<String> {
-        let is_plan = |word: &String| word == "--plan" || word.starts_with("--plan=");
-        if self.words.is_empty() || self.words.iter().any(is_plan) {
+        if self.words.is_empty() || self.follows_a_plan() {
             return None;
         }
         let mut words = vec!["respool"];
@@ -36,6 +35,12 @@ impl Typed {
         }
         words.extend([KEY_FLAG, key, self.anew]);
         Some(words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
+    }
+
+    /// Whether a saved plan is carried out, which says the key.
+    #[must_use]
+    pub fn follows_a_plan(&self) -> bool {
+        self.words.iter().any(|word| word == "--plan" || word.starts_with("--plan="))
     }
 }
 

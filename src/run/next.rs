@@ -12,7 +12,7 @@ use super::flood::Flood;
 use super::journal::QuarantineLine;
 use super::quarantine;
 use super::report::number;
-use crate::config::{RunSettings, Typed};
+use crate::config::{RunSettings, Typed, quoted};
 use crate::error::ExitCode;
 use crate::route::candidates::candidates;
 use crate::route::key::KeyFault;
@@ -96,12 +96,23 @@ impl Keyless {
         self.meant.as_deref().unwrap_or(ANY_KEY)
     }
 
-    fn show(&self, id: &str) -> NextStep {
+    fn show(&self, id: &str, why: String) -> NextStep {
         let record = self.first.record.unwrap_or_default();
-        NextStep::new(
-            "see a record that has no key there",
-            format!("respool quarantine show {}:{record} {id}", self.first.object),
-        )
+        NextStep::new(why, format!("respool quarantine show {}:{record} {id}", self.first.object))
+    }
+
+    /// Another try: by the key that was meant, or else by none.
+    fn retry(&self, id: &str) -> NextStep {
+        match &self.meant {
+            Some(meant) => NextStep::new(
+                "send them by another key",
+                format!("respool quarantine retry {id} --partition-key {meant}"),
+            ),
+            None => NextStep::new(
+                "send them all the same, by a hash of their bytes",
+                format!("respool quarantine retry {id} --key-fallback hash"),
+            ),
+        }
     }
 }
 
@@ -141,10 +152,14 @@ fn distance(one: &str, other: &str) -> usize {
 pub struct Outcome<'a> {
     /// Its name.
     pub id: &'a str,
+    /// What it replays.
+    pub archive: &'a str,
     /// As the process tells it.
     pub code: ExitCode,
     /// Whether everything is settled.
     pub done: bool,
+    /// Records that are settled.
+    pub settled: u64,
     /// What was set aside, records and objects.
     pub set_aside: u64,
     /// Whether what was delivered can be read again.
@@ -179,16 +194,22 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         });
         return steps;
     };
-    steps.push(keyless.show(id));
-    let key = keyless.another();
     match flood {
-        None => steps.push(NextStep::new(
-            "send them by another key",
-            format!("respool quarantine retry {id} --partition-key {key}"),
-        )),
+        None => {
+            steps.push(keyless.show(id, format!("{}; see one", keyless.sentence(outcome.settled))));
+            steps.push(keyless.retry(id));
+        }
+        // The reason why it was stopped says the same already.
         Some(flood) => {
+            steps.push(keyless.show(id, "see a record that has no key there".to_owned()));
+            let key = keyless.another();
             let anew = typed.and_then(|typed| typed.with_key(key));
             steps.extend(anew.map(|anew| NextStep::new("begin anew with another key", anew)));
+            if typed.is_some_and(Typed::follows_a_plan) {
+                let archive = quoted(outcome.archive);
+                let plan = format!("respool plan {archive} --partition-key {key} --save FILE");
+                steps.push(NextStep::new("make a plan with another key, and replay that with --new", plan));
+            }
             steps.push(go_on(id, flood));
         }
     }
@@ -258,10 +279,14 @@ mod tests {
         let (many, few) = (keyless(100, 100), keyless(10, 10));
         let words = ["replay", "a", "--partition-key", "/tailnm"].map(str::to_owned).to_vec();
         let typed = Typed { words, anew: "--new" };
+        let words = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
+        let planned = Typed { words, anew: "--new" };
         let outcome = Outcome {
             id: "7",
+            archive: "s3://b/live",
             code: ExitCode::Incomplete,
             done: false,
+            settled: 120,
             set_aside: 0,
             readable: true,
             flood: None,
@@ -275,7 +300,8 @@ mod tests {
         let bound = Some(Flood::Bound { set_aside: 101, max: 100 });
         let (show, ls) = ("respool quarantine show 3:7 7", "respool quarantine ls 7");
         let (retry, resume) = ("respool quarantine retry 7", "respool resume 7");
-        let cases: [(_, &[&str]); 9] = [
+        let vague = Keyless { meant: None, ..many.clone() };
+        let cases: [(_, &[&str]); 11] = [
             (outcome, &[resume]),
             (Outcome { set_aside: 101, keyless: Some(&many), ..outcome }, &[resume]),
             (done, &[]),
@@ -286,15 +312,25 @@ mod tests {
                 &[show, "respool quarantine retry 7 --partition-key /tailnum"],
             ),
             (
+                Outcome { keyless: Some(&vague), ..aside },
+                &[show, "respool quarantine retry 7 --key-fallback hash"],
+            ),
+            (
                 Outcome { keyless: Some(&many), ..flooded },
                 &[show, "respool replay a --partition-key /tailnum --new", resume],
             ),
             (Outcome { keyless: Some(&many), typed: None, ..flooded }, &[show, resume]),
+            (
+                Outcome { keyless: Some(&many), typed: Some(&planned), ..flooded },
+                &[show, "respool plan s3://b/live --partition-key /tailnum --save FILE", resume],
+            ),
             (Outcome { flood: bound, ..flooded }, &[ls, "respool resume 7 --max-quarantine COUNT"]),
         ];
         for (outcome, expected) in cases {
             let commands: Vec<_> = steps(&outcome).into_iter().map(|step| step.command).collect();
             assert_eq!(commands, expected, "{outcome:?}");
         }
+        let named = steps(&Outcome { keyless: Some(&many), ..aside });
+        assert_eq!(named[0].why, "100 of 120 records have no key at /tailnm (is /tailnum meant?); see one");
     }
 }

@@ -1,12 +1,13 @@
 //! From what was counted to the report.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::directory::{RunDirectory, RunFile};
 use super::flood::Flood;
 use super::journal::{QUARANTINE_FILE, quarantine_lines, quarantine_reasons};
-use super::next::{self, Keyless};
+use super::next::{self, Keyless, NextStep};
 use super::report::{
     Brake as Limits, CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState,
     ShardReport, Spread, WindowReport, number,
@@ -15,6 +16,7 @@ use super::shell::Ended;
 use super::spool::Spool;
 use crate::config::{Target, Typed};
 use crate::error::{Error, ExitCode};
+use crate::write::checkpoint::Totals;
 use crate::write::{Brake, End, EngineStats, StopReason};
 
 /// The report of a session that has ended.
@@ -34,26 +36,9 @@ pub fn report(
     for shard in &stats.shards {
         tracing::debug!(shard = %shard.shard, times = ?shard.times, "what its lanes waited for");
     }
-    let unreadable = |error| Error::incomplete("cannot read the quarantine's list").with_source(error);
-    let reasons = quarantine_reasons(directory.path()).map_err(unreadable)?;
-    let set_aside = totals.quarantined + totals.objects_quarantined;
-    let keyless = if set_aside > 0 {
-        let lines = quarantine_lines(directory.path()).map_err(unreadable)?;
-        Keyless::among(lines, settings, directory.path())
-    } else {
-        None
-    };
-    let (outcome, code, message) = verdict(ended, spool, keyless.as_ref());
-    let next_steps = next::steps(&next::Outcome {
-        id: directory.id(),
-        code,
-        done: outcome == RunState::Done,
-        set_aside,
-        readable: matches!(settings.target, Target::Kinesis { .. }),
-        flood: ended.flood.filter(|_| code == ExitCode::Incomplete),
-        keyless: keyless.as_ref(),
-        typed,
-    });
+    let aside = SetAside::read(directory, file, totals)?;
+    let (outcome, code, message) = verdict(ended, spool, aside.keyless.as_ref());
+    let next_steps = next_steps(directory.id(), file, ended, code, &aside, typed);
     let shards = || stats.shards.iter().filter(|shard| somewhere && shard.sent > 0);
     let sent = totals.entries_sent.max(1);
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
@@ -100,8 +85,8 @@ pub fn report(
             bytes: spool.estimate.decoded_so_far(),
         },
         quarantine: QuarantineReport {
-            reasons,
-            path: (set_aside > 0).then(|| directory.path().join(QUARANTINE_FILE).display().to_string()),
+            reasons: aside.reasons,
+            path: (aside.count > 0).then(|| directory.path().join(QUARANTINE_FILE).display().to_string()),
         },
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
         shards: shards().map(shard_report).collect(),
@@ -111,6 +96,50 @@ pub fn report(
         next_steps,
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
     })
+}
+
+fn next_steps(
+    id: &str,
+    file: &RunFile,
+    ended: &Ended,
+    code: ExitCode,
+    aside: &SetAside,
+    typed: Option<&Typed>,
+) -> Vec<NextStep> {
+    let (settings, totals) = (&file.settings, ended.engine.totals);
+    let is_done = matches!(code, ExitCode::Done | ExitCode::Differs | ExitCode::Quarantine);
+    next::steps(&next::Outcome {
+        id,
+        archive: &settings.archive.to_string(),
+        code,
+        done: is_done,
+        settled: totals.delivered + totals.quarantined + totals.filtered,
+        set_aside: aside.count,
+        readable: matches!(settings.target, Target::Kinesis { .. }),
+        flood: ended.flood.filter(|_| code == ExitCode::Incomplete),
+        keyless: aside.keyless.as_ref(),
+        typed,
+    })
+}
+
+/// What lies in a run's quarantine.
+struct SetAside {
+    count: u64,
+    reasons: BTreeMap<String, u64>,
+    keyless: Option<Keyless>,
+}
+
+impl SetAside {
+    fn read(directory: &RunDirectory, file: &RunFile, totals: Totals) -> Result<Self, Error> {
+        let path = directory.path();
+        let unreadable = |error| Error::incomplete("cannot read the quarantine's list").with_source(error);
+        let count = totals.quarantined + totals.objects_quarantined;
+        let keyless = match count {
+            0 => None,
+            _ => Keyless::among(quarantine_lines(path).map_err(unreadable)?, &file.settings, path),
+        };
+        Ok(Self { count, reasons: quarantine_reasons(path).map_err(unreadable)?, keyless })
+    }
 }
 
 fn shard_report(shard: &crate::write::ShardStats) -> ShardReport {

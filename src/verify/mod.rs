@@ -130,7 +130,7 @@ fn last_run(config: &VerifyConfig) -> Result<String, Error> {
     let done = runs.iter().rev().find(|run| !run.is_unfinished());
     let run = done.or(runs.last()).ok_or_else(|| {
         Error::refused(if any {
-            "no run went into a Kinesis stream, and what went into sim: or null: cannot be read back: `respool simulate` serves an \
+            "no run went into a Kinesis stream; what went into sim: or null: ended with its process: `respool simulate` serves an \
              embedded stream that can"
         } else {
             "there is no run to verify yet: `respool replay` makes one"
