@@ -168,6 +168,15 @@ impl S3Archive {
         })
     }
 
+    /// How a message names the bucket.
+    fn name_and_place(&self) -> String {
+        let name = &self.bucket.name;
+        match &self.location {
+            ArchiveLocation::S3 { endpoint: Some(endpoint), .. } => format!("s3://{name} at {endpoint}"),
+            _ => format!("s3://{name}"),
+        }
+    }
+
     /// How a message names an object.
     fn name_of(&self, key: &str) -> String {
         format!("s3://{}/{}", self.bucket.name, key.escape_debug())
@@ -208,7 +217,7 @@ impl S3Archive {
             };
             let Some(ended) = ended else { break };
             let next = ended.map_err(std::io::Error::other)?;
-            waiting.extend(next.map_err(|fault| fault.of_archive(&format!("s3://{}", self.bucket.name)))?);
+            waiting.extend(next.map_err(|fault| fault.of_archive(&self.name_and_place()))?);
         }
         while let Ok(page) = arrived.try_recv() {
             listing.absorb(page);

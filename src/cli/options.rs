@@ -6,6 +6,7 @@ use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PossibleValues
 use clap::{ArgAction, Args};
 
 use super::environment::Environment;
+use super::whole::whole;
 use super::{HEADING_AWS, HEADING_CACHE, HEADING_OUTPUT, HEADING_SPEED};
 use crate::config::{
     Addressing, AwsAccess, CacheMode, Endpoint, OutputConfig, RateCap, SendPath, Share, Tuning,
@@ -92,6 +93,7 @@ pub(super) struct TuningArgs {
     send: Option<SendPath>,
     /// End the run, to be resumed, when more records and objects than this are in quarantine [default: no bound]
     #[arg(long, value_name = "COUNT", env = "RESPOOL_MAX_QUARANTINE", help_heading = HEADING_OUTPUT)]
+    #[arg(value_parser = whole::<u64>("a bound", 0..=u64::MAX), allow_negative_numbers = true)]
     max_quarantine: Option<u64>,
     /// Set aside whatever the archive refuses (denied, deleted, archived), even if that is everything: by itself
     /// a run ends at fifty refusals in a row

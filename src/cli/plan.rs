@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::options::{TuningArgs, directory};
 use super::replay::{KeyArgs, LimitArgs, follow_arn, resolve_archive};
 use super::select::SelectArgs;
+use super::whole::whole;
 use super::{HEADING_INTO, HEADING_OUTPUT, HEADING_SPEED};
 use crate::archive::window::TimeBound;
 use crate::config::{
@@ -49,7 +50,7 @@ struct IntoArgs {
     into: Option<Target>,
     /// Numbers of shards to compare, as in 1,4,16 [default: around what the stream has, or 1,4,16,64]
     #[arg(long, value_name = "COUNTS", env = "RESPOOL_SHARDS", value_delimiter = ',')]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(SHARDS_MAX)), allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<u32>("a number of shards", 1..=SHARDS_MAX.into()), allow_negative_numbers = true)]
     shards: Vec<u32>,
     /// When it has to be done, as in 20h: how many shards does that take?
     #[arg(long, value_name = "DURATION", env = "RESPOOL_DEADLINE", value_parser = parse_length)]
@@ -65,7 +66,7 @@ struct LiveArgs {
     /// From a request to its answer, in milliseconds: it decides how fast a single key goes in order [default: 20; 6
     /// for the embedded stream]
     #[arg(long, value_name = "MS", env = "RESPOOL_ROUND_TRIP")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000), allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<u32>("a time in milliseconds", 1..=60_000), allow_negative_numbers = true)]
     round_trip: Option<u32>,
     /// What the worker reads at most, as in 5000rec/s or 20MB/s: whether it keeps up before the stream forgets
     #[arg(long, value_name = "RATE", env = "RESPOOL_WORKER_RATE", allow_hyphen_values = true)]

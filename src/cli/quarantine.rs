@@ -5,8 +5,9 @@ use clap::{Args, Subcommand};
 
 use super::environment::Environment;
 use super::options::{LoopArgs, StateArgs, TuningArgs};
+use super::whole::whole;
 use super::{HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT, Invocation};
-use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig};
+use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig, Typed};
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -112,6 +113,7 @@ impl QuarantineArgs {
                 key_fallback: args.key_fallback,
                 salvage: args.salvage,
                 again: args.again,
+                typed: Typed::default(),
                 changes: args.tuning.changes(environment)?,
                 firehose: environment.endpoint_firehose()?,
                 allow_loop: args.may.allow_loop,
@@ -124,8 +126,8 @@ impl QuarantineArgs {
     }
 }
 
-fn parse_count(text: &str) -> Result<usize, &'static str> {
-    text.parse().map_err(|_| "it is a number of entries, 0 for all of them")
+fn parse_count(text: &str) -> Result<usize, String> {
+    whole("a number of entries (0 for all of them)", 0..=u64::MAX)(text)
 }
 
 fn parse_entry(text: &str) -> Result<(u32, Option<u32>), &'static str> {

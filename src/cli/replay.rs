@@ -12,7 +12,7 @@ use super::select::SelectArgs;
 use super::stream::CreateOnTheWayArgs;
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
 use crate::config::{
-    ArchiveAddress, CacheMode, Order, OutputConfig, Planned, ReplayConfig, RunSettings, Target, Tuning,
+    ArchiveAddress, CacheMode, Order, OutputConfig, Planned, ReplayConfig, RunSettings, Target, Tuning, Typed,
 };
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
@@ -163,6 +163,7 @@ impl ReplayArgs {
             yes: self.safety.yes,
             allow_loop: self.safety.may.allow_loop,
             plan: plan.map(Box::new),
+            typed: Typed::default(),
             output,
         })
     }

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use super::environment::Environment;
 use super::options::{StateArgs, parse_region};
 use super::saved_plan::{self, Given};
+use super::whole::whole;
 use super::{HEADING_AWS, HEADING_INTO, HEADING_OUTPUT, Invocation};
 use crate::config::{
     AwsAccess, ConsumerAccess, CreateWish, DoorWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig,
@@ -23,7 +24,7 @@ const RETENTION_HOURS: std::ops::RangeInclusive<u64> = 24..=8_760;
 /// KiB of a record that a stream can be set to take. Source: Kinesis API reference, `CreateStream`, read 2026-11-22.
 const RECORD_KIB: std::ops::RangeInclusive<u64> = 1_024..=10_240;
 /// Shards of a stream. Source: Kinesis API reference, `UpdateShardCount`, read 2026-11-22.
-const SHARDS_MAX: i64 = 10_000;
+const SHARDS_MAX: u64 = 10_000;
 
 /// What was typed after `respool stream`.
 #[derive(Debug, Args)]
@@ -73,7 +74,7 @@ struct CreateArgs {
         allow_negative_numbers = true,
         required_unless_present = "plan"
     )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=SHARDS_MAX))]
+    #[arg(value_parser = whole::<u32>("a number of shards", 1..=SHARDS_MAX))]
     shards: Option<u32>,
     #[command(flatten)]
     shape: ShapeArgs,
@@ -101,7 +102,7 @@ impl CreateArgs {
             shape.record_kib = shape.record_kib.or(plan.stream.record_kib);
             shards = shards.or(Some(plan.figures.shards));
         }
-        let fits = shards.filter(|shards| (1..=SHARDS_MAX).contains(&i64::from(*shards)));
+        let fits = shards.filter(|shards| (1..=SHARDS_MAX).contains(&u64::from(*shards)));
         let shards = fits.ok_or_else(|| Error::usage("--shards is missing, and the plan has none"))?;
         let named = NamedArgs { stream, door: self.door, state: self.state };
         Ok((named, StreamAction::Create { shards, shape }))
@@ -176,7 +177,7 @@ struct ScaleArgs {
     named: NamedArgs,
     /// The shards that it shall have
     #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=SHARDS_MAX))]
+    #[arg(value_parser = whole::<u32>("a number of shards", 1..=SHARDS_MAX))]
     shards: u32,
 }
 
@@ -441,6 +442,8 @@ fn parse_shards(text: &str) -> Result<ShardsWish, String> {
     if text == "auto" {
         return Ok(ShardsWish::Auto);
     }
-    let shards = text.parse().ok().filter(|shards| (1..=SHARDS_MAX).contains(&i64::from(*shards)));
-    shards.map(ShardsWish::Exactly).ok_or_else(|| format!("auto, or 1 to {SHARDS_MAX} shards"))
+    let shards = text.parse().ok().filter(|shards| (1..=SHARDS_MAX).contains(&u64::from(*shards)));
+    shards
+        .map(ShardsWish::Exactly)
+        .ok_or_else(|| format!("auto, or a number of shards, 1 to {}", crate::record::number(SHARDS_MAX)))
 }

@@ -51,6 +51,7 @@ mod plan;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,6 +79,7 @@ pub use stream::{
     ConsumerAccess, CreateWish, DoorWish, DrainedConfig, GuideConfig, RETENTION_HOURS_DEFAULT, ShardsWish,
     StreamAction, StreamConfig, StreamShape,
 };
+pub use typed::{Typed, quoted};
 
 use crate::archive::Selection;
 use crate::record::ByteCount;

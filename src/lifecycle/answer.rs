@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::age::AgeVerdict;
 use super::drained::{ShardState, ShardVerdict};
 use super::runs::RunInto;
+use super::shape::many;
 use crate::config::OutputConfig;
 use crate::error::{Error, ExitCode};
 use crate::run::console;
@@ -130,7 +131,10 @@ impl Answer {
                     runs => format!(", {} not finished", runs.join(", ")),
                 };
                 let times = times.unwrap_or_default();
-                format!("{done} of {} shards are drained{times}{runs}", shards.len())
+                format!(
+                    "{done} of {} are drained{times}{runs}",
+                    many(u32::try_from(shards.len()).unwrap_or(u32::MAX))
+                )
             }
             Method::IteratorAge { .. } => self.message.clone(),
         }

@@ -47,6 +47,15 @@ impl Door {
         match self.stream.particulars().await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if error.kind == ControlRefusal::Other && is_passing(error.error.class) => {
+                Err(Error::incomplete(format!(
+                    "cannot look at the stream {}{}: {}; nothing was done: check the network and the address \
+                     (--kinesis-endpoint-url, --region), and try again",
+                    self.name,
+                    self.at(),
+                    error.error.message
+                )))
+            }
             Err(error) => Err(self.error("cannot look at", &permission::LOOK_AT_STREAM, &error)),
         }
     }
@@ -60,7 +69,7 @@ impl Door {
     pub fn not_there(&self) -> Error {
         Error::refused(format!(
             "the stream {0} does not exist{1}: `respool stream create {0} --shards N` makes it; if it lives elsewhere, say \
-             --region or --profile",
+             --region, --profile or --endpoint-url",
             self.name,
             self.at()
         ))
@@ -101,6 +110,12 @@ impl Door {
                 Error::refused(said)
             }
             CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
+                if error.class == CallErrorClass::Unreachable {
+                    return Error::incomplete(format!(
+                        "{said}; nothing of it was done{}: try again",
+                        self.at()
+                    ));
+                }
                 Error::incomplete(format!(
                     "{said}; what was asked for may have been done{}: `respool stream status {}` tells",
                     self.at(),
@@ -109,4 +124,9 @@ impl Door {
             }
         }
     }
+}
+
+/// Whether the same may work in a minute.
+fn is_passing(class: CallErrorClass) -> bool {
+    matches!(class, CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_))
 }

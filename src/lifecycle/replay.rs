@@ -12,13 +12,14 @@ use super::create::{self, create};
 use super::delivery::{self, Question};
 use super::door::Door;
 use super::preflight;
-use super::shape::{differences, is_ours};
+use super::shape::{differences, is_ours, many};
 use crate::archive::Manifest;
 use crate::config::{
     CreateWish, RETENTION_HOURS_DEFAULT, ReplayConfig, ResumeConfig, RetryConfig, ShardsWish, Target,
 };
 use crate::error::Error;
 use crate::limits::{RECORD_BYTES_DEFAULT, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
+use crate::record::number;
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
 use crate::run::directory::{self, RunGlance};
@@ -57,9 +58,9 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
                 )));
             }
             if !config.output.quiet {
-                let shards = found.description.open_shards;
+                let shards = many(found.description.open_shards);
                 console::say(&format!(
-                    "the stream {stream} is there already, made by respool, with {shards} shards"
+                    "the stream {stream} is there already, made by respool, with {shards}"
                 ));
             }
             ask_first(config).await?;
@@ -123,8 +124,8 @@ async fn into_new(
         if !output.quiet {
             let name = &door.name;
             console::say(&format!(
-                "the stream {name} is not there yet: it would be made with {} shards",
-                forecast.shards
+                "the stream {name} is not there yet: it would be made with {}",
+                many(forecast.shards)
             ));
         }
         return Ok(Replayed::Forecast(Box::new(forecast.clone())));
@@ -142,8 +143,10 @@ async fn into_new(
     if !output.quiet {
         let stream = &created.stream;
         console::say(&format!(
-            "the stream {} is made: {} shards, records kept for {} h; `respool stream delete {0}` ends it",
-            stream.name, stream.open_shards, stream.retention_hours
+            "the stream {} is made: {}, records kept for {} h; `respool stream delete {0}` ends it",
+            stream.name,
+            many(stream.open_shards),
+            number(stream.retention_hours.into())
         ));
     }
     let config = ReplayConfig { yes: true, ..config.clone() };
@@ -227,8 +230,9 @@ fn confirmed(config: &ReplayConfig, forecast: &Forecast, shards: u32) -> Result<
         ));
     }
     console::ask(&format!(
-        "Make the stream {} with {shards} shards and send them? [y/N] ",
-        config.settings.target
+        "Make the stream {} with {} and send them? [y/N] ",
+        config.settings.target,
+        many(shards)
     ))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::door::Door;
+use super::shape::many;
 use crate::config::OutputConfig;
 use crate::error::Error;
 use crate::run::console;
@@ -120,7 +121,7 @@ fn state(look: &Look) -> String {
         Look::Gone => "not there".to_owned(),
         Look::There(stream) => {
             let stream = &stream.description;
-            format!("{}, {} shards", stream.status, stream.open_shards)
+            format!("{}, {}", stream.status, many(stream.open_shards))
         }
     }
 }

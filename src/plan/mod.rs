@@ -47,7 +47,7 @@ use crate::limits::RECORD_BYTES_DEFAULT;
 use crate::route::RouteRules;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
 use crate::run::open::{self, OpenStream};
-use crate::run::replay::Sources;
+use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
 use crate::run::spool::blocking;
 
@@ -68,13 +68,7 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let sources = Sources::open_at(&config.what.archive, &config.tuning).await?;
     let archive = sources.archive().ok_or_else(|| Error::usage("a plan looks at the archive"))?;
     let manifest = Arc::new(select(&archive, &config.what.input, None, config.output.quiet).await?);
-    if manifest.objects.is_empty() {
-        return Err(Error::refused(format!(
-            "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no \
-             events by their name, {} are left out by patterns, {} lie in an archive tier)",
-            config.what.archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
-        )));
-    }
+    check_not_empty(&config.what.archive, &manifest)?;
     let readings = look(config, sources, archive, &manifest, target.as_ref()).await?;
     let seconds = began.elapsed().as_secs_f64();
     let figured = Ground { config: config.clone(), manifest: manifest.clone(), prices, target, seconds };

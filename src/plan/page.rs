@@ -64,7 +64,11 @@ impl Page {
     fn headline(&mut self, plan: &Plan) {
         let exact = if plan.sample.whole { "" } else { "about " };
         let limit = plan.binding_limit.map_or("nothing", super::model::BindingLimit::words);
-        let shards = if plan.shards == 1 { "shard".to_owned() } else { format!("{} shards", plan.shards) };
+        let shards = if plan.shards == 1 {
+            "shard".to_owned()
+        } else {
+            format!("{} shards", number(plan.shards.into()))
+        };
         let with = if plan.shards == 1 { "one " } else { "" };
         let text = format!(
             "{exact}{} records: {} with {with}{shards}, limited by {limit}.",

@@ -322,6 +322,7 @@ pub async fn sample(
         }
         spool.look_at(number).await?;
     }
+    spool.count_cached().await?;
     let records: u64 = keys.values().sum();
     let hottest = keys.values().max().copied();
     Ok(hottest.map(|hottest| hottest as f64 / records as f64))

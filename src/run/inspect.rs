@@ -233,10 +233,10 @@ impl Inspection {
             row("gap", &format!("{length} from {} to {}", gap.from, gap.until));
         }
         if let Some(more) = self.gaps.len().checked_sub(GAPS_SHOWN).filter(|more| *more > 0) {
-            row("", &format!("and {more} shorter ones"));
+            row("", &format!("and {} shorter ones", number(more as u64)));
         }
         for (decoding, count) in &self.decodings {
-            row("format", &format!("{decoding}: {count} of the sampled objects"));
+            row("format", &format!("{decoding}: {} of the sampled objects", number(*count)));
         }
         for unread in &self.unread {
             row("unread", unread);
@@ -249,7 +249,7 @@ impl Inspection {
             };
             let sampled: u64 = self.decodings.values().sum();
             let from = format!("from {} of {} objects", number(sampled), number(self.objects));
-            row("records", &format!("about {}{error} of {bytes} B, {from}", number(records)));
+            row("records", &format!("about {}{error} of {} B, {from}", number(records), number(bytes)));
         }
         if let Some(record) = &self.sample_record {
             row("first", &record.replace("\\\"", "\""));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::checkpoint_log;
-use super::directory::{self, Layout, RunDirectory, RunFile, RunGlance, StreamIdentity};
+use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::journal;
@@ -20,11 +20,12 @@ use super::segments::Segments;
 use super::select::select;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
+use super::twice::refuse_to_start_twice;
 use super::unchanged::{self, check_record_size, identity};
 pub use super::unchanged::{check_same_stream, check_unchanged};
 use super::work::Work;
+use crate::archive::Archive;
 use crate::archive::manifest::Manifest;
-use crate::archive::{Archive, ObjectWindow};
 use crate::cache::Cache;
 use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
@@ -121,6 +122,7 @@ async fn begin(
         segments,
         extractor,
         output,
+        typed: Some(&config.typed),
     };
     Ok(Replayed::Report(Box::new(session.run().await?)))
 }
@@ -175,6 +177,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         segments,
         extractor,
         output,
+        typed: None,
     };
     session.run().await
 }
@@ -183,7 +186,8 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
 /// everything twice and count nothing.
 pub fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
     let unreadable = |error| {
-        Error::refused("the run's checkpoints cannot be read, perhaps another version of respool wrote them")
+        Error::refused("the run's checkpoints cannot be read, perhaps another version of respool wrote them: resume with that one, or start a \
+             new run")
             .with_source(error)
     };
     match checkpoint_log::newest(directory.path()).map_err(unreadable)? {
@@ -274,51 +278,13 @@ pub fn check_not_empty(archive: &ArchiveAddress, manifest: &Manifest) -> Result<
     }
     Err(Error::refused(format!(
         "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no events \
-         by their name, {} are left out by patterns, {} lie in an archive tier)",
-        archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
+         by their name, {} are left out by patterns, {} lie in an archive tier): name another window (--from, --until) or another place",
+        archive,
+        number(manifest.outside),
+        number(manifest.skipped),
+        number(manifest.excluded),
+        number(manifest.archived)
     )))
-}
-
-/// Two runs of the same window into the same stream would send everything twice.
-fn refuse_to_start_twice(config: &ReplayConfig, stream: &StreamIdentity) -> Result<(), Error> {
-    let Target::Kinesis { .. } = config.settings.target else { return Ok(()) };
-    let same = |run: &RunGlance| {
-        let (one, other) = (&run.file.settings, &config.settings);
-        one.archive.overlaps(&other.archive)
-            && run.file.stream == *stream
-            && overlap(&one.input.selection.window, &other.input.selection.window)
-    };
-    // What it is about cannot be told, but where it writes to.
-    let may_be_same = |layout: &Layout| layout.stream.as_ref().is_none_or(|found| found == stream);
-    let unreadable = directory::unreadable_runs(&config.state_dir)?;
-    if let Some((id, layout)) = unreadable.iter().rev().find(|(_, layout)| may_be_same(layout)) {
-        return Err(Error::refused(format!(
-            "run {id} is not finished and may be about the same, but has layout {}, which this respool does not read: \
-             finish it with the version that began it, or start anew with --new",
-            layout.version
-        )));
-    }
-    let runs = directory::glance_at_all(&config.state_dir)?;
-    match runs.iter().rev().find(|run| run.is_unfinished() && same(run)) {
-        Some(run) => Err(Error::refused(format!(
-            "run {id} of {window} into {target} is not finished: go on with `respool resume {id}`, or start anew with \
-             --new",
-            id = run.id,
-            window = run.file.settings.input.selection.window,
-            target = config.settings.target,
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Whether some time lies in both windows.
-fn overlap(one: &ObjectWindow, other: &ObjectWindow) -> bool {
-    let begins_before_the_end = |left: &ObjectWindow, right: &ObjectWindow| match (left.from(), right.until())
-    {
-        (Some(from), Some(until)) => from < until,
-        _ => true,
-    };
-    begins_before_the_end(one, other) && begins_before_the_end(other, one)
 }
 
 /// Without the archive, the list of the last run that asked for the same.
@@ -331,7 +297,8 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
     let runs = directory::glance_at_all(&config.state_dir)?;
     let run = runs.iter().rev().find(|run| same(run)).ok_or_else(|| {
         Error::refused(
-            "--offline needs the manifest of an earlier run over the same archive and window; there is none",
+            "--offline needs the list of objects of an earlier run over the same archive, window and format, and there is none: run \
+             it once without --offline, which lists the archive and fills the cache",
         )
     })?;
     directory::read_manifest(&run.path)
@@ -385,7 +352,7 @@ pub fn last_unfinished(state_dir: &Path) -> Result<RunGlance, Error> {
         );
     }
     let found = others.into_iter().chain(retries).next();
-    found.ok_or_else(|| Error::refused("there is no unfinished run"))
+    found.ok_or_else(|| Error::refused("there is no unfinished run: `respool runs` lists all there are"))
 }
 
 /// A write cannot be taken back: the user sees what it will be, and says yes.

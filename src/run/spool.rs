@@ -5,6 +5,7 @@
 //! permanent defect of the object sets it aside whole; trouble with the archive ends the run, to be
 //! resumed.
 
+mod count;
 mod error;
 mod fill;
 mod names;
@@ -287,6 +288,7 @@ impl Spool {
                 Err(error) if error.is_disk_full() && self.space.disk_is_full(number, bytes).await => {}
                 Err(error) => {
                     self.space.release(number);
+                    self.estimate.lost(number, entry);
                     return self.set_aside(entry, error);
                 }
             }
@@ -354,7 +356,7 @@ impl Spool {
     }
 
     fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, source: Source) -> Spooled {
-        self.estimate.saw(entry, segment.data_bytes(), segment.records());
+        self.estimate.saw(number, entry, segment.data_bytes(), segment.records());
         let records = segment.records();
         let passing = matches!(source, Source::Archive { passing: true });
         if passing {

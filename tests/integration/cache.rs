@@ -45,6 +45,27 @@ fn flip_a_byte(path: &Path, at: usize) {
 }
 
 #[test]
+fn what_lies_in_the_cache_is_counted_and_the_rest_is_estimated() {
+    let sandbox = Sandbox::new();
+    // More objects than an estimate looks at, of different density.
+    for (object, records) in [900, 30, 500, 40, 800, 20, 700, 10, 600, 333].into_iter().enumerate() {
+        let lines = (0..records).map(|n| format!("{{\"k\":\"{n}\",\"x\":\"{}\"}}\n", "x".repeat(1 + n % 7)));
+        events::put(&sandbox.path("archive"), object, &events::gzip(lines.collect::<String>().as_bytes()));
+    }
+    let dry = || sandbox.run("replay archive --into null: --partition-key /k --dry-run");
+    let records = |text: &str| text.lines().find(|line| line.contains("  records ")).unwrap().to_owned();
+    let guessed = records(&dry().stdout);
+    assert!(guessed.contains("about "), "{guessed}");
+    sandbox.run("cache warm archive").ended_with(0);
+    let counted = records(&dry().stdout);
+    assert!(counted.contains(" 3,933 (") && !counted.contains("about"), "{counted}");
+    assert_eq!(
+        sandbox.run("replay archive --into null: --partition-key /k --dry-run --json").json(0)["is_exact"],
+        true
+    );
+}
+
+#[test]
 fn the_second_run_fetches_nothing_and_needs_no_archive() {
     let sandbox = sandbox();
     assert_eq!(replay(&sandbox, ""), (0, 8));

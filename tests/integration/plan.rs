@@ -114,11 +114,11 @@ fn wrong_command_lines_end_with_2() {
     fs::write(sandbox.path("prices.toml"), "date = 1").unwrap();
     let archive = fixture();
     for (line, said) in [
-        (format!("plan {archive} --shards 0"), "not in 1..=10000"),
+        (format!("plan {archive} --shards 0"), "a number of shards is a whole number, 1 to 10,000"),
         (format!("plan {archive} --deadline 0s"), "a duration of 0"),
         (format!("plan {archive} --offline"), "leave out --offline"),
         (format!("plan {archive} --since 3h"), "--live-stream"),
-        (format!("plan {archive} --round-trip 0"), "not in 1..=60000"),
+        (format!("plan {archive} --round-trip 0"), "1 to 60,000"),
         (format!("plan {archive} --prices prices.toml"), "--prices"),
         (format!("plan {archive} --prices nowhere.toml"), "nowhere.toml"),
         ("plan no/such/place".to_owned(), "does not exist"),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use super::{PLAN_FILE, RunDirectory, read_json, write_file};
 use crate::config::{PlanFigures, SavedPlan};
@@ -19,11 +20,16 @@ impl RunDirectory {
         Some(of_these.filter(|_| figures.shards as usize != shards).unwrap_or(figures))
     }
 
+    /// Where the report for a browser is, or will be.
+    pub fn page(&self) -> PathBuf {
+        self.path.join(PAGE_FILE)
+    }
+
     /// Leaves what belongs to the report: the run over time, and the page for a browser.
     pub fn write_page(&self, timeline: &Timeline, page: &str) -> Result<(), Error> {
         let lines = |file: &mut File| Ok(serde_json::to_writer(file, timeline)?);
         write_file(&self.path.join(TIMELINE_FILE), lines)?;
-        write_file(&self.path.join(PAGE_FILE), |file| file.write_all(page.as_bytes()))
+        write_file(&self.page(), |file| file.write_all(page.as_bytes()))
     }
 
     /// The run over time, as earlier processes have left it; an empty one if it cannot be read.
