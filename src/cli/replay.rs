@@ -11,9 +11,7 @@ use super::saved_plan::{self, Given};
 use super::select::SelectArgs;
 use super::stream::CreateOnTheWayArgs;
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
-use crate::config::{
-    ArchiveAddress, CacheMode, Order, OutputConfig, Planned, ReplayConfig, RunSettings, Target, Tuning,
-};
+use crate::config::{ArchiveAddress, CacheMode, Order, OutputConfig, Planned, ReplayConfig, Target, Tuning};
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -103,7 +101,10 @@ impl ReplayArgs {
     ) -> Result<ReplayConfig, Error> {
         let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
-        let mut tuning = self.tuning.resolve(environment)?;
+        let mut tuning = match &plan {
+            Some(plan) => self.tuning.resolve_around(&plan.tuning, given, environment)?,
+            None => self.tuning.resolve(environment)?,
+        };
         let missing = || {
             Error::usage(
                 "ARCHIVE is missing: say s3://BUCKET/PREFIX, a local directory, or --plan FILE with a plan that was saved",
@@ -123,14 +124,8 @@ impl ReplayArgs {
         };
         if let Some(plan) = &plan {
             what = saved_plan::merge(&plan.what, what, given)?;
-            if !given.has("share") {
-                tuning.share = plan.share;
-            }
-            if !given.has("max_rate") {
-                tuning.max_rate = plan.max_rate;
-            }
         }
-        let target = what.target.ok_or_else(|| {
+        let target = what.target.clone().ok_or_else(|| {
             Error::usage(if plan.is_some() {
                 "--into is missing: the plan was made for numbers of shards, not for a stream"
             } else {
@@ -145,17 +140,7 @@ impl ReplayArgs {
         Ok(ReplayConfig {
             create,
             firehose: environment.endpoint_firehose()?,
-            settings: RunSettings {
-                archive: what.archive,
-                target,
-                input: what.input,
-                limit: what.limit,
-                partition_key: what.partition_key,
-                key_fallback: what.key_fallback,
-                order: what.order,
-                aggregate: what.aggregate,
-                seed: environment.seed,
-            },
+            settings: what.into_run(target, environment.seed),
             tuning,
             state_dir: self.state.resolve(environment)?,
             dry_run: self.safety.dry_run,

@@ -14,7 +14,8 @@ use super::saved_plan::{self, Given};
 use super::{HEADING_AWS, HEADING_INTO, HEADING_OUTPUT, Invocation};
 use crate::config::{
     AwsAccess, ConsumerAccess, CreateWish, DoorWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig,
-    ShardsWish, StreamAction, StreamConfig, StreamName, StreamShape, Target, parse_duration, parse_size,
+    SavedPlan, ShardsWish, StreamAction, StreamConfig, StreamName, StreamShape, Target, parse_duration,
+    parse_size,
 };
 use crate::error::Error;
 
@@ -104,7 +105,8 @@ impl CreateArgs {
         let fits = shards.filter(|shards| (1..=SHARDS_MAX).contains(&i64::from(*shards)));
         let shards = fits.ok_or_else(|| Error::usage("--shards is missing, and the plan has none"))?;
         let named = NamedArgs { stream, door: self.door, state: self.state };
-        Ok((named, StreamAction::Create { shards, shape }))
+        let planned = plan.as_ref().and_then(SavedPlan::stream_door).cloned();
+        Ok((named, StreamAction::Create { shards, shape, planned }))
     }
 }
 
@@ -282,9 +284,18 @@ struct ConsumerArgs {
 }
 
 impl DoorArgs {
-    /// What was given for `stream`, the environment's endpoint behind it.
-    fn resolve(&self, environment: &Environment, stream: &StreamName) -> Result<AwsAccess, Error> {
-        let mut access = self.access(|_| true);
+    /// What was given for `stream`, around what a plan has `planned`; the environment's endpoint behind it.
+    fn resolve(
+        &self,
+        planned: Option<&AwsAccess>,
+        given: &Given,
+        environment: &Environment,
+        stream: &StreamName,
+    ) -> Result<AwsAccess, Error> {
+        let mut access = match planned {
+            Some(own) => self.around_a_run(given)?.without_a_stream(own.clone()),
+            None => self.access(|_| true),
+        };
         if access.endpoint_url.is_none() {
             access.endpoint_url = environment.endpoint_kinesis()?;
         }
@@ -358,7 +369,11 @@ impl StreamArgs {
         output: OutputConfig,
     ) -> Result<Invocation, Error> {
         let of = |named: NamedArgs, action| {
-            let access = named.door.resolve(environment, &named.stream)?;
+            let planned = match &action {
+                StreamAction::Create { planned, .. } => planned.as_ref(),
+                _ => None,
+            };
+            let access = named.door.resolve(planned, given, environment, &named.stream)?;
             let state_dir = named.state.resolve(environment)?;
             let config = StreamConfig { stream: named.stream, action, access, state_dir, output };
             Ok(Invocation::Stream(Box::new(config)))

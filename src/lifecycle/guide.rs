@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::runs::RunInto;
-use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target};
+use crate::config::{AwsAccess, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
 
@@ -70,8 +70,8 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         _ => None,
     });
     let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or("NAME");
-    let door = door_flags("kinesis", facts.access);
-    let both = [door.as_str(), &door_flags("consumer", facts.consumer)].concat();
+    let door = facts.access.flags("kinesis");
+    let both = [door.as_str(), &facts.consumer.flags("consumer")].concat();
     vec![
         create(facts, stream, &door),
         replay(facts, stream, &door),
@@ -240,10 +240,14 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     if facts.stream.is_some_and(|found| !super::shape::is_ours(found)) {
         step.notes.push("respool has not made it and will not delete it: use the AWS console or CLI".into());
-        step.command = Some(format!("aws kinesis delete-stream --stream-name {stream}"));
+        let door = facts.access.flags("");
+        step.command = Some(format!("aws kinesis delete-stream --stream-name {stream}{door}"));
     }
     if let Some(table) = facts.lease_table {
-        step.notes.push(format!("and the worker's table: aws dynamodb delete-table --table-name {table}"));
+        let streams = AwsAccess { endpoint_url: None, ..facts.access.clone() };
+        let door = facts.consumer.clone().or(streams).flags("");
+        step.notes
+            .push(format!("and the worker's table: aws dynamodb delete-table --table-name {table}{door}"));
     }
     step
 }
@@ -258,28 +262,6 @@ fn live_retention(facts: &Facts<'_>) -> (u32, bool) {
 
 fn after(start: Timestamp, hours: u32) -> Option<Timestamp> {
     start.checked_add(SignedDuration::from_hours(hours.into())).ok()
-}
-
-/// The flags that open the same door again, each with a blank before it.
-fn door_flags(whose: &str, access: &AwsAccess) -> String {
-    let endpoint = access.endpoint_url.as_ref().map(Endpoint::as_str);
-    let flags = [
-        ("region", access.region.as_deref()),
-        ("profile", access.profile.as_deref()),
-        ("endpoint-url", endpoint),
-    ];
-    let given =
-        flags.into_iter().filter_map(|(flag, value)| Some(format!(" --{whose}-{flag} {}", quoted(value?))));
-    given.collect()
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.~:=@+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.escape_debug().to_string().replace("\\'", "'").replace('\'', "'\\''"))
 }
 
 /// To the minute, in UTC.
@@ -364,7 +346,7 @@ mod tests {
             "6. Point the worker back at orders",
             "by 2026-11-28 12:30 UTC",
             "respool stream delete orders-backfill",
-            "delete-table --table-name orders-backfill-worker",
+            "delete-table --table-name orders-backfill-worker --region us-east-2 --profile 'live account'",
         ] {
             assert!(text.contains(words), "{words}\n{text}");
         }
@@ -414,12 +396,12 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_not_ours_is_left_to_its_owner() {
-        let access = AwsAccess::default();
+        let access = AwsAccess { region: Some("us-east-2".into()), ..AwsAccess::default() };
         let (run, stream) = (run_into("r1", "done", 5), particulars(1));
         let steps = steps(&Facts { run: Some(&run), stream: Some(&stream), ..facts(&access) });
         assert_eq!(
             steps.last().unwrap().command.as_deref(),
-            Some("aws kinesis delete-stream --stream-name orders-backfill")
+            Some("aws kinesis delete-stream --stream-name orders-backfill --region us-east-2")
         );
     }
 
@@ -430,13 +412,5 @@ mod tests {
         let steps = steps(&Facts { run: Some(&run), gone: true, ..facts(&access) });
         assert_eq!((steps[0].done, steps[0].command.as_deref()), (Some(true), None));
         assert_eq!((steps[6].done, steps[6].command.as_deref()), (Some(true), None));
-    }
-
-    #[test]
-    fn words_survive_a_shell() {
-        assert_eq!(quoted("eu-west-1"), "eu-west-1");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted("a\u{1b}[2J"), "'a\\u{1b}[2J'");
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::figures::Figures;
 use super::report::{Assumed, Candidate, KeyReport, Plan, SampleReport, SizeBucket, SizeReport, TopKey};
 use super::{keys, timeline};
+use crate::config::{ArchiveAddress, AwsAccess, Target};
 use crate::record::HashKey;
 use crate::route::candidates::candidates;
 
@@ -52,11 +53,16 @@ impl Figures<'_> {
         let error = |of: Option<f64>| of.map(|error| whole(error * self.part));
         let (round_trip, round_trip_from) = self.round_trip();
         let (keys, key_texts) = self.keys();
+        let endpoint = |access: &AwsAccess| access.endpoint_url.as_ref().map(ToString::to_string);
+        let in_s3 = matches!(config.what.archive, ArchiveAddress::S3 { .. });
+        let in_kinesis = matches!(config.what.target, Some(Target::Kinesis { .. }));
         let objects_read = self.readings.objects.len() as u64;
         Plan {
             archive: config.what.archive.to_string(),
             window: config.what.input.selection.to_string(),
             target: config.what.target.as_ref().map(ToString::to_string),
+            archive_endpoint: endpoint(&config.tuning.s3).filter(|_| in_s3),
+            target_endpoint: endpoint(&config.tuning.kinesis).filter(|_| in_kinesis),
             partition_key: config.what.partition_key.as_ref().map(ToString::to_string),
             order: config.what.order.as_str().to_owned(),
             share: config.tuning.share.get(),

@@ -41,7 +41,10 @@ use self::reading::{Reader, Readings};
 use self::report::Plan;
 use self::warnings::Facts;
 use crate::archive::manifest::Manifest;
-use crate::config::{PlanConfig, PlanFigures, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target};
+use crate::config::{
+    AwsAccess, PlanConfig, PlanFigures, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target, TuningChanges,
+    quoted,
+};
 use crate::error::Error;
 use crate::limits::RECORD_BYTES_DEFAULT;
 use crate::route::RouteRules;
@@ -77,6 +80,7 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     }
     let readings = look(config, sources, archive, &manifest, target.as_ref()).await?;
     let seconds = began.elapsed().as_secs_f64();
+    let region = target.as_ref().and_then(|target| target.description.region.clone());
     let figured = Ground { config: config.clone(), manifest: manifest.clone(), prices, target, seconds };
     let (mut plan, target) = blocking(move || {
         let plan = Figures::new(&figured, &readings).plan();
@@ -96,7 +100,7 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
         },
     );
     if let Some(path) = &config.save {
-        write(path, &saved(config, &plan, now)?)?;
+        write(path, &saved(config, &plan, region.as_deref(), now)?)?;
         plan.saved = Some(path.display().to_string());
     }
     plan.next_command = Some(next_command(config, &plan));
@@ -151,7 +155,23 @@ async fn live_retention(config: &PlanConfig, now: Timestamp) -> Result<Option<f6
     }
 }
 
-fn saved(config: &PlanConfig, plan: &Plan, now: Timestamp) -> Result<Vec<u8>, Error> {
+/// What the plan was made with. A door that only the environment knew counts as said: elsewhere it would lead elsewhere.
+/// What overrules a refusal is typed again.
+fn remembered(config: &PlanConfig, region: Option<&str>) -> TuningChanges {
+    let PlanConfig { tuning, said, .. } = config;
+    let kinesis = tuning.kinesis.clone();
+    let region = kinesis.region.clone().or_else(|| region.map(str::to_owned));
+    TuningChanges {
+        share: Some(tuning.share),
+        max_rate: Some(tuning.max_rate),
+        accept_refusals: None,
+        s3: tuning.s3.clone(),
+        kinesis: AwsAccess { region, ..kinesis },
+        ..said.clone()
+    }
+}
+
+fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp) -> Result<Vec<u8>, Error> {
     let figures = PlanFigures {
         objects: plan.objects,
         bytes_stored: plan.bytes_stored,
@@ -178,8 +198,7 @@ fn saved(config: &PlanConfig, plan: &Plan, now: Timestamp) -> Result<Vec<u8>, Er
         version: SAVED_PLAN_VERSION,
         created: now,
         what: config.what.clone(),
-        share: config.tuning.share,
-        max_rate: config.tuning.max_rate,
+        tuning: remembered(config, region),
         others: others.map(of).collect(),
         figures,
         stream: PlannedStream {
@@ -207,7 +226,7 @@ fn next_command(config: &PlanConfig, plan: &Plan) -> String {
     }
     let into = if config.what.target.is_some() { "" } else { " --into STREAM" };
     match &plan.saved {
-        Some(path) => format!("respool replay --plan {path}{into}"),
+        Some(path) => format!("respool replay --plan {}{into}", quoted(path)),
         None if matches!(config.what.target, Some(Target::Kinesis { .. }) | None) => {
             format!("the same with --save FILE, then: respool replay --plan FILE{into}")
         }

@@ -81,9 +81,11 @@ impl Page {
     }
 
     fn what(&mut self, plan: &Plan) {
-        self.row("from", &format!("{}, {}", plan.archive, plan.window));
+        let at =
+            |endpoint: &Option<String>| endpoint.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+        self.row("from", &format!("{}{}, {}", plan.archive, at(&plan.archive_endpoint), plan.window));
         if let Some(target) = &plan.target {
-            self.row("into", target);
+            self.row("into", &format!("{target}{}", at(&plan.target_endpoint)));
         }
         let key = plan.partition_key.as_deref().unwrap_or("still open");
         self.row("key", &format!("{key}, order {}", plan.order));

@@ -19,6 +19,10 @@ pub struct Plan {
     pub window: String,
     /// The target, as the user named it; `null` if only numbers of shards are compared.
     pub target: Option<String>,
+    /// Where the archive is asked for, if that is not AWS' own endpoint.
+    pub archive_endpoint: Option<String>,
+    /// The same of the target.
+    pub target_endpoint: Option<String>,
     /// Where keys are found; `null` as long as that is open.
     pub partition_key: Option<String>,
     /// What is kept in order.

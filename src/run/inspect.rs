@@ -79,7 +79,7 @@ pub struct Inspection {
     pub partition_keys: Vec<KeyField>,
     /// Fields that hold a time, as `--event-time` takes them.
     pub time_fields: Vec<TimeField>,
-    /// The flags that would select all of it.
+    /// The flags that would select all of it, by the doors that were used.
     pub flags: Vec<String>,
 }
 
@@ -141,7 +141,9 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
     let layouts = rules.into_iter().flatten().map(|rule| Layout { rule, zone: zone.clone() });
     find_times(&mut found, &manifest, layouts);
     sample::sample(&mut found, &archive, &manifest, &input).await?;
+    let doors = config.tuning.door_flags();
     found.flags = flags(&found, &input);
+    found.flags.extend(Some(doors.trim_start().to_owned()).filter(|doors| !doors.is_empty()));
     Ok(found)
 }
 
