@@ -162,8 +162,8 @@ async fn into_new(
     if !output.quiet {
         let stream = &created.stream;
         console::say(&format!(
-            "the stream {} is made: {} shards, records kept for {} h; `respool stream delete {0}` ends it",
-            stream.name, stream.open_shards, stream.retention_hours
+            "the stream {} is made: {} shards, records kept for {} h; `respool stream delete {0}{3}` ends it",
+            stream.name, stream.open_shards, stream.retention_hours, door.flags
         ));
     }
     let config = ReplayConfig { yes: true, ..config.clone() };
