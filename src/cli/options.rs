@@ -129,6 +129,9 @@ struct CacheArgs {
     /// Replay from an earlier manifest and the cache alone, without asking the archive for anything
     #[arg(long, env = "RESPOOL_OFFLINE", value_parser = FalseyValueParser::new())]
     offline: bool,
+    /// Ask the archive for what is not in the cache, although the run was begun with --offline
+    #[arg(long, env = "RESPOOL_ONLINE", value_parser = FalseyValueParser::new())]
+    online: bool,
 }
 
 /// Two accounts are normal: the archive in one, the stream in another.
@@ -240,6 +243,7 @@ impl TuningArgs {
                     cache_size: of(cache.cache_size, counts("cache_size")),
                     no_cache: cache.no_cache && counts("no_cache"),
                     offline: cache.offline && counts("offline"),
+                    online: cache.online && counts("online"),
                 },
                 aws: AwsArgs {
                     region: of(aws.region, counts("region")),
@@ -291,7 +295,7 @@ impl AccessArgs {
 
     /// What was given, and nothing else.
     pub(super) fn changes(self, environment: &Environment) -> Result<TuningChanges, Error> {
-        let cache_mode = match (self.cache.offline, self.cache.no_cache) {
+        let cache_mode = match (self.cache.offline && !self.cache.online, self.cache.no_cache) {
             (true, true) => {
                 return Err(Error::usage(
                     "--offline reads from the cache and --no-cache keeps none: give one of them",
@@ -299,7 +303,7 @@ impl AccessArgs {
             }
             (true, false) => Some(CacheMode::Offline),
             (false, true) => Some(CacheMode::Discard),
-            (false, false) => None,
+            (false, false) => self.cache.online.then_some(CacheMode::Keep),
         };
         let aws = self.aws;
         aws.refuse_exposed(environment)?;

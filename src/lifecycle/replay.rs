@@ -182,7 +182,7 @@ async fn survey(
     let sources = Sources::open(settings, tuning).await?;
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
     let Some(extractor) = settings.key_config().map(KeyExtractor::new) else {
-        return Err(replay::ask_for_a_key(feed::first_record(&spool, &segments).await?));
+        return Err(replay::ask_for_a_key(feed::look_at_fields(&spool, &segments).await?));
     };
     let hottest = feed::sample(&spool, &segments, &Arc::new(extractor)).await?;
     let of = |shards| async move { imaginary(door, wish, shards).await };

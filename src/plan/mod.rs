@@ -48,14 +48,13 @@ use crate::config::{
 use crate::error::Error;
 use crate::limits::RECORD_BYTES_DEFAULT;
 use crate::route::RouteRules;
+use crate::route::fields;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
 use crate::run::open::{self, OpenStream};
 use crate::run::replay::Sources;
 use crate::run::select::select;
 use crate::run::spool::blocking;
 
-/// Records of each object whose fields are looked at, as long as the key is open.
-const FIRST_RECORDS: usize = 100;
 /// No table of prices is larger.
 const PRICES_BYTES_MAX: usize = 64 * 1024;
 
@@ -130,7 +129,8 @@ async fn look(
         spread: None,
     };
     let rules = Arc::new(rules);
-    let first = if config.what.partition_key.is_none() { FIRST_RECORDS } else { 0 };
+    let open = config.what.partition_key.is_none();
+    let first = if open { fields::records_of_each(looks.len()) } else { 0 };
     Reader { archive, spool, segments, decode, rules, first }.read(&looks).await
 }
 

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::report::{Plan, ShardsReport};
 use crate::record::ByteCount;
+use crate::run::key_fields::table;
 use crate::run::report::{duration, number};
 
 /// Columns of a label.
@@ -222,16 +223,7 @@ impl Page {
             self.paragraph("  ", record);
             self.text.push('\n');
         }
-        for candidate in &plan.candidates {
-            let text = format!(
-                "  --partition-key {:<24} {} values, the most frequent {:.1} %",
-                candidate.pointer,
-                number(candidate.distinct),
-                candidate.hottest * 100.0
-            );
-            let _ = writeln!(self.text, "{text}");
-        }
-        let _ = writeln!(self.text, "  --partition-key random                   spread evenly, no order");
+        self.text.push_str(&table(&plan.candidates, plan.candidates_records, plan.candidates_whole));
     }
 
     fn assumed(&mut self, plan: &Plan) {

@@ -87,9 +87,15 @@ pub fn report(
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
         shards: shards().map(shard_report).collect(),
         plan: directory.planned(stats.shards.len()),
-        next_command: (outcome != RunState::Done).then(|| format!("respool resume {}", directory.id())),
+        next_command: (outcome != RunState::Done).then(|| resume(directory.id(), spool)),
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
     })
+}
+
+/// What goes on with the run: with the archive, if the cache alone has let it down.
+fn resume(run: &str, spool: &Spool) -> String {
+    let online = if spool.stats.forbidden.load(Ordering::Relaxed) > 0 { " --online" } else { "" };
+    format!("respool resume {run}{online}")
 }
 
 fn shard_report(shard: &crate::write::ShardStats) -> ShardReport {

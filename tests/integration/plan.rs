@@ -66,10 +66,24 @@ fn without_a_key_the_fields_that_would_work_are_named() {
     assert!(outcome.stdout.contains("--partition-key /tailnum"), "{}", outcome.stdout);
     let plan = sandbox.run(&format!("plan {} --shards 4 --json", fixture())).json(0);
     assert_eq!((&plan["records"], &plan["keys"]["distinct"]), (&39_999.into(), &Value::Null));
-    assert!(
-        plan["candidates"].as_array().unwrap().iter().any(|field| field["pointer"] == "/tailnum"),
-        "{plan}"
-    );
+    let candidates = plan["candidates"].as_array().unwrap();
+    let place = |pointer: &str| candidates.iter().position(|field| field["pointer"] == pointer).unwrap();
+    // Flights that were cancelled have no time of arrival, and all are of one year.
+    assert_eq!(candidates[place("/tailnum")]["present"], 1.0);
+    assert!(candidates[place("/arr_time")]["present"].as_f64().unwrap() < 1.0, "{plan}");
+    assert!(place("/tailnum") < place("/arr_time") && place("/arr_time") < place("/year"), "{plan}");
+    assert_eq!(plan["candidates_whole"], false, "of each object some were looked at");
+    assert!(outcome.stdout.contains("In a sample of"), "{}", outcome.stdout);
+    // The others recommend no other.
+    let first = |text: &str| {
+        text.split("--partition-key ")
+            .find_map(|rest| rest.split_whitespace().next()?.strip_prefix('/').map(str::to_owned))
+    };
+    let asked = sandbox.run(&format!("replay {} --into sim:1", fixture()));
+    let inspected = sandbox.run(&format!("inspect {}", fixture()));
+    let said = [&outcome.stdout, &asked.stderr, &inspected.stdout].map(|text| first(text));
+    assert!(said.iter().all(|key| key.as_deref() == Some("tailnum")), "{said:?}");
+    assert!(asked.code == 2 && !asked.stderr.contains("/year"), "{}", asked.stderr);
 }
 
 #[test]
