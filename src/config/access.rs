@@ -3,6 +3,8 @@
 //! Whatever prints a command that asks the same service again prints its door along, or keeps it where the command
 //! finds it (a run's file, a saved plan): a command that has lost its endpoint is one for AWS.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Tuning};
@@ -41,7 +43,10 @@ impl AwsAccess {
     pub fn flags(&self, whose: &str) -> String {
         let dash = if whose.is_empty() { "" } else { "-" };
         let given = self.parts().into_iter().filter_map(|(flag, value)| Some((flag, value?)));
-        given.map(|(flag, value)| format!(" --{whose}{dash}{flag} {}", quoted(value))).collect()
+        given.fold(String::new(), |mut flags, (flag, value)| {
+            let _ = write!(flags, " --{whose}{dash}{flag} {}", quoted(value));
+            flags
+        })
     }
 
     /// Where this door differs from the one that was planned with, in words.

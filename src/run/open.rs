@@ -222,12 +222,12 @@ pub fn state_of(stream: &StreamDescription) -> StreamState {
 /// How fast each shard may be written and the whole run may go, into the target or, without one, into a stream of
 /// Kinesis.
 pub fn rates(target: Option<&Target>, tuning: &Tuning) -> (ShardRate, ShardRate) {
-    let share = tuning.share.get();
+    let part = tuning.share.get();
     let shard = match target {
         Some(Target::Null) => ShardRate::UNBOUNDED,
         Some(Target::Sim { .. } | Target::Kinesis { .. }) | None => ShardRate {
-            records: share * f64::from(SHARD_RECORDS_PER_SECOND),
-            bytes: share * f64::from(SHARD_BYTES_PER_SECOND),
+            records: part * f64::from(SHARD_RECORDS_PER_SECOND),
+            bytes: part * f64::from(SHARD_BYTES_PER_SECOND),
         },
     };
     #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
