@@ -82,7 +82,8 @@ struct SafetyArgs {
     /// Say what would be sent, where, and how long it takes; send nothing
     #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]
     dry_run: bool,
-    /// Do not ask before the first record goes to Kinesis
+    /// Do not ask before the first record goes to Kinesis (behind an endpoint on this machine only what was sent before
+    /// is asked about)
     #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
     yes: bool,
     /// Start anew although an unfinished run of the same window into the same stream could be resumed
