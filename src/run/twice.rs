@@ -68,18 +68,18 @@ pub(super) fn sent_before(
     });
     let others = match runs.len() {
         0 | 1 => String::new(),
-        2 => " and another one".to_owned(),
-        more => format!(" and {} others", more - 1),
+        2 => " (and another one)".to_owned(),
+        more => format!(" (and {} others)", more - 1),
     };
     Ok(runs.last().map(|run| {
         format!(
-            "{} of the {} objects were sent into {} before, by run {id}{others} ({} records, {}): what is sent again is there \
-             twice. `respool runs show {id}` tells of it, `respool verify {id}` whether it is there",
+            "run {id}{others} has sent {} records into {}, {}, out of a list with {} of these {} objects: what is sent again is \
+             there twice. `respool runs show {id}` tells of it, `respool verify {id}` whether it is there",
+            number(delivered(run)),
+            config.settings.target,
+            run.file.started.strftime("%Y-%m-%d %H:%M UTC"),
             number(sent.len() as u64),
             number(wanted.len() as u64),
-            config.settings.target,
-            number(delivered(run)),
-            run.file.started.strftime("%Y-%m-%d %H:%M UTC"),
             id = run.id,
         )
     }))
