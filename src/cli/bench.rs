@@ -87,7 +87,7 @@ struct IntoArgs {
     #[arg(long, value_name = "TARGET", env = "RESPOOL_INTO")]
     #[arg(conflicts_with_all = ["shards", "burst_model", "latency"])]
     into: Option<Target>,
-    /// Do not ask before the first record goes to Kinesis
+    /// Do not ask before the first record goes to Kinesis (behind an endpoint on this machine nothing is asked)
     #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
     yes: bool,
 }

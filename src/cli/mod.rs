@@ -17,6 +17,7 @@
 mod bench;
 mod cache;
 mod config_file;
+mod door;
 mod environment;
 mod generate;
 mod iam;

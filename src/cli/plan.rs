@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::environment::Environment;
-use super::options::{TuningArgs, directory};
+use super::options::{TuningArgs, directory, tuning_of};
 use super::replay::{KeyArgs, LimitArgs, follow_arn, resolve_archive};
 use super::select::SelectArgs;
 use super::whole::whole;
@@ -103,7 +103,8 @@ impl PlanArgs {
         output: OutputConfig,
     ) -> Result<PlanConfig, Error> {
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
-        let mut tuning = self.tuning.resolve(environment)?;
+        let said = self.tuning.changes(environment)?;
+        let mut tuning = tuning_of(said.clone(), environment)?;
         if tuning.cache.mode == CacheMode::Offline {
             return Err(Error::usage("a plan looks at the archive: leave out --offline"));
         }
@@ -141,6 +142,7 @@ impl PlanArgs {
                 aggregate,
             },
             tuning,
+            said,
             shards: self.into.shards,
             deadline: self.into.deadline,
             round_trip: round_trip.map(|ms| Duration::from_millis(ms.into())),

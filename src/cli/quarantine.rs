@@ -79,7 +79,7 @@ struct RetryArgs {
     /// Say what would be sent, where, and how long it takes; send nothing
     #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
     dry_run: bool,
-    /// Do not ask before the first record goes to Kinesis
+    /// Do not ask before the first record goes to Kinesis (behind an endpoint on this machine nothing is asked)
     #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
     yes: bool,
 }

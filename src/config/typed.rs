@@ -3,6 +3,8 @@
 //! What a run was asked for could be written as flags again, but not with what a variable or the configuration file
 //! has added, and not as the user knows it. The words as they came can.
 
+use super::access::quoted;
+
 /// The flag whose value is replaced.
 const KEY_FLAG: &str = "--partition-key";
 
@@ -44,16 +46,6 @@ impl Typed {
     }
 }
 
-/// `text` as a shell takes it for one word, and a terminal for text.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.~:=@+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.escape_debug().to_string().replace("\\'", "'").replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,13 +74,5 @@ mod tests {
         let words = vec!["replay".to_owned(), "it's a place".to_owned()];
         let shown = Typed { words, anew: "--new" }.with_key("/k").unwrap();
         assert_eq!(shown, "respool replay 'it'\\''s a place' --partition-key /k --new");
-    }
-
-    #[test]
-    fn words_survive_a_shell() {
-        assert_eq!(quoted("eu-west-1"), "eu-west-1");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted("a\u{1b}[2J"), "'a\\u{1b}[2J'");
     }
 }

@@ -72,9 +72,9 @@ pub async fn create(
     let list = differences.join("; ");
     Err(Error::refused(if was_there {
         format!(
-            "the stream {0} is there already, made by respool, but {list}. `respool stream scale {0} --shards N` changes its \
-             shards; for the rest take another name, or delete it first",
-            door.name
+            "the stream {0} is there already, made by respool, but {list}. `respool stream scale {0} --shards N{1}` changes \
+             its shards; for the rest take another name, or delete it first",
+            door.name, door.flags
         )
     } else {
         format!("the stream {} was made, but the service has left something out: {list}", door.name)

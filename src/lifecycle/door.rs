@@ -16,6 +16,8 @@ pub struct Door {
     pub name: StreamName,
     /// Whose credentials are used.
     pub profile: Option<String>,
+    /// What a command has to say to come here again, a blank before each flag.
+    pub flags: String,
     endpoint: Option<String>,
 }
 
@@ -32,14 +34,20 @@ impl Door {
         let stream = KinesisStream::connect(config)
             .await
             .map_err(|error| Error::refused(format!("the stream {name}: {}", error.message)))?;
-        Ok(Self { stream, name: name.clone(), profile: access.profile.clone(), endpoint })
+        Ok(Self {
+            stream,
+            name: name.clone(),
+            profile: access.profile.clone(),
+            flags: access.flags("kinesis"),
+            endpoint,
+        })
     }
 
     /// The way to a server that checks no signature.
     #[cfg(test)]
     pub(super) fn unchecked(config: KinesisConfig) -> Self {
         let (name, endpoint) = (config.stream.clone(), config.endpoint_url.clone());
-        Self { stream: KinesisStream::unchecked(config), name, profile: None, endpoint }
+        Self { stream: KinesisStream::unchecked(config), name, profile: None, flags: String::new(), endpoint }
     }
 
     /// Everything about the stream; `None` if it is not there.
@@ -68,10 +76,11 @@ impl Door {
     /// The stream does not exist.
     pub fn not_there(&self) -> Error {
         Error::refused(format!(
-            "the stream {0} does not exist{1}: `respool stream create {0} --shards N` makes it; if it lives elsewhere, say \
+            "the stream {0} does not exist{1}: `respool stream create {0} --shards N{2}` makes it; if it lives elsewhere, say \
              --region, --profile or --endpoint-url",
             self.name,
-            self.at()
+            self.at(),
+            self.flags
         ))
     }
 
@@ -92,8 +101,8 @@ impl Door {
                 Error::refused(format!("{said}\nThis statement in a policy of yours allows it:\n{statement}"))
             }
             ControlRefusal::InUse => Error::refused(format!(
-                "{said}\nIt is being changed by someone else: try again when `respool stream status {}` says ACTIVE",
-                self.name
+                "{said}\nIt is being changed by someone else: try again when `respool stream status {}{}` says ACTIVE",
+                self.name, self.flags
             )),
             ControlRefusal::Limit => Error::refused(format!(
                 "{said}\nA limit of the account or the stream is reached (Service Quotas shows and raises them); of calls \
@@ -117,9 +126,10 @@ impl Door {
                     ));
                 }
                 Error::incomplete(format!(
-                    "{said}; what was asked for may have been done{}: `respool stream status {}` tells",
+                    "{said}; what was asked for may have been done{}: `respool stream status {}{}` tells",
                     self.at(),
-                    self.name
+                    self.name,
+                    self.flags
                 ))
             }
         }

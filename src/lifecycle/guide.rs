@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::runs::RunInto;
 use super::shape::many;
-use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
+use crate::config::{AwsAccess, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
 use crate::run::forecast::what;
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
@@ -72,8 +72,8 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         _ => None,
     });
     let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or("NAME");
-    let door = door_flags("kinesis-", facts.access);
-    let both = [door.as_str(), &door_flags("consumer-", facts.consumer)].concat();
+    let door = facts.access.flags("kinesis");
+    let both = [door.as_str(), &facts.consumer.flags("consumer")].concat();
     vec![
         create(facts, stream, &door),
         replay(facts, stream, &door),
@@ -256,11 +256,14 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     if facts.stream.is_some_and(|found| !super::shape::is_ours(found)) {
         step.notes.push("respool has not made it and will not delete it: use the AWS console or CLI".into());
-        let door = door_flags("", facts.access);
+        let door = facts.access.flags("");
         step.command = Some(format!("aws kinesis delete-stream --stream-name {stream}{door}"));
     }
     if let Some(table) = facts.lease_table {
-        step.notes.push(format!("and the worker's table: aws dynamodb delete-table --table-name {table}"));
+        let streams = AwsAccess { endpoint_url: None, ..facts.access.clone() };
+        let door = facts.consumer.clone().or(streams).flags("");
+        step.notes
+            .push(format!("and the worker's table: aws dynamodb delete-table --table-name {table}{door}"));
     }
     step
 }
@@ -275,19 +278,6 @@ fn live_retention(facts: &Facts<'_>) -> (u32, bool) {
 
 fn after(start: Timestamp, hours: u32) -> Option<Timestamp> {
     start.checked_add(SignedDuration::from_hours(hours.into())).ok()
-}
-
-/// The flags that open the same door again, each with a blank before it.
-fn door_flags(whose: &str, access: &AwsAccess) -> String {
-    let endpoint = access.endpoint_url.as_ref().map(Endpoint::as_str);
-    let flags = [
-        ("region", access.region.as_deref()),
-        ("profile", access.profile.as_deref()),
-        ("endpoint-url", endpoint),
-    ];
-    let given =
-        flags.into_iter().filter_map(|(flag, value)| Some(format!(" --{whose}{flag} {}", quoted(value?))));
-    given.collect()
 }
 
 /// To the minute, in UTC.

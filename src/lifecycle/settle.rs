@@ -58,9 +58,10 @@ pub async fn until(
         }
         if now - moved > STANDSTILL_MAX {
             return Err(Error::incomplete(format!(
-                "{doing}: still {state} after {}; `respool stream status {}` tells how it goes on",
+                "{doing}: still {state} after {}; `respool stream status {}{}` tells how it goes on",
                 duration((now - began).as_secs_f64()),
-                door.name
+                door.name,
+                door.flags
             )));
         }
         if !output.quiet && (state != seen || now - told >= WORD_INTERVAL) {

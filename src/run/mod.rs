@@ -23,6 +23,7 @@ pub mod forecast;
 mod in_flight;
 pub mod inspect;
 pub mod journal;
+pub mod key_fields;
 pub mod late;
 pub mod ledger;
 pub mod listing;

@@ -154,6 +154,8 @@ pub struct Outcome<'a> {
     pub id: &'a str,
     /// What it replays.
     pub archive: &'a str,
+    /// Whether it goes on only with the archive: the cache alone has let it down.
+    pub online: bool,
     /// As the process tells it.
     pub code: ExitCode,
     /// Whether everything is settled.
@@ -182,7 +184,8 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     }
     if set_aside == 0 || !done && flood.is_none() {
         if !done {
-            steps.push(NextStep::new("go on", format!("respool resume {id}")));
+            let online = if outcome.online { " --online" } else { "" };
+            steps.push(NextStep::new("go on", format!("respool resume {id}{online}")));
         }
         return steps;
     }
@@ -284,6 +287,7 @@ mod tests {
         let outcome = Outcome {
             id: "7",
             archive: "s3://b/live",
+            online: false,
             code: ExitCode::Incomplete,
             done: false,
             settled: 120,

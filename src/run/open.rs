@@ -31,8 +31,6 @@ use crate::write;
 use crate::write::StreamState;
 use crate::write::rate::ShardRate;
 
-/// A rate that is no bound: what `null:` takes.
-pub(super) const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
 /// The part of the cache's limit that is for segments which only pass through: one over this.
 const PASSING_PART: u64 = 8;
 /// What a stream says of itself while its shards split or merge.
@@ -240,26 +238,33 @@ pub fn state_of(stream: &StreamDescription) -> StreamState {
     StreamState { updating: stream.status == UPDATING, ignores_keys: stream.ignores_keys }
 }
 
+/// How fast each shard may be written and the whole run may go, into the target or, without one, into a stream of
+/// Kinesis.
+pub fn rates(target: Option<&Target>, tuning: &Tuning) -> (ShardRate, ShardRate) {
+    let part = tuning.share.get();
+    let shard = match target {
+        Some(Target::Null) => ShardRate::UNBOUNDED,
+        Some(Target::Sim { .. } | Target::Kinesis { .. }) | None => ShardRate {
+            records: part * f64::from(SHARD_RECORDS_PER_SECOND),
+            bytes: part * f64::from(SHARD_BYTES_PER_SECOND),
+        },
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
+    let rate = |cap: Option<u64>, unbounded| cap.map_or(unbounded, |cap| cap as f64);
+    let run = ShardRate {
+        records: rate(tuning.max_rate.records_per_second, ShardRate::UNBOUNDED.records),
+        bytes: rate(tuning.max_rate.bytes_per_second, ShardRate::UNBOUNDED.bytes),
+    };
+    (shard, run)
+}
+
 /// How the engine is to write.
 pub fn engine_config(
     settings: &RunSettings,
     tuning: &Tuning,
     stream: &StreamDescription,
 ) -> write::EngineConfig {
-    let share = tuning.share.get();
-    let shard_rate = match settings.target {
-        Target::Null => UNBOUNDED,
-        Target::Sim { .. } | Target::Kinesis { .. } => ShardRate {
-            records: share * f64::from(SHARD_RECORDS_PER_SECOND),
-            bytes: share * f64::from(SHARD_BYTES_PER_SECOND),
-        },
-    };
-    #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
-    let rate = |cap: Option<u64>, unbounded| cap.map_or(unbounded, |cap| cap as f64);
-    let run_rate = ShardRate {
-        records: rate(tuning.max_rate.records_per_second, UNBOUNDED.records),
-        bytes: rate(tuning.max_rate.bytes_per_second, UNBOUNDED.bytes),
-    };
+    let (shard_rate, run_rate) = rates(Some(&settings.target), tuning);
     write::EngineConfig {
         order: settings.order,
         aggregate: settings.aggregate.then_some(stream.record_bytes_max),

@@ -228,8 +228,9 @@ fn retried(run: &RunGlance) -> Option<&str> {
 pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replayed), Error> {
     let Retry { replay, run, wanted, left_alone } = retry;
     let sources = Sources::open(&replay.settings, &replay.tuning).await?;
-    let archive =
-        sources.archive().ok_or_else(|| Error::usage("a retry asks the archive: not with --offline"))?;
+    let archive = sources.archive().ok_or_else(|| {
+        Error::usage("a retry asks the archive, and the run was begun with --offline: say --online")
+    })?;
     let before = directory::read_manifest(&run.path)?;
     let mut listing = Listing::default();
     for (object, only) in wanted {

@@ -62,6 +62,8 @@ pub struct SpoolStats {
     pub fetching: AtomicU64,
     /// Decodes under way.
     pub decoding: AtomicU64,
+    /// Objects that were wanted and that `--offline` forbade to fetch.
+    pub forbidden: AtomicU64,
     /// Whether every record has been handed on: who waits for input now waits for nothing.
     pub ended: AtomicBool,
 }
@@ -143,12 +145,15 @@ impl Spool {
             let held = |name: Name| {
                 spool.cache.holds(&name.whole) || name.salvaged.is_some_and(|name| spool.cache.holds(&name))
             };
-            spool.manifest.objects.iter().filter(|entry| !held(spool.names.of(entry))).count()
+            let mut missing = spool.manifest.objects.iter().filter(|entry| !held(spool.names.of(entry)));
+            let first = missing.next().map(|entry| entry.key.escape_debug().to_string());
+            first.map(|first| (first, missing.count() + 1))
         });
         match missing.await? {
-            0 => Ok(()),
-            missing => Err(Error::refused(format!(
-                "{} of {} objects are not in the cache, and --offline forbids to fetch them: `respool cache warm` does",
+            None => Ok(()),
+            Some((first, missing)) => Err(Error::refused(format!(
+                "{} of {} objects are not in the cache, such as {first}, and --offline forbids to fetch them: without it only these \
+                 are fetched",
                 number(missing as u64),
                 number(self.manifest.objects.len() as u64)
             ))),
@@ -196,8 +201,10 @@ impl Spool {
             return Ok(found);
         }
         let Some(archive) = self.archive.clone() else {
+            self.stats.forbidden.fetch_add(1, Ordering::Relaxed);
             return Err(Error::refused(format!(
-                "{} is not in the cache, and --offline forbids to fetch it",
+                "{} is not in the cache or was damaged there, and --offline forbids to fetch it: --online does, as in `respool \
+                 resume --online`",
                 entry.key.escape_debug()
             )));
         };

@@ -38,7 +38,8 @@ pub fn report(
     }
     let aside = SetAside::read(directory, file, totals)?;
     let (outcome, code, message) = verdict(ended, spool, aside.keyless.as_ref());
-    let next_steps = next_steps(directory.id(), file, ended, code, &aside, typed);
+    let online = load(&spool.stats.forbidden) > 0;
+    let next_steps = next_steps(directory.id(), file, ended, code, &aside, online, typed);
     let shards = || stats.shards.iter().filter(|shard| somewhere && shard.sent > 0);
     let sent = totals.entries_sent.max(1);
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
@@ -104,6 +105,7 @@ fn next_steps(
     ended: &Ended,
     code: ExitCode,
     aside: &SetAside,
+    online: bool,
     typed: Option<&Typed>,
 ) -> Vec<NextStep> {
     let (settings, totals) = (&file.settings, ended.engine.totals);
@@ -111,6 +113,7 @@ fn next_steps(
     next::steps(&next::Outcome {
         id,
         archive: &settings.archive.to_string(),
+        online,
         code,
         done: is_done,
         settled: totals.delivered + totals.quarantined + totals.filtered,

@@ -49,6 +49,11 @@ pub struct ShardRate {
     pub bytes: f64,
 }
 
+impl ShardRate {
+    /// A rate that is no bound: what a stream without shards takes, and a run without `--max-rate`.
+    pub const UNBOUNDED: Self = Self { records: 1e9, bytes: 1e12 };
+}
+
 /// A number of records and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Load {

@@ -193,3 +193,25 @@ fn the_cache_is_listed_verified_pruned_and_purged() {
     assert_eq!(sandbox.run("cache purge --yes --json").json(0)["segments"], pruned.len());
     assert!(list(&sandbox).is_empty() && segments(&sandbox).is_empty());
 }
+
+/// What `--offline` cannot read has a way out that works, before a run and in the middle of one.
+#[test]
+fn a_run_that_the_cache_lets_down_goes_on_with_the_archive() {
+    let sandbox = sandbox();
+    replay(&sandbox, "");
+    fs::remove_file(&segments(&sandbox)[0]).unwrap();
+    let refused = sandbox.run(&format!("{REPLAY} --offline"));
+    assert!(refused.stderr.contains("without it only these are fetched"), "{}", refused.stderr);
+    assert_eq!(replay(&sandbox, ""), (7, 1));
+    // That one is damaged is seen when it is read.
+    let segment = &segments(&sandbox)[0];
+    flip_a_byte(segment, usize::try_from(fs::metadata(segment).unwrap().len()).unwrap() / 2);
+    let stopped = sandbox.run(&format!("{REPLAY} --offline")).json(5);
+    let run = stopped["run"].as_str().unwrap();
+    let way_out = format!("respool resume {run} --online");
+    assert_eq!(stopped["next_command"], way_out.as_str());
+    let again = sandbox.run(&format!("resume {run} --json")).json(5);
+    assert_eq!(again["next_command"], way_out.as_str(), "it is still offline");
+    let report = sandbox.run(&format!("{} --json", &way_out["respool ".len()..])).json(0);
+    assert_eq!(report["records"]["delivered"], ALL);
+}

@@ -12,7 +12,7 @@ fn run(line: &str) -> Result<Invocation, Stop> {
 fn a_streams_wishes_arrive() {
     let line = "stream create orders --shards 4 --retention 2d --record-size 2MiB --encryption alias/k --tag a=1,b=2";
     let Ok(Invocation::Stream(config)) = run(line) else { panic!() };
-    let StreamAction::Create { shards, shape } = config.action else { panic!() };
+    let StreamAction::Create { shards, shape, .. } = config.action else { panic!() };
     assert_eq!((shards, shape.retention_hours, shape.record_kib), (4, Some(48), Some(2_048)));
     assert_eq!((shape.encryption_key.as_deref(), shape.tags.len()), (Some("alias/k"), 2));
     let replay = "replay s3://events --into orders --partition-key /id";

@@ -53,7 +53,7 @@ fn a_run_under_way_has_its_names_commands_and_times() {
         "6. Point the worker back at orders",
         "by 2026-11-28 12:30 UTC",
         "respool stream delete orders-backfill",
-        "delete-table --table-name orders-backfill-worker",
+        "delete-table --table-name orders-backfill-worker --region us-east-2 --profile 'live account'",
     ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
@@ -103,12 +103,12 @@ fn before_there_is_a_run_the_guide_has_blanks_to_fill_in() {
 
 #[test]
 fn a_stream_that_is_not_ours_is_left_to_its_owner() {
-    let access = AwsAccess::default();
+    let access = AwsAccess { region: Some("us-east-2".into()), ..AwsAccess::default() };
     let (run, stream) = (run_into("r1", "done", 5), particulars(1));
     let steps = steps(&Facts { run: Some(&run), stream: Some(&stream), ..facts(&access) });
     assert_eq!(
         steps.last().unwrap().command.as_deref(),
-        Some("aws kinesis delete-stream --stream-name orders-backfill")
+        Some("aws kinesis delete-stream --stream-name orders-backfill --region us-east-2")
     );
 }
 

@@ -4,18 +4,28 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use serde::Deserialize;
+
 use super::{PLAN_FILE, RunDirectory, read_json, write_file};
-use crate::config::{PlanFigures, SavedPlan};
+use crate::config::PlanFigures;
 use crate::error::Error;
 use crate::run::timeline::Timeline;
 
 const PAGE_FILE: &str = "report.html";
 const TIMELINE_FILE: &str = "timeline.json";
 
+/// What the report wants of the plan, whatever version of it the run has kept.
+#[derive(Deserialize)]
+struct Planned {
+    figures: PlanFigures,
+    #[serde(default)]
+    others: Vec<PlanFigures>,
+}
+
 impl RunDirectory {
     /// What the plan that is carried out says of so many shards, or of the number that it is about; if there is a plan.
     pub fn planned(&self, shards: usize) -> Option<PlanFigures> {
-        let SavedPlan { figures, others, .. } = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default()?;
+        let Planned { figures, others } = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default()?;
         let of_these = others.into_iter().find(|other| other.shards as usize == shards);
         Some(of_these.filter(|_| figures.shards as usize != shards).unwrap_or(figures))
     }
