@@ -13,6 +13,7 @@
 //! The modules read in that order.
 
 pub mod error;
+mod frame;
 pub mod limits;
 pub mod record;
 

@@ -43,7 +43,9 @@ pub async fn run(config: &FillConfig) -> Result<ExitCode, Error> {
     let archive = sources.archive().ok_or_else(|| {
         Error::usage("--offline lists nothing: give --objects with an earlier run's manifest.jsonl to a replay instead")
     })?;
-    let manifest = select(&archive, &config.input, config.input.restore, config.output.quiet).await?;
+    let manifest =
+        select(&archive, &config.input, config.input.restore, &config.tuning.cache.dir, config.output.quiet)
+            .await?;
     check_not_empty(&config.archive, &manifest)?;
     let decode = open::decoding(&config.input);
     let (spool, segments) = sources.spool_with(decode, &config.tuning, Arc::new(manifest))?;

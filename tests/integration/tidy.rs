@@ -16,13 +16,14 @@ const LINES_MAX: usize = 450;
 const TEST_WORLD: &str = "sim/pure/";
 
 /// What everyone may name.
-const VOCABULARY: &[&str] = &["record", "limits", "error"];
+const VOCABULARY: &[&str] = &["record", "limits", "error", "frame"];
 
 /// What each module may name besides the vocabulary and itself. A module that is not listed may name all.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("limits", &[]),
     ("error", &[]),
+    ("frame", &[]),
     ("archive", &[]),
     ("decode", &["archive"]),
     ("cache", &["archive", "decode"]),
