@@ -16,6 +16,7 @@ pub mod error;
 mod frame;
 pub mod limits;
 pub mod record;
+mod renewed;
 
 pub mod archive;
 pub mod cache;

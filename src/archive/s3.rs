@@ -30,7 +30,7 @@ use aws_sdk_s3::types::{EncodingType, Object, RequestPayer};
 use bytes::Bytes;
 
 use answers::{entry_of_head, fault_of, read_page};
-use clients::Renewed;
+use clients::ClientAccess;
 use connect::chain;
 
 use super::download::{Body, CREDENTIAL_ATTEMPTS_MAX, Part, Source, Spool, backoff, content_range, download};
@@ -112,7 +112,7 @@ impl fmt::Debug for S3Archive {
 /// What a task needs to ask it anything.
 #[derive(Clone)]
 struct Bucket {
-    clients: Arc<Renewed>,
+    clients: Arc<ClientAccess>,
     name: Arc<str>,
     prefix: Arc<str>,
     payer: Option<RequestPayer>,
@@ -147,7 +147,7 @@ impl S3Archive {
     }
 
     async fn in_region(config: S3Config) -> Result<Self, ArchiveError> {
-        let (clients, endpoint) = Renewed::load(config.clone()).await?;
+        let (clients, endpoint) = ClientAccess::load(config.clone()).await?;
         let S3Config { bucket, prefix, .. } = config;
         Ok(Self {
             bucket: Bucket {
