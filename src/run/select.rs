@@ -1,7 +1,8 @@
 //! From what the user asked for to the frozen list of objects.
 
 use std::collections::BTreeSet;
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -102,6 +103,17 @@ fn open_log(
     // Whoever may write here decides what is sent.
     check_private(dir)?;
     Ok(ListingLog::open(dir, location, selection, super::now())?)
+}
+
+/// Nothing is left of listings that were not brought to their end. For who has the whole cache to himself.
+pub fn forget_listings(cache_dir: &Path) -> Result<(), Error> {
+    let dir = cache_dir.join(LISTINGS_DIR);
+    match fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::refused(format!("cannot remove {}", dir.display())).with_source(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The objects that a file names; those of which it says too little are looked up.
@@ -218,5 +230,31 @@ where
         let ended =
             ended.map_err(|error| Error::internal("a look at an object failed").with_source(error))?;
         done.push(ended.map_err(archive_error)?);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_purge_leaves_nothing_of_listings_and_needs_none() {
+        let cache = tempfile::tempdir().unwrap();
+        let bucket = ArchiveLocation::S3 { endpoint: None, bucket: "events".into(), prefix: String::new() };
+        let log = open_log(&cache.path().join(LISTINGS_DIR), &bucket, &Selection::default()).unwrap();
+        assert!(log.is_some());
+        forget_listings(cache.path()).unwrap();
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
+        forget_listings(cache.path()).unwrap();
+    }
+
+    #[test]
+    fn notes_that_others_may_write_are_not_gone_on_with() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let bucket = ArchiveLocation::S3 { endpoint: None, bucket: "events".into(), prefix: String::new() };
+        let opened = open_log(dir.path(), &bucket, &Selection::default());
+        assert!(matches!(opened, Err(CacheError::Exposed { .. })), "{opened:?}");
     }
 }
