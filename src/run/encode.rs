@@ -31,57 +31,33 @@ impl Encoder {
     pub(super) fn encode(&self, stream: &dyn Stream, records: &Packed) -> Result<Batch, Error> {
         let bytes = records.entries().map(|(_, cost)| cost as usize).sum();
         let mut draft = stream.draft(DraftSize { entries: records.entry_count(), bytes });
-        let mut last = None;
+        let of_object = |left: &Routed, right: &Routed| left.ordinal.object() == right.ordinal.object();
+        let segment = |records: &[Routed]| match records {
+            [first, ..] => self.segments.get(first.ordinal.object()),
+            [] => Err(Error::internal("a run of records is empty")),
+        };
+        let runs = records.records().chunk_by(of_object);
+        let segments: Vec<Segment> = runs.clone().map(segment).collect::<Result<_, _>>()?;
+        // They lie far apart. Found one right behind the other, the waits for memory overlap; encoded in between, they would add up.
+        let mut found = Vec::with_capacity(records.records().len());
+        for (segment, records) in segments.iter().zip(runs) {
+            for record in records {
+                found.push(self.read(segment, *record)?);
+            }
+        }
+        let mut rest = found.as_slice();
         for (records, cost) in records.entries() {
-            match records {
-                [record] => self.push(*record, &mut last, &mut draft)?,
-                _ => self.push_together(records, cost, &mut draft)?,
+            let (found, behind) = rest.split_at(records.len());
+            rest = behind;
+            match (records, found) {
+                ([record], [(key, data)]) => {
+                    let explicit_hash_key = self.places_explicitly.then_some(record.hash);
+                    draft.push(EntryRef { data, key: key.by_ref(), explicit_hash_key });
+                }
+                _ => push_together(records, found, cost, &mut draft)?,
             }
         }
         Ok(draft.finish())
-    }
-
-    fn push(
-        &self,
-        record: Routed,
-        last: &mut Option<(u32, Segment)>,
-        draft: &mut Draft,
-    ) -> Result<(), Error> {
-        let object = record.ordinal.object();
-        let segment = match last {
-            Some((of, segment)) if *of == object => segment,
-            _ => &mut last.insert((object, self.segments.get(object)?)).1,
-        };
-        let (key, data) = self.read(segment, record)?;
-        let explicit_hash_key = self.places_explicitly.then_some(record.hash);
-        draft.push(EntryRef { data, key: key.by_ref(), explicit_hash_key });
-        Ok(())
-    }
-
-    /// Records of one entry. Outside is the place of the first, inside only keys.
-    fn push_together(&self, records: &[Routed], cost: u32, draft: &mut Draft) -> Result<(), Error> {
-        let of_object = |left: &Routed, right: &Routed| left.ordinal.object() == right.ordinal.object();
-        let (mut segments, mut inside) = (Vec::new(), Vec::with_capacity(records.len()));
-        for records in records.chunk_by(of_object) {
-            let [first, ..] = records else { continue };
-            segments.push((self.segments.get(first.ordinal.object())?, records));
-        }
-        for (segment, records) in &segments {
-            for record in *records {
-                inside.push(self.read(segment, *record)?);
-            }
-        }
-        let inside: Vec<(&str, &[u8])> =
-            inside.iter().map(|(key, data)| (key.by_ref().as_str(), *data)).collect();
-        let whole = pack(&inside);
-        if whole.len() + OUTER_KEY.len() != cost as usize {
-            let found = whole.len() + OUTER_KEY.len();
-            return Err(Error::internal(format!("an aggregate has {found} B and was to have {cost}")));
-        }
-        let key = PartitionKeyRef::new(OUTER_KEY).map_err(|_| Error::internal("the outer key is no key"))?;
-        let explicit_hash_key = records.first().map(|first| first.hash);
-        draft.push(EntryRef { data: &whole, key, explicit_hash_key });
-        Ok(())
     }
 
     fn read<'a>(&self, segment: &'a Segment, record: Routed) -> Result<(Key<'a>, &'a [u8]), Error> {
@@ -115,6 +91,25 @@ impl Key<'_> {
             Self::Made(key) => key.into(),
         }
     }
+}
+
+/// Records of one entry. Outside is the place of the first, inside only keys.
+fn push_together(
+    records: &[Routed],
+    found: &[(Key<'_>, &[u8])],
+    cost: u32,
+    draft: &mut Draft,
+) -> Result<(), Error> {
+    let inside: Vec<(&str, &[u8])> = found.iter().map(|(key, data)| (key.by_ref().as_str(), *data)).collect();
+    let whole = pack(&inside);
+    if whole.len() + OUTER_KEY.len() != cost as usize {
+        let found = whole.len() + OUTER_KEY.len();
+        return Err(Error::internal(format!("an aggregate has {found} B and was to have {cost}")));
+    }
+    let key = PartitionKeyRef::new(OUTER_KEY).map_err(|_| Error::internal("the outer key is no key"))?;
+    let explicit_hash_key = records.first().map(|first| first.hash);
+    draft.push(EntryRef { data: &whole, key, explicit_hash_key });
+    Ok(())
 }
 
 fn unreadable(ordinal: Ordinal, why: &str) -> Error {

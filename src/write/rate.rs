@@ -361,14 +361,15 @@ mod tests {
             let now = Duration::from_millis(50) * step;
             rate.balance(now);
             due += 49.0 * rate.scale();
-            let sent = due.floor();
-            due -= sent;
-            let throttled = (0..sent as u32).filter(|_| step <= 200 || dice.u8(..20) == 0).count() as f64;
-            rate.accepted(load(sent - throttled), now);
-            if throttled > 0.0 {
-                rate.throttled(throttled, now);
+            while due >= 1.0 {
+                due -= 1.0;
+                if step <= 200 || dice.u8(..20) == 0 {
+                    rate.throttled(1.0, now);
+                } else {
+                    rate.accepted(load(1.0), now);
+                    accepted += f64::from(u8::from(step > 1_400));
+                }
             }
-            accepted += if step > 1_400 { sent - throttled } else { 0.0 };
         }
         let share = accepted / (60.0 * LIMIT.records);
         assert!(share > 0.8, "of a minute, one minute later: {share}");
