@@ -11,8 +11,16 @@ const HEADER_BYTES: usize = 8;
 
 /// `value` as a frame, unless it takes more than `bytes_max`: then it would not be read back.
 pub(crate) fn encode(value: &impl Serialize, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut frame = vec![0; HEADER_BYTES];
-    serde_json::to_writer(&mut frame, value)?;
+    let mut frame = Vec::new();
+    encode_into(&mut frame, value, bytes_max)?;
+    Ok(frame)
+}
+
+/// The same into a buffer that was used before.
+pub(crate) fn encode_into(frame: &mut Vec<u8>, value: &impl Serialize, bytes_max: usize) -> io::Result<()> {
+    frame.clear();
+    frame.resize(HEADER_BYTES, 0);
+    serde_json::to_writer(&mut *frame, value)?;
     let payload = frame.get(HEADER_BYTES..).unwrap_or_default();
     let length = payload.len();
     if length > bytes_max {
@@ -25,7 +33,7 @@ pub(crate) fn encode(value: &impl Serialize, bytes_max: usize) -> io::Result<Vec
     for (place, byte) in frame.iter_mut().zip(length.into_iter().chain(crc)) {
         *place = byte;
     }
-    Ok(frame)
+    Ok(())
 }
 
 /// The payload of the whole frame that `bytes` begin with, and what is behind it.

@@ -66,16 +66,18 @@ enum Then {
 /// Where a listing stands.
 #[derive(Debug)]
 pub(super) struct Standing {
-    /// What was found below prefixes that are finished.
     listing: Listing,
     finished: u64,
     open: BTreeMap<Walk, Begun>,
 }
 
-/// What is known of a prefix whose end has not come.
+/// What is known of a prefix whose end has not come. Its objects lie among all others: held apart, they would be copied.
 #[derive(Debug, Default)]
 struct Begun {
-    found: Listing,
+    objects: usize,
+    skipped: u64,
+    outside: u64,
+    excluded: u64,
     dirs: Vec<String>,
     token: Option<String>,
 }
@@ -90,7 +92,11 @@ impl Standing {
     /// Takes in a page; what is to be listed because of it. `None` if it does not follow on what came before.
     pub(super) fn take(&mut self, part: Part) -> Option<Vec<Walk>> {
         let begun = self.open.get_mut(&part.step)?;
-        begun.found.absorb(part.found);
+        begun.objects += part.found.objects.len();
+        begun.skipped += part.found.skipped;
+        begun.outside += part.found.outside;
+        begun.excluded += part.found.excluded;
+        self.listing.absorb(part.found);
         let next = match part.then {
             Then::Page(token) => {
                 begun.dirs.extend(part.dirs);
@@ -98,13 +104,12 @@ impl Standing {
                 return Some(Vec::new());
             }
             Then::Below(next) => {
-                let begun = self.open.remove(&part.step).unwrap_or_default();
-                self.listing.absorb(begun.found);
+                self.open.remove(&part.step);
                 self.finished += 1;
                 next
             }
             Then::Instead(step) => {
-                self.open.remove(&part.step);
+                self.forget(&part.step);
                 vec![step]
             }
         };
@@ -112,11 +117,22 @@ impl Standing {
         Some(next)
     }
 
+    /// Takes back what was found of `step`. As long as it is open nothing below it is listed, and nothing above it finds
+    /// a key that begins like it.
+    fn forget(&mut self, step: &Walk) {
+        let Some(begun) = self.open.remove(step) else { return };
+        self.listing.skipped -= begun.skipped;
+        self.listing.outside -= begun.outside;
+        self.listing.excluded -= begun.excluded;
+        if begun.objects > 0 {
+            self.listing.objects.retain(|object| !object.key.starts_with(&step.prefix));
+        }
+    }
+
     /// How many objects are known, and of how many prefixes.
     pub(super) fn known(&self) -> (u64, u64) {
-        let begun = self.open.values().filter(|begun| begun.token.is_some());
-        let objects = begun.clone().map(|begun| begun.found.objects.len()).sum::<usize>();
-        ((self.listing.objects.len() + objects) as u64, self.finished + begun.count() as u64)
+        let begun = self.open.values().filter(|begun| begun.token.is_some()).count();
+        (self.listing.objects.len() as u64, self.finished + begun as u64)
     }
 
     fn left(&self) -> Vec<Walk> {

@@ -60,9 +60,16 @@ pub struct ListingLog {
     path: PathBuf,
     begun: Timestamp,
     /// Absent once it cannot be written to.
-    file: Mutex<Option<File>>,
+    output: Mutex<Option<Output>>,
     /// What an earlier process has found.
     standing: Mutex<Option<Standing>>,
+}
+
+/// The file, and a buffer for what is written next: one for all, because a page is large and comes from any thread.
+#[derive(Debug)]
+struct Output {
+    file: File,
+    frame: Vec<u8>,
 }
 
 impl ListingLog {
@@ -107,7 +114,8 @@ impl ListingLog {
             file.write_all(&frame::encode(&header, FRAME_BYTES_MAX)?)?;
             (now, None)
         };
-        Ok(Some(Self { path, begun, file: Mutex::new(Some(file)), standing: Mutex::new(standing) }))
+        let output = Mutex::new(Some(Output { file, frame: Vec::new() }));
+        Ok(Some(Self { path, begun, output, standing: Mutex::new(standing) }))
     }
 
     /// How far an earlier process has come; `None` if this listing begins at its beginning.
@@ -123,12 +131,12 @@ impl ListingLog {
 
     /// Notes one page. If that fails, no more are noted: the listing itself has no use for them. Blocks.
     pub(super) fn note(&self, part: &Part) {
-        let frame = frame::encode(part, FRAME_BYTES_MAX);
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = file.as_mut() else { return };
-        if let Err(error) = frame.and_then(|frame| open.write_all(&frame)) {
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Output { file, frame }) = output.as_mut() else { return };
+        let noted = frame::encode_into(frame, part, FRAME_BYTES_MAX).and_then(|()| file.write_all(frame));
+        if let Err(error) = noted {
             tracing::warn!(%error, "how far the listing has come is not noted any more");
-            *file = None;
+            *output = None;
         }
     }
 
