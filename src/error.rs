@@ -18,7 +18,7 @@ pub enum ExitCode {
     Usage = 2,
     /// Done, with records or objects in quarantine.
     Quarantine = 3,
-    /// Incomplete; `respool resume` goes on.
+    /// Not done yet: `respool resume` goes on with a run; before there is one, what failed may work in a minute.
     Incomplete = 4,
     /// Refused by a service, or by us for safety.
     Refused = 5,

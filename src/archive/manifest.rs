@@ -20,8 +20,9 @@ use crate::record::ByteCount;
 pub const MANIFEST_VERSION: u32 = 2;
 
 /// One line of the file. A key has at most 1,024 bytes in S3 and 4,096 in a path, and JSON writes up to
-/// six characters for one byte.
-const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// six characters for one byte; what makes a line long are the ranges of an object of which some records are meant,
+/// at most 23 bytes each.
+const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The objects of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +220,12 @@ impl Manifest {
         let mut out = BufWriter::new(file.as_file_mut());
         out.write_all(&line_of(&self.header(Some(self.digest()))))?;
         for object in &self.objects {
-            out.write_all(&line_of(object))?;
+            let line = line_of(object);
+            if line.len() as u64 > LINE_BYTES_MAX {
+                let key = object.key.escape_debug();
+                return Err(io::Error::other(format!("too many single records of {key} are meant")));
+            }
+            out.write_all(&line)?;
         }
         out.flush()?;
         drop(out);

@@ -164,6 +164,15 @@ impl S3Archive {
         })
     }
 
+    /// How a message names the bucket.
+    fn name_and_place(&self) -> String {
+        let name = &self.bucket.name;
+        match &self.location {
+            ArchiveLocation::S3 { endpoint: Some(endpoint), .. } => format!("s3://{name} at {endpoint}"),
+            _ => format!("s3://{name}"),
+        }
+    }
+
     /// How a message names an object.
     fn name_of(&self, key: &str) -> String {
         format!("s3://{}/{}", self.bucket.name, key.escape_debug())
@@ -193,7 +202,7 @@ impl S3Archive {
             selection: Arc::new(selection.clone()),
             log,
         };
-        lister.list(&format!("s3://{}", self.bucket.name)).await
+        lister.list(&self.name_and_place()).await
     }
 }
 

@@ -79,6 +79,7 @@ impl Plan<'_> {
             segments,
             extractor: KeyExtractor::new(key),
             output: &output,
+            typed: None,
         };
         let mut meter = Meter::new(config.duration, metered);
         let Some((latency, error)) = write_for(session, config.duration, &mut meter, interrupted).await?

@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::options::{TuningArgs, directory};
 use super::replay::{KeyArgs, follow_arn, resolve_archive};
 use super::select::SelectArgs;
+use super::whole::whole;
 use super::{HEADING_BENCH, HEADING_INTO};
 use crate::config::{
     ArchiveAddress, BenchConfig, BenchSource, BenchSubject, BurstModel, CacheMode, OutputConfig,
@@ -19,7 +20,7 @@ use crate::error::Error;
 use crate::route::key::KeyRule;
 
 /// The generated events' smallest size, in which all their fields have room; the largest that any stream takes.
-const RECORD_BYTES: std::ops::RangeInclusive<i64> = 150..=1_000_000;
+const RECORD_BYTES: std::ops::RangeInclusive<u64> = 150..=1_000_000;
 /// Where a generated event has its key.
 const GENERATED_KEY: &str = "/user/id";
 
@@ -49,12 +50,12 @@ struct StepArgs {
     /// A step for each of these numbers of shards of an embedded stream with Kinesis' limits
     #[arg(long, value_name = "N,…", env = "RESPOOL_SHARDS", value_delimiter = ',')]
     #[arg(default_value = "1,2,4,8,16,32,64,128", allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(SIM_SHARDS_MAX)))]
+    #[arg(value_parser = whole::<u32>("a number of shards", 1..=SIM_SHARDS_MAX.into()))]
     shards: Vec<u32>,
     /// Bytes of a made-up event, for each of which all steps are done
     #[arg(long, value_name = "BYTES,…", env = "RESPOOL_RECORD_SIZE", value_delimiter = ',')]
     #[arg(default_value = "1000", allow_negative_numbers = true, conflicts_with = "archive")]
-    #[arg(value_parser = clap::value_parser!(u32).range(RECORD_BYTES))]
+    #[arg(value_parser = whole::<u32>("a size in bytes", RECORD_BYTES))]
     record_size: Vec<u32>,
     /// How a shard measures its second, which Kinesis does not tell: a bucket of a second, a bucket of a tenth,
     /// or windows; all steps are done for each
@@ -86,7 +87,7 @@ struct IntoArgs {
     #[arg(long, value_name = "TARGET", env = "RESPOOL_INTO")]
     #[arg(conflicts_with_all = ["shards", "burst_model", "latency"])]
     into: Option<Target>,
-    /// Do not ask before the first record goes to Kinesis
+    /// Do not ask before the first record goes to Kinesis (behind an endpoint on this machine nothing is asked)
     #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
     yes: bool,
 }

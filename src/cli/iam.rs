@@ -46,7 +46,9 @@ pub(super) struct IamArgs {
 
 impl IamArgs {
     pub(super) fn resolve(self, _: &Environment) -> Result<IamConfig, Error> {
-        let plan = self.plan.as_deref().map(saved_plan::read).transpose()?.map(|plan| plan.what);
+        let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
+        let region = plan.as_ref().and_then(|plan| plan.tuning.kinesis.region.clone());
+        let plan = plan.map(|plan| plan.what);
         let restore = plan.as_ref().is_some_and(|plan| plan.input.restore.is_some());
         let (archive, target) = plan.map(|plan| (plan.archive, plan.target)).unzip();
         let archive = self.archive.or(archive);
@@ -58,7 +60,7 @@ impl IamArgs {
             verify: self.verify,
             stream_key: self.stream_key,
             archive_key: self.archive_key,
-            region: self.region,
+            region: self.region.or(region),
         })
     }
 }

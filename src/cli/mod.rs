@@ -17,6 +17,7 @@
 mod bench;
 mod cache;
 mod config_file;
+mod door;
 mod environment;
 mod generate;
 mod iam;
@@ -35,6 +36,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod whole;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -47,7 +49,7 @@ pub use environment::Environment;
 use crate::config::{
     BenchConfig, CacheCommandConfig, DrainedConfig, FillConfig, GuideConfig, IamConfig, InspectConfig,
     PlanConfig, QuarantineConfig, ReplayConfig, ResumeConfig, RetryConfig, RunsConfig, SimulateConfig,
-    StreamConfig, VerifyConfig,
+    StreamConfig, Typed, VerifyConfig,
 };
 use crate::error::{Error, ExitCode};
 use config_file::ConfigFile;
@@ -69,12 +71,12 @@ Exit codes:
    1  done, but the stream differs from the archive, or order was violated
    2  the command line is wrong
    3  done, with records or objects in quarantine
-   4  incomplete: `respool resume` goes on; `stream drained`: not yet
+   4  not done yet: `respool resume` goes on; where no run was begun, try again
    5  refused by a service, or by respool for safety
   70  a defect in respool; the run can be resumed
 
-Every flag can be set by a variable as well: --cache-dir by RESPOOL_CACHE_DIR, and so on; and in a configuration
-file, ~/.config/respool/config.toml (`respool config` prints one). The command line goes before the variable, the
+Every flag can be set by a variable as well: --cache-dir by RESPOOL_CACHE_DIR, and so on; and in a configuration \
+file, ~/.config/respool/config.toml (`respool config` prints one). The command line goes before the variable, the \
 variable before the file.";
 
 const EXAMPLES: &str = "\
@@ -192,6 +194,19 @@ pub enum Invocation {
     Print(Vec<u8>),
 }
 
+impl Invocation {
+    /// What begins a run keeps the words by which it does.
+    fn typed_as(mut self, args: &[OsString]) -> Self {
+        let words = || args.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        match &mut self {
+            Self::Replay(config) => config.typed = Typed { words: words(), anew: "--new" },
+            Self::Retry(config) => config.typed = Typed { words: words(), anew: "--again" },
+            _ => {}
+        }
+        self
+    }
+}
+
 /// Why there is nothing to do: help was asked for, or the command line is wrong.
 #[derive(Debug)]
 pub enum Stop {
@@ -260,7 +275,7 @@ where
     };
     let Cli { command, output } = Cli::from_arg_matches(&matches)?;
     let output = output.resolve(environment)?;
-    Ok(match command {
+    let invocation = match command {
         Command::Replay(args) => {
             let given = Given::of(matches.subcommand_matches("replay"));
             Invocation::Replay(Box::new(args.resolve(&given, environment, output)?))
@@ -283,7 +298,8 @@ where
         Command::Config => Invocation::Print(config_file::example(&self::command()).into_bytes()),
         Command::Completions(args) => Invocation::Print(args.render()),
         Command::Man(args) => Invocation::Print(args.render()?),
-    })
+    };
+    Ok(invocation.typed_as(&args))
 }
 
 /// The matches of the command that has none below it.

@@ -6,6 +6,8 @@ use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PossibleValues
 use clap::{ArgAction, Args};
 
 use super::environment::Environment;
+use super::saved_plan::Given;
+use super::whole::whole;
 use super::{HEADING_AWS, HEADING_CACHE, HEADING_OUTPUT, HEADING_SPEED};
 use crate::config::{
     Addressing, AwsAccess, CacheMode, Endpoint, OutputConfig, RateCap, SendPath, Share, Tuning,
@@ -74,7 +76,7 @@ pub(super) struct LoopArgs {
 }
 
 /// Everything that may change when a run is resumed.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct TuningArgs {
     /// Part of each shard's limits (1,000 records/s and 1 MB/s) to take; 0.5 leaves half to live
     /// producers [default: 0.98]
@@ -92,6 +94,7 @@ pub(super) struct TuningArgs {
     send: Option<SendPath>,
     /// End the run, to be resumed, when more records and objects than this are in quarantine [default: no bound]
     #[arg(long, value_name = "COUNT", env = "RESPOOL_MAX_QUARANTINE", help_heading = HEADING_OUTPUT)]
+    #[arg(value_parser = whole::<u64>("a bound", 0..=u64::MAX), allow_negative_numbers = true)]
     max_quarantine: Option<u64>,
     /// Set aside whatever the archive refuses (denied, deleted, archived), even if that is everything: by itself
     /// a run ends at fifty refusals in a row
@@ -104,7 +107,7 @@ pub(super) struct TuningArgs {
 }
 
 /// Where things are, and by which door.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct AccessArgs {
     #[command(flatten)]
     cache: CacheArgs,
@@ -112,7 +115,7 @@ pub(super) struct AccessArgs {
     aws: AwsArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = HEADING_CACHE)]
 struct CacheArgs {
     /// Where decoded objects are kept for the next run, unencrypted [default: ~/.cache/respool]
@@ -128,10 +131,13 @@ struct CacheArgs {
     /// Replay from an earlier manifest and the cache alone, without asking the archive for anything
     #[arg(long, env = "RESPOOL_OFFLINE", value_parser = FalseyValueParser::new())]
     offline: bool,
+    /// Ask the archive for what is not in the cache, although the run was begun with --offline
+    #[arg(long, env = "RESPOOL_ONLINE", value_parser = FalseyValueParser::new())]
+    online: bool,
 }
 
 /// Two accounts are normal: the archive in one, the stream in another.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = HEADING_AWS)]
 struct AwsArgs {
     /// Region of both services [default: from the AWS configuration; an ARN's own goes first]
@@ -204,6 +210,63 @@ impl TuningArgs {
         tuning_of(self.changes(environment)?, environment)
     }
 
+    /// What was typed or set by a variable, behind it what a plan remembers, and behind that what only stands in the
+    /// configuration file; on top of the defaults.
+    pub(super) fn resolve_around(
+        self,
+        plan: &TuningChanges,
+        given: &Given,
+        environment: &Environment,
+    ) -> Result<Tuning, Error> {
+        let insecure = self.access.aws.allow_insecure_endpoint;
+        let kept = self.clone().only(|id| !given.has(id)).changes(environment)?;
+        let changes = self.only(|id| given.has(id)).changes(environment)?.or(plan.clone()).or(kept);
+        if !insecure {
+            refuse_exposed([&changes.s3.endpoint_url, &changes.kinesis.endpoint_url])?;
+        }
+        tuning_of(changes, environment)
+    }
+
+    /// Of the flags those with these names.
+    fn only(self, counts: impl Fn(&str) -> bool) -> Self {
+        fn of<T>(value: Option<T>, counts: bool) -> Option<T> {
+            value.filter(|_| counts)
+        }
+        let AccessArgs { cache, aws } = self.access;
+        Self {
+            share: of(self.share, counts("share")),
+            max_rate: if counts("max_rate") { self.max_rate } else { Vec::new() },
+            send: of(self.send, counts("send")),
+            max_quarantine: of(self.max_quarantine, counts("max_quarantine")),
+            accept_refusals: self.accept_refusals && counts("accept_refusals"),
+            access: AccessArgs {
+                cache: CacheArgs {
+                    cache_dir: of(cache.cache_dir, counts("cache_dir")),
+                    cache_size: of(cache.cache_size, counts("cache_size")),
+                    no_cache: cache.no_cache && counts("no_cache"),
+                    offline: cache.offline && counts("offline"),
+                    online: cache.online && counts("online"),
+                },
+                aws: AwsArgs {
+                    region: of(aws.region, counts("region")),
+                    profile: of(aws.profile, counts("profile")),
+                    endpoint_url: of(aws.endpoint_url, counts("endpoint_url")),
+                    s3_region: of(aws.s3_region, counts("s3_region")),
+                    s3_profile: of(aws.s3_profile, counts("s3_profile")),
+                    s3_endpoint_url: of(aws.s3_endpoint_url, counts("s3_endpoint_url")),
+                    s3_addressing: of(aws.s3_addressing, counts("s3_addressing")),
+                    anonymous: aws.anonymous && counts("anonymous"),
+                    request_payer: aws.request_payer && counts("request_payer"),
+                    expected_bucket_owner: of(aws.expected_bucket_owner, counts("expected_bucket_owner")),
+                    kinesis_region: of(aws.kinesis_region, counts("kinesis_region")),
+                    kinesis_profile: of(aws.kinesis_profile, counts("kinesis_profile")),
+                    kinesis_endpoint_url: of(aws.kinesis_endpoint_url, counts("kinesis_endpoint_url")),
+                    allow_insecure_endpoint: aws.allow_insecure_endpoint,
+                },
+            },
+        }
+    }
+
     /// The stream's region, if it was given for the stream alone.
     pub(super) fn kinesis_region(&self) -> Option<&str> {
         self.access.aws.kinesis_region.as_deref()
@@ -211,7 +274,7 @@ impl TuningArgs {
 }
 
 /// `changes` on top of the defaults.
-fn tuning_of(changes: TuningChanges, environment: &Environment) -> Result<Tuning, Error> {
+pub(super) fn tuning_of(changes: TuningChanges, environment: &Environment) -> Result<Tuning, Error> {
     let cache_dir = match &changes.cache_dir {
         Some(dir) => dir.clone(),
         None => environment.cache_dir()?,
@@ -234,7 +297,7 @@ impl AccessArgs {
 
     /// What was given, and nothing else.
     pub(super) fn changes(self, environment: &Environment) -> Result<TuningChanges, Error> {
-        let cache_mode = match (self.cache.offline, self.cache.no_cache) {
+        let cache_mode = match (self.cache.offline && !self.cache.online, self.cache.no_cache) {
             (true, true) => {
                 return Err(Error::usage(
                     "--offline reads from the cache and --no-cache keeps none: give one of them",
@@ -242,7 +305,7 @@ impl AccessArgs {
             }
             (true, false) => Some(CacheMode::Offline),
             (false, true) => Some(CacheMode::Discard),
-            (false, false) => None,
+            (false, false) => self.cache.online.then_some(CacheMode::Keep),
         };
         let aws = self.aws;
         aws.refuse_exposed(environment)?;
@@ -278,14 +341,17 @@ impl AwsArgs {
         if self.allow_insecure_endpoint {
             return Ok(());
         }
-        let given = [&self.endpoint_url, &self.s3_endpoint_url, &self.kinesis_endpoint_url];
-        let found = [environment.endpoint_s3()?, environment.endpoint_kinesis()?];
-        match given.into_iter().chain(&found).flatten().find(|endpoint| endpoint.is_exposed()) {
-            None => Ok(()),
-            Some(endpoint) => Err(Error::usage(format!(
-                "{endpoint} sends records over the network in clear: use https, or give --allow-insecure-endpoint"
-            ))),
-        }
+        refuse_exposed([&self.endpoint_url, &self.s3_endpoint_url, &self.kinesis_endpoint_url])?;
+        refuse_exposed([&environment.endpoint_s3()?, &environment.endpoint_kinesis()?])
+    }
+}
+
+fn refuse_exposed<const N: usize>(endpoints: [&Option<Endpoint>; N]) -> Result<(), Error> {
+    match endpoints.into_iter().flatten().find(|endpoint| endpoint.is_exposed()) {
+        None => Ok(()),
+        Some(endpoint) => Err(Error::usage(format!(
+            "{endpoint} sends records over the network in clear: use https, or give --allow-insecure-endpoint"
+        ))),
     }
 }
 

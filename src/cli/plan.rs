@@ -7,9 +7,10 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::environment::Environment;
-use super::options::{TuningArgs, directory};
+use super::options::{TuningArgs, directory, tuning_of};
 use super::replay::{KeyArgs, LimitArgs, follow_arn, resolve_archive};
 use super::select::SelectArgs;
+use super::whole::whole;
 use super::{HEADING_INTO, HEADING_OUTPUT, HEADING_SPEED};
 use crate::archive::window::TimeBound;
 use crate::config::{
@@ -49,7 +50,7 @@ struct IntoArgs {
     into: Option<Target>,
     /// Numbers of shards to compare, as in 1,4,16 [default: around what the stream has, or 1,4,16,64]
     #[arg(long, value_name = "COUNTS", env = "RESPOOL_SHARDS", value_delimiter = ',')]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(SHARDS_MAX)), allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<u32>("a number of shards", 1..=SHARDS_MAX.into()), allow_negative_numbers = true)]
     shards: Vec<u32>,
     /// When it has to be done, as in 20h: how many shards does that take?
     #[arg(long, value_name = "DURATION", env = "RESPOOL_DEADLINE", value_parser = parse_length)]
@@ -65,7 +66,7 @@ struct LiveArgs {
     /// From a request to its answer, in milliseconds: it decides how fast a single key goes in order [default: 20; 6
     /// for the embedded stream]
     #[arg(long, value_name = "MS", env = "RESPOOL_ROUND_TRIP")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000), allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<u32>("a time in milliseconds", 1..=60_000), allow_negative_numbers = true)]
     round_trip: Option<u32>,
     /// What the worker reads at most, as in 5000rec/s or 20MB/s: whether it keeps up before the stream forgets
     #[arg(long, value_name = "RATE", env = "RESPOOL_WORKER_RATE", allow_hyphen_values = true)]
@@ -102,7 +103,8 @@ impl PlanArgs {
         output: OutputConfig,
     ) -> Result<PlanConfig, Error> {
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
-        let mut tuning = self.tuning.resolve(environment)?;
+        let said = self.tuning.changes(environment)?;
+        let mut tuning = tuning_of(said.clone(), environment)?;
         if tuning.cache.mode == CacheMode::Offline {
             return Err(Error::usage("a plan looks at the archive: leave out --offline"));
         }
@@ -140,6 +142,7 @@ impl PlanArgs {
                 aggregate,
             },
             tuning,
+            said,
             shards: self.into.shards,
             deadline: self.into.deadline,
             round_trip: round_trip.map(|ms| Duration::from_millis(ms.into())),

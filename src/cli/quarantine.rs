@@ -5,8 +5,9 @@ use clap::{Args, Subcommand};
 
 use super::environment::Environment;
 use super::options::{LoopArgs, StateArgs, TuningArgs};
+use super::whole::whole;
 use super::{HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT, Invocation};
-use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig};
+use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig, Typed};
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -78,7 +79,7 @@ struct RetryArgs {
     /// Say what would be sent, where, and how long it takes; send nothing
     #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
     dry_run: bool,
-    /// Do not ask before the first record goes to Kinesis
+    /// Do not ask before the first record goes to Kinesis (behind an endpoint on this machine nothing is asked)
     #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
     yes: bool,
 }
@@ -112,6 +113,7 @@ impl QuarantineArgs {
                 key_fallback: args.key_fallback,
                 salvage: args.salvage,
                 again: args.again,
+                typed: Typed::default(),
                 changes: args.tuning.changes(environment)?,
                 firehose: environment.endpoint_firehose()?,
                 allow_loop: args.may.allow_loop,
@@ -124,8 +126,8 @@ impl QuarantineArgs {
     }
 }
 
-fn parse_count(text: &str) -> Result<usize, &'static str> {
-    text.parse().map_err(|_| "it is a number of entries, 0 for all of them")
+fn parse_count(text: &str) -> Result<usize, String> {
+    whole("a number of entries (0 for all of them)", 0..=u64::MAX)(text)
 }
 
 fn parse_entry(text: &str) -> Result<(u32, Option<u32>), &'static str> {

@@ -12,7 +12,7 @@ use super::select::SelectArgs;
 use super::stream::CreateOnTheWayArgs;
 use super::{HEADING_INTO, HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT};
 use crate::config::{
-    ArchiveAddress, CacheMode, Order, OutputConfig, Planned, ReplayConfig, RunSettings, Target, Tuning,
+    ArchiveAddress, CacheMode, Order, OutputConfig, Planned, ReplayConfig, Target, Tuning, Typed,
 };
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
@@ -84,7 +84,8 @@ struct SafetyArgs {
     /// Say what would be sent, where, and how long it takes; send nothing
     #[arg(long, env = "RESPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]
     dry_run: bool,
-    /// Do not ask before the first record goes to Kinesis
+    /// Do not ask before the first record goes to Kinesis (behind an endpoint on this machine only what was sent before
+    /// is asked about)
     #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
     yes: bool,
     /// Start anew although an unfinished run of the same window into the same stream could be resumed
@@ -103,7 +104,10 @@ impl ReplayArgs {
     ) -> Result<ReplayConfig, Error> {
         let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
-        let mut tuning = self.tuning.resolve(environment)?;
+        let mut tuning = match &plan {
+            Some(plan) => self.tuning.resolve_around(&plan.tuning, given, environment)?,
+            None => self.tuning.resolve(environment)?,
+        };
         let missing = || {
             Error::usage(
                 "ARCHIVE is missing: say s3://BUCKET/PREFIX, a local directory, or --plan FILE with a plan that was saved",
@@ -123,14 +127,8 @@ impl ReplayArgs {
         };
         if let Some(plan) = &plan {
             what = saved_plan::merge(&plan.what, what, given)?;
-            if !given.has("share") {
-                tuning.share = plan.share;
-            }
-            if !given.has("max_rate") {
-                tuning.max_rate = plan.max_rate;
-            }
         }
-        let target = what.target.ok_or_else(|| {
+        let target = what.target.clone().ok_or_else(|| {
             Error::usage(if plan.is_some() {
                 "--into is missing: the plan was made for numbers of shards, not for a stream"
             } else {
@@ -145,17 +143,7 @@ impl ReplayArgs {
         Ok(ReplayConfig {
             create,
             firehose: environment.endpoint_firehose()?,
-            settings: RunSettings {
-                archive: what.archive,
-                target,
-                input: what.input,
-                limit: what.limit,
-                partition_key: what.partition_key,
-                key_fallback: what.key_fallback,
-                order: what.order,
-                aggregate: what.aggregate,
-                seed: environment.seed,
-            },
+            settings: what.into_run(target, environment.seed),
             tuning,
             state_dir: self.state.resolve(environment)?,
             dry_run: self.safety.dry_run,
@@ -163,6 +151,7 @@ impl ReplayArgs {
             yes: self.safety.yes,
             allow_loop: self.safety.may.allow_loop,
             plan: plan.map(Box::new),
+            typed: Typed::default(),
             output,
         })
     }

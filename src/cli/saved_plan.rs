@@ -8,6 +8,7 @@ use std::path::Path;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use serde::Deserialize;
 
 use crate::config::{Planned, SAVED_PLAN_VERSION, SavedPlan};
 use crate::error::Error;
@@ -79,15 +80,20 @@ fn read_as(flag: &str, path: &Path) -> Result<SavedPlan, Error> {
     File::open(path)
         .and_then(|file| file.take(PLAN_BYTES_MAX).read_to_end(&mut text))
         .map_err(|error| wrong(error.to_string()))?;
-    let plan: SavedPlan = serde_json::from_slice(&text)
-        .map_err(|error| wrong(format!("this is no plan that `respool plan --save` wrote: {error}")))?;
-    if plan.version != SAVED_PLAN_VERSION {
+    let no_plan = |error| wrong(format!("this is no plan that `respool plan --save` wrote: {error}"));
+    let Layout { version } = serde_json::from_slice(&text).map_err(no_plan)?;
+    if version != SAVED_PLAN_VERSION {
         return Err(wrong(format!(
-            "it has version {}, this respool reads {SAVED_PLAN_VERSION}: make it anew",
-            plan.version
+            "it has version {version}, this respool reads {SAVED_PLAN_VERSION}: make it anew with `respool plan --save`"
         )));
     }
-    Ok(plan)
+    serde_json::from_slice(&text).map_err(no_plan)
+}
+
+/// What can be told of a plan whatever its version.
+#[derive(Deserialize)]
+struct Layout {
+    version: u32,
 }
 
 /// What is to be done: what was planned, and what was typed where the plan leaves it open.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use super::whole::whole;
 use crate::config::{OutputConfig, SIM_SHARDS_MAX, SimulateConfig, parse_duration};
 
 const FAULTS_HELP: &str = "Let PutRecords fail, with chances in a thousand: seed=7,lose_answer=20,throttle_entry=50. \
@@ -22,10 +23,11 @@ pub(super) struct SimulateArgs {
         default_value_t = 4,
         allow_negative_numbers = true
     )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(SIM_SHARDS_MAX)))]
+    #[arg(value_parser = whole::<u32>("a number of shards", 1..=SIM_SHARDS_MAX.into()))]
     shards: u32,
     /// Port on 127.0.0.1; 0 takes any free one. The first line on stdout is the URL
     #[arg(long, value_name = "P", env = "RESPOOL_PORT", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<u16>("a port", 0..=65_535))]
     port: u16,
     /// How long a stream is being made, changed or deleted, as in 3s; Kinesis takes 10 s to minutes
     #[arg(

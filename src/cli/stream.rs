@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Subcommand};
 
+use super::door::DoorArgs;
 use super::environment::Environment;
 use super::options::{StateArgs, parse_region};
 use super::saved_plan::{self, Given};
+use super::whole::whole;
 use super::{HEADING_AWS, HEADING_INTO, HEADING_OUTPUT, Invocation};
 use crate::config::{
-    AwsAccess, ConsumerAccess, CreateWish, DoorWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig,
+    AwsAccess, ConsumerAccess, CreateWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig, SavedPlan,
     ShardsWish, StreamAction, StreamConfig, StreamName, StreamShape, Target, parse_duration, parse_size,
 };
 use crate::error::Error;
@@ -23,7 +25,7 @@ const RETENTION_HOURS: std::ops::RangeInclusive<u64> = 24..=8_760;
 /// KiB of a record that a stream can be set to take. Source: Kinesis API reference, `CreateStream`, read 2026-11-22.
 const RECORD_KIB: std::ops::RangeInclusive<u64> = 1_024..=10_240;
 /// Shards of a stream. Source: Kinesis API reference, `UpdateShardCount`, read 2026-11-22.
-const SHARDS_MAX: i64 = 10_000;
+const SHARDS_MAX: u64 = 10_000;
 
 /// What was typed after `respool stream`.
 #[derive(Debug, Args)]
@@ -73,7 +75,7 @@ struct CreateArgs {
         allow_negative_numbers = true,
         required_unless_present = "plan"
     )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=SHARDS_MAX))]
+    #[arg(value_parser = whole::<u32>("a number of shards", 1..=SHARDS_MAX))]
     shards: Option<u32>,
     #[command(flatten)]
     shape: ShapeArgs,
@@ -101,10 +103,11 @@ impl CreateArgs {
             shape.record_kib = shape.record_kib.or(plan.stream.record_kib);
             shards = shards.or(Some(plan.figures.shards));
         }
-        let fits = shards.filter(|shards| (1..=SHARDS_MAX).contains(&i64::from(*shards)));
+        let fits = shards.filter(|shards| (1..=SHARDS_MAX).contains(&u64::from(*shards)));
         let shards = fits.ok_or_else(|| Error::usage("--shards is missing, and the plan has none"))?;
         let named = NamedArgs { stream, door: self.door, state: self.state };
-        Ok((named, StreamAction::Create { shards, shape }))
+        let planned = plan.as_ref().and_then(SavedPlan::stream_door).cloned();
+        Ok((named, StreamAction::Create { shards, shape, planned }))
     }
 }
 
@@ -176,7 +179,7 @@ struct ScaleArgs {
     named: NamedArgs,
     /// The shards that it shall have
     #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=SHARDS_MAX))]
+    #[arg(value_parser = whole::<u32>("a number of shards", 1..=SHARDS_MAX))]
     shards: u32,
 }
 
@@ -238,33 +241,6 @@ pub(super) struct GuideArgs {
     state: StateArgs,
 }
 
-/// By which door a stream is reached; what goes for all services goes after what goes for Kinesis.
-#[derive(Debug, Args)]
-#[command(next_help_heading = HEADING_AWS)]
-struct DoorArgs {
-    /// Region [default: from the AWS configuration, or as the run has it; an ARN's own goes first]
-    #[arg(long, value_name = "REGION", env = "RESPOOL_REGION", value_parser = parse_region)]
-    region: Option<String>,
-    /// Profile [default: from the AWS configuration, or as the run has it]
-    #[arg(long, value_name = "NAME", env = "RESPOOL_PROFILE", value_parser = NonEmptyStringValueParser::new())]
-    profile: Option<String>,
-    #[arg(help = "Endpoint, as in http://127.0.0.1:4566")]
-    #[arg(long, value_name = "URL", env = "RESPOOL_ENDPOINT_URL")]
-    endpoint_url: Option<Endpoint>,
-    /// Region of the stream
-    #[arg(long, value_name = "REGION", env = "RESPOOL_KINESIS_REGION", value_parser = parse_region)]
-    kinesis_region: Option<String>,
-    /// Profile for the stream
-    #[arg(long, value_name = "NAME", env = "RESPOOL_KINESIS_PROFILE", value_parser = NonEmptyStringValueParser::new())]
-    kinesis_profile: Option<String>,
-    /// Endpoint of the stream
-    #[arg(long, value_name = "URL", env = "RESPOOL_KINESIS_ENDPOINT_URL")]
-    kinesis_endpoint_url: Option<Endpoint>,
-    /// Allow http:// to other machines: signatures can be read on the way
-    #[arg(long, env = "RESPOOL_ALLOW_INSECURE_ENDPOINT", value_parser = FalseyValueParser::new())]
-    allow_insecure_endpoint: bool,
-}
-
 /// Where the worker's progress is looked up, if not where the stream is.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING_AWS)]
@@ -279,56 +255,6 @@ struct ConsumerArgs {
     /// Endpoint of DynamoDB and CloudWatch
     #[arg(long, value_name = "URL", env = "RESPOOL_CONSUMER_ENDPOINT_URL")]
     consumer_endpoint_url: Option<Endpoint>,
-}
-
-impl DoorArgs {
-    /// What was given for `stream`, the environment's endpoint behind it.
-    fn resolve(&self, environment: &Environment, stream: &StreamName) -> Result<AwsAccess, Error> {
-        let mut access = self.access(|_| true);
-        if access.endpoint_url.is_none() {
-            access.endpoint_url = environment.endpoint_kinesis()?;
-        }
-        if let Some(region) = stream.region() {
-            access.region = Some(region.to_owned());
-        }
-        self.refuse_exposed([access.endpoint_url.as_ref()])?;
-        Ok(access)
-    }
-
-    /// What was given for a run's stream, apart from what only stands in the configuration file: the run knows better.
-    fn around_a_run(&self, given: &Given) -> Result<DoorWish, Error> {
-        let wish =
-            DoorWish { given: self.access(|id| given.has(id)), kept: self.access(|id| !given.has(id)) };
-        self.refuse_exposed([&wish.given, &wish.kept].map(|access| access.endpoint_url.as_ref()))?;
-        Ok(wish)
-    }
-
-    /// Of the flags with these names those for Kinesis, and behind them those for all services.
-    fn access(&self, counts: impl Fn(&str) -> bool) -> AwsAccess {
-        let text = |id, value: &Option<String>| value.clone().filter(|_| counts(id));
-        let url = |id, value: &Option<Endpoint>| value.clone().filter(|_| counts(id));
-        let general = AwsAccess {
-            region: text("region", &self.region),
-            profile: text("profile", &self.profile),
-            endpoint_url: url("endpoint_url", &self.endpoint_url),
-        };
-        let kinesis = AwsAccess {
-            region: text("kinesis_region", &self.kinesis_region),
-            profile: text("kinesis_profile", &self.kinesis_profile),
-            endpoint_url: url("kinesis_endpoint_url", &self.kinesis_endpoint_url),
-        };
-        kinesis.or(general)
-    }
-
-    fn refuse_exposed<const N: usize>(&self, endpoints: [Option<&Endpoint>; N]) -> Result<(), Error> {
-        let exposed = endpoints.into_iter().flatten().find(|endpoint| endpoint.is_exposed());
-        match exposed.filter(|_| !self.allow_insecure_endpoint) {
-            None => Ok(()),
-            Some(endpoint) => Err(Error::usage(format!(
-                "{endpoint} is reached over the network in clear: use https, or give --allow-insecure-endpoint"
-            ))),
-        }
-    }
 }
 
 impl ConsumerArgs {
@@ -358,7 +284,11 @@ impl StreamArgs {
         output: OutputConfig,
     ) -> Result<Invocation, Error> {
         let of = |named: NamedArgs, action| {
-            let access = named.door.resolve(environment, &named.stream)?;
+            let planned = match &action {
+                StreamAction::Create { planned, .. } => planned.as_ref(),
+                _ => None,
+            };
+            let access = named.door.resolve(planned, given, environment, &named.stream)?;
             let state_dir = named.state.resolve(environment)?;
             let config = StreamConfig { stream: named.stream, action, access, state_dir, output };
             Ok(Invocation::Stream(Box::new(config)))
@@ -441,6 +371,8 @@ fn parse_shards(text: &str) -> Result<ShardsWish, String> {
     if text == "auto" {
         return Ok(ShardsWish::Auto);
     }
-    let shards = text.parse().ok().filter(|shards| (1..=SHARDS_MAX).contains(&i64::from(*shards)));
-    shards.map(ShardsWish::Exactly).ok_or_else(|| format!("auto, or 1 to {SHARDS_MAX} shards"))
+    let shards = text.parse().ok().filter(|shards| (1..=SHARDS_MAX).contains(&u64::from(*shards)));
+    shards
+        .map(ShardsWish::Exactly)
+        .ok_or_else(|| format!("auto, or a number of shards, 1 to {}", crate::record::number(SHARDS_MAX)))
 }

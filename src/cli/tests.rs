@@ -158,8 +158,8 @@ fn places_that_are_none_end_with_2() {
         ("replay s3://events --into null: --partition-key user", "give a JSON pointer"),
         ("replay s3://events --into null: --partition-key hash --key-fallback random", "never miss"),
         ("resume --order none", "unexpected argument"),
-        ("simulate --shards 0", "not in 1..=4096"),
-        ("simulate --port 70000", "not in 0..=65535"),
+        ("simulate --shards 0", "a number of shards is a whole number, 1 to 4,096"),
+        ("simulate --port 70000", "a port is a whole number, 0 to 65,535"),
         ("cache prune", "--older-than"),
         ("cache", "Usage"),
         ("", "Usage"),
@@ -260,4 +260,62 @@ fn help_is_grouped_names_the_exit_codes_and_no_variables() {
         assert_eq!(help.matches(&format!("\n{heading}:\n")).count(), 1, "{heading} in {help}");
     }
     assert!(!help.contains("[env:"), "{help}");
+}
+
+/// A plan in a file, made with these flags.
+fn plan_file(folder: &std::path::Path, flags: &str) -> std::path::PathBuf {
+    let line = format!("plan s3://events/live --into orders --partition-key /id {flags}");
+    let Ok(Invocation::Plan(plan)) = run(&line) else { panic!("{line}") };
+    let figures = crate::config::PlanFigures {
+        objects: 1,
+        bytes_stored: 1,
+        records: 1,
+        bytes: 1,
+        shards: 1,
+        seconds: 1.0,
+        binding_limit: "records/s".into(),
+        cost_usd: 0.0,
+    };
+    let saved = crate::config::SavedPlan {
+        version: crate::config::SAVED_PLAN_VERSION,
+        created: environment().now,
+        what: plan.what,
+        tuning: plan.said,
+        figures,
+        others: Vec::new(),
+        stream: crate::config::PlannedStream::default(),
+    };
+    let path = folder.join("plan.json");
+    std::fs::write(&path, serde_json::to_vec(&saved).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn what_is_typed_counts_beside_a_plan_as_without_one_and_a_plan_as_if_it_were_typed() {
+    const FLAGS: &str = "--share 0.5 --max-rate 20MB/s --send sdk --max-quarantine 7 --accept-refusals --cache-dir /c \
+        --cache-size 1GB --no-cache --region eu-west-1 --profile p --endpoint-url http://127.0.0.1:1 --s3-region us-east-1 \
+        --s3-profile s --s3-endpoint-url http://127.0.0.1:2 --s3-addressing host --anonymous --request-payer \
+        --expected-bucket-owner 123456789012 --kinesis-region us-east-2 --kinesis-profile k \
+        --kinesis-endpoint-url http://127.0.0.1:3";
+    let folder = tempfile::tempdir().unwrap();
+    let tuning = |line: &str| match run(line) {
+        Ok(Invocation::Replay(config)) => config.tuning,
+        other => panic!("{line}: {other:?}"),
+    };
+    let alone = tuning(&format!("replay s3://events/live --into orders --partition-key /id {FLAGS}"));
+    let bare = plan_file(folder.path(), "");
+    assert_eq!(tuning(&format!("replay --plan {} {FLAGS}", bare.display())), alone);
+    let full = plan_file(folder.path(), FLAGS);
+    assert_eq!(tuning(&format!("replay --plan {}", full.display())), alone);
+    // The file that keeps defaults goes behind the plan, the command line before it.
+    let kept = folder.path().join("kept.toml");
+    std::fs::write(&kept, "share = 0.1\nkinesis-profile = \"kept\"\n").unwrap();
+    let line = format!("replay --plan {} --config {}", full.display(), kept.display());
+    assert_eq!(tuning(&line), alone);
+    let typed = tuning(&format!("{line} --kinesis-profile typed --online"));
+    assert_eq!((typed.kinesis.profile.as_deref(), typed.cache.mode), (Some("typed"), CacheMode::Keep));
+    assert_eq!(typed.share, alone.share);
+    let resumed = run("resume --offline --online").ok();
+    let Some(Invocation::Resume(resumed)) = resumed else { panic!() };
+    assert_eq!(resumed.changes.cache_mode, Some(CacheMode::Keep));
 }

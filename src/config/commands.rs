@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     ArchiveAddress, CreateWish, Endpoint, Input, Order, RunSettings, SavedPlan, Share, Target, Tuning,
-    TuningChanges,
+    TuningChanges, Typed,
 };
 use crate::record::ByteCount;
 use crate::route::key::{KeyFallback, KeyRule};
@@ -54,6 +54,8 @@ pub struct ReplayConfig {
     pub allow_loop: bool,
     /// The plan that is carried out, if one is.
     pub plan: Option<Box<SavedPlan>>,
+    /// As it was typed.
+    pub typed: Typed,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }
@@ -160,6 +162,8 @@ pub struct RetryConfig {
     pub salvage: bool,
     /// Although another run has tried it.
     pub again: bool,
+    /// As it was typed.
+    pub typed: Typed,
     /// What to do otherwise than before.
     pub changes: TuningChanges,
     /// Firehose, where it is not AWS' own.

@@ -44,13 +44,16 @@ macro_rules! choice {
     };
 }
 
+mod access;
 mod amount;
+mod changes;
 mod commands;
 mod place;
 mod plan;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,7 +67,9 @@ pub use crate::route::event_time::{EventTime, TimeFormat};
 pub use crate::stream::kinesis::SendPath;
 pub use crate::stream::name::StreamName;
 pub use crate::write::lane::Order;
+pub use access::{AwsAccess, quoted};
 pub use amount::{AmountError, RateCap, Share, parse_duration, parse_latency, parse_size};
+pub use changes::TuningChanges;
 pub use commands::{
     BenchConfig, BenchSource, BenchSubject, BurstModel, CacheAction, CacheCommandConfig, ExportConfig,
     ExportFormat, FillConfig, InspectConfig, OutputConfig, QuarantineAction, QuarantineConfig, ReplayConfig,
@@ -78,6 +83,7 @@ pub use stream::{
     ConsumerAccess, CreateWish, DoorWish, DrainedConfig, GuideConfig, RETENTION_HOURS_DEFAULT, ShardsWish,
     StreamAction, StreamConfig, StreamShape,
 };
+pub use typed::Typed;
 
 use crate::archive::Selection;
 use crate::record::ByteCount;
@@ -258,86 +264,4 @@ pub enum CacheMode {
     Discard,
     /// Only what is cached is read; the archive is not asked for anything (`--offline`).
     Offline,
-}
-
-/// How a service of AWS is reached. What is absent is left to the SDK's own chain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AwsAccess {
-    /// The region.
-    pub region: Option<String>,
-    /// The profile in the user's AWS configuration.
-    pub profile: Option<String>,
-    /// The endpoint, where it is not AWS' own.
-    pub endpoint_url: Option<Endpoint>,
-}
-
-/// The flags of a resume: what is `None` stays as the run has it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct TuningChanges {
-    /// See [`Tuning::share`].
-    pub share: Option<Share>,
-    /// See [`Tuning::max_rate`]; replaces both bounds.
-    pub max_rate: Option<RateCap>,
-    /// See [`Tuning::max_quarantine`].
-    pub max_quarantine: Option<u64>,
-    /// See [`Tuning::accept_refusals`].
-    pub accept_refusals: Option<bool>,
-    /// See [`CacheConfig::dir`].
-    pub cache_dir: Option<PathBuf>,
-    /// See [`CacheConfig::size`].
-    pub cache_size: Option<ByteCount>,
-    /// See [`CacheConfig::mode`].
-    pub cache_mode: Option<CacheMode>,
-    /// See [`Tuning::s3`]; each part by itself.
-    pub s3: AwsAccess,
-    /// See [`Tuning::s3_anonymous`].
-    pub s3_anonymous: Option<bool>,
-    /// See [`Tuning::s3_request_payer`].
-    pub s3_request_payer: Option<bool>,
-    /// See [`Tuning::s3_bucket_owner`].
-    pub s3_bucket_owner: Option<String>,
-    /// See [`Tuning::s3_addressing`].
-    pub s3_addressing: Option<Addressing>,
-    /// See [`Tuning::kinesis`]; each part by itself.
-    pub kinesis: AwsAccess,
-    /// See [`Tuning::send`].
-    pub send: Option<SendPath>,
-}
-
-impl TuningChanges {
-    /// `base` with these changes made.
-    #[must_use]
-    pub fn apply(self, base: Tuning) -> Tuning {
-        Tuning {
-            share: self.share.unwrap_or(base.share),
-            max_rate: self.max_rate.unwrap_or(base.max_rate),
-            cache: CacheConfig {
-                dir: self.cache_dir.unwrap_or(base.cache.dir),
-                size: self.cache_size.or(base.cache.size),
-                mode: self.cache_mode.unwrap_or(base.cache.mode),
-            },
-            s3: self.s3.or(base.s3),
-            s3_anonymous: self.s3_anonymous.unwrap_or(base.s3_anonymous),
-            s3_request_payer: self.s3_request_payer.unwrap_or(base.s3_request_payer),
-            s3_bucket_owner: self.s3_bucket_owner.or(base.s3_bucket_owner),
-            max_quarantine: self.max_quarantine.or(base.max_quarantine),
-            accept_refusals: self.accept_refusals.unwrap_or(base.accept_refusals),
-            s3_addressing: self.s3_addressing.unwrap_or(base.s3_addressing),
-            kinesis: self.kinesis.or(base.kinesis),
-            send: self.send.unwrap_or(base.send),
-        }
-    }
-}
-
-impl AwsAccess {
-    /// Each part from here, or else from `other`.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            region: self.region.or(other.region),
-            profile: self.profile.or(other.profile),
-            endpoint_url: self.endpoint_url.or(other.endpoint_url),
-        }
-    }
 }

@@ -6,11 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ArchiveAddress, Input, Order, OutputConfig, RateCap, ReplayConfig, Share, Target, Tuning};
+use super::{
+    ArchiveAddress, AwsAccess, Input, Order, OutputConfig, RateCap, RunSettings, Target, Tuning,
+    TuningChanges,
+};
 use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
 
 /// The version of [`SavedPlan`] that this build writes and reads.
-pub const SAVED_PLAN_VERSION: u32 = 1;
+pub const SAVED_PLAN_VERSION: u32 = 2;
 
 /// `respool plan`.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +22,8 @@ pub struct PlanConfig {
     pub what: Planned,
     /// By which door, and how fast.
     pub tuning: Tuning,
+    /// What of that the user has said, for the plan to remember.
+    pub said: TuningChanges,
     /// Numbers of shards to compare; a few usual ones if empty.
     pub shards: Vec<u32>,
     /// When it has to be done: how many shards does that take?
@@ -83,6 +88,13 @@ impl Planned {
         let rule = self.partition_key.clone()?;
         Some(KeyConfig { rule, fallback: self.key_fallback, seed })
     }
+
+    /// What defines the run that carries this out, into `target`.
+    #[must_use]
+    pub fn into_run(self, target: Target, seed: u64) -> RunSettings {
+        let Self { archive, target: _, input, limit, partition_key, key_fallback, order, aggregate } = self;
+        RunSettings { archive, target, input, limit, partition_key, key_fallback, order, aggregate, seed }
+    }
 }
 
 /// A plan in a file, for `respool replay --plan`. It holds no record and no key.
@@ -95,10 +107,8 @@ pub struct SavedPlan {
     pub created: Timestamp,
     /// What would be replayed, how.
     pub what: Planned,
-    /// The part of each shard's limits that was planned with.
-    pub share: Share,
-    /// Bounds of the whole run.
-    pub max_rate: RateCap,
+    /// By which doors, and how fast: what was planned with, and what else the user has said.
+    pub tuning: TuningChanges,
     /// What came out, for the number of shards that it is about.
     pub figures: PlanFigures,
     /// The same for each of the others that were looked at.
@@ -107,6 +117,16 @@ pub struct SavedPlan {
     /// What a stream that is made for it has to be, beside its number of shards.
     #[serde(default)]
     pub stream: PlannedStream,
+}
+
+impl SavedPlan {
+    /// The door of the stream, if the plan knows of one.
+    #[must_use]
+    pub fn stream_door(&self) -> Option<&AwsAccess> {
+        let door = &self.tuning.kinesis;
+        let knows = matches!(self.what.target, Some(Target::Kinesis { .. })) || *door != AwsAccess::default();
+        knows.then_some(door)
+    }
 }
 
 /// What a stream has to be, so that a plan can be carried out.
@@ -158,22 +178,4 @@ pub struct IamConfig {
     pub archive_key: Option<String>,
     /// The stream's region, where its ARN does not say.
     pub region: Option<String>,
-}
-
-impl ReplayConfig {
-    /// What of this replay a plan would be about.
-    #[must_use]
-    pub fn planned(&self) -> Planned {
-        let settings = self.settings.clone();
-        Planned {
-            archive: settings.archive,
-            target: Some(settings.target),
-            input: settings.input,
-            limit: settings.limit,
-            partition_key: settings.partition_key,
-            key_fallback: settings.key_fallback,
-            order: settings.order,
-            aggregate: settings.aggregate,
-        }
-    }
 }

@@ -65,6 +65,8 @@ pub enum StreamAction {
         shards: u32,
         /// What else it shall be.
         shape: StreamShape,
+        /// The door of the plan that asks for it, if one does.
+        planned: Option<AwsAccess>,
     },
     /// Give it another number of shards.
     Scale {
@@ -84,7 +86,7 @@ pub enum StreamAction {
     },
 }
 
-/// What is said about the door of a run's stream, beside what the run itself knows.
+/// What is said about the door of a run's or a plan's stream, beside what the run or the plan itself knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DoorWish {
     /// Typed, or by a variable: goes before the run's own.
@@ -101,10 +103,10 @@ impl DoorWish {
         self.given.clone().or(own).or(self.kept.clone())
     }
 
-    /// The door where there is no run.
+    /// The door where no stream is known yet, around a plan's `own`.
     #[must_use]
-    pub fn alone(&self) -> AwsAccess {
-        self.given.clone().or(self.kept.clone())
+    pub fn without_a_stream(&self, own: AwsAccess) -> AwsAccess {
+        self.given.clone().or(own).or(self.kept.clone())
     }
 }
 

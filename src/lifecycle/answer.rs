@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::age::AgeVerdict;
 use super::drained::{ShardState, ShardVerdict};
 use super::runs::RunInto;
+use super::shape::many;
 use crate::config::OutputConfig;
 use crate::error::{Error, ExitCode};
 use crate::run::console;
@@ -85,10 +86,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Puts together what was seen.
+    /// Puts together what was seen of a stream, to which the flags in `door` lead.
     #[must_use]
     pub fn new(
         stream: &StreamDescription,
+        door: &str,
         runs: &[RunInto],
         unfinished_runs: Vec<String>,
         method: Method,
@@ -97,7 +99,7 @@ impl Answer {
         let message = if drained && runs.iter().all(|run| run.delivered == 0) {
             format!("Nothing was delivered into {}: there is nothing to read.", stream.name)
         } else if drained {
-            safe(&stream.name, &method)
+            safe(&stream.name, door, &method)
         } else {
             not_yet(&stream.name, &unfinished_runs, &method)
         };
@@ -130,7 +132,10 @@ impl Answer {
                     runs => format!(", {} not finished", runs.join(", ")),
                 };
                 let times = times.unwrap_or_default();
-                format!("{done} of {} shards are drained{times}{runs}", shards.len())
+                format!(
+                    "{done} of {} are drained{times}{runs}",
+                    many(u32::try_from(shards.len()).unwrap_or(u32::MAX))
+                )
             }
             Method::IteratorAge { .. } => self.message.clone(),
         }
@@ -181,17 +186,17 @@ impl Answer {
     }
 }
 
-fn safe(stream: &str, method: &Method) -> String {
+fn safe(stream: &str, door: &str, method: &Method) -> String {
     match method {
         Method::LeaseTable { .. } => format!(
             "Everything that was replayed into {stream} has been read: it is safe to point the worker back at the live \
-             stream.\nThen `respool stream delete {stream}` ends what it costs."
+             stream.\nThen `respool stream delete {stream}{door}` ends what it costs."
         ),
         Method::IteratorAge { .. } => format!(
             "Probably drained: whoever reads {stream} has read nothing of the replay for three minutes, only what is newer or \
              nothing. This is CloudWatch's estimate, not a proof: it does not see a shard that nobody reads, nor who the reader \
              is. Look at the worker's own figures before it goes back to the live stream; --lease-table is the proof, and without \
-             it `respool stream delete {stream}` wants --force."
+             it `respool stream delete {stream}{door}` wants --force."
         ),
     }
 }
@@ -317,7 +322,13 @@ mod tests {
     fn answer(shards: Vec<ShardVerdict>, unfinished: &[&str]) -> Answer {
         let method = Method::LeaseTable { table: "t".into(), shards, of_others_only: false };
         let unfinished = unfinished.iter().map(|&run| run.to_owned()).collect();
-        Answer::new(&particulars(1).description, &[run_into("r1", "done", 1_234)], unfinished, method)
+        Answer::new(
+            &particulars(1).description,
+            " --kinesis-region us-east-2",
+            &[run_into("r1", "done", 1_234)],
+            unfinished,
+            method,
+        )
     }
 
     #[test]
@@ -326,7 +337,8 @@ mod tests {
         let done = answer(drained(), &[]);
         assert!(done.drained && done.exit_code == 0);
         assert!(
-            done.render().contains("it is safe to point the worker back at the live stream"),
+            done.render().contains("it is safe to point the worker back at the live stream")
+                && done.render().contains("stream delete orders-backfill --kinesis-region us-east-2`"),
             "{}",
             done.render()
         );
@@ -368,7 +380,8 @@ mod tests {
         assert_eq!((&told["method"], &told["runs"]["r1"]), (&"lease_table".into(), &1_234.into()));
         assert_eq!(told["shards"][0]["state"], "behind");
         let age = Method::IteratorAge { verdict: AgeVerdict::Behind { age_ms: 61_000.0 } };
-        let told = Answer::new(&particulars(1).description, &[], Vec::new(), age);
+        let told =
+            Answer::new(&particulars(1).description, " --kinesis-region us-east-2", &[], Vec::new(), age);
         assert!(told.message.contains("1 min 01 s old"), "{}", told.message);
         let told = serde_json::to_value(told).unwrap();
         assert_eq!((&told["method"], &told["state"]), (&"iterator_age".into(), &"behind".into()));
@@ -377,7 +390,13 @@ mod tests {
     #[test]
     fn an_estimate_is_never_told_as_a_proof() {
         let age = Method::IteratorAge { verdict: AgeVerdict::Past };
-        let likely = Answer::new(&particulars(1).description, &[run_into("r1", "done", 7)], Vec::new(), age);
+        let likely = Answer::new(
+            &particulars(1).description,
+            " --kinesis-region us-east-2",
+            &[run_into("r1", "done", 7)],
+            Vec::new(),
+            age,
+        );
         assert!(likely.drained && !likely.message.contains("safe"), "{}", likely.message);
         assert!(likely.message.contains("estimate, not a proof"), "{}", likely.message);
         assert_eq!(serde_json::to_value(likely).unwrap()["certainty"], "estimate");
@@ -388,8 +407,13 @@ mod tests {
     #[test]
     fn where_nothing_was_delivered_nothing_is_called_safe() {
         let method = Method::LeaseTable { table: "t".into(), shards: Vec::new(), of_others_only: false };
-        let nothing =
-            Answer::new(&particulars(1).description, &[run_into("r1", "done", 0)], Vec::new(), method);
+        let nothing = Answer::new(
+            &particulars(1).description,
+            " --kinesis-region us-east-2",
+            &[run_into("r1", "done", 0)],
+            Vec::new(),
+            method,
+        );
         assert!(nothing.message.contains("Nothing was delivered"), "{}", nothing.message);
     }
 

@@ -18,7 +18,11 @@ pub async fn stream(config: &StreamConfig, now: Timestamp) -> Result<(), Error> 
     let door = Door::open(&config.stream, &config.access).await?;
     let output = &config.output;
     match &config.action {
-        StreamAction::Create { shards, shape } => {
+        StreamAction::Create { shards, shape, planned } => {
+            let other = planned.as_ref().and_then(|planned| config.access.other_than(planned));
+            if let Some(other) = other.filter(|_| !output.quiet) {
+                console::say(&format!("unlike the plan, the stream {} is elsewhere: {other}", config.stream));
+            }
             let created = create::create(&door, *shards, shape, now, output).await?;
             create::tell(&created, output)
         }
@@ -44,14 +48,15 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         Some(run) => Some(target(&run.glance)?),
         None => plan.map(|(_, plan)| planned_target(plan)).transpose()?.flatten(),
     };
-    let own = run.as_ref().map(|run| run.glance.file.tuning.kinesis.clone()).unwrap_or_default();
+    let own = run.as_ref().map(|run| run.glance.file.tuning.kinesis.clone());
+    let own = own.or_else(|| Some(plan?.1.tuning.kinesis.clone())).unwrap_or_default();
     let (access, looked) = match &name {
         Some(name) => {
             let access = config.door.around(own, name);
             let looked = look(name, &access, config.output.quiet).await;
             (access, looked)
         }
-        None => (config.door.alone(), Looked::Unknown),
+        None => (config.door.without_a_stream(own), Looked::Unknown),
     };
     let (stream, gone) = match (looked, &run) {
         (Looked::Found(found), Some(run)) => {

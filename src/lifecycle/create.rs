@@ -9,10 +9,11 @@ use serde_json::json;
 
 use super::door::Door;
 use super::settle::{until_active, until_set};
-use super::shape::{self, differences, is_ours};
+use super::shape::{self, differences, is_ours, many, record_size};
 use crate::config::{OutputConfig, StreamShape};
 use crate::error::Error;
 use crate::plan::permission;
+use crate::record::number;
 use crate::run::console;
 use crate::stream::StreamDescription;
 use crate::stream::control::{ControlError, ControlRefusal, NewStream, StreamParticulars};
@@ -71,9 +72,9 @@ pub async fn create(
     let list = differences.join("; ");
     Err(Error::refused(if was_there {
         format!(
-            "the stream {0} is there already, made by respool, but {list}. `respool stream scale {0} --shards N` changes its \
-             shards; for the rest take another name, or delete it first",
-            door.name
+            "the stream {0} is there already, made by respool, but {list}. `respool stream scale {0} --shards N{1}` changes \
+             its shards; for the rest take another name, or delete it first",
+            door.name, door.flags
         )
     } else {
         format!("the stream {} was made, but the service has left something out: {list}", door.name)
@@ -90,10 +91,10 @@ fn check_ours(door: &Door, found: &StreamParticulars) -> Result<(), Error> {
 /// A stream that somebody else has made is not taken for ours.
 pub fn not_ours(door: &Door, found: &StreamParticulars) -> Error {
     Error::refused(format!(
-        "the stream {0} is there already ({1} shards) and was not made by respool (it lacks the tag {2}): take another name, or \
+        "the stream {0} is there already ({1}) and was not made by respool (it lacks the tag {2}): take another name, or \
          replay into it as it is with --into {0} and without --create",
         door.name,
-        found.description.open_shards,
+        many(found.description.open_shards),
         shape::CREATED_BY
     ))
 }
@@ -120,7 +121,7 @@ async fn set(
         asked.map_err(|error| {
             door.error("cannot set the record size of", &[permission::RAISE_RECORD_SIZE], &error)
         })?;
-        let doing = format!("setting the record size of {} to {kib} KiB", door.name);
+        let doing = format!("setting the record size of {} to {}", door.name, record_size(kib.into()));
         found = until_set(door, &doing, output, |now| now.description.record_bytes_max == bytes(kib)).await?;
     }
     if let (Some(key), None) = (&shape.encryption_key, &found.encryption_key) {
@@ -154,7 +155,9 @@ pub fn tell(created: &Created, output: &OutputConfig) -> Result<(), Error> {
         "is made and active"
     };
     console::print(&format!(
-        "The stream {} {how}: {} shards, records kept for {} h.\n",
-        stream.name, stream.open_shards, stream.retention_hours
+        "The stream {} {how}: {}, records kept for {} h.\n",
+        stream.name,
+        many(stream.open_shards),
+        number(stream.retention_hours.into())
     ))
 }

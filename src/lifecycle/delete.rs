@@ -76,19 +76,19 @@ async fn delete_if(
 async fn unobjected(door: &Door, answers: Answers, state_dir: &Path) -> Result<StreamParticulars, Error> {
     let found = door.must_look().await?;
     let runs = runs_into(state_dir, &identity(&found.description))?;
-    match objection(&found, &runs, answers) {
+    match objection(&found, &runs, answers, &door.flags.replace(" --kinesis-", " --")) {
         Some(objection) => Err(Error::refused(format!("the stream {}: {objection}", door.name))),
         None => Ok(found),
     }
 }
 
 /// Why it is not to be deleted, and what to do instead.
-fn objection(found: &StreamParticulars, runs: &RunsInto, answers: Answers) -> Option<String> {
+fn objection(found: &StreamParticulars, runs: &RunsInto, answers: Answers, flags: &str) -> Option<String> {
     let name = &found.description.name;
     if !is_ours(found) {
         return Some(format!(
             "it was not made by respool (it lacks the tag {CREATED_BY}), so respool does not delete it; `aws kinesis \
-             delete-stream --stream-name {name}` does"
+             delete-stream --stream-name {name}{flags}` does"
         ));
     }
     let unread = runs.unread.iter().filter(|run| run.owner.is_some()).map(|run| &run.id);
@@ -172,7 +172,7 @@ mod tests {
     const FORCE: Answers = Answers { yes: true, force: true, with_consumers: false };
 
     fn said(found: &StreamParticulars, runs: &RunsInto, answers: Answers) -> String {
-        objection(found, runs, answers).unwrap_or_default()
+        objection(found, runs, answers, " --region us-east-2").unwrap_or_default()
     }
 
     fn runs<const N: usize>(runs: [RunInto; N]) -> RunsInto {

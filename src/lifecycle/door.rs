@@ -16,6 +16,8 @@ pub struct Door {
     pub name: StreamName,
     /// Whose credentials are used.
     pub profile: Option<String>,
+    /// What a command has to say to come here again, a blank before each flag.
+    pub flags: String,
     endpoint: Option<String>,
 }
 
@@ -32,14 +34,20 @@ impl Door {
         let stream = KinesisStream::connect(config)
             .await
             .map_err(|error| Error::refused(format!("the stream {name}: {}", error.message)))?;
-        Ok(Self { stream, name: name.clone(), profile: access.profile.clone(), endpoint })
+        Ok(Self {
+            stream,
+            name: name.clone(),
+            profile: access.profile.clone(),
+            flags: access.flags("kinesis"),
+            endpoint,
+        })
     }
 
     /// The way to a server that checks no signature.
     #[cfg(test)]
     pub(super) fn unchecked(config: KinesisConfig) -> Self {
         let (name, endpoint) = (config.stream.clone(), config.endpoint_url.clone());
-        Self { stream: KinesisStream::unchecked(config), name, profile: None, endpoint }
+        Self { stream: KinesisStream::unchecked(config), name, profile: None, flags: String::new(), endpoint }
     }
 
     /// Everything about the stream; `None` if it is not there.
@@ -47,6 +55,15 @@ impl Door {
         match self.stream.particulars().await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if error.kind == ControlRefusal::Other && is_passing(error.error.class) => {
+                Err(Error::incomplete(format!(
+                    "cannot look at the stream {}{}: {}; nothing was done: check the network and the address \
+                     (--kinesis-endpoint-url, --region), and try again",
+                    self.name,
+                    self.at(),
+                    error.error.message
+                )))
+            }
             Err(error) => Err(self.error("cannot look at", &permission::LOOK_AT_STREAM, &error)),
         }
     }
@@ -59,10 +76,11 @@ impl Door {
     /// The stream does not exist.
     pub fn not_there(&self) -> Error {
         Error::refused(format!(
-            "the stream {0} does not exist{1}: `respool stream create {0} --shards N` makes it; if it lives elsewhere, say \
-             --region or --profile",
+            "the stream {0} does not exist{1}: `respool stream create {0} --shards N{2}` makes it; if it lives elsewhere, say \
+             --region, --profile or --endpoint-url",
             self.name,
-            self.at()
+            self.at(),
+            self.flags
         ))
     }
 
@@ -83,8 +101,8 @@ impl Door {
                 Error::refused(format!("{said}\nThis statement in a policy of yours allows it:\n{statement}"))
             }
             ControlRefusal::InUse => Error::refused(format!(
-                "{said}\nIt is being changed by someone else: try again when `respool stream status {}` says ACTIVE",
-                self.name
+                "{said}\nIt is being changed by someone else: try again when `respool stream status {}{}` says ACTIVE",
+                self.name, self.flags
             )),
             ControlRefusal::Limit => Error::refused(format!(
                 "{said}\nA limit of the account or the stream is reached (Service Quotas shows and raises them); of calls \
@@ -101,12 +119,24 @@ impl Door {
                 Error::refused(said)
             }
             CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
+                if error.class == CallErrorClass::Unreachable {
+                    return Error::incomplete(format!(
+                        "{said}; nothing of it was done{}: try again",
+                        self.at()
+                    ));
+                }
                 Error::incomplete(format!(
-                    "{said}; what was asked for may have been done{}: `respool stream status {}` tells",
+                    "{said}; what was asked for may have been done{}: `respool stream status {}{}` tells",
                     self.at(),
-                    self.name
+                    self.name,
+                    self.flags
                 ))
             }
         }
     }
+}
+
+/// Whether the same may work in a minute.
+fn is_passing(class: CallErrorClass) -> bool {
+    matches!(class, CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_))
 }

@@ -10,7 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::runs::RunInto;
-use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target};
+use super::shape::many;
+use crate::config::{AwsAccess, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
+use crate::run::forecast::what;
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
 
@@ -70,8 +72,8 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         _ => None,
     });
     let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or("NAME");
-    let door = door_flags("kinesis", facts.access);
-    let both = [door.as_str(), &door_flags("consumer", facts.consumer)].concat();
+    let door = facts.access.flags("kinesis");
+    let both = [door.as_str(), &facts.consumer.flags("consumer")].concat();
     vec![
         create(facts, stream, &door),
         replay(facts, stream, &door),
@@ -92,17 +94,18 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     } else if let Some(found) = facts.stream {
         let description = &found.description;
         step.notes.push(format!(
-            "{} shards, records kept for {} h",
-            description.open_shards, description.retention_hours
+            "{}, records kept for {} h",
+            many(description.open_shards),
+            number(description.retention_hours.into())
         ));
         step.done = Some(true);
     } else if let Some((path, plan)) = facts.plan {
-        let (name, shards) = (quoted(stream), plan.figures.shards);
+        let (name, shards) = (quoted(stream), many(plan.figures.shards));
         step.done = Some(false);
         step.command = Some(format!("respool stream create {name} --plan {}{door}", quoted(path)));
         step.notes.push(match plan.stream.retention_hours {
-            Some(hours) => format!("{shards} shards, records kept for {hours} h"),
-            None => format!("{shards} shards"),
+            Some(hours) => format!("{shards}, records kept for {} h", number(hours.into())),
+            None => shards,
         });
     } else if facts.run.is_none() {
         step.command = Some(format!("respool stream create {stream} --shards N --retention 48h{door}"));
@@ -125,7 +128,7 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         return step;
     };
     let settings = &run.glance.file.settings;
-    let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, settings.input.selection));
+    let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
     step.done = Some(run.state() == "done");
     step.notes.push(format!(
         "run {}, started {}, {}: {} records delivered",
@@ -206,6 +209,7 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         }));
     }
     if step.done != Some(true) && !facts.gone {
+        step.notes.extend(leases_elsewhere(facts));
         step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}"));
     }
     if let (Some(run), Some(found)) = (facts.run, facts.stream) {
@@ -214,6 +218,18 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         step.notes.push(format!("{stream} forgets the first records {hours} h after the run's start"));
     }
     step
+}
+
+/// A stream of one's own says nothing of where its worker's leases are.
+fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
+    let stream = facts.access.endpoint_url.as_ref()?;
+    match &facts.consumer.endpoint_url {
+        None => Some("the table is looked for in AWS: --consumer-endpoint-url names another DynamoDB".into()),
+        Some(consumer) if consumer == stream => Some(format!(
+            "{stream} has to answer for DynamoDB, which `respool simulate` does not: --consumer-endpoint-url names another"
+        )),
+        Some(_) => None,
+    }
 }
 
 fn switch_back(facts: &Facts<'_>) -> Step {
@@ -240,10 +256,14 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     if facts.stream.is_some_and(|found| !super::shape::is_ours(found)) {
         step.notes.push("respool has not made it and will not delete it: use the AWS console or CLI".into());
-        step.command = Some(format!("aws kinesis delete-stream --stream-name {stream}"));
+        let door = facts.access.flags("");
+        step.command = Some(format!("aws kinesis delete-stream --stream-name {stream}{door}"));
     }
     if let Some(table) = facts.lease_table {
-        step.notes.push(format!("and the worker's table: aws dynamodb delete-table --table-name {table}"));
+        let streams = AwsAccess { endpoint_url: None, ..facts.access.clone() };
+        let door = facts.consumer.clone().or(streams).flags("");
+        step.notes
+            .push(format!("and the worker's table: aws dynamodb delete-table --table-name {table}{door}"));
     }
     step
 }
@@ -258,28 +278,6 @@ fn live_retention(facts: &Facts<'_>) -> (u32, bool) {
 
 fn after(start: Timestamp, hours: u32) -> Option<Timestamp> {
     start.checked_add(SignedDuration::from_hours(hours.into())).ok()
-}
-
-/// The flags that open the same door again, each with a blank before it.
-fn door_flags(whose: &str, access: &AwsAccess) -> String {
-    let endpoint = access.endpoint_url.as_ref().map(Endpoint::as_str);
-    let flags = [
-        ("region", access.region.as_deref()),
-        ("profile", access.profile.as_deref()),
-        ("endpoint-url", endpoint),
-    ];
-    let given =
-        flags.into_iter().filter_map(|(flag, value)| Some(format!(" --{whose}-{flag} {}", quoted(value?))));
-    given.collect()
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.~:=@+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.escape_debug().to_string().replace("\\'", "'").replace('\'', "'\\''"))
 }
 
 /// To the minute, in UTC.
@@ -310,133 +308,4 @@ pub fn render(steps: &[Step], now: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lifecycle::fixtures::{ours, particulars, run_into};
-    use crate::lifecycle::runs::{BY_AGE, BY_LEASES};
-    use crate::run::directory::Drained;
-
-    const NOW: &str = "2026-11-26T20:00:00Z";
-
-    fn facts(access: &AwsAccess) -> Facts<'_> {
-        Facts {
-            run: None,
-            plan: None,
-            stream: None,
-            gone: false,
-            live: None,
-            away_since: None,
-            lease_table: None,
-            access,
-            consumer: const { &AwsAccess { region: None, profile: None, endpoint_url: None } },
-            now: NOW.parse().unwrap(),
-        }
-    }
-
-    fn text(facts: &Facts<'_>) -> String {
-        render(&steps(facts), facts.now)
-    }
-
-    #[test]
-    fn a_run_under_way_has_its_names_commands_and_times() {
-        let access = AwsAccess { profile: Some("live account".into()), ..AwsAccess::default() };
-        let (run, stream) = (run_into("20261126-120000", "incomplete", 1_234_567), ours(4));
-        let consumer = AwsAccess { region: Some("us-east-2".into()), ..AwsAccess::default() };
-        let facts = Facts {
-            consumer: &consumer,
-            run: Some(&run),
-            stream: Some(&stream),
-            live: Some(("orders", Some(48))),
-            away_since: Some("2026-11-26T12:30:00Z".parse().unwrap()),
-            lease_table: Some("orders-backfill-worker"),
-            ..facts(&access)
-        };
-        let text = text(&facts);
-        for words in [
-            "[x] 1. Make the backfill stream orders-backfill",
-            "[ ] 2. Replay s3://events/live/",
-            "respool resume 20261126-120000",
-            "1,234,567 records delivered",
-            "[x] 3. Restart the worker on orders-backfill",
-            "TRIM_HORIZON",
-            "respool stream drained 20261126-120000 --lease-table orders-backfill-worker --wait --kinesis-profile 'live account' --consumer-region us-east-2",
-            "by 2026-11-27 12:00 UTC (in 16 h 00 min)",
-            "6. Point the worker back at orders",
-            "by 2026-11-28 12:30 UTC",
-            "respool stream delete orders-backfill",
-            "delete-table --table-name orders-backfill-worker",
-        ] {
-            assert!(text.contains(words), "{words}\n{text}");
-        }
-    }
-
-    #[test]
-    fn an_estimate_ticks_nothing_off() {
-        let access = AwsAccess::default();
-        let directory = tempfile::tempdir().unwrap();
-        let mut run = run_into("r1", "done", 5);
-        run.glance.path = directory.path().into();
-        let ticked = |by: &str| {
-            let at = NOW.parse().unwrap();
-            run.glance.note_drained(&Drained { at, by: by.into(), delivered: 5 }).unwrap();
-            let steps = steps(&Facts { run: Some(&run), ..facts(&access) });
-            let drained = steps.into_iter().find(|step| step.step == "drained").unwrap();
-            (drained.done, drained.notes.join(" ").contains("an estimate"))
-        };
-        assert_eq!(ticked(BY_AGE), (Some(false), true));
-        assert_eq!(ticked(BY_LEASES), (Some(true), false));
-    }
-
-    #[test]
-    fn a_time_that_has_passed_is_shouted() {
-        let access = AwsAccess::default();
-        let (run, stream) = (run_into("r1", "done", 5), ours(1));
-        let late = "2026-11-27T12:00:01Z".parse().unwrap();
-        let facts = Facts { run: Some(&run), stream: Some(&stream), now: late, ..facts(&access) };
-        assert!(text(&facts).contains("by 2026-11-27 12:00 UTC (TOO LATE)"));
-        let drained = steps(&facts).into_iter().find(|step| step.step == "drained").unwrap();
-        assert_eq!(drained.done, Some(false));
-    }
-
-    #[test]
-    fn before_there_is_a_run_the_guide_has_blanks_to_fill_in() {
-        let access = AwsAccess::default();
-        let text = text(&facts(&access));
-        for words in [
-            "respool stream create NAME --shards N",
-            "respool replay s3://BUCKET/PREFIX",
-            "assumed that it keeps records for 24 h",
-        ] {
-            assert!(text.contains(words), "{words}\n{text}");
-        }
-        assert!(!text.contains("[x]"), "{text}");
-    }
-
-    #[test]
-    fn a_stream_that_is_not_ours_is_left_to_its_owner() {
-        let access = AwsAccess::default();
-        let (run, stream) = (run_into("r1", "done", 5), particulars(1));
-        let steps = steps(&Facts { run: Some(&run), stream: Some(&stream), ..facts(&access) });
-        assert_eq!(
-            steps.last().unwrap().command.as_deref(),
-            Some("aws kinesis delete-stream --stream-name orders-backfill")
-        );
-    }
-
-    #[test]
-    fn a_stream_that_is_gone_is_not_made_again() {
-        let access = AwsAccess::default();
-        let run = run_into("r1", "done", 5);
-        let steps = steps(&Facts { run: Some(&run), gone: true, ..facts(&access) });
-        assert_eq!((steps[0].done, steps[0].command.as_deref()), (Some(true), None));
-        assert_eq!((steps[6].done, steps[6].command.as_deref()), (Some(true), None));
-    }
-
-    #[test]
-    fn words_survive_a_shell() {
-        assert_eq!(quoted("eu-west-1"), "eu-west-1");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted("a\u{1b}[2J"), "'a\\u{1b}[2J'");
-    }
-}
+mod tests;

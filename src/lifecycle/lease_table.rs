@@ -42,6 +42,13 @@ pub async fn leases(dynamodb: &NeighbourClient, table: &str) -> Result<Vec<Lease
 }
 
 fn scan_error(dynamodb: &NeighbourClient, table: &str, error: &NeighbourError) -> Error {
+    if error.is_of_another_service() {
+        return Error::refused(format!(
+            "{} does not answer for DynamoDB ({error}): name the endpoint where the worker keeps the table {table} with \
+             --consumer-endpoint-url",
+            dynamodb.endpoint()
+        ));
+    }
     let region = dynamodb.region();
     match error.code.as_deref() {
         Some("ResourceNotFoundException") => Error::refused(format!(

@@ -37,7 +37,8 @@ pub async fn minutes(
             "ReturnData": true,
         }],
     });
-    let answer = cloudwatch.call("GetMetricData", &query).await.map_err(|error| metric_error(&error))?;
+    let answer =
+        cloudwatch.call("GetMetricData", &query).await.map_err(|error| metric_error(cloudwatch, &error))?;
     parse(&answer)
         .ok_or_else(|| Error::incomplete("CloudWatch gave an answer that cannot be read: try again"))
 }
@@ -61,7 +62,14 @@ fn seconds(time: &Value) -> Option<i64> {
     of_number.or_else(|| Some(time.as_str()?.parse::<Timestamp>().ok()?.as_second()))
 }
 
-fn metric_error(error: &NeighbourError) -> Error {
+fn metric_error(cloudwatch: &NeighbourClient, error: &NeighbourError) -> Error {
+    if error.is_of_another_service() {
+        return Error::refused(format!(
+            "{} does not answer for CloudWatch ({error}): name the endpoint that does with --consumer-endpoint-url, or \
+             --lease-table TABLE to ask DynamoDB for the worker's leases instead",
+            cloudwatch.endpoint()
+        ));
+    }
     match error.code.as_deref() {
         Some("AccessDenied" | "AccessDeniedException") => Error::refused(format!(
             "CloudWatch cannot be asked: {error}\nThis statement in a policy of yours allows it:\n{}",

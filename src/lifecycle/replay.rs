@@ -12,13 +12,15 @@ use super::create::{self, create};
 use super::delivery::{self, Question};
 use super::door::Door;
 use super::preflight;
-use super::shape::{differences, is_ours};
+use super::shape::{differences, is_ours, many};
 use crate::archive::Manifest;
 use crate::config::{
-    CreateWish, RETENTION_HOURS_DEFAULT, ReplayConfig, ResumeConfig, RetryConfig, ShardsWish, Target,
+    ArchiveAddress, CreateWish, RETENTION_HOURS_DEFAULT, ReplayConfig, ResumeConfig, RetryConfig, ShardsWish,
+    Target,
 };
 use crate::error::Error;
 use crate::limits::{RECORD_BYTES_DEFAULT, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
+use crate::record::number;
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
 use crate::run::directory::{self, RunGlance};
@@ -37,6 +39,7 @@ const AUTO_SHARDS_MAX: u32 = 256;
 
 /// Starts a run, into a new stream if that is wished.
 pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
+    tell_other_doors(config);
     let (Some(wish), Target::Kinesis { stream }) = (&config.create, &config.settings.target) else {
         ask_first(config).await?;
         return replay::replay(config, now).await;
@@ -57,9 +60,9 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
                 )));
             }
             if !config.output.quiet {
-                let shards = found.description.open_shards;
+                let shards = many(found.description.open_shards);
                 console::say(&format!(
-                    "the stream {stream} is there already, made by respool, with {shards} shards"
+                    "the stream {stream} is there already, made by respool, with {shards}"
                 ));
             }
             ask_first(config).await?;
@@ -67,6 +70,24 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
         }
         Some(found) => Err(create::not_ours(&door, &found)),
         None => into_new(config, wish, &door, now).await,
+    }
+}
+
+/// A plan is carried out by the doors that it was made with, unless it was said otherwise: then that is told.
+fn tell_other_doors(config: &ReplayConfig) {
+    let ReplayConfig { settings, tuning, plan: Some(plan), output, .. } = config else { return };
+    let stream = match &settings.target {
+        Target::Kinesis { .. } => plan.stream_door().and_then(|planned| tuning.kinesis.other_than(planned)),
+        Target::Sim { .. } | Target::Null => None,
+    };
+    let archive = match &settings.archive {
+        ArchiveAddress::S3 { .. } => tuning.s3.other_than(&plan.tuning.s3),
+        ArchiveAddress::Directory { .. } => None,
+    };
+    for (what, other) in [("stream", stream), ("archive", archive)] {
+        if let Some(other) = other.filter(|_| !output.quiet) {
+            console::say(&format!("unlike the plan, the {what} is elsewhere: {other}"));
+        }
     }
 }
 
@@ -123,8 +144,8 @@ async fn into_new(
         if !output.quiet {
             let name = &door.name;
             console::say(&format!(
-                "the stream {name} is not there yet: it would be made with {} shards",
-                forecast.shards
+                "the stream {name} is not there yet: it would be made with {}",
+                many(forecast.shards)
             ));
         }
         return Ok(Replayed::Forecast(Box::new(forecast.clone())));
@@ -142,8 +163,11 @@ async fn into_new(
     if !output.quiet {
         let stream = &created.stream;
         console::say(&format!(
-            "the stream {} is made: {} shards, records kept for {} h; `respool stream delete {0}` ends it",
-            stream.name, stream.open_shards, stream.retention_hours
+            "the stream {} is made: {}, records kept for {} h; `respool stream delete {0}{3}` ends it",
+            stream.name,
+            many(stream.open_shards),
+            number(stream.retention_hours.into()),
+            door.flags
         ));
     }
     let config = ReplayConfig { yes: true, ..config.clone() };
@@ -162,7 +186,7 @@ async fn survey(
     let sources = Sources::open(settings, tuning).await?;
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
     let Some(extractor) = settings.key_config().map(KeyExtractor::new) else {
-        return Err(replay::ask_for_a_key(feed::first_record(&spool, &segments).await?));
+        return Err(replay::ask_for_a_key(feed::look_at_fields(&spool, &segments).await?));
     };
     let hottest = feed::sample(&spool, &segments, &Arc::new(extractor)).await?;
     let of = |shards| async move { imaginary(door, wish, shards).await };
@@ -227,8 +251,9 @@ fn confirmed(config: &ReplayConfig, forecast: &Forecast, shards: u32) -> Result<
         ));
     }
     console::ask(&format!(
-        "Make the stream {} with {shards} shards and send them? [y/N] ",
-        config.settings.target
+        "Make the stream {} with {} and send them? [y/N] ",
+        config.settings.target,
+        many(shards)
     ))
 }
 

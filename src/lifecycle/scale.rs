@@ -4,10 +4,12 @@ use serde_json::json;
 
 use super::door::Door;
 use super::settle::{until_active, until_set};
+use super::shape::many;
 use super::steps::{SCALINGS_PER_DAY, steps};
 use crate::config::OutputConfig;
 use crate::error::Error;
 use crate::plan::permission;
+use crate::record::number;
 use crate::run::console;
 
 /// Scales the stream behind `door` to `target` shards, and tells what came of it.
@@ -38,19 +40,22 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
             Error::new(
                 error.exit_code(),
                 format!(
-                    "{error}\nThe stream has {at} shards now (a stream may be scaled {SCALINGS_PER_DAY} times within 24 hours, \
-                     at most to twice and at least to half of its shards)"
+                    "{error}\nThe stream has {} now (a stream may be scaled {SCALINGS_PER_DAY} times within 24 hours, \
+                     at most to twice and at least to half of its shards)",
+                    many(at)
                 ),
             )
         })?;
-        let doing = format!("scaling {} to {step} shards (step {} of {})", door.name, done + 1, steps.len());
+        let doing = format!("scaling {} to {} (step {} of {})", door.name, many(step), done + 1, steps.len());
         until_set(door, &doing, output, |stream| stream.description.open_shards == step).await?;
     }
     let after = door.must_look().await?.description.open_shards;
     if after != target {
         return Err(Error::incomplete(format!(
-            "the stream {} has {after} shards, not {target}: somebody else is scaling it too",
-            door.name
+            "the stream {} has {}, not {}: somebody else is scaling it too; `respool stream scale` sets it again",
+            door.name,
+            many(after),
+            number(target.into())
         )));
     }
     if output.json {
@@ -58,6 +63,10 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
             json!({ "stream": door.name.name(), "shards_before": before, "shards": after, "steps": steps });
         return console::print(&format!("{told:#}\n"));
     }
-    let how = if steps.is_empty() { "already".to_owned() } else { format!("now; it had {before}") };
-    console::print(&format!("The stream {} has {after} shards {how}.\n", door.name))
+    let how = if steps.is_empty() {
+        "already".to_owned()
+    } else {
+        format!("now; it had {}", number(before.into()))
+    };
+    console::print(&format!("The stream {} has {} {how}.\n", door.name, many(after)))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::door::Door;
+use super::shape::many;
 use crate::config::OutputConfig;
 use crate::error::Error;
 use crate::run::console;
@@ -57,9 +58,10 @@ pub async fn until(
         }
         if now - moved > STANDSTILL_MAX {
             return Err(Error::incomplete(format!(
-                "{doing}: still {state} after {}; `respool stream status {}` tells how it goes on",
+                "{doing}: still {state} after {}; `respool stream status {}{}` tells how it goes on",
                 duration((now - began).as_secs_f64()),
-                door.name
+                door.name,
+                door.flags
             )));
         }
         if !output.quiet && (state != seen || now - told >= WORD_INTERVAL) {
@@ -120,7 +122,7 @@ fn state(look: &Look) -> String {
         Look::Gone => "not there".to_owned(),
         Look::There(stream) => {
             let stream = &stream.description;
-            format!("{}, {} shards", stream.status, stream.open_shards)
+            format!("{}, {}", stream.status, many(stream.open_shards))
         }
     }
 }

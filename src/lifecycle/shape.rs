@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::config::{RETENTION_HOURS_DEFAULT, StreamShape};
+use crate::record::number;
 use crate::stream::control::StreamParticulars;
 
 /// The tag by which a stream is known to be made by respool: only such a one is ever deleted.
@@ -35,7 +36,7 @@ pub fn differences(wanted: &StreamShape, shards: Option<u32>, found: &StreamPart
     let description = &found.description;
     let mut differences = Vec::new();
     if let Some(shards) = shards.filter(|&shards| shards != description.open_shards) {
-        differences.push(format!("it has {} shards, not {shards}", description.open_shards));
+        differences.push(format!("it has {}, not {}", many(description.open_shards), number(shards.into())));
     }
     let hours = wanted.retention_hours.unwrap_or(RETENTION_HOURS_DEFAULT);
     if hours != description.retention_hours {
@@ -44,7 +45,8 @@ pub fn differences(wanted: &StreamShape, shards: Option<u32>, found: &StreamPart
     if let Some(kib) = wanted.record_kib {
         let found = description.record_bytes_max / 1024;
         if usize::try_from(kib).ok() != Some(found) {
-            differences.push(format!("it takes records of {found} KiB, not {kib} KiB"));
+            let (found, wanted) = (record_size(found as u64), record_size(kib.into()));
+            differences.push(format!("it takes records of {found}, not {wanted}"));
         }
     }
     // A key has several names, so only whether there is one can be compared.
@@ -57,6 +59,19 @@ pub fn differences(wanted: &StreamShape, shards: Option<u32>, found: &StreamPart
         }
     }
     differences
+}
+
+/// `1 shard`, `1,200 shards`.
+pub fn many(shards: u32) -> String {
+    if shards == 1 { "1 shard".into() } else { format!("{} shards", number(shards.into())) }
+}
+
+/// So many KiB as `--record-size` takes them: `2 MiB`.
+pub fn record_size(kib: u64) -> String {
+    match kib % 1_024 {
+        0 => format!("{} MiB", number(kib / 1_024)),
+        _ => format!("{} KiB", number(kib)),
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +95,7 @@ mod tests {
             [
                 "it has 4 shards, not 8",
                 "it keeps records for 48 h, not 72 h",
-                "it takes records of 1024 KiB, not 2048 KiB",
+                "it takes records of 1 MiB, not 2 MiB",
                 "it is not encrypted with alias/k",
                 "it lacks the tag team=orders",
             ]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::door::Door;
 use super::runs::{RunsInto, identity, runs_into};
-use super::shape::{CREATED_AT, CREATED_BY, is_ours};
+use super::shape::{CREATED_AT, CREATED_BY, is_ours, record_size};
 use crate::config::OutputConfig;
 use crate::error::Error;
 use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
@@ -75,16 +75,16 @@ fn render(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> St
     let place = place.into_iter().flatten().collect::<Vec<_>>().join(", ");
     row("stream", format!("{} ({place})", stream.name));
     row("status", stream.status.clone());
-    let shards = u64::from(stream.open_shards);
+    let (shards, open) = (u64::from(stream.open_shards), number(stream.open_shards.into()));
     if stream.on_demand {
-        row("shards", format!("{shards} open, on demand: the service scales them"));
+        row("shards", format!("{open} open, on demand: the service scales them"));
     } else {
         let records = number(shards * u64::from(SHARD_RECORDS_PER_SECOND));
         let bytes = ByteCount(shards * u64::from(SHARD_BYTES_PER_SECOND));
-        row("shards", format!("{shards} open, which take {records} records and {bytes} a second"));
+        row("shards", format!("{open} open, which take {records} records and {bytes} a second"));
     }
-    row("retention", format!("{} h", stream.retention_hours));
-    row("records", format!("up to {} KiB", number(stream.record_bytes_max as u64 / 1024)));
+    row("retention", format!("{} h", number(stream.retention_hours.into())));
+    row("records", format!("up to {} each", record_size(stream.record_bytes_max as u64 / 1_024)));
     row("encryption", found.encryption_key.clone().unwrap_or_else(|| "none".into()));
     if stream.ignores_keys {
         row("keys", "ignored: the stream distributes records itself".into());

@@ -99,7 +99,7 @@ impl Watch<'_> {
             Some(table) => self.by_leases(table, &runs).await?,
             None => self.by_age(&runs).await?,
         };
-        Ok(Answer::new(&self.found, &runs, open, method))
+        Ok(Answer::new(&self.found, &self.door.flags, &runs, open, method))
     }
 
     async fn by_leases(&self, table: &str, runs: &[RunInto]) -> Result<Method, Error> {

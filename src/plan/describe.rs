@@ -5,15 +5,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::figures::Figures;
-use super::report::{Assumed, Candidate, KeyReport, Plan, SampleReport, SizeBucket, SizeReport, TopKey};
+use super::report::{Assumed, KeyReport, Plan, SampleReport, SizeBucket, SizeReport, TopKey};
 use super::{keys, timeline};
+use crate::config::{ArchiveAddress, AwsAccess, Target};
 use crate::record::HashKey;
-use crate::route::candidates::candidates;
+use crate::route::fields::Fields;
+use crate::run::key_fields::key_fields;
 
 /// Shortest hash that tells keys apart for people.
 const HASH_DIGITS: usize = 12;
-/// Fields that are named where the key is open.
-const CANDIDATES_SHOWN: usize = 8;
 /// Characters of the first record that are shown.
 const RECORD_CHARS_MAX: usize = 400;
 /// Characters of a reason why an object could not be read.
@@ -52,11 +52,18 @@ impl Figures<'_> {
         let error = |of: Option<f64>| of.map(|error| whole(error * self.part));
         let (round_trip, round_trip_from) = self.round_trip();
         let (keys, key_texts) = self.keys();
+        let mut fields = Fields::default();
+        self.readings.objects.iter().for_each(|object| fields.join(object.fields.clone()));
+        let endpoint = |access: &AwsAccess| access.endpoint_url.as_ref().map(ToString::to_string);
+        let in_s3 = matches!(config.what.archive, ArchiveAddress::S3 { .. });
+        let in_kinesis = matches!(config.what.target, Some(Target::Kinesis { .. }));
         let objects_read = self.readings.objects.len() as u64;
         Plan {
             archive: config.what.archive.to_string(),
             window: config.what.input.selection.to_string(),
             target: config.what.target.as_ref().map(ToString::to_string),
+            archive_endpoint: endpoint(&config.tuning.s3).filter(|_| in_s3),
+            target_endpoint: endpoint(&config.tuning.kinesis).filter(|_| in_kinesis),
             partition_key: config.what.partition_key.as_ref().map(ToString::to_string),
             order: config.what.order.as_str().to_owned(),
             share: config.tuning.share.get(),
@@ -75,7 +82,9 @@ impl Figures<'_> {
             record_bytes: self.sizes(),
             keys,
             duplicates_share: self.duplicates(),
-            candidates: if config.what.partition_key.is_none() { self.candidates() } else { Vec::new() },
+            candidates: key_fields(&fields),
+            candidates_records: fields.records(),
+            candidates_whole: self.whole && fields.records() == self.sample.len() as u64,
             decodings,
             volume: timeline::volume(&manifest.objects),
             gaps: timeline::gaps(&manifest.objects),
@@ -177,33 +186,8 @@ impl Figures<'_> {
         (all - prints.len()) as f64 / all.max(1) as f64
     }
 
-    /// Fields of the first records that could be the key: what repeats and spreads best first.
-    #[expect(clippy::cast_precision_loss, reason = "parts")]
-    fn candidates(&self) -> Vec<Candidate> {
-        let records: Vec<&Vec<u8>> = self.readings.objects.iter().flat_map(|object| &object.first).collect();
-        let Some(first) = records.first() else { return Vec::new() };
-        let mut found: Vec<Candidate> = Vec::new();
-        for candidate in candidates(first) {
-            let mut counts: HashMap<String, u64> = HashMap::new();
-            for text in records.iter().filter_map(|record| candidate.pointer.text_in(record)) {
-                *counts.entry(text).or_default() += 1;
-            }
-            let hottest = counts.values().max().copied().unwrap_or(0) as f64 / records.len() as f64;
-            let pointer = printable(&candidate.pointer.to_string());
-            found.push(Candidate { pointer, distinct: counts.len() as u64, hottest });
-        }
-        // What hardly ever comes twice orders nothing.
-        let repeats =
-            |field: &Candidate| field.distinct > 1 && field.distinct * 10 <= 9 * records.len() as u64;
-        found.sort_by(|left, right| {
-            repeats(right).cmp(&repeats(left)).then(left.hottest.total_cmp(&right.hottest))
-        });
-        found.truncate(CANDIDATES_SHOWN);
-        found
-    }
-
     fn first_record(&self) -> Option<String> {
-        let first = self.readings.objects.iter().find_map(|object| object.first.first())?;
+        let first = self.readings.objects.iter().find_map(|object| object.first.as_ref())?;
         let text: String = String::from_utf8_lossy(first).chars().take(RECORD_CHARS_MAX).collect();
         Some(printable(&text))
     }

@@ -12,8 +12,7 @@ use super::reading::{Reading, Readings};
 use super::report::{AggregatedReport, DeadlineReport, LimitReport, OnDemandReport, Plan, ShardsReport};
 use crate::archive::manifest::Manifest;
 use crate::config::{Order, PlanConfig, Target};
-use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
-use crate::run::open::OpenStream;
+use crate::run::open::{self, OpenStream};
 use crate::write::rate::ShardRate;
 
 /// Compared if the user names no numbers.
@@ -35,8 +34,6 @@ const SEND_SECONDS_PER_BYTE: f64 = 3.5e-9;
 const AGGREGATED_OVERHEAD: u32 = 12;
 /// What a lane gathers for one entry.
 const AGGREGATE_BYTES: f64 = 24_500.0;
-/// A rate that is no bound.
-const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
 /// Objects in work at once, as in a replay.
 const OBJECTS_AT_ONCE: f64 = 16.0;
 /// A key that random rules draw has so many bytes.
@@ -147,7 +144,7 @@ impl<'a> Figures<'a> {
         let overhead = work.records * f64::from(AGGREGATED_OVERHEAD);
         let work = Work { bytes: work.bytes + overhead, sample: &self.packed, ..work };
         let writing = self.writing();
-        let shard_rate = ShardRate { records: UNBOUNDED.records, ..writing.shard_rate };
+        let shard_rate = ShardRate { records: ShardRate::UNBOUNDED.records, ..writing.shard_rate };
         (work, Writing { shard_rate, order: Order::None, spread: false, ..writing })
     }
 
@@ -166,25 +163,12 @@ impl<'a> Figures<'a> {
     }
 
     fn writing(&self) -> Writing {
-        let tuning = &self.ground.config.tuning;
-        let share = tuning.share.get();
+        let config = &self.ground.config;
+        let (shard_rate, run_rate) = open::rates(config.what.target.as_ref(), &config.tuning);
         let (round_trip, _) = self.round_trip();
-        #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
-        let rate = |cap: Option<u64>, unbounded| cap.map_or(unbounded, |cap| cap as f64);
-        let null = self.ground.config.what.target == Some(Target::Null);
         Writing {
-            shard_rate: if null {
-                UNBOUNDED
-            } else {
-                ShardRate {
-                    records: share * f64::from(SHARD_RECORDS_PER_SECOND),
-                    bytes: share * f64::from(SHARD_BYTES_PER_SECOND),
-                }
-            },
-            run_rate: ShardRate {
-                records: rate(tuning.max_rate.records_per_second, UNBOUNDED.records),
-                bytes: rate(tuning.max_rate.bytes_per_second, UNBOUNDED.bytes),
-            },
+            shard_rate,
+            run_rate,
             // Without a key there is no order to keep.
             order: if self.ground.config.what.partition_key.is_some() {
                 self.ground.config.what.order

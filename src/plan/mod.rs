@@ -41,18 +41,20 @@ use self::reading::{Reader, Readings};
 use self::report::Plan;
 use self::warnings::Facts;
 use crate::archive::manifest::Manifest;
-use crate::config::{PlanConfig, PlanFigures, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target};
+use crate::config::{
+    AwsAccess, PlanConfig, PlanFigures, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target, TuningChanges,
+    quoted,
+};
 use crate::error::Error;
 use crate::limits::RECORD_BYTES_DEFAULT;
 use crate::route::RouteRules;
+use crate::route::fields;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
 use crate::run::open::{self, OpenStream};
-use crate::run::replay::Sources;
+use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
 use crate::run::spool::blocking;
 
-/// Records of each object whose fields are looked at, as long as the key is open.
-const FIRST_RECORDS: usize = 100;
 /// No table of prices is larger.
 const PRICES_BYTES_MAX: usize = 64 * 1024;
 
@@ -70,15 +72,10 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let manifest = Arc::new(
         select(&archive, &config.what.input, None, &config.tuning.cache.dir, config.output.quiet).await?,
     );
-    if manifest.objects.is_empty() {
-        return Err(Error::refused(format!(
-            "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no \
-             events by their name, {} are left out by patterns, {} lie in an archive tier)",
-            config.what.archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
-        )));
-    }
+    check_not_empty(&config.what.archive, &manifest)?;
     let readings = look(config, sources, archive, &manifest, target.as_ref()).await?;
     let seconds = began.elapsed().as_secs_f64();
+    let region = target.as_ref().and_then(|target| target.description.region.clone());
     let figured = Ground { config: config.clone(), manifest: manifest.clone(), prices, target, seconds };
     let (mut plan, target) = blocking(move || {
         let plan = Figures::new(&figured, &readings).plan();
@@ -98,7 +95,7 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
         },
     );
     if let Some(path) = &config.save {
-        write(path, &saved(config, &plan, now)?)?;
+        write(path, &saved(config, &plan, region.as_deref(), now)?)?;
         plan.saved = Some(path.display().to_string());
     }
     plan.next_command = Some(next_command(config, &plan));
@@ -128,7 +125,8 @@ async fn look(
         spread: None,
     };
     let rules = Arc::new(rules);
-    let first = if config.what.partition_key.is_none() { FIRST_RECORDS } else { 0 };
+    let open = config.what.partition_key.is_none();
+    let first = if open { fields::records_of_each(looks.len()) } else { 0 };
     Reader { archive, spool, segments, decode, rules, first }.read(&looks).await
 }
 
@@ -153,7 +151,23 @@ async fn live_retention(config: &PlanConfig, now: Timestamp) -> Result<Option<f6
     }
 }
 
-fn saved(config: &PlanConfig, plan: &Plan, now: Timestamp) -> Result<Vec<u8>, Error> {
+/// What the plan was made with. A door that only the environment knew counts as said: elsewhere it would lead elsewhere.
+/// What overrules a refusal is typed again.
+fn remembered(config: &PlanConfig, region: Option<&str>) -> TuningChanges {
+    let PlanConfig { tuning, said, .. } = config;
+    let kinesis = tuning.kinesis.clone();
+    let region = kinesis.region.clone().or_else(|| region.map(str::to_owned));
+    TuningChanges {
+        share: Some(tuning.share),
+        max_rate: Some(tuning.max_rate),
+        accept_refusals: None,
+        s3: tuning.s3.clone(),
+        kinesis: AwsAccess { region, ..kinesis },
+        ..said.clone()
+    }
+}
+
+fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp) -> Result<Vec<u8>, Error> {
     let figures = PlanFigures {
         objects: plan.objects,
         bytes_stored: plan.bytes_stored,
@@ -180,8 +194,7 @@ fn saved(config: &PlanConfig, plan: &Plan, now: Timestamp) -> Result<Vec<u8>, Er
         version: SAVED_PLAN_VERSION,
         created: now,
         what: config.what.clone(),
-        share: config.tuning.share,
-        max_rate: config.tuning.max_rate,
+        tuning: remembered(config, region),
         others: others.map(of).collect(),
         figures,
         stream: PlannedStream {
@@ -209,7 +222,7 @@ fn next_command(config: &PlanConfig, plan: &Plan) -> String {
     }
     let into = if config.what.target.is_some() { "" } else { " --into STREAM" };
     match &plan.saved {
-        Some(path) => format!("respool replay --plan {path}{into}"),
+        Some(path) => format!("respool replay --plan {}{into}", quoted(path)),
         None if matches!(config.what.target, Some(Target::Kinesis { .. }) | None) => {
             format!("the same with --save FILE, then: respool replay --plan FILE{into}")
         }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::report::{Plan, ShardsReport};
 use crate::record::ByteCount;
+use crate::run::key_fields::table;
 use crate::run::report::{duration, number};
 
 /// Columns of a label.
@@ -64,7 +65,11 @@ impl Page {
     fn headline(&mut self, plan: &Plan) {
         let exact = if plan.sample.whole { "" } else { "about " };
         let limit = plan.binding_limit.map_or("nothing", super::model::BindingLimit::words);
-        let shards = if plan.shards == 1 { "shard".to_owned() } else { format!("{} shards", plan.shards) };
+        let shards = if plan.shards == 1 {
+            "shard".to_owned()
+        } else {
+            format!("{} shards", number(plan.shards.into()))
+        };
         let with = if plan.shards == 1 { "one " } else { "" };
         let text = format!(
             "{exact}{} records: {} with {with}{shards}, limited by {limit}.",
@@ -81,9 +86,11 @@ impl Page {
     }
 
     fn what(&mut self, plan: &Plan) {
-        self.row("from", &format!("{}, {}", plan.archive, plan.window));
+        let at =
+            |endpoint: &Option<String>| endpoint.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+        self.row("from", &format!("{}{}, {}", plan.archive, at(&plan.archive_endpoint), plan.window));
         if let Some(target) = &plan.target {
-            self.row("into", target);
+            self.row("into", &format!("{target}{}", at(&plan.target_endpoint)));
         }
         let key = plan.partition_key.as_deref().unwrap_or("still open");
         self.row("key", &format!("{key}, order {}", plan.order));
@@ -220,16 +227,7 @@ impl Page {
             self.paragraph("  ", record);
             self.text.push('\n');
         }
-        for candidate in &plan.candidates {
-            let text = format!(
-                "  --partition-key {:<24} {} values, the most frequent {:.1} %",
-                candidate.pointer,
-                number(candidate.distinct),
-                candidate.hottest * 100.0
-            );
-            let _ = writeln!(self.text, "{text}");
-        }
-        let _ = writeln!(self.text, "  --partition-key random                   spread evenly, no order");
+        self.text.push_str(&table(&plan.candidates, plan.candidates_records, plan.candidates_whole));
     }
 
     fn assumed(&mut self, plan: &Plan) {

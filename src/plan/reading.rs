@@ -20,6 +20,7 @@ use crate::decode::{Compression, DecodeConfig, DecodeError, Decoded, Span, decod
 use crate::error::Error;
 use crate::record::{HashKey, Ordinal};
 use crate::route::RouteRules;
+use crate::route::fields::Fields;
 use crate::run::open::archive_error;
 use crate::run::segments::Segments;
 use crate::run::spool::{Spool, Spooled, blocking};
@@ -36,8 +37,6 @@ const WHOLE_BYTES_MAX: u64 = 64 << 20;
 const DECODED_BYTES_MAX: u64 = 1 << 30;
 /// Keys of one object that are remembered as texts.
 const KEYS_NAMED: usize = 10;
-/// Larger records are not kept for a look at their fields.
-const FIRST_BYTES_MAX: usize = 16 * 1024;
 /// In an archive of one object, the two halves of the sample take turns after so many records.
 const HALF_RECORDS: usize = 256;
 
@@ -74,8 +73,10 @@ pub struct Reading {
     pub prints: Vec<u64>,
     /// The texts of its most frequent keys.
     pub keys: Vec<(HashKey, String)>,
-    /// The first few records, for a look at their fields.
-    pub first: Vec<Vec<u8>>,
+    /// The first record.
+    pub first: Option<Vec<u8>>,
+    /// What the first few say of their fields.
+    pub fields: Fields,
     /// How long it took to have it decoded.
     pub took: Duration,
 }
@@ -122,7 +123,7 @@ pub struct Reader {
     pub decode: DecodeConfig,
     /// Where a record would go.
     pub rules: Arc<RouteRules>,
-    /// Records of each object that are kept for a look at their fields.
+    /// Records of each object whose fields are looked at.
     pub first: usize,
 }
 
@@ -276,8 +277,9 @@ impl Reading {
                 continue;
             }
             asked += 1;
-            if self.first.len() < look_at_first && record.len() <= FIRST_BYTES_MAX {
-                self.first.push(record.to_vec());
+            if asked as usize <= look_at_first {
+                self.first.get_or_insert_with(|| record.to_vec());
+                self.fields.see(record);
             }
             match rules.route(entry.only.as_deref(), ordinal, record) {
                 Ok(Some(routed)) => {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::model::BindingLimit;
+use crate::run::key_fields::KeyField;
 
 /// A plan.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -19,6 +20,10 @@ pub struct Plan {
     pub window: String,
     /// The target, as the user named it; `null` if only numbers of shards are compared.
     pub target: Option<String>,
+    /// Where the archive is asked for, if that is not AWS' own endpoint.
+    pub archive_endpoint: Option<String>,
+    /// The same of the target.
+    pub target_endpoint: Option<String>,
     /// Where keys are found; `null` as long as that is open.
     pub partition_key: Option<String>,
     /// What is kept in order.
@@ -55,8 +60,12 @@ pub struct Plan {
     pub keys: KeyReport,
     /// The part of the sampled records that are the same, byte for byte, as another one.
     pub duplicates_share: f64,
-    /// Fields that could be the key, where it is still open.
-    pub candidates: Vec<Candidate>,
+    /// Fields that could be the key, where it is still open, the likeliest first.
+    pub candidates: Vec<KeyField>,
+    /// Records whose fields were looked at.
+    pub candidates_records: u64,
+    /// Whether they are all there are.
+    pub candidates_whole: bool,
     /// How objects are stored, and how many of those that were looked at.
     pub decodings: BTreeMap<String, u64>,
     /// The archive over time.
@@ -158,17 +167,6 @@ pub struct TopKey {
     pub hash: String,
     /// The part of the records that it has.
     pub share: f64,
-}
-
-/// A field that could be the key.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Candidate {
-    /// A JSON pointer.
-    pub pointer: String,
-    /// How many values it has in the sample.
-    pub distinct: u64,
-    /// The part of the records that its most frequent value has.
-    pub hottest: f64,
 }
 
 /// Objects of some time.
@@ -337,7 +335,7 @@ mod tests {
                 ..SizeReport::default()
             },
             keys: KeyReport { top: vec![TopKey { hash: text(), share: 1.0 }], ..KeyReport::default() },
-            candidates: vec![Candidate { pointer: text(), distinct: 1, hottest: 1.0 }],
+            candidates: vec![KeyField { pointer: text(), present: 1.0, distinct: 1, hottest: 1.0 }],
             volume: vec![VolumeBucket { from: text(), seconds: 1, objects: 1, bytes_stored: 1 }],
             gaps: vec![GapReport { from: text(), until: text(), seconds: 1 }],
             limits: vec![LimitReport { limit, seconds: 1.0 }],

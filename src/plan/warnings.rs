@@ -270,7 +270,7 @@ fn few_keys(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
         let message = format!(
             "there are only about {} keys for {} shards: some shards get little or nothing, and strict order waits for each key",
             number(keys),
-            plan.shards
+            number(plan.shards.into())
         );
         warning("few_keys", message, "take fewer shards, or a field with more values as --partition-key")
     })

@@ -9,6 +9,7 @@
 
 pub mod candidates;
 pub mod event_time;
+pub mod fields;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod key;

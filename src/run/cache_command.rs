@@ -154,7 +154,8 @@ fn verified(checks: &[SegmentCheck], json: bool) -> Result<ExitCode, Error> {
             0 => writeln!(text, "{whole} segments, all whole"),
             count => writeln!(
                 text,
-                "{whole} segments are whole, {count} were damaged and are removed: whoever needs them fetches them again"
+                "{whole} segments are whole, {} were damaged and are removed: whoever needs them fetches them again",
+                number(count as u64)
             ),
         };
         text

@@ -181,7 +181,10 @@ impl RunDirectory {
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let _ = lock.take(32).read_to_string(&mut holder);
-                return Err(Error::refused(format!("run {id} is owned by process {}", holder.trim())));
+                return Err(Error::refused(format!(
+                    "run {id} is owned by process {}: wait for its end, or stop it (kill -INT {0}), and try again",
+                    holder.trim()
+                )));
             }
             Err(TryLockError::Error(error)) => return Err(io_error("cannot lock", &lock_path, error)),
         }

@@ -5,7 +5,7 @@
 //! other.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::archive::ObjectEntry;
 use crate::archive::manifest::Manifest;
@@ -18,7 +18,13 @@ const GROWTH_GUESS: u64 = 10;
 pub struct Estimate {
     plain: Class,
     compressed: Class,
+    /// What is known of each object, so that none counts twice.
+    objects: Box<[AtomicU8]>,
 }
+
+const UNSEEN: u8 = 0;
+const SEEN: u8 = 1;
+const LOST: u8 = 2;
 
 #[derive(Debug, Default)]
 struct Class {
@@ -26,6 +32,8 @@ struct Class {
     total: u64,
     /// The same of those that were seen.
     stored: AtomicU64,
+    /// The same of those that give nothing.
+    lost: AtomicU64,
     decoded: AtomicU64,
     records: AtomicU64,
 }
@@ -40,15 +48,44 @@ impl Estimate {
         Self {
             plain: Class { total: total(false), ..Class::default() },
             compressed: Class { total: total(true), ..Class::default() },
+            objects: manifest.objects.iter().map(|_| AtomicU8::new(UNSEEN)).collect(),
         }
     }
 
-    /// An object was seen.
-    pub fn saw(&self, entry: &ObjectEntry, decoded: u64, records: u32) {
+    /// Object `number` was seen.
+    pub fn saw(&self, number: u32, entry: &ObjectEntry, decoded: u64, records: u32) {
         let class = self.class(entry);
+        match self.becomes(number, SEEN) {
+            SEEN => return,
+            LOST => drop(class.lost.fetch_sub(entry.size.0, Ordering::Relaxed)),
+            _ => {}
+        }
         class.stored.fetch_add(entry.size.0, Ordering::Relaxed);
         class.decoded.fetch_add(decoded, Ordering::Relaxed);
         class.records.fetch_add(u64::from(records), Ordering::Relaxed);
+    }
+
+    /// Object `number` is set aside: it says nothing about the others.
+    pub fn lost(&self, number: u32, entry: &ObjectEntry) {
+        let unseen = |state| (state == UNSEEN).then_some(LOST);
+        let object = self.objects.get(number as usize);
+        if object
+            .is_some_and(|state| state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unseen).is_ok())
+        {
+            self.class(entry).lost.fetch_add(entry.size.0, Ordering::Relaxed);
+        }
+    }
+
+    /// What object `number` was before.
+    fn becomes(&self, number: u32, state: u8) -> u8 {
+        self.objects.get(number as usize).map_or(UNSEEN, |object| object.swap(state, Ordering::Relaxed))
+    }
+
+    /// Whether every object was seen: then the numbers are counts.
+    pub fn is_exact(&self) -> bool {
+        [&self.plain, &self.compressed]
+            .iter()
+            .all(|class| load(&class.stored) + load(&class.lost) == class.total)
     }
 
     /// Decoded bytes that were seen.
@@ -83,7 +120,7 @@ impl Estimate {
 
 impl Class {
     fn whole(&self, seen: &AtomicU64) -> Option<u64> {
-        match (self.total, load(&self.stored)) {
+        match (self.total.saturating_sub(load(&self.lost)), load(&self.stored)) {
             (0, _) => Some(0),
             (_, 0) => None,
             (total, stored) => Some(share(load(seen), total, stored)),
@@ -106,4 +143,45 @@ pub(super) fn looks_compressed(entry: &ObjectEntry) -> bool {
 
 fn load(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::archive::{ArchiveLocation, Listing, Selection};
+
+    fn object(name: &str, size: u64) -> ObjectEntry {
+        ObjectEntry {
+            key: name.into(),
+            size: crate::record::ByteCount(size),
+            etag: String::new().into(),
+            version: None,
+            modified: Timestamp::UNIX_EPOCH,
+            time: None,
+            storage_class: None,
+            only: None,
+        }
+    }
+
+    #[test]
+    fn an_object_counts_once_and_one_that_is_lost_says_nothing_of_the_others() {
+        let objects = vec![object("a.gz", 100), object("b.gz", 100), object("c.gz", 200)];
+        let archive = ArchiveLocation::Directory { path: "/archive".into() };
+        let listing = Listing { objects: objects.clone(), ..Listing::default() };
+        let estimate = Estimate::new(&Manifest::freeze(archive, Selection::default(), listing).unwrap());
+        assert_eq!((estimate.records(), estimate.is_exact()), (None, false));
+        for _ in 0..2 {
+            estimate.saw(0, &objects[0], 1_000, 10);
+            assert_eq!((estimate.records(), estimate.bytes()), (Some(40), Some(4_000)));
+        }
+        estimate.lost(2, &objects[2]);
+        estimate.lost(0, &objects[0]);
+        assert_eq!((estimate.records(), estimate.is_exact()), (Some(20), false));
+        estimate.saw(1, &objects[1], 1_300, 13);
+        assert_eq!((estimate.records(), estimate.is_exact()), (Some(23), true));
+        estimate.saw(2, &objects[2], 1_000, 7);
+        assert_eq!((estimate.records(), estimate.bytes()), (Some(30), Some(3_300)), "it was had after all");
+    }
 }

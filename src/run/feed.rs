@@ -22,6 +22,7 @@ use super::work::Work;
 use crate::cache::SegmentError;
 use crate::error::Error;
 use crate::record::{HashKey, Ordinal};
+use crate::route::fields::{self, Fields};
 use crate::route::key::KeyExtractor;
 use crate::route::{RouteRules, RoutedChunk, SetAside, SetAsideReason, route_chunk};
 use crate::write::checkpoint::Checkpoint;
@@ -283,8 +284,33 @@ fn damaged(spool: &Spool, number: u32, error: SegmentError) -> Error {
     Error::incomplete(sentence).with_source(error)
 }
 
-/// A sample of the archive: the first object that has a record.
-pub async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Result<Option<Sample>, Error> {
+/// The first record, and the fields of those in a few objects from all over the archive; `None` if there is no record.
+pub async fn look_at_fields(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Result<Option<Sample>, Error> {
+    let Some(record) = first_record(spool, segments).await? else { return Ok(None) };
+    let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
+    let step = total.div_ceil(SAMPLE_OBJECTS).max(1) as usize;
+    let most = fields::records_of_each(total.min(SAMPLE_OBJECTS) as usize);
+    let mut sample = Sample { record, fields: Fields::default(), whole: step == 1 };
+    for number in (0..total).step_by(step) {
+        if let Spooled::Segment { records, .. } = spool.object(number).await? {
+            sample.whole &= records as usize <= most;
+            let segments = segments.clone();
+            let seen = move || -> Result<Fields, Error> {
+                let (segment, mut fields) = (segments.get(number)?, Fields::default());
+                // A damaged block ends the look; it is found again when the object is fed.
+                let records = (0..records).map_while(|record| segment.record(record).ok());
+                records.take(most).for_each(|record| fields.see(record));
+                Ok(fields)
+            };
+            sample.fields.join(blocking(seen).await??);
+        }
+        spool.look_at(number).await?;
+    }
+    Ok(Some(sample))
+}
+
+/// The first record of the first object that has one.
+async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Result<Option<Vec<u8>>, Error> {
     let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
     for number in 0..total {
         let mut fetched_again = false;
@@ -294,7 +320,7 @@ pub async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Resul
                 Ok(segments.get(number)?.record(0).map(<[u8]>::to_vec))
             };
             match blocking(first).await?? {
-                Ok(record) => return Ok(Some(Sample { record })),
+                Ok(record) => return Ok(Some(record)),
                 Err(damage) if fetched_again => return Err(damaged(spool, number, damage)),
                 Err(damage) => spool.discard(number, &damage),
             }
@@ -322,6 +348,7 @@ pub async fn sample(
         }
         spool.look_at(number).await?;
     }
+    spool.count_cached().await?;
     let records: u64 = keys.values().sum();
     let hottest = keys.values().max().copied();
     Ok(hottest.map(|hottest| hottest as f64 / records as f64))
@@ -345,8 +372,12 @@ fn count_keys(
 }
 
 /// A look into an archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Sample {
     /// The bytes of its first record.
     pub record: Vec<u8>,
+    /// What the records looked at say of their fields.
+    pub fields: Fields,
+    /// Whether they are all there are.
+    pub whole: bool,
 }

@@ -50,6 +50,8 @@ pub struct Forecast {
     pub records: Option<u64>,
     /// Decoded bytes, estimated.
     pub bytes: Option<u64>,
+    /// Whether records and bytes are counted, because every object was decoded, and not estimated.
+    pub is_exact: bool,
     /// How long it takes if every shard gets its share, estimated.
     pub seconds: Option<f64>,
     /// The part of the sampled records that the most frequent key has.
@@ -99,7 +101,7 @@ impl Forecast {
         let seconds = seconds.into_iter().chain(by_order).reduce(f64::max);
         Self {
             archive: settings.archive.to_string(),
-            window: settings.input.selection.to_string(),
+            window: what(settings),
             objects: manifest.objects.len() as u64,
             bytes_stored: manifest.bytes().0,
             objects_outside_window: manifest.before_window() as u64,
@@ -110,6 +112,7 @@ impl Forecast {
             retention_hours: description.retention_hours,
             records,
             bytes,
+            is_exact: spool.estimate.is_exact(),
             seconds,
             hottest_key_share: hottest,
             warnings,
@@ -134,7 +137,8 @@ impl Forecast {
         };
         row("objects", format!("{} ({} stored{slack})", number(self.objects), ByteCount(self.bytes_stored)));
         if let (Some(records), Some(bytes)) = (self.records, self.bytes) {
-            row("records", format!("about {} ({})", number(records), ByteCount(bytes)));
+            let about = if self.is_exact { "" } else { "about " };
+            row("records", format!("{about}{} ({})", number(records), ByteCount(bytes)));
         }
         let mut place = self.target.clone();
         if let Some(account) = &self.account {
@@ -144,7 +148,8 @@ impl Forecast {
             let _ = write!(place, ", {region}");
         }
         row("into", place);
-        row("shards", format!("{}, which keep records for {} h", self.shards, self.retention_hours));
+        let (shards, hours) = (number(self.shards.into()), number(self.retention_hours.into()));
+        row("shards", format!("{shards}, which keep records for {hours} h"));
         if let Some(seconds) = self.seconds {
             row("time", format!("about {}", duration(seconds)));
         }
@@ -152,6 +157,15 @@ impl Forecast {
             let _ = writeln!(text, "  warning: {warning}");
         }
         text
+    }
+}
+
+/// What of the archive is meant: window, patterns and limit.
+pub fn what(settings: &RunSettings) -> String {
+    let selection = &settings.input.selection;
+    match settings.limit {
+        None => selection.to_string(),
+        Some(limit) => format!("{selection}, no more than {} records", number(limit)),
     }
 }
 

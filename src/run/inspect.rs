@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::key_fields::{KeyField, shell_word, table};
 use super::open;
 use super::replay::check_not_empty;
 use super::report::number;
@@ -75,11 +76,15 @@ pub struct Inspection {
     pub records_error: Option<f64>,
     /// The first record, cut.
     pub sample_record: Option<String>,
-    /// Fields that could be the partition key.
+    /// Fields that could be the partition key, the likeliest first.
     pub partition_keys: Vec<KeyField>,
+    /// Records whose fields were looked at.
+    pub fields_records: u64,
+    /// Whether they are all there are.
+    pub fields_whole: bool,
     /// Fields that hold a time, as `--event-time` takes them.
     pub time_fields: Vec<TimeField>,
-    /// The flags that would select all of it.
+    /// The flags that would select all of it, by the doors that were used.
     pub flags: Vec<String>,
 }
 
@@ -92,19 +97,6 @@ pub struct Gap {
     pub until: String,
     /// How long.
     pub seconds: i64,
-}
-
-/// A field that could be the key.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct KeyField {
-    /// A JSON pointer.
-    pub pointer: String,
-    /// The part of the sampled records that have it.
-    pub present: f64,
-    /// How many values it has in the sample.
-    pub distinct: u64,
-    /// The part that its most frequent value has.
-    pub hottest: f64,
 }
 
 /// A field that holds a time.
@@ -141,7 +133,9 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
     let layouts = rules.into_iter().flatten().map(|rule| Layout { rule, zone: zone.clone() });
     find_times(&mut found, &manifest, layouts);
     sample::sample(&mut found, &archive, &manifest, &input).await?;
+    let doors = config.tuning.door_flags();
     found.flags = flags(&found, &input);
+    found.flags.extend(Some(doors.trim_start().to_owned()).filter(|doors| !doors.is_empty()));
     Ok(found)
 }
 
@@ -195,7 +189,8 @@ fn flags(found: &Inspection, input: &Input) -> Vec<String> {
         flags.extend(behind.map(|until| format!("--until {until}")));
     }
     flags.extend(found.framing.as_ref().map(|framing| format!("--framing {framing}")));
-    flags.extend(found.partition_keys.first().map(|field| format!("--partition-key {}", field.pointer)));
+    let key = found.partition_keys.iter().find_map(|field| shell_word(&field.pointer));
+    flags.extend(key.map(|key| format!("--partition-key {key}")));
     flags
 }
 
@@ -233,10 +228,10 @@ impl Inspection {
             row("gap", &format!("{length} from {} to {}", gap.from, gap.until));
         }
         if let Some(more) = self.gaps.len().checked_sub(GAPS_SHOWN).filter(|more| *more > 0) {
-            row("", &format!("and {more} shorter ones"));
+            row("", &format!("and {} shorter ones", number(more as u64)));
         }
         for (decoding, count) in &self.decodings {
-            row("format", &format!("{decoding}: {count} of the sampled objects"));
+            row("format", &format!("{decoding}: {} of the sampled objects", number(*count)));
         }
         for unread in &self.unread {
             row("unread", unread);
@@ -249,22 +244,16 @@ impl Inspection {
             };
             let sampled: u64 = self.decodings.values().sum();
             let from = format!("from {} of {} objects", number(sampled), number(self.objects));
-            row("records", &format!("about {}{error} of {bytes} B, {from}", number(records)));
+            row("records", &format!("about {}{error} of {} B, {from}", number(records), number(bytes)));
         }
         if let Some(record) = &self.sample_record {
             row("first", &record.replace("\\\"", "\""));
         }
-        for field in self.partition_keys.iter().take(GAPS_SHOWN * 2) {
-            let spread = format!(
-                "{} values in the sample, the most frequent has {:.1} %, {:.0} % of the records have it",
-                number(field.distinct),
-                100.0 * field.hottest,
-                100.0 * field.present
-            );
-            row("key", &format!("{:<24} {spread}", field.pointer));
-        }
         for field in &self.time_fields {
             row("event time", &format!("{:<24} {} to {}", field.pointer, field.span[0], field.span[1]));
+        }
+        if !self.partition_keys.is_empty() {
+            let _ = write!(text, "\n{}", table(&self.partition_keys, self.fields_records, self.fields_whole));
         }
         if self.decodings.is_empty() && !self.unread.is_empty() {
             text.push_str("\nNothing of the sample could be read as it is: try --framing or --delimiter.\n");

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::checkpoint_log;
 use super::directory::{self, RunGlance};
+use super::forecast::what;
 use super::ledger::Ledger;
 use super::report::number;
 use crate::config::RunsConfig;
@@ -102,7 +103,7 @@ fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
     row("run", &line.run);
     row("state", &line.state);
     row("started", &line.started);
-    row("from", &format!("{}, {}", line.archive, run.file.settings.input.selection));
+    row("from", &format!("{}, {}", line.archive, what(&run.file.settings)));
     row("into", &line.target);
     row("objects", &number(line.objects_done));
     row(

@@ -31,8 +31,6 @@ use crate::write;
 use crate::write::StreamState;
 use crate::write::rate::ShardRate;
 
-/// A rate that is no bound: what `null:` takes.
-pub(super) const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
 /// The part of the cache's limit that is for segments which only pass through: one over this.
 const PASSING_PART: u64 = 8;
 /// What a stream says of itself while its shards split or merge.
@@ -106,9 +104,14 @@ pub async fn archive_at(address: &ArchiveAddress, tuning: &Tuning) -> Result<Arc
 pub fn archive_error(error: ArchiveError) -> Error {
     let sentence = error.to_string();
     match error {
-        ArchiveError::Unavailable { .. } | ArchiveError::Io(_) => {
-            Error::incomplete(sentence).with_source(error)
-        }
+        ArchiveError::Unavailable { .. } => Error::incomplete(format!(
+            "{sentence}; nothing was begun: check the network and the address (--s3-endpoint-url, --s3-region), and try again"
+        ))
+        .with_source(error),
+        ArchiveError::Io(_) => Error::incomplete(sentence).with_source(error),
+        ArchiveError::NoSuchArchive { .. } => Error::refused(format!(
+            "{sentence}: check its name; a bucket may also lie behind another endpoint (--s3-endpoint-url)"
+        )),
         _ => Error::refused(sentence),
     }
 }
@@ -145,7 +148,7 @@ pub async fn look_at(stream: Arc<dyn Stream>, target: &Target, tuning: &Tuning) 
     if !matches!(description.status.as_str(), "ACTIVE" | UPDATING) {
         let status = &description.status;
         return Err(Error::refused(format!(
-            "the stream {target} is {status}: it must be ACTIVE or UPDATING"
+            "the stream {target} is {status}, and must be ACTIVE or UPDATING: try again when `respool stream status {target}` says so"
         )));
     }
     let shards = stream.list_open_shards().await.map_err(|error| stream_error(target, tuning, &error))?;
@@ -182,18 +185,32 @@ pub async fn reader(
 
 /// What a failed call before the first record means for the command.
 pub fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Error {
+    let at = place(tuning);
     match error.class {
-        CallErrorClass::NotFound => {
-            Error::refused(format!("the stream {target} does not exist: {}", error.message))
-        }
+        CallErrorClass::NotFound => Error::refused(format!(
+            "the stream {target} does not exist{at}: `respool replay` makes it with --create, and so does `respool stream create \
+             {target} --shards N`; if it lives elsewhere, say --region, --profile or --endpoint-url ({})",
+            error.message
+        )),
         CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {
             Error::refused(format!("the stream {target}: {}", error.message))
         }
         CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
-            let endpoint = tuning.kinesis.endpoint_url.as_ref();
-            let at = endpoint.map(|endpoint| format!(" at {}", endpoint.as_str())).unwrap_or_default();
-            Error::incomplete(format!("the stream {target} cannot be reached{at}: {}", error.message))
+            Error::incomplete(format!(
+                "the stream {target}{at}: {}; nothing was begun: check the network and the address \
+                 (--kinesis-endpoint-url, --region), and try again",
+                error.message
+            ))
         }
+    }
+}
+
+/// Where a stream was looked for, as far as flags, variables and the file say it.
+fn place(tuning: &Tuning) -> String {
+    match (&tuning.kinesis.endpoint_url, &tuning.kinesis.region) {
+        (Some(endpoint), _) => format!(" at {}", endpoint.as_str()),
+        (None, Some(region)) => format!(" in {region}"),
+        (None, None) => String::new(),
     }
 }
 
@@ -221,26 +238,33 @@ pub fn state_of(stream: &StreamDescription) -> StreamState {
     StreamState { updating: stream.status == UPDATING, ignores_keys: stream.ignores_keys }
 }
 
+/// How fast each shard may be written and the whole run may go, into the target or, without one, into a stream of
+/// Kinesis.
+pub fn rates(target: Option<&Target>, tuning: &Tuning) -> (ShardRate, ShardRate) {
+    let part = tuning.share.get();
+    let shard = match target {
+        Some(Target::Null) => ShardRate::UNBOUNDED,
+        Some(Target::Sim { .. } | Target::Kinesis { .. }) | None => ShardRate {
+            records: part * f64::from(SHARD_RECORDS_PER_SECOND),
+            bytes: part * f64::from(SHARD_BYTES_PER_SECOND),
+        },
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
+    let rate = |cap: Option<u64>, unbounded| cap.map_or(unbounded, |cap| cap as f64);
+    let run = ShardRate {
+        records: rate(tuning.max_rate.records_per_second, ShardRate::UNBOUNDED.records),
+        bytes: rate(tuning.max_rate.bytes_per_second, ShardRate::UNBOUNDED.bytes),
+    };
+    (shard, run)
+}
+
 /// How the engine is to write.
 pub fn engine_config(
     settings: &RunSettings,
     tuning: &Tuning,
     stream: &StreamDescription,
 ) -> write::EngineConfig {
-    let share = tuning.share.get();
-    let shard_rate = match settings.target {
-        Target::Null => UNBOUNDED,
-        Target::Sim { .. } | Target::Kinesis { .. } => ShardRate {
-            records: share * f64::from(SHARD_RECORDS_PER_SECOND),
-            bytes: share * f64::from(SHARD_BYTES_PER_SECOND),
-        },
-    };
-    #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
-    let rate = |cap: Option<u64>, unbounded| cap.map_or(unbounded, |cap| cap as f64);
-    let run_rate = ShardRate {
-        records: rate(tuning.max_rate.records_per_second, UNBOUNDED.records),
-        bytes: rate(tuning.max_rate.bytes_per_second, UNBOUNDED.bytes),
-    };
+    let (shard_rate, run_rate) = rates(Some(&settings.target), tuning);
     write::EngineConfig {
         order: settings.order,
         aggregate: settings.aggregate.then_some(stream.record_bytes_max),

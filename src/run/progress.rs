@@ -32,8 +32,10 @@ pub struct ProgressSnapshot {
     pub elapsed: Duration,
     /// Records that are settled, earlier attempts included.
     pub records_done: u64,
-    /// All records of the run, once known.
+    /// All records of the run, as far as can be told.
     pub records_total: Option<u64>,
+    /// Whether they are counted, not estimated.
+    pub is_exact: bool,
     /// Bytes that are delivered, earlier attempts included.
     pub bytes_done: u64,
     /// Objects that are decoded.
@@ -107,7 +109,7 @@ impl Progress {
 
 fn draw(bar: &ProgressBar, snapshot: &ProgressSnapshot, meter: &Meter) {
     // An archive tells how many objects it has long before it tells how many records.
-    let (done, total) = match snapshot.records_total {
+    let (done, total) = match total(snapshot) {
         Some(total) => (snapshot.records_done, total),
         None => (snapshot.objects_done, snapshot.objects_total),
     };
@@ -124,8 +126,12 @@ fn draw(bar: &ProgressBar, snapshot: &ProgressSnapshot, meter: &Meter) {
 fn line(snapshot: &ProgressSnapshot, meter: &Meter) -> String {
     let mut parts = Vec::new();
     let done = number(snapshot.records_done);
-    match snapshot.records_total {
-        Some(total) => parts.push(format!("{done} of {} records", number(total))),
+    let total = total(snapshot);
+    match total {
+        Some(total) => {
+            let about = if snapshot.is_exact { "" } else { "about " };
+            parts.push(format!("{done} of {about}{} records", number(total)));
+        }
         None => parts.push(format!(
             "{done} records, {} of {} objects",
             number(snapshot.objects_done),
@@ -135,7 +141,7 @@ fn line(snapshot: &ProgressSnapshot, meter: &Meter) -> String {
     if let Some(rate) = meter.rate() {
         parts.push(format!("{}/s", number(rate.records)));
         parts.push(format!("{}/s", ByteCount(rate.bytes)));
-        let left = snapshot.records_total.map(|total| total.saturating_sub(snapshot.records_done));
+        let left = total.map(|total| total.saturating_sub(snapshot.records_done));
         if let Some(left) = left.filter(|&left| left > 0 && rate.records > 0) {
             parts.push(format!("{} left", duration(seconds_for(left, rate.records))));
         }
@@ -145,6 +151,16 @@ fn line(snapshot: &ProgressSnapshot, meter: &Meter) -> String {
         Some(brake) => format!("{line}; limited by {}", brake.words()),
         None => line,
     }
+}
+
+/// All records. An estimate that was passed is made anew from the objects that are left.
+fn total(snapshot: &ProgressSnapshot) -> Option<u64> {
+    let (total, done) = (snapshot.records_total?, snapshot.records_done);
+    if total > done || snapshot.is_exact {
+        return Some(total.max(done));
+    }
+    let objects_left = snapshot.objects_total.saturating_sub(snapshot.objects_done);
+    Some(done.saturating_add((done / snapshot.objects_done.max(1)).saturating_mul(objects_left)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate for a person")]
@@ -205,6 +221,7 @@ mod tests {
             elapsed: Duration::from_secs(seconds),
             records_done: seconds * 1_000,
             records_total: Some(60_000),
+            is_exact: true,
             bytes_done: seconds * 300_000,
             objects_done: seconds,
             objects_total: 60,
@@ -221,6 +238,24 @@ mod tests {
         assert_eq!(line(&at(10), &meter), expected);
         let unknown = ProgressSnapshot { records_total: None, brake: None, ..at(10) };
         assert_eq!(line(&unknown, &meter), "10,000 records, 10 of 60 objects, 1,000/s, 300.0 kB/s");
+    }
+
+    #[test]
+    fn an_estimate_is_said_to_be_one_and_never_passed() {
+        let mut meter = Meter::default();
+        (0..=10).for_each(|second| meter.add(&at(second)));
+        let about = ProgressSnapshot { is_exact: false, brake: None, ..at(10) };
+        let guessed = |total| line(&ProgressSnapshot { records_total: Some(total), ..about }, &meter);
+        let end = "1,000/s, 300.0 kB/s, 50.0 s left";
+        assert_eq!(guessed(60_000), format!("10,000 of about 60,000 records, {end}"));
+        assert_eq!(
+            guessed(9_970),
+            format!("10,000 of about 60,000 records, {end}"),
+            "60 objects like those 10"
+        );
+        let all = ProgressSnapshot { records_total: Some(9_970), objects_done: 60, ..about };
+        assert_eq!(line(&all, &meter), "10,000 of about 10,000 records, 1,000/s, 300.0 kB/s");
+        assert_eq!(total(&ProgressSnapshot { objects_done: 0, ..all }), Some(610_000), "nothing is certain");
     }
 
     #[test]

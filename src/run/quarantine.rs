@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::directory::{self, RunGlance};
 use super::journal::{QUARANTINE_FILE, QuarantineLine, RECORDS_FILE, quarantine_lines};
+use super::next::Keyless;
 use super::open::archive_error;
 use super::replay::{Replayed, Sources, replay_listed};
 use super::report::number;
@@ -23,19 +24,9 @@ use crate::config::{
     Input, QuarantineAction, QuarantineConfig, ReplayConfig, RetryConfig, RunSettings, Tuning,
 };
 use crate::error::{Error, ExitCode};
-use crate::route::key::KeyFault;
 
 /// Names that a message holds.
 const NAMES_SHOWN: usize = 10;
-/// Reasons of records that lie in what `--partition-key` says.
-const KEY_FAULTS: [&str; 6] = [
-    KeyFault::Missing.as_str(),
-    KeyFault::Null.as_str(),
-    KeyFault::Empty.as_str(),
-    KeyFault::Container.as_str(),
-    KeyFault::TooLong.as_str(),
-    KeyFault::InvalidJson.as_str(),
-];
 
 /// Lists what a run has set aside, or shows the bytes of one record.
 pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
@@ -156,7 +147,8 @@ fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
     text
 }
 
-fn bytes(run: &Path, line: &QuarantineLine) -> Result<Vec<u8>, Error> {
+/// The record that `line` is about, as far as its bytes were kept.
+pub(super) fn bytes(run: &Path, line: &QuarantineLine) -> Result<Vec<u8>, Error> {
     let Some(stored) = line.stored else {
         return Err(Error::refused("the bytes of this record were not kept: they are in the archive only"));
     };
@@ -183,14 +175,12 @@ pub struct Retry {
 /// Looks what `config` names.
 pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     let run = find(&config.state_dir, config.run.as_deref())?;
-    if run.is_unfinished() {
-        return Err(Error::refused(format!(
-            "run {id} is not finished: `respool resume {id}` first",
-            id = run.id
-        )));
-    }
     let lines = lines(&run)?;
+    if run.is_unfinished() {
+        return Err(Error::refused(not_finished(&run, lines)));
+    }
     let (wanted, left_alone) = wanted(&lines);
+    let left_alone_count = left_alone.len();
     if let (true, Some(line)) = (wanted.is_empty(), left_alone.first()) {
         return Err(Error::refused(format!(
             "nothing can be tried again: {} was sent in part before it was set aside, so all of it would be sent twice",
@@ -201,20 +191,46 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
         return Err(Error::refused(format!("run {} has nothing in quarantine", run.id)));
     }
     let replay = replay_config(config, &run);
-    refuse_the_same_key(config, &lines)?;
+    refuse_the_same_key(&replay.settings, &run, lines)?;
     if !config.again && !config.dry_run {
         refuse_to_retry_twice(&config.state_dir, &run)?;
     }
-    let left_alone = left_alone.len();
-    Ok(Retry { replay, run, wanted, left_alone })
+    Ok(Retry { replay, run, wanted, left_alone: left_alone_count })
+}
+
+/// What to do instead of trying again what is still being tried.
+fn not_finished(run: &RunGlance, lines: Vec<QuarantineLine>) -> String {
+    let (id, all) = (&run.id, lines.len() as u64);
+    let keyless = Keyless::among(lines, &run.file.settings, &run.path);
+    let Some(keyless) = keyless.filter(|keyless| keyless.records * 2 > all) else {
+        return format!("run {id} is not finished: `respool resume {id}` first");
+    };
+    let another = match retried(run) {
+        Some(retried) => {
+            let key = keyless.another();
+            format!("`respool quarantine retry {retried} --partition-key {key} --again` takes another key")
+        }
+        None => "`respool replay` with another --partition-key and --new begins anew".to_owned(),
+    };
+    format!(
+        "run {id} is not finished, and {}: {another}, or `respool resume {id}` first",
+        keyless.sentence(all)
+    )
+}
+
+/// The run whose quarantine `run` sends.
+fn retried(run: &RunGlance) -> Option<&str> {
+    let list = run.file.settings.input.objects.as_ref().filter(|_| run.is_retry())?;
+    list.parent()?.parent()?.file_name()?.to_str()
 }
 
 /// Sends it, as a run of its own.
 pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replayed), Error> {
     let Retry { replay, run, wanted, left_alone } = retry;
     let sources = Sources::open(&replay.settings, &replay.tuning).await?;
-    let archive =
-        sources.archive().ok_or_else(|| Error::usage("a retry asks the archive: not with --offline"))?;
+    let archive = sources.archive().ok_or_else(|| {
+        Error::usage("a retry asks the archive, and the run was begun with --offline: say --online")
+    })?;
     let before = directory::read_manifest(&run.path)?;
     let mut listing = Listing::default();
     for (object, only) in wanted {
@@ -235,18 +251,26 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
 }
 
 /// Records that have no key where it is looked for have none there the next time either.
-fn refuse_the_same_key(config: &RetryConfig, lines: &[QuarantineLine]) -> Result<(), Error> {
-    let keyless =
-        lines.iter().filter(|line| line.record.is_some() && KEY_FAULTS.contains(&line.reason.as_str()));
-    let keyless = keyless.count();
-    let another = config.partition_key.is_some() || config.key_fallback.is_some();
-    if another || keyless < lines.len() {
+fn refuse_the_same_key(
+    wished: &RunSettings,
+    run: &RunGlance,
+    lines: Vec<QuarantineLine>,
+) -> Result<(), Error> {
+    let before = &run.file.settings;
+    if (&wished.partition_key, wished.key_fallback) != (&before.partition_key, before.key_fallback) {
         return Ok(());
     }
+    let all = lines.len() as u64;
+    let Some(keyless) = Keyless::among(lines, before, &run.path).filter(|found| found.records == all) else {
+        return Ok(());
+    };
     Err(Error::refused(format!(
-        "all {} records were set aside because of their partition key, and would be again: name another one with \
-         --partition-key, or --key-fallback hash",
-        number(keyless as u64)
+        "all {} records were set aside because of their partition key, and would be again: {}; name another one: \
+         `respool quarantine retry {} --partition-key {}`, or --key-fallback hash",
+        number(all),
+        keyless.sentence(all),
+        run.id,
+        keyless.another()
     )))
 }
 
@@ -275,7 +299,7 @@ async fn entry(
     known: &ObjectEntry,
     only: Option<Vec<(u32, u32)>>,
 ) -> Result<ObjectEntry, Error> {
-    if only.as_ref().is_some_and(|only| only.iter().all(|(first, last)| first == last)) {
+    if only.as_ref().is_some_and(|only| only.iter().all(|(_, last)| *last != u32::MAX)) {
         return Ok(ObjectEntry { only: only.map(Vec::into_boxed_slice), ..known.clone() });
     }
     // What is not there any more is asked for as it was, and named in quarantine again.
@@ -302,7 +326,14 @@ fn wanted(lines: &[QuarantineLine]) -> (Wanted, Vec<&QuarantineLine>) {
     }
     for only in wanted.values_mut().flatten() {
         only.sort_unstable();
-        only.dedup();
+        // One behind the other they are one range; one without an end stays apart, since it asks for the object anew.
+        only.dedup_by(|next, before| {
+            let joins = next.0 <= before.1.saturating_add(1) && next.1 != u32::MAX && before.1 != u32::MAX;
+            if joins {
+                before.1 = before.1.max(next.1);
+            }
+            joins || next == before
+        });
     }
     (wanted, left_alone)
 }
@@ -318,6 +349,11 @@ fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
         limit: None,
         ..run.file.settings.clone()
     };
+    let mut typed = config.typed.clone();
+    if config.run.is_none() {
+        // The last run with something in quarantine may be another one by then.
+        typed.words.push(run.id.clone());
+    }
     let tuning: Tuning = config.changes.clone().apply(run.file.tuning.clone());
     ReplayConfig {
         settings,
@@ -331,6 +367,7 @@ fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
         output: config.output,
         allow_loop: config.allow_loop || run.file.allow_loop,
         plan: None,
+        typed,
     }
 }
 
@@ -350,12 +387,18 @@ mod tests {
             line(0, None, "corrupt", false),
             line(1, Some(7), "missing", false),
             line(1, Some(3), "too_large", false),
+            line(1, Some(4), "null", false),
+            line(1, Some(3), "too_large", false),
+            line(2, Some(8), "missing", false),
             line(2, Some(9), "salvaged", false),
             line(3, None, "changed", true),
         ];
         let (wanted, left_alone) = wanted(&lines);
-        let expected: Wanted =
-            BTreeMap::from([(0, None), (1, Some(vec![(3, 3), (7, 7)])), (2, Some(vec![(9, u32::MAX)]))]);
+        let expected: Wanted = BTreeMap::from([
+            (0, None),
+            (1, Some(vec![(3, 4), (7, 7)])),
+            (2, Some(vec![(8, 8), (9, u32::MAX)])),
+        ]);
         assert_eq!((wanted, left_alone.len()), (expected, 1));
     }
 }

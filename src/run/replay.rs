@@ -3,28 +3,29 @@
 //! Everything that can go wrong without a record being sent goes wrong here, in this order: the command
 //! line, the cache, the archive, the stream, the user's own second thoughts.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::checkpoint_log;
-use super::directory::{self, Layout, RunDirectory, RunFile, RunGlance, StreamIdentity};
+use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::journal;
+use super::key_fields::{key_fields, table};
 use super::open::{self, OpenStream};
 use super::report::{Report, number};
 use super::segments::Segments;
 use super::select::select;
 use super::session::Session;
 use super::spool::{Spool, SpoolConfig};
+use super::twice;
 use super::unchanged::{self, check_record_size, identity};
 pub use super::unchanged::{check_same_stream, check_unchanged};
 use super::work::Work;
+use crate::archive::Archive;
 use crate::archive::manifest::Manifest;
-use crate::archive::{Archive, ObjectWindow};
 use crate::cache::Cache;
 use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
@@ -32,7 +33,6 @@ use crate::error::Error;
 use crate::plan::warnings::refuse_loop;
 use crate::record::{ByteCount, HashKeyRange};
 use crate::route::ROUTE_VERSION;
-use crate::route::candidates::candidates;
 use crate::route::key::KeyExtractor;
 use crate::write::checkpoint::Checkpoint;
 
@@ -51,14 +51,15 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     let target = open::stream(&settings.target, tuning, now).await?;
     open::check_order(settings, &target.description)?;
     if !config.new_run && !config.dry_run {
-        refuse_to_start_twice(config, &identity(&target.description))?;
+        twice::refuse_to_start(config, &identity(&target.description))?;
     }
     let sources = Sources::open(settings, tuning).await?;
     let manifest = sources.manifest(config).await?;
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&settings.target, &manifest.objects)?;
     }
-    begin(config, now, target, sources, manifest).await
+    let before = twice::sent_before(config, &identity(&target.description), &manifest)?;
+    begin(config, now, target, sources, (manifest, before)).await
 }
 
 /// Starts a run of the objects in `manifest`, whatever else the archive holds.
@@ -73,15 +74,16 @@ pub async fn replay_listed(
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&config.settings.target, &manifest.objects)?;
     }
-    begin(config, now, target, sources, manifest).await
+    begin(config, now, target, sources, (manifest, None)).await
 }
 
+/// Begins a run of what is listed, of which some may have been sent before.
 async fn begin(
     config: &ReplayConfig,
     now: Timestamp,
     target: OpenStream,
     sources: Sources,
-    manifest: Manifest,
+    (manifest, before): (Manifest, Option<String>),
 ) -> Result<Replayed, Error> {
     let ReplayConfig { settings, tuning, .. } = config;
     let extractor = settings.key_config().map(KeyExtractor::new);
@@ -89,18 +91,21 @@ async fn begin(
     let (spool, segments) = sources.spool(settings, tuning, manifest.clone())?;
     spool.check_in_reach().await?;
     let Some(extractor) = extractor else {
-        return Err(ask_for_a_key(feed::first_record(&spool, &segments).await?));
+        return Err(ask_for_a_key(feed::look_at_fields(&spool, &segments).await?));
     };
     if config.dry_run || !target.description.harmless {
         let extractor = Arc::new(extractor.clone());
         let hottest = feed::sample(&spool, &segments, &extractor).await?;
-        let forecast = Forecast::new(settings, tuning, &target, &spool, hottest);
+        let mut forecast = Forecast::new(settings, tuning, &target, &spool, hottest);
+        forecast.warnings.splice(0..0, before);
         if config.dry_run {
             return Ok(Replayed::Forecast(Box::new(forecast)));
         }
         if !confirm(config, &forecast)? {
             return Err(Error::refused("nothing was sent"));
         }
+    } else if !twice::confirm(config, before.as_deref())? {
+        return Err(Error::refused("nothing was sent"));
     }
     let directory = RunDirectory::create(&config.state_dir, now)?;
     let file = unchanged::begin(now, settings.clone(), tuning.clone(), &target.description, &manifest);
@@ -121,6 +126,7 @@ async fn begin(
         segments,
         extractor,
         output,
+        typed: Some(&config.typed),
     };
     Ok(Replayed::Report(Box::new(session.run().await?)))
 }
@@ -175,6 +181,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         segments,
         extractor,
         output,
+        typed: None,
     };
     session.run().await
 }
@@ -183,7 +190,8 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
 /// everything twice and count nothing.
 pub fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
     let unreadable = |error| {
-        Error::refused("the run's checkpoints cannot be read, perhaps another version of respool wrote them")
+        Error::refused("the run's checkpoints cannot be read, perhaps another version of respool wrote them: resume with that one, or start a \
+             new run")
             .with_source(error)
     };
     match checkpoint_log::newest(directory.path()).map_err(unreadable)? {
@@ -274,51 +282,13 @@ pub fn check_not_empty(archive: &ArchiveAddress, manifest: &Manifest) -> Result<
     }
     Err(Error::refused(format!(
         "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no events \
-         by their name, {} are left out by patterns, {} lie in an archive tier)",
-        archive, manifest.outside, manifest.skipped, manifest.excluded, manifest.archived
+         by their name, {} are left out by patterns, {} lie in an archive tier): name another window (--from, --until) or another place",
+        archive,
+        number(manifest.outside),
+        number(manifest.skipped),
+        number(manifest.excluded),
+        number(manifest.archived)
     )))
-}
-
-/// Two runs of the same window into the same stream would send everything twice.
-fn refuse_to_start_twice(config: &ReplayConfig, stream: &StreamIdentity) -> Result<(), Error> {
-    let Target::Kinesis { .. } = config.settings.target else { return Ok(()) };
-    let same = |run: &RunGlance| {
-        let (one, other) = (&run.file.settings, &config.settings);
-        one.archive.overlaps(&other.archive)
-            && run.file.stream == *stream
-            && overlap(&one.input.selection.window, &other.input.selection.window)
-    };
-    // What it is about cannot be told, but where it writes to.
-    let may_be_same = |layout: &Layout| layout.stream.as_ref().is_none_or(|found| found == stream);
-    let unreadable = directory::unreadable_runs(&config.state_dir)?;
-    if let Some((id, layout)) = unreadable.iter().rev().find(|(_, layout)| may_be_same(layout)) {
-        return Err(Error::refused(format!(
-            "run {id} is not finished and may be about the same, but has layout {}, which this respool does not read: \
-             finish it with the version that began it, or start anew with --new",
-            layout.version
-        )));
-    }
-    let runs = directory::glance_at_all(&config.state_dir)?;
-    match runs.iter().rev().find(|run| run.is_unfinished() && same(run)) {
-        Some(run) => Err(Error::refused(format!(
-            "run {id} of {window} into {target} is not finished: go on with `respool resume {id}`, or start anew with \
-             --new",
-            id = run.id,
-            window = run.file.settings.input.selection.window,
-            target = config.settings.target,
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Whether some time lies in both windows.
-fn overlap(one: &ObjectWindow, other: &ObjectWindow) -> bool {
-    let begins_before_the_end = |left: &ObjectWindow, right: &ObjectWindow| match (left.from(), right.until())
-    {
-        (Some(from), Some(until)) => from < until,
-        _ => true,
-    };
-    begins_before_the_end(one, other) && begins_before_the_end(other, one)
 }
 
 /// Without the archive, the list of the last run that asked for the same.
@@ -331,45 +301,26 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
     let runs = directory::glance_at_all(&config.state_dir)?;
     let run = runs.iter().rev().find(|run| same(run)).ok_or_else(|| {
         Error::refused(
-            "--offline needs the manifest of an earlier run over the same archive and window; there is none",
+            "--offline needs the list of objects of an earlier run over the same archive, window and format, and there is none: run \
+             it once without --offline, which lists the archive and fills the cache",
         )
     })?;
     directory::read_manifest(&run.path)
 }
 
-/// What to say instead of a key: the first record, and the pointers into it that would do.
+/// What to say instead of a key: the first record, and the fields that would do.
 pub fn ask_for_a_key(sample: Option<Sample>) -> Error {
-    let Some(Sample { record }) = sample else {
+    let Some(Sample { record, fields, whole }) = sample else {
         return Error::usage("--partition-key is missing, and the archive has no record to look at");
     };
     let shown: String = String::from_utf8_lossy(&record).chars().take(2_000).collect();
-    let mut sentence = format!(
+    let shown = shown.escape_debug().to_string().replace("\\\"", "\"");
+    let table = table(&key_fields(&fields), fields.records(), whole);
+    Error::usage(format!(
         "--partition-key is missing: an archive does not keep the keys, so you have to choose.\n\n\
-         The first record is\n  {}\n\nThese would work:\n",
-        shown.escape_debug().to_string().replace("\\\"", "\"")
-    );
-    for pointer in
-        candidates(&record).iter().filter_map(|candidate| shell_word(&candidate.pointer.to_string()))
-    {
-        let _ = writeln!(sentence, "  --partition-key {pointer}");
-    }
-    sentence.push_str(
-        "  --partition-key random   (spread evenly, no order)\n  --partition-key hash     (of the record's bytes)",
-    );
-    Error::usage(sentence)
-}
-
-/// A pointer as it can be copied into a command line; `None` for one that a terminal might obey.
-fn shell_word(pointer: &str) -> Option<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.~".contains(c);
-    if pointer.chars().all(plain) {
-        return Some(pointer.to_owned());
-    }
-    let harmless = pointer.escape_debug().eq(pointer.chars().flat_map(|c| match c {
-        '\'' | '"' | '\\' => c.escape_debug().collect::<Vec<_>>(),
-        c => vec![c],
-    }));
-    harmless.then(|| format!("'{}'", pointer.replace('\'', "'\\''")))
+         The first record is\n  {shown}\n\n{}",
+        table.trim_end()
+    ))
 }
 
 /// The run that is resumed if none is named.
@@ -385,7 +336,7 @@ pub fn last_unfinished(state_dir: &Path) -> Result<RunGlance, Error> {
         );
     }
     let found = others.into_iter().chain(retries).next();
-    found.ok_or_else(|| Error::refused("there is no unfinished run"))
+    found.ok_or_else(|| Error::refused("there is no unfinished run: `respool runs` lists all there are"))
 }
 
 /// A write cannot be taken back: the user sees what it will be, and says yes.
@@ -408,16 +359,6 @@ fn confirm(config: &ReplayConfig, forecast: &Forecast) -> Result<bool, Error> {
 mod tests {
     use super::*;
     use crate::cli::{Environment, Invocation, parse};
-
-    #[test]
-    fn a_pointer_can_be_copied_and_drives_no_terminal() {
-        assert_eq!(shell_word("/user/id").as_deref(), Some("/user/id"));
-        assert_eq!(shell_word("/a $(id) b").as_deref(), Some("'/a $(id) b'"));
-        assert_eq!(shell_word("/it's").as_deref(), Some("'/it'\\''s'"));
-        assert_eq!(shell_word("/größe").as_deref(), Some("'/größe'"));
-        assert_eq!(shell_word("/a\u{1b}]0;x\u{7}"), None);
-        assert_eq!(shell_word("/a\u{202e}b"), None);
-    }
 
     #[test]
     fn without_a_terminal_and_without_yes_nothing_is_sent() {

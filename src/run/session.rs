@@ -21,7 +21,7 @@ use super::spool::Spool;
 use super::summary::{self, limits};
 use super::timeline::{Recorder, Timeline};
 use super::work::Work;
-use crate::config::OutputConfig;
+use crate::config::{OutputConfig, Typed};
 use crate::error::Error;
 use crate::route::RouteRules;
 use crate::route::key::KeyExtractor;
@@ -49,6 +49,8 @@ pub struct Session<'a> {
     pub extractor: KeyExtractor,
     /// How the user is spoken to.
     pub output: &'a OutputConfig,
+    /// The command that began the run, if this process carries it out.
+    pub typed: Option<&'a Typed>,
 }
 
 impl Session<'_> {
@@ -67,13 +69,14 @@ impl Session<'_> {
         let mut recorder = Recorder::new(directory.timeline(), super::now(), &self.checkpoint.totals);
         let show = |stats: &EngineStats, elapsed: Duration| {
             recorder.add(stats, elapsed, spool.brake_of_input());
-            display.update(&snapshot(stats, &spool, &mut brakes, elapsed));
+            display.update(&snapshot(stats, &spool, &mut brakes, elapsed, file.settings.limit));
         };
+        let typed = self.typed;
         let ended = self.write(&mut stop, work, show).await;
         display.finish();
         let ended = ended?;
         let time = started.elapsed();
-        let mut report = summary::report(directory, file, &spool, &ended, time)?;
+        let mut report = summary::report(directory, file, &spool, &ended, time, typed)?;
         recorder.add(&ended.engine, time, spool.brake_of_input());
         report.brake = recorder.main_brake().or(report.brake).map(|brake| brake.of(&file.settings.target));
         let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();
@@ -209,12 +212,17 @@ fn snapshot(
     spool: &Spool,
     brakes: &mut BrakeMeter,
     elapsed: Duration,
+    limit: Option<u64>,
 ) -> ProgressSnapshot {
     let totals = stats.totals;
+    let limit = limit.unwrap_or(u64::MAX);
+    let done = totals.delivered + totals.quarantined + totals.filtered;
     ProgressSnapshot {
         elapsed,
-        records_done: totals.delivered + totals.quarantined + totals.filtered,
-        records_total: spool.estimate.records(),
+        // What lies behind the limit is left out at one stroke.
+        records_done: done.min(limit),
+        records_total: spool.estimate.records().map(|records| records.min(limit)),
+        is_exact: spool.estimate.is_exact(),
         bytes_done: totals.delivered_bytes,
         objects_done: totals.objects_settled + totals.objects_quarantined,
         objects_total: spool.manifest().objects.len() as u64,

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::encode::Encoder;
 use super::feed::Fed;
+use super::flood::Flood;
 use super::in_flight::InFlight;
 use super::journal::{Ends, Entry as JournalEntry, Journal, LedgerLine};
 use super::open::state_of;
@@ -25,12 +26,9 @@ use crate::error::Error;
 use crate::route::shard_map::ShardMap;
 use crate::stream::{CallError, CallErrorClass, Outcome, Stream};
 use crate::write::Packed;
-use crate::write::checkpoint::{ObjectLedger, Totals};
+use crate::write::checkpoint::ObjectLedger;
 use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason, StreamState};
 
-/// When this many records are set aside, and they are most of all, a run stops before it sets aside everything:
-/// as a rule the key was mistyped.
-const FLOOD_RECORDS: u64 = 10_000;
 /// How often, at most, the user is told that the service fails records.
 const FAILURE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often the user is told.
@@ -66,6 +64,8 @@ pub struct Ended {
     pub shell: ShellStats,
     /// What brought it to an end, if that was an error of ours.
     pub error: Option<Error>,
+    /// That it was told to stop because it set aside too much.
+    pub flood: Option<Flood>,
 }
 
 /// The parts that a run is made of.
@@ -128,10 +128,11 @@ impl Shell {
             };
             let Some(event) = event else { continue };
             engine.handle(start.elapsed(), event, &mut commands);
-            if !session.flooded
-                && let Some(reason) = self.flood(engine.totals())
+            if session.flooded.is_none()
+                && let Some(flood) = Flood::of(engine.totals(), self.max_quarantine, self.resumed)
             {
-                session.flooded = true;
+                session.flooded = Some(flood);
+                let reason = StopReason::Failed(flood.to_string());
                 engine.handle(start.elapsed(), Event::Stop(reason), &mut commands);
             }
             self.carry_out_all(&mut commands, &mut session);
@@ -146,26 +147,12 @@ impl Shell {
         super::spool::blocking(move || journal.close()).await?;
         let now = start.elapsed();
         let end = session.end.unwrap_or(End::Stopped(StopReason::Interrupted));
-        Ok(Ended { end, engine: engine.stats(now), shell: session.stats, error: session.error })
-    }
-
-    /// Why a run should not go on that sets aside most of what it reads.
-    fn flood(&self, totals: &Totals) -> Option<StopReason> {
-        let set_aside = totals.quarantined + totals.objects_quarantined;
-        if let Some(max) = self.max_quarantine.filter(|max| set_aside > *max) {
-            return Some(StopReason::Failed(format!(
-                "{set_aside} records and objects are in quarantine, more than the {max} of --max-quarantine: see why \
-                 there, and resume with another bound"
-            )));
-        }
-        let settled = totals.delivered + totals.quarantined + totals.filtered;
-        let flood = totals.quarantined >= FLOOD_RECORDS && totals.quarantined * 2 > settled;
-        (flood && !self.resumed).then(|| {
-            StopReason::Failed(format!(
-                "{} of the first {settled} records went to quarantine, see why there: start anew with other flags, or \
-                 resume to go on all the same",
-                totals.quarantined
-            ))
+        Ok(Ended {
+            end,
+            engine: engine.stats(now),
+            shell: session.stats,
+            error: session.error,
+            flood: session.flooded,
         })
     }
 
@@ -244,7 +231,7 @@ impl Shell {
         }
     }
 
-    fn put(&self, request: RequestId, records: Packed, tell: mpsc::Sender<Told>) {
+    fn put(&self, request: RequestId, records: Arc<Packed>, tell: mpsc::Sender<Told>) {
         let (encoder, work, in_flight) = (self.encoder.clone(), self.work.clone(), self.in_flight.clone());
         let (stream, told) = (self.stream.clone(), tell.clone());
         let drafts = stream.clone();
@@ -296,7 +283,7 @@ struct State {
     input_open: bool,
     journal_answers: bool,
     /// The run was told to stop because it sets aside too much.
-    flooded: bool,
+    flooded: Option<Flood>,
     /// A closing sum does not hold: no checkpoint may say that it does.
     contradiction: Option<String>,
     /// When the user was last told that records fail.
@@ -314,7 +301,7 @@ impl State {
             tell,
             input_open: true,
             journal_answers: true,
-            flooded: false,
+            flooded: None,
             contradiction: None,
             warned: None,
         })

@@ -5,6 +5,7 @@
 //! permanent defect of the object sets it aside whole; trouble with the archive ends the run, to be
 //! resumed.
 
+mod count;
 mod error;
 mod fill;
 mod growing;
@@ -63,6 +64,8 @@ pub struct SpoolStats {
     pub fetching: AtomicU64,
     /// Decodes under way.
     pub decoding: AtomicU64,
+    /// Objects that were wanted and that `--offline` forbade to fetch.
+    pub forbidden: AtomicU64,
     /// Whether every record has been handed on: who waits for input now waits for nothing.
     pub ended: AtomicBool,
 }
@@ -144,12 +147,15 @@ impl Spool {
             let held = |name: Name| {
                 spool.cache.holds(&name.whole) || name.salvaged.is_some_and(|name| spool.cache.holds(&name))
             };
-            spool.manifest.objects.iter().filter(|entry| !held(spool.names.of(entry))).count()
+            let mut missing = spool.manifest.objects.iter().filter(|entry| !held(spool.names.of(entry)));
+            let first = missing.next().map(|entry| entry.key.escape_debug().to_string());
+            first.map(|first| (first, missing.count() + 1))
         });
         match missing.await? {
-            0 => Ok(()),
-            missing => Err(Error::refused(format!(
-                "{} of {} objects are not in the cache, and --offline forbids to fetch them: `respool cache warm` does",
+            None => Ok(()),
+            Some((first, missing)) => Err(Error::refused(format!(
+                "{} of {} objects are not in the cache, such as {first}, and --offline forbids to fetch them: without it only these \
+                 are fetched",
                 number(missing as u64),
                 number(self.manifest.objects.len() as u64)
             ))),
@@ -197,8 +203,10 @@ impl Spool {
             return Ok(found);
         }
         let Some(archive) = self.archive.clone() else {
+            self.stats.forbidden.fetch_add(1, Ordering::Relaxed);
             return Err(Error::refused(format!(
-                "{} is not in the cache, and --offline forbids to fetch it",
+                "{} is not in the cache or was damaged there, and --offline forbids to fetch it: --online does, as in `respool \
+                 resume --online`",
                 entry.key.escape_debug()
             )));
         };
@@ -292,6 +300,7 @@ impl Spool {
                 }
                 Err(error) => {
                     self.space.release(number);
+                    self.estimate.lost(number, entry);
                     return self.set_aside(entry, error);
                 }
             }
@@ -354,7 +363,7 @@ impl Spool {
     }
 
     fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, source: Source) -> Spooled {
-        self.estimate.saw(entry, segment.data_bytes(), segment.records());
+        self.estimate.saw(number, entry, segment.data_bytes(), segment.records());
         let records = segment.records();
         let passing = matches!(source, Source::Archive { passing: true });
         if passing {

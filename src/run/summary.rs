@@ -1,18 +1,22 @@
 //! From what was counted to the report.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::directory::{RunDirectory, RunFile};
-use super::journal::{QUARANTINE_FILE, quarantine_reasons};
+use super::flood::Flood;
+use super::journal::{QUARANTINE_FILE, quarantine_lines, quarantine_reasons};
+use super::next::{self, Keyless, NextStep};
 use super::report::{
     Brake as Limits, CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState,
-    ShardReport, Spread, WindowReport,
+    ShardReport, Spread, WindowReport, number,
 };
 use super::shell::Ended;
 use super::spool::Spool;
-use crate::config::Target;
+use crate::config::{Target, Typed};
 use crate::error::{Error, ExitCode};
+use crate::write::checkpoint::Totals;
 use crate::write::{Brake, End, EngineStats, StopReason};
 
 /// The report of a session that has ended.
@@ -22,6 +26,7 @@ pub fn report(
     spool: &Spool,
     ended: &Ended,
     lasted: Duration,
+    typed: Option<&Typed>,
 ) -> Result<Report, Error> {
     let settings = &file.settings;
     // Nowhere has no shards, and answers at once.
@@ -31,12 +36,12 @@ pub fn report(
     for shard in &stats.shards {
         tracing::debug!(shard = %shard.shard, times = ?shard.times, "what its lanes waited for");
     }
-    let reasons = quarantine_reasons(directory.path())
-        .map_err(|error| Error::incomplete("cannot read the quarantine's list").with_source(error))?;
-    let (outcome, code, message) = verdict(ended, spool);
+    let aside = SetAside::read(directory, file, totals)?;
+    let (outcome, code, message) = verdict(ended, spool, aside.keyless.as_ref());
+    let online = load(&spool.stats.forbidden) > 0;
+    let next_steps = next_steps(directory.id(), file, ended, code, &aside, online, typed);
     let shards = || stats.shards.iter().filter(|shard| somewhere && shard.sent > 0);
     let sent = totals.entries_sent.max(1);
-    let quarantined_any = totals.quarantined + totals.objects_quarantined > 0;
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
     let throttled_share = totals.entries_throttled as f64 / sent as f64;
     Ok(Report {
@@ -81,15 +86,63 @@ pub fn report(
             bytes: spool.estimate.decoded_so_far(),
         },
         quarantine: QuarantineReport {
-            reasons,
-            path: quarantined_any.then(|| directory.path().join(QUARANTINE_FILE).display().to_string()),
+            reasons: aside.reasons,
+            path: (aside.count > 0).then(|| directory.path().join(QUARANTINE_FILE).display().to_string()),
         },
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
         shards: shards().map(shard_report).collect(),
         plan: directory.planned(stats.shards.len()),
-        next_command: (outcome != RunState::Done).then(|| format!("respool resume {}", directory.id())),
+        page: Some(directory.page().display().to_string()),
+        next_command: next_steps.first().map(|step| step.command.clone()),
+        next_steps,
         ..Report::new(directory.id(), settings.archive.to_string(), settings.target.to_string())
     })
+}
+
+fn next_steps(
+    id: &str,
+    file: &RunFile,
+    ended: &Ended,
+    code: ExitCode,
+    aside: &SetAside,
+    online: bool,
+    typed: Option<&Typed>,
+) -> Vec<NextStep> {
+    let (settings, totals) = (&file.settings, ended.engine.totals);
+    let is_done = matches!(code, ExitCode::Done | ExitCode::Differs | ExitCode::Quarantine);
+    next::steps(&next::Outcome {
+        id,
+        archive: &settings.archive.to_string(),
+        online,
+        code,
+        done: is_done,
+        settled: totals.delivered + totals.quarantined + totals.filtered,
+        set_aside: aside.count,
+        readable: matches!(settings.target, Target::Kinesis { .. }),
+        flood: ended.flood.filter(|_| code == ExitCode::Incomplete),
+        keyless: aside.keyless.as_ref(),
+        typed,
+    })
+}
+
+/// What lies in a run's quarantine.
+struct SetAside {
+    count: u64,
+    reasons: BTreeMap<String, u64>,
+    keyless: Option<Keyless>,
+}
+
+impl SetAside {
+    fn read(directory: &RunDirectory, file: &RunFile, totals: Totals) -> Result<Self, Error> {
+        let path = directory.path();
+        let unreadable = |error| Error::incomplete("cannot read the quarantine's list").with_source(error);
+        let count = totals.quarantined + totals.objects_quarantined;
+        let keyless = match count {
+            0 => None,
+            _ => Keyless::among(quarantine_lines(path).map_err(unreadable)?, &file.settings, path),
+        };
+        Ok(Self { count, reasons: quarantine_reasons(path).map_err(unreadable)?, keyless })
+    }
 }
 
 fn shard_report(shard: &crate::write::ShardStats) -> ShardReport {
@@ -109,7 +162,7 @@ fn main_brake(stats: &EngineStats) -> Option<Brake> {
     Brake::ALL.into_iter().filter(|brake| !waited(brake).is_zero()).max_by_key(waited)
 }
 
-fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>) {
+fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState, ExitCode, Option<String>) {
     let totals = ended.engine.totals;
     if let Some(error) = &ended.error {
         let state =
@@ -128,7 +181,8 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
             (RunState::Incomplete, ExitCode::Incomplete, Some(sentence))
         }
         End::Stopped(StopReason::Failed(message)) => {
-            (RunState::Incomplete, ExitCode::Incomplete, Some(message.clone()))
+            let sentence = ended.flood.map_or_else(|| message.clone(), |flood| too_much(flood, keyless));
+            (RunState::Incomplete, ExitCode::Incomplete, Some(sentence))
         }
         End::Stopped(StopReason::Contradiction(message)) => {
             (RunState::Incomplete, ExitCode::Internal, Some(message.clone()))
@@ -139,7 +193,9 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
             let expected = spool.manifest().objects.len() as u64;
             if objects != expected {
                 let sentence = format!(
-                    "the closing sum does not hold: {objects} of {expected} objects are accounted for; this is a defect in respool"
+                    "the closing sum does not hold: {} of {} objects are accounted for; this is a defect in respool",
+                    number(objects),
+                    number(expected)
                 );
                 return (RunState::Incomplete, ExitCode::Internal, Some(sentence));
             }
@@ -152,6 +208,18 @@ fn verdict(ended: &Ended, spool: &Spool) -> (RunState, ExitCode, Option<String>)
             };
             (RunState::Done, code, None)
         }
+    }
+}
+
+/// Why a run was stopped that set aside too much: the key, if that is it.
+fn too_much(flood: Flood, keyless: Option<&Keyless>) -> String {
+    let (Flood::Most { set_aside, of } | Flood::Bound { set_aside, max: of }) = flood;
+    match (flood, keyless.filter(|keyless| keyless.records * 2 > set_aside)) {
+        (Flood::Most { .. }, Some(keyless)) => {
+            format!("{}; stopped before the rest goes to quarantine too", keyless.sentence(of))
+        }
+        (Flood::Bound { .. }, Some(keyless)) => format!("{flood}: {}", keyless.sentence(set_aside)),
+        (_, None) => flood.to_string(),
     }
 }
 

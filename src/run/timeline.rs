@@ -19,9 +19,9 @@ use hdrhistogram::Histogram;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::open::UNBOUNDED;
 use super::report::{Brake, Latency, RunState};
 use crate::write::checkpoint::Totals;
+use crate::write::rate::ShardRate;
 use crate::write::{Brake as Waited, EngineStats, LaneTimes, ShardStats};
 
 /// Bins of time, at most.
@@ -390,7 +390,7 @@ impl Recorder {
         let width = self.timeline.shards_per_row;
         bin.rows.resize(self.timeline.shards.len().div_ceil(width), Cell::default());
         for (stats, before) in shards.iter().zip(&mut self.before.shards) {
-            if stats.limit.records >= UNBOUNDED.records {
+            if stats.limit.records >= ShardRate::UNBOUNDED.records {
                 continue;
             }
             let lasted = Waited::ALL.into_iter().map(|brake| stats.times.waited_for(brake)).sum::<Duration>();

@@ -41,7 +41,9 @@ struct Outcome {
 pub async fn run(config: &FillConfig) -> Result<ExitCode, Error> {
     let sources = Sources::open_at(&config.archive, &config.tuning).await?;
     let archive = sources.archive().ok_or_else(|| {
-        Error::usage("--offline lists nothing: give --objects with an earlier run's manifest.jsonl to a replay instead")
+        Error::usage(
+            "--offline asks the archive for nothing, so nothing can be brought into the cache: leave it out",
+        )
     })?;
     let manifest =
         select(&archive, &config.input, config.input.restore, &config.tuning.cache.dir, config.output.quiet)

@@ -93,7 +93,9 @@ impl Details {
         let profile = profile.map(|profile| format!("the profile {:?}", printable(profile)));
         match (self.credentials, profile) {
             (Some(CredentialsFailure::NoneFound), Some(profile)) => {
-                format!("no AWS credentials found in {profile}: {cause}")
+                format!(
+                    "no AWS credentials found in {profile}: {cause}; `aws configure list-profiles` lists the others"
+                )
             }
             // The SDK's words for "none found" list where it looked, which helps nobody.
             (Some(CredentialsFailure::NoneFound), None) => "no AWS credentials found: name a profile with \

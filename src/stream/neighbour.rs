@@ -58,6 +58,16 @@ pub struct NeighbourError {
     pub error: CallError,
 }
 
+impl NeighbourError {
+    /// Whether whoever answers there is another service, as a server of one's own may be.
+    #[must_use]
+    pub fn is_of_another_service(&self) -> bool {
+        const UNKNOWN: [&str; 4] =
+            ["UnknownOperation", "UnknownOperationException", "InvalidAction", "NotImplemented"];
+        self.code.as_deref().is_some_and(|code| UNKNOWN.contains(&code))
+    }
+}
+
 /// An answer's field, or nothing.
 #[must_use]
 pub fn text<'a>(answer: &'a Value, field: &str) -> Option<&'a str> {

@@ -55,7 +55,8 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let mut file = directory::read_run_file(&directory)?;
     let Target::Kinesis { .. } = file.settings.target else {
         return Err(Error::refused(format!(
-            "run {id} went into {}, which ended with its process: there is nothing left to read",
+            "run {id} went into {}, which ended with its process, so there is nothing left to read: verify a run into a Kinesis \
+             stream (`respool runs` lists them)",
             file.settings.target
         )));
     };
@@ -121,11 +122,20 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     Ok(report)
 }
 
-/// The last run that is done, or else the last one.
+/// The last run that is done, or else the last one, of those that can be read back.
 fn last_run(config: &VerifyConfig) -> Result<String, Error> {
-    let runs = directory::glance_at_all(&config.state_dir)?;
+    let mut runs = directory::glance_at_all(&config.state_dir)?;
+    let any = !runs.is_empty();
+    runs.retain(|run| matches!(run.file.settings.target, Target::Kinesis { .. }));
     let done = runs.iter().rev().find(|run| !run.is_unfinished());
-    let run = done.or(runs.last()).ok_or_else(|| Error::refused("there is no run to verify"))?;
+    let run = done.or(runs.last()).ok_or_else(|| {
+        Error::refused(if any {
+            "no run went into a Kinesis stream; what went into sim: or null: ended with its process: `respool simulate` serves an \
+             embedded stream that can"
+        } else {
+            "there is no run to verify yet: `respool replay` makes one"
+        })
+    })?;
     Ok(run.id.clone())
 }
 

@@ -203,6 +203,9 @@ impl Stowed {
     }
 }
 
+/// Room for so many entries is made at once: a shard's gathering time holds no more of small records.
+const ENTRIES_EXPECTED: usize = 32;
+
 /// Makes entries of `records`, in their order, as long as the packing allows for one more and `takes` says so of
 /// what there is and of what there would be.
 pub(super) fn stow<'a>(
@@ -211,6 +214,7 @@ pub(super) fn stow<'a>(
     mut takes: impl FnMut(Weight, Weight) -> bool,
 ) -> Stowed {
     let (mut stowed, mut size, mut closed) = (Stowed::default(), Size::default(), 0.0);
+    stowed.entries.reserve(records.size_hint().1.map_or(0, |records| records.min(ENTRIES_EXPECTED)));
     let mut keys = std::collections::BTreeSet::new();
     for (number, record) in records.enumerate() {
         let cost = size.with(record);

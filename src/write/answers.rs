@@ -6,6 +6,7 @@
 //! calls invalid is halved until the one bad entry stands alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::aggregate::{Packed, Weight};
@@ -132,12 +133,11 @@ impl Engine {
         self.note_set_aside(rejected, commands);
         self.totals.entries_throttled += u64::from(refused);
         self.shards[shard].throttled += u64::from(refused);
-        self.shards[shard].rate.accepted(accepted, now);
+        self.shards[shard].rate.answered(accepted, refused.into(), now);
         if accepted.records > 0.0 {
             self.lanes[lane].failures = 0;
         }
         if refused > 0 {
-            self.shards[shard].rate.throttled(refused.into(), now);
             self.pause_after_throttle(lane, accepted.records, refused.into(), now);
         } else if accepted.records > 0.0 {
             self.lanes[lane].throttles = 0;
@@ -174,7 +174,9 @@ impl Engine {
         let (refused, mut unknown) = (request.records.weight().for_shard().records, None);
         match error.class {
             CallErrorClass::Invalid if on(Mutant::InvalidRetried) => {}
-            CallErrorClass::Invalid => return self.bisect(lane, request.records, error, commands),
+            CallErrorClass::Invalid => {
+                return self.bisect(lane, Arc::unwrap_or_clone(request.records), error, commands);
+            }
             CallErrorClass::NotFound | CallErrorClass::Denied => {
                 self.stop_for(StopReason::Refused(error.message.clone()), now);
             }
@@ -182,7 +184,7 @@ impl Engine {
                 self.totals.entries_throttled += entries;
                 let shard = &mut self.shards[self.lanes[lane].shard];
                 shard.throttled += entries;
-                shard.rate.throttled(refused, now);
+                shard.rate.answered(Load::default(), refused, now);
                 self.pause_after_failure(lane, now);
             }
             CallErrorClass::Credentials | CallErrorClass::Unreachable => self.service_away(lane, error, now),
@@ -198,7 +200,7 @@ impl Engine {
                 .entries()
                 .for_each(|entry| self.take_for_delivered(&request, entry, commands));
         }
-        for record in request.records.into_records() {
+        for record in Arc::unwrap_or_clone(request.records).into_records() {
             match unknown {
                 Some(cause) => self.doubt(lane, record, cause),
                 None => self.lanes[lane].give_back(record, false),

@@ -11,6 +11,7 @@
 //! permitted to send.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::aggregate::{Packed, Packing, Room, stow};
@@ -303,7 +304,8 @@ impl Engine {
         self.next_request += 1;
         // Taken when it leaves.
         let floor = BTreeMap::new();
-        let sent = records.clone();
+        let records = Arc::new(records);
+        let sent = Arc::clone(&records);
         let (strays, shard) = (Vec::new(), paid_by);
         let request =
             Request { lane: index, shard, records: sent, strays, paid_at: now, departed_at: None, floor };

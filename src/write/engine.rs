@@ -9,6 +9,7 @@
 //! settled, and no record is sent that the last durable checkpoint does not reach to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::aggregate::Packed;
@@ -112,7 +113,7 @@ pub enum Command {
         /// To be named in the events about it.
         request: RequestId,
         /// The records, each once, and which of them share an entry.
-        records: Packed,
+        records: Arc<Packed>,
     },
     /// Ask for the stream's open shards.
     ListShards,
@@ -172,7 +173,7 @@ pub(super) struct Shard {
 
 pub(super) struct Request {
     pub(super) lane: usize,
-    pub(super) records: Packed,
+    pub(super) records: Arc<Packed>,
     /// Entries of it that were stored, but perhaps not so that a consumer takes them.
     pub(super) strays: Vec<Stray>,
     /// Index of the shard that has paid for it.

@@ -6,8 +6,8 @@
 //! and creeps up again, slowly at first. A small step down and a slow way up keep the throttled share
 //! small and cost little of what the others leave.
 //!
-//! A step back to what was accepted ends an overload, so a few entries that go on being throttled whatever the rate
-//! are not for our rate: after five steps in vain the rate creeps up in spite of them.
+//! A step back to what was accepted ends an overload. If five steps do not, and the rate has not found its way back in between,
+//! entries are throttled whatever our rate is, and it creeps up in spite of them, until more and more are, or none.
 
 use std::time::Duration;
 
@@ -25,14 +25,15 @@ const HOLD: Duration = Duration::from_secs(1);
 const GROWTH_FIRST: f64 = 0.005;
 /// … up to this.
 const GROWTH_MAX: f64 = 0.10;
-/// After so many steps down in a row without a quiet moment …
+/// After so many steps down in a row, none of which the rate found its way back from, they are in vain: what is throttled has
+/// another cause than our rate …
 const STEPS_IN_VAIN_MAX: u32 = 5;
-/// … a throttled share below this has another cause than our rate.
-const THROTTLED_SHARE_MAX: f64 = 0.10;
-/// The share is that of about so many entries, the last ones: at the lowest rate a second has no more than five.
+/// … unless the throttled share grows to twice the least since, and this …
+const SHARE_GROWTH: f64 = 0.10;
+/// … or falls below this: then it is over.
+const SHARE_GONE: f64 = 0.01;
+/// The share is that of about so many entries, the last ones: a second of a low rate has too few.
 const SHARE_ENTRIES: f64 = 200.0;
-/// A moment is quiet if it lasts for [`HOLD`], and for so many entries.
-const QUIET_ENTRIES: f64 = 100.0;
 /// The rate never falls below this share of the limit, so that it can find its way back.
 const SCALE_MIN: f64 = 0.005;
 /// What the shard says is counted in slots of this length over one second.
@@ -46,6 +47,11 @@ pub struct ShardRate {
     pub records: f64,
     /// Bytes (data and partition key) a second.
     pub bytes: f64,
+}
+
+impl ShardRate {
+    /// A rate that is no bound: what a stream without shards takes, and a run without `--max-rate`.
+    pub const UNBOUNDED: Self = Self { records: 1e9, bytes: 1e12 };
 }
 
 /// A number of records and their bytes.
@@ -71,39 +77,6 @@ impl Load {
     }
 }
 
-/// Entries that a shard took and throttled; the further back, the less they count.
-#[derive(Debug, Clone, Copy, Default)]
-struct Share {
-    accepted: f64,
-    throttled: f64,
-    /// How many it took since it last throttled one.
-    accepted_since: f64,
-}
-
-impl Share {
-    fn accepted(&mut self, entries: f64) {
-        self.fade(entries);
-        self.accepted += entries;
-        self.accepted_since += entries;
-    }
-
-    fn throttled(&mut self, entries: f64) {
-        self.fade(entries);
-        self.throttled += entries;
-        self.accepted_since = 0.0;
-    }
-
-    fn fade(&mut self, entries: f64) {
-        let left = (-entries / SHARE_ENTRIES).exp();
-        self.accepted *= left;
-        self.throttled *= left;
-    }
-
-    fn of_throttled(&self) -> f64 {
-        self.throttled / (self.throttled + self.accepted)
-    }
-}
-
 /// The two buckets of one shard and the feedback that tunes them.
 #[derive(Debug, Clone)]
 pub struct RateControl {
@@ -119,10 +92,14 @@ pub struct RateControl {
     quiet_since: Duration,
     grown_at: Duration,
     stepped_down_at: Option<Duration>,
-    throttled_at: Option<Duration>,
-    share: Share,
-    /// Steps down since the last quiet moment.
+    /// The throttled part of the last entries.
+    throttled_share: f64,
+    /// The scale before the last step down.
+    stepped_from: f64,
+    /// Steps down without finding the way back.
     steps_in_vain: u32,
+    /// The least throttled share since the last of them.
+    share_least: f64,
 }
 
 impl RateControl {
@@ -140,9 +117,10 @@ impl RateControl {
             quiet_since: now,
             grown_at: now,
             stepped_down_at: None,
-            throttled_at: None,
-            share: Share::default(),
+            throttled_share: 0.0,
+            stepped_from: 0.0,
             steps_in_vain: 0,
+            share_least: 1.0,
         }
     }
 
@@ -204,22 +182,30 @@ impl RateControl {
         }
     }
 
-    /// The shard took `load`.
-    pub fn accepted(&mut self, load: Load, now: Duration) {
-        self.share.accepted(load.records);
-        let accepted = self.turn_to(now);
-        accepted.records += load.records;
-        accepted.bytes += load.bytes;
+    /// An answer has come: the shard took `accepted`, and refused so many entries for being over its limit.
+    pub fn answered(&mut self, accepted: Load, throttled: f64, now: Duration) {
+        let taken = self.turn_to(now);
+        taken.records += accepted.records;
+        taken.bytes += accepted.bytes;
+        let (entries, share_before) = (accepted.records + throttled, self.throttled_share);
+        if entries > 0.0 {
+            let weight = 1.0 - (-entries / SHARE_ENTRIES).exp();
+            self.throttled_share += (throttled / entries - self.throttled_share) * weight;
+        }
+        if throttled > 0.0 {
+            self.throttled(share_before, now);
+        }
     }
 
-    /// The shard refused so many entries for being over its limit.
-    pub fn throttled(&mut self, entries: f64, now: Duration) {
-        let many = self.share.accepted_since >= QUIET_ENTRIES;
-        if self.throttled_at.replace(now).is_none_or(|before| many && now > before + HOLD) {
+    fn throttled(&mut self, share_before: f64, now: Duration) {
+        let in_vain = self.steps_in_vain >= STEPS_IN_VAIN_MAX;
+        self.share_least = self.share_least.min(self.throttled_share);
+        let share_grows = self.throttled_share > self.share_least.mul_add(2.0, SHARE_GROWTH);
+        let starts_anew =
+            if in_vain { share_before < SHARE_GONE || share_grows } else { self.scale >= self.stepped_from };
+        if starts_anew {
             self.steps_in_vain = 0;
-        }
-        self.share.throttled(entries);
-        if self.steps_in_vain >= STEPS_IN_VAIN_MAX && self.share.of_throttled() < THROTTLED_SHARE_MAX {
+        } else if in_vain {
             return;
         }
         self.quiet_since = now;
@@ -228,9 +214,11 @@ impl RateControl {
             return;
         }
         self.stepped_down_at = Some(now);
+        self.stepped_from = self.scale;
         let (share, least) = (self.accepted_share(now), self.scale * STEP_DOWN_MIN);
         // A step that is cut short ends nothing.
         self.steps_in_vain += u32::from(share >= least);
+        self.share_least = 1.0;
         let accepted = share.clamp(least, self.scale);
         self.scale = (STEP_DOWN * accepted).max(SCALE_MIN);
         self.retune(now);
@@ -300,10 +288,7 @@ mod tests {
             rate.balance(now);
             let sent = 49.0 * rate.scale();
             let taken = accepts(step, sent).min(sent);
-            rate.accepted(load(taken), now);
-            if sent > taken {
-                rate.throttled(sent - taken, now);
-            }
+            rate.answered(load(taken), sent - taken, now);
             (sent, sent - taken, rate.scale())
         };
         (0..steps).map(step).collect()
@@ -323,10 +308,10 @@ mod tests {
         let mut now = Duration::ZERO;
         for _ in 0..20 {
             now += Duration::from_millis(50);
-            rate.accepted(load(35.0), now);
+            rate.answered(load(35.0), 0.0, now);
         }
-        rate.throttled(15.0, now);
-        rate.throttled(15.0, now + Duration::from_millis(10));
+        rate.answered(load(0.0), 15.0, now);
+        rate.answered(load(0.0), 15.0, now + Duration::from_millis(10));
         let low = rate.scale();
         assert!((0.60..0.72).contains(&low), "700 of 980 records a second were accepted: {low}");
 
@@ -351,28 +336,37 @@ mod tests {
         assert!(lowest > 0.6 && sum / 1_000.0 > 0.9, "{lowest} {}", sum / 1_000.0);
     }
 
-    #[test]
-    fn however_low_the_rate_is_a_few_throttled_entries_do_not_keep_it_there() {
+    /// The part of a minute's limit that is taken from one minute on, of a shard that throttles calls of so many entries by
+    /// chance: all of them for the first ten seconds, one in so many then.
+    fn by_chance(entries: u32, one_in: u8) -> f64 {
         let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
         let mut dice = fastrand::Rng::with_seed(1);
-        let (mut due, mut accepted) = (0.0, 0.0);
-        // Nothing is taken for ten seconds; then every twentieth entry is throttled, by chance.
+        let (mut due, mut taken, call) = (0.0, 0.0, f64::from(entries));
         for step in 1..=2_600 {
             let now = Duration::from_millis(50) * step;
             rate.balance(now);
             due += 49.0 * rate.scale();
-            while due >= 1.0 {
-                due -= 1.0;
-                if step <= 200 || dice.u8(..20) == 0 {
-                    rate.throttled(1.0, now);
+            while due >= call {
+                due -= call;
+                if step <= 200 || dice.u8(..one_in) == 0 {
+                    rate.answered(load(0.0), call, now);
                 } else {
-                    rate.accepted(load(1.0), now);
-                    accepted += f64::from(u8::from(step > 1_400));
+                    rate.answered(load(call), 0.0, now);
+                    taken += if step > 1_400 { call } else { 0.0 };
                 }
             }
         }
-        let share = accepted / (60.0 * LIMIT.records);
-        assert!(share > 0.8, "of a minute, one minute later: {share}");
+        taken / (60.0 * LIMIT.records)
+    }
+
+    #[test]
+    fn however_low_the_rate_is_what_is_throttled_by_chance_does_not_keep_it_there() {
+        for (entries, least) in [(1, 0.75), (5, 0.5), (25, 0.1)] {
+            for one_in in [20, 10, 5] {
+                let share = by_chance(entries, one_in);
+                assert!(share > least, "one in {one_in}, {entries} entries together: {share}");
+            }
+        }
     }
 
     #[test]
@@ -396,7 +390,7 @@ mod tests {
     fn the_rate_never_falls_to_nothing() {
         let mut rate = RateControl::new(LIMIT, BURST, Duration::ZERO);
         for second in 0..100 {
-            rate.throttled(1.0, Duration::from_secs(second));
+            rate.answered(load(0.0), 1.0, Duration::from_secs(second));
         }
         assert!(rate.scale() >= SCALE_MIN);
         let at = rate.affordable_at(load(1.0), Duration::from_secs(100));

@@ -45,6 +45,27 @@ fn flip_a_byte(path: &Path, at: usize) {
 }
 
 #[test]
+fn what_lies_in_the_cache_is_counted_and_the_rest_is_estimated() {
+    let sandbox = Sandbox::new();
+    // More objects than an estimate looks at, of different density.
+    for (object, records) in [900, 30, 500, 40, 800, 20, 700, 10, 600, 333].into_iter().enumerate() {
+        let lines = (0..records).map(|n| format!("{{\"k\":\"{n}\",\"x\":\"{}\"}}\n", "x".repeat(1 + n % 7)));
+        events::put(&sandbox.path("archive"), object, &events::gzip(lines.collect::<String>().as_bytes()));
+    }
+    let dry = || sandbox.run("replay archive --into null: --partition-key /k --dry-run");
+    let records = |text: &str| text.lines().find(|line| line.contains("  records ")).unwrap().to_owned();
+    let guessed = records(&dry().stdout);
+    assert!(guessed.contains("about "), "{guessed}");
+    sandbox.run("cache warm archive").ended_with(0);
+    let counted = records(&dry().stdout);
+    assert!(counted.contains(" 3,933 (") && !counted.contains("about"), "{counted}");
+    assert_eq!(
+        sandbox.run("replay archive --into null: --partition-key /k --dry-run --json").json(0)["is_exact"],
+        true
+    );
+}
+
+#[test]
 fn the_second_run_fetches_nothing_and_needs_no_archive() {
     let sandbox = sandbox();
     assert_eq!(replay(&sandbox, ""), (0, 8));
@@ -171,4 +192,26 @@ fn the_cache_is_listed_verified_pruned_and_purged() {
     assert_eq!(list(&sandbox), pruned);
     assert_eq!(sandbox.run("cache purge --yes --json").json(0)["segments"], pruned.len());
     assert!(list(&sandbox).is_empty() && segments(&sandbox).is_empty());
+}
+
+/// What `--offline` cannot read has a way out that works, before a run and in the middle of one.
+#[test]
+fn a_run_that_the_cache_lets_down_goes_on_with_the_archive() {
+    let sandbox = sandbox();
+    replay(&sandbox, "");
+    fs::remove_file(&segments(&sandbox)[0]).unwrap();
+    let refused = sandbox.run(&format!("{REPLAY} --offline"));
+    assert!(refused.stderr.contains("without it only these are fetched"), "{}", refused.stderr);
+    assert_eq!(replay(&sandbox, ""), (7, 1));
+    // That one is damaged is seen when it is read.
+    let segment = &segments(&sandbox)[0];
+    flip_a_byte(segment, usize::try_from(fs::metadata(segment).unwrap().len()).unwrap() / 2);
+    let stopped = sandbox.run(&format!("{REPLAY} --offline")).json(5);
+    let run = stopped["run"].as_str().unwrap();
+    let way_out = format!("respool resume {run} --online");
+    assert_eq!(stopped["next_command"], way_out.as_str());
+    let again = sandbox.run(&format!("resume {run} --json")).json(5);
+    assert_eq!(again["next_command"], way_out.as_str(), "it is still offline");
+    let report = sandbox.run(&format!("{} --json", &way_out["respool ".len()..])).json(0);
+    assert_eq!(report["records"]["delivered"], ALL);
 }

@@ -135,6 +135,28 @@ fn a_run_goes_on_while_its_stream_is_scaled() {
 }
 
 #[test]
+fn a_server_that_is_only_a_stream_is_not_taken_for_the_workers_services() {
+    let stage = Stage::new("--shards 2");
+    let archive = repository(ARCHIVE);
+    let limit = "--partition-key /tailnum --limit 500 --json";
+    stage.run(&format!("replay {} --into demo {limit}", archive.display())).json(0);
+    let consumer = format!("--consumer-endpoint-url {}", stage.server.url);
+    let asked = stage.run(&format!("stream drained {consumer}"));
+    for said in
+        [&stage.server.url[..], "does not answer for CloudWatch", "--consumer-endpoint-url", "--lease-table"]
+    {
+        assert!(asked.sentence(5).contains(said), "{asked:?}");
+    }
+    let asked = stage.run(&format!("stream drained --lease-table worker {consumer}"));
+    for said in ["does not answer for DynamoDB", "the table worker", "--consumer-endpoint-url"] {
+        assert!(asked.sentence(5).contains(said), "{asked:?}");
+    }
+    let guide = stage.sandbox.run(&format!("guide --endpoint-url {}", stage.server.url)).stdout;
+    assert!(guide.contains("no more than 500 records"), "{guide}");
+    assert!(guide.contains("has to answer for DynamoDB, which `respool simulate` does not"), "{guide}");
+}
+
+#[test]
 fn a_guide_has_the_runs_own_names_and_ticks_what_is_done() {
     let stage = Stage::new("--unlimited");
     let before = stage.sandbox.run("guide");

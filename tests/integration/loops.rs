@@ -162,3 +162,47 @@ fn whatever_sends_asks_first() {
     let allowed = run("resume --s3-endpoint-url http://127.0.0.1:9");
     assert!(!allowed.stderr.contains(closes), "{}", allowed.stderr);
 }
+
+#[test]
+fn what_was_sent_before_is_told_before_it_is_sent_again() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("--shards 2 --unlimited");
+    let archive = sandbox.path("archive");
+    put(&archive, 0, b"{\"k\":1}\n{\"k\":2}\n");
+    put(&archive, 1, b"{\"k\":3}\n");
+    let line = |flags: &str| {
+        let line = format!(
+            "replay archive --into demo --partition-key /k --endpoint-url {url} --layout all {flags}"
+        );
+        sandbox.run(&line)
+    };
+    let first = line("--json");
+    assert!(!first.stderr.contains("warning"), "{}", first.stderr);
+    let run = first.json(0)["run"].as_str().unwrap().to_owned();
+    put(&archive, 2, b"{\"k\":4}\n");
+    let told = [
+        format!("warning: run {run} has sent 3 records into demo, "),
+        "with 2 of these 3 objects".to_owned(),
+    ];
+    let tells = |text: &str| told.iter().all(|told| text.contains(told));
+    let forecast = line("--dry-run");
+    assert!(tells(&forecast.stdout), "{}", forecast.stdout);
+    // Nobody can be asked here, and a stream on this machine asks for no --yes.
+    let again = line("");
+    assert!(
+        tells(&again.stderr) && again.stderr.contains(&format!("respool verify {run}")),
+        "{}",
+        again.stderr
+    );
+    again.ended_with(0);
+    assert!(
+        line("--dry-run").stdout.contains("(and another one) has sent 4 records"),
+        "the last run has sent all of them"
+    );
+    // Other objects, another stream and a run that sent nothing are none of this.
+    assert!(!line("--include nothing*").stderr.contains("warning"));
+    put(&archive, 3, b"{\"k\":5}\n");
+    let other = line("--include *197003* --dry-run");
+    assert!(!other.stdout.contains("has sent"), "{}", other.stdout);
+    assert!(!line("--quiet").stderr.contains("warning"));
+}

@@ -66,10 +66,24 @@ fn without_a_key_the_fields_that_would_work_are_named() {
     assert!(outcome.stdout.contains("--partition-key /tailnum"), "{}", outcome.stdout);
     let plan = sandbox.run(&format!("plan {} --shards 4 --json", fixture())).json(0);
     assert_eq!((&plan["records"], &plan["keys"]["distinct"]), (&39_999.into(), &Value::Null));
-    assert!(
-        plan["candidates"].as_array().unwrap().iter().any(|field| field["pointer"] == "/tailnum"),
-        "{plan}"
-    );
+    let candidates = plan["candidates"].as_array().unwrap();
+    let place = |pointer: &str| candidates.iter().position(|field| field["pointer"] == pointer).unwrap();
+    // Flights that were cancelled have no time of arrival, and all are of one year.
+    assert_eq!(candidates[place("/tailnum")]["present"], 1.0);
+    assert!(candidates[place("/arr_time")]["present"].as_f64().unwrap() < 1.0, "{plan}");
+    assert!(place("/tailnum") < place("/arr_time") && place("/arr_time") < place("/year"), "{plan}");
+    assert_eq!(plan["candidates_whole"], false, "of each object some were looked at");
+    assert!(outcome.stdout.contains("In a sample of"), "{}", outcome.stdout);
+    // The others recommend no other.
+    let first = |text: &str| {
+        text.split("--partition-key ")
+            .find_map(|rest| rest.split_whitespace().next()?.strip_prefix('/').map(str::to_owned))
+    };
+    let asked = sandbox.run(&format!("replay {} --into sim:1", fixture()));
+    let inspected = sandbox.run(&format!("inspect {}", fixture()));
+    let said = [&outcome.stdout, &asked.stderr, &inspected.stdout].map(|text| first(text));
+    assert!(said.iter().all(|key| key.as_deref() == Some("tailnum")), "{said:?}");
+    assert!(asked.code == 2 && !asked.stderr.contains("/year"), "{}", asked.stderr);
 }
 
 #[test]
@@ -114,11 +128,11 @@ fn wrong_command_lines_end_with_2() {
     fs::write(sandbox.path("prices.toml"), "date = 1").unwrap();
     let archive = fixture();
     for (line, said) in [
-        (format!("plan {archive} --shards 0"), "not in 1..=10000"),
+        (format!("plan {archive} --shards 0"), "a number of shards is a whole number, 1 to 10,000"),
         (format!("plan {archive} --deadline 0s"), "a duration of 0"),
         (format!("plan {archive} --offline"), "leave out --offline"),
         (format!("plan {archive} --since 3h"), "--live-stream"),
-        (format!("plan {archive} --round-trip 0"), "not in 1..=60000"),
+        (format!("plan {archive} --round-trip 0"), "1 to 60,000"),
         (format!("plan {archive} --prices prices.toml"), "--prices"),
         (format!("plan {archive} --prices nowhere.toml"), "nowhere.toml"),
         ("plan no/such/place".to_owned(), "does not exist"),
@@ -250,4 +264,68 @@ fn a_report_is_held_against_the_plan_for_its_own_number_of_shards() {
         let one = plan["by_shards"].as_array().unwrap().iter().find(|one| &one["shards"] == of).unwrap();
         assert_eq!(planned["seconds"], one["seconds"], "{planned}");
     }
+}
+
+#[test]
+fn a_plan_leads_to_where_it_was_made_for_unless_it_is_said_otherwise() {
+    let sandbox = Sandbox::new();
+    let ((_here, url), (_there, elsewhere)) =
+        (sandbox.simulate("--unlimited"), sandbox.simulate("--unlimited"));
+    let made = format!("plan {} --partition-key /tailnum --until 2013-04-02 --into demo", fixture());
+    let page = sandbox.run(&format!("{made} --endpoint-url {url} --region eu-central-1 --save typed.json"));
+    assert!(page.stdout.contains(&format!("demo at {url}")), "{}", page.stdout);
+    // An endpoint that stood in the environment is as good as typed, and the region that was found is kept.
+    let mut command = sandbox.command(&format!("{made} --save found.json"));
+    command.env("AWS_ENDPOINT_URL", &url);
+    sandbox.start_command(command).wait().ended_with(0);
+    for (plan, region) in [("typed.json", "eu-central-1"), ("found.json", "eu-west-1")] {
+        let door = format!("--kinesis-region {region} --kinesis-endpoint-url {url}");
+        let guide = sandbox.run(&format!("guide {plan} --json")).json(0);
+        let commands: Vec<&str> =
+            guide["steps"].as_array().unwrap().iter().filter_map(|step| step["command"].as_str()).collect();
+        // The stream is there, so it need not be made.
+        assert_eq!(commands.len(), 4, "{commands:?}");
+        let to_delete = door.replace("kinesis-", "");
+        assert!(commands[..3].iter().all(|command| command.ends_with(&door)), "{commands:?}");
+        assert!(commands[3].ends_with(&to_delete), "{commands:?}");
+        let report = sandbox.run(&format!("replay --plan {plan} --limit 9 --json"));
+        assert_eq!(report.json(0)["records"]["delivered"], 9);
+        assert!(!report.stderr.contains("unlike the plan"), "{}", report.stderr);
+    }
+    // What a configuration file keeps goes behind the plan, what is typed before it, and that is told.
+    fs::write(sandbox.path("kept.toml"), format!("endpoint-url = \"{elsewhere}\"\n")).unwrap();
+    let kept = sandbox.run("replay --plan typed.json --limit 9 --json --config kept.toml");
+    assert!(!kept.stderr.contains("unlike the plan"), "{}", kept.stderr);
+    let told =
+        format!("unlike the plan, the stream is elsewhere: its endpoint is {elsewhere}, the plan says {url}");
+    let typed = sandbox.run(&format!("replay --plan typed.json --limit 9 --json --endpoint-url {elsewhere}"));
+    assert!(typed.stderr.contains(&told), "{}", typed.stderr);
+    assert_eq!(typed.json(0)["records"]["delivered"], 9);
+    let policy = sandbox.run("iam --plan typed.json").json(0).to_string();
+    assert!(policy.contains("kinesis:eu-central-1:"), "{policy}");
+}
+
+#[test]
+fn a_stream_is_made_where_its_plan_was_made_for() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("");
+    let plan = format!(
+        "plan {} --partition-key /tailnum --shards 3 --endpoint-url {url} --save plan.json",
+        fixture()
+    );
+    sandbox.run(&plan).ended_with(0);
+    let created = sandbox.run("stream create backfill --plan plan.json --json");
+    assert_eq!(created.json(0)["shards"], 3);
+    let elsewhere = "--kinesis-endpoint-url http://127.0.0.1:1";
+    let other = sandbox.run(&format!("stream create other --plan plan.json {elsewhere}"));
+    assert!(other.stderr.contains("unlike the plan, the stream other is elsewhere"), "{}", other.stderr);
+    // A plan of before has forgotten it all, and is not guessed at.
+    let text = fs::read_to_string(sandbox.path("plan.json")).unwrap();
+    fs::write(sandbox.path("old.json"), text.replacen("\"version\": 2", "\"version\": 1", 1)).unwrap();
+    let old = sandbox.run("replay --plan old.json --into backfill");
+    assert!(old.sentence(2).contains("it has version 1"), "{}", old.stderr);
+    // What would send records in clear is asked for again: a plan may come from elsewhere.
+    fs::write(sandbox.path("exposed.json"), text.replace(&url, "http://10.0.0.1")).unwrap();
+    let exposed = sandbox.run("replay --plan exposed.json --into backfill");
+    assert!(exposed.sentence(2).contains("--allow-insecure-endpoint"), "{}", exposed.stderr);
 }

@@ -13,12 +13,66 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     assert_eq!((&report["state"], &report["records"]["delivered"]), (&"incomplete".into(), &0.into()));
     let quarantined = report["records"]["quarantined"].as_u64().unwrap();
     assert!((10_000..39_999).contains(&quarantined), "{quarantined}");
-    assert!(report["message"].as_str().unwrap().contains("quarantine"), "{report}");
+    let message = report["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("no record of ") && message.contains(" has /tailnumm (is /tailnum meant?)"),
+        "{message}"
+    );
+    let id = report["run"].as_str().unwrap();
+    let show = format!("respool quarantine show 0:0 {id}");
+    let anew =
+        format!("respool {} --partition-key /tailnum --new", line.replace(" --partition-key /tailnumm", ""));
+    let steps = report["next_steps"].as_array().unwrap().iter().map(|step| step["command"].as_str().unwrap());
+    assert_eq!(steps.collect::<Vec<_>>(), [&show, &anew, &format!("respool resume {id}")]);
+    assert_eq!(report["next_command"], *show);
+    let typed = |command: &str| sandbox.run(command.strip_prefix("respool ").unwrap());
+    assert!(typed(&show).stdout.contains("tailnum"));
+    assert_eq!(typed(&anew).json(0)["records"]["delivered"], 39_999);
 
     // Whoever resumes means it.
     let report = sandbox.run("resume --json").json(3);
     assert_eq!((&report["state"], &report["records"]["quarantined"]), (&"done".into(), &39_999.into()));
     assert_eq!(report["quarantine"]["reasons"]["missing"], 39_999);
+    let retry = format!("respool quarantine retry {id} --partition-key /tailnum");
+    assert_eq!(report["next_steps"][1]["command"], retry);
+
+    // The same key is named, and so is one that is wrong again; what a retry has begun can be resumed.
+    for wrong in ["", " --partition-key /tailnumm"] {
+        let refused = sandbox.run(&format!("quarantine retry {id} --again{wrong}"));
+        assert!(
+            refused
+                .sentence(5)
+                .contains(&format!("has /tailnumm (is /tailnum meant?); name another one: `{retry}`"))
+        );
+    }
+    let report =
+        sandbox.run(&format!("quarantine retry {id} --partition-key /tailnummm --json --yes")).json(4);
+    let anew = format!("respool quarantine retry {id} --json --yes --partition-key /tailnum --again");
+    assert_eq!(report["next_steps"][1]["command"], anew);
+    let again = report["run"].as_str().unwrap();
+    let refused = sandbox.run(&format!("quarantine retry {again}"));
+    let other = format!("`respool quarantine retry {id} --partition-key /tailnum --again`");
+    assert!(refused.sentence(5).contains(&other), "{refused:?}");
+    assert_eq!(sandbox.run(&format!("resume {again} --json")).json(3)["records"]["quarantined"], 39_999);
+    assert_eq!(typed(&anew).json(0)["records"]["delivered"], 39_999);
+}
+
+#[test]
+fn another_key_takes_a_new_run_and_is_told_so() {
+    let sandbox = Sandbox::new();
+    put(&sandbox.path("archive"), 0, &gzip(&b"{\"k\":\"a\"}\n".repeat(20)));
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let line = format!("replay archive --into demo --endpoint-url {url} --json --max-quarantine 10");
+    let report = sandbox.run(&format!("{line} --partition-key /kk")).json(4);
+    assert!(report["message"].as_str().unwrap().contains("no record of 20 has /kk"), "{report}");
+    let steps = report["next_steps"].as_array().unwrap();
+    assert!(steps[2]["command"].as_str().unwrap().ends_with(" --max-quarantine COUNT"), "{report}");
+    let refused = sandbox.run(&format!("{line} --partition-key /k"));
+    for said in ["keeps its key, /kk", "--new", "respool resume"] {
+        assert!(refused.sentence(5).contains(said), "{refused:?}");
+    }
+    assert!(!sandbox.run(&format!("{line} --partition-key /kk")).sentence(5).contains("keeps its key"));
+    sandbox.run(&format!("{line} --partition-key /k --new")).json(0);
 }
 
 #[test]

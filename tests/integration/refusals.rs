@@ -66,6 +66,57 @@ fn what_cannot_be_begun_is_refused_in_one_sentence() {
 }
 
 #[test]
+fn a_refusal_says_what_to_do_next() {
+    let sandbox = sandbox();
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let (at, away) = (format!("--endpoint-url {url}"), "--endpoint-url http://127.0.0.1:9");
+    let key = "--partition-key /k";
+    let away_from: &[&str] = &["http://127.0.0.1:9", "nothing was", "check the network", "try again"];
+    for (line, code, all_said) in [
+        (
+            format!("replay archive --into nowhere {key} {at}"),
+            5,
+            &[
+                "--create",
+                "`respool stream create nowhere --shards N`",
+                "--region, --profile or --endpoint-url",
+                &url,
+            ][..],
+        ),
+        (
+            format!("stream status nowhere {at}"),
+            5,
+            &["`respool stream create nowhere --shards N`", "--endpoint-url"],
+        ),
+        (format!("replay archive --into demo {key} {away}"), 4, away_from),
+        (format!("replay archive --into demo --create --shards 1 {key} {away}"), 4, away_from),
+        (format!("stream status demo {away}"), 4, away_from),
+        (format!("replay s3://bucket/live --into null: {key} {away}"), 4, away_from),
+        (format!("inspect s3://bucket/live {away}"), 4, away_from),
+        (format!("replay archive --into null: {key} --offline"), 5, &["run it once without --offline"]),
+        (
+            format!("replay archive --into null: {key} --until 2020-01-01"),
+            5,
+            &["name another window (--from, --until)"],
+        ),
+        ("verify".to_owned(), 5, &["`respool replay` makes one"]),
+        (
+            format!("replay archive --into null: {key} --max-quarantine x"),
+            2,
+            &["a bound is a whole number, 0 or more"],
+        ),
+    ] {
+        let outcome = sandbox.run(&line);
+        let sentence = outcome.sentence(code);
+        for said in all_said {
+            assert!(sentence.contains(said), "{line}: {said} is missing in: {sentence}");
+        }
+        assert!(!sentence.contains("respool resume"), "{line}: there is no run to resume: {sentence}");
+    }
+    assert!(sandbox.runs().is_empty(), "nothing was begun");
+}
+
+#[test]
 fn without_credentials_nothing_is_begun() {
     let sandbox = sandbox();
     let (_simulator, url) = sandbox.simulate("--shards 1");

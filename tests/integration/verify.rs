@@ -50,6 +50,26 @@ fn put(server: &Server, stream: &str, key: &str, data: &[u8]) {
 }
 
 #[test]
+fn without_a_name_the_last_run_that_can_be_read_back_is_verified() {
+    let server = Server::simulate("--shards 1");
+    let sandbox = delivered(&server, "demo");
+    let run = sandbox.runs()[0]["run"].clone();
+    sandbox.run("replay archive --into null: --partition-key /k --json").json(0);
+    assert_eq!(verify(&sandbox, "").json(0)["run"], run);
+    let named = sandbox.runs()[1]["run"].as_str().unwrap().to_owned();
+    assert!(
+        sandbox.run(&format!("verify {named}")).sentence(5).contains("verify a run into a Kinesis stream")
+    );
+
+    let sandbox = Sandbox::new();
+    make_archive(&sandbox.path("archive"));
+    sandbox.run("replay archive --into sim:1 --partition-key /k --json").json(0);
+    assert!(
+        sandbox.run("verify").sentence(5).contains("`respool simulate` serves an embedded stream that can")
+    );
+}
+
+#[test]
 fn a_run_that_is_not_done_is_not_called_verified() {
     let server = Server::simulate("--shards 1");
     let sandbox = Sandbox::new();

@@ -283,6 +283,7 @@ impl<'a> World<'a> {
             segments,
             extractor: KeyExtractor::new(file.settings.key_config().unwrap()),
             output: &QUIET,
+            typed: None,
         };
         session.run_until(stop, Work::Inline).await.unwrap()
     }

@@ -115,6 +115,18 @@ fn each_defect_has_its_own_error() {
 }
 
 #[test]
+fn what_was_written_can_be_read_however_many_records_of_an_object_are_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("manifest.jsonl");
+    let mut many = manifest();
+    many.objects[0].only = Some((0..40_000).map(|record| (2 * record, 2 * record)).collect());
+    many.write(&path).unwrap();
+    assert_eq!(Manifest::read(&path).unwrap(), many);
+    many.objects[0].only = Some((0..4_000_000).map(|record| (1 << 31 | record, 1 << 31 | record)).collect());
+    assert!(matches!(many.write(&path), Err(ManifestError::Io { .. })), "never what cannot be read");
+}
+
+#[test]
 fn the_digest_tells_manifests_apart() {
     let (one, mut other) = (manifest(), manifest());
     assert_eq!(one.digest(), other.digest());

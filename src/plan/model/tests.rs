@@ -3,10 +3,8 @@
 use super::*;
 
 const RATE: ShardRate = ShardRate { records: 980.0, bytes: 980_000.0 };
-const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
-
 fn writing(order: Order) -> Writing {
-    Writing { shard_rate: RATE, run_rate: UNBOUNDED, order, round_trip: 0.02, spread: false }
+    Writing { shard_rate: RATE, run_rate: ShardRate::UNBOUNDED, order, round_trip: 0.02, spread: false }
 }
 
 /// `count` records of `cost` bytes, with these keys.

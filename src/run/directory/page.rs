@@ -2,28 +2,44 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::PathBuf;
+
+use serde::Deserialize;
 
 use super::{PLAN_FILE, RunDirectory, read_json, write_file};
-use crate::config::{PlanFigures, SavedPlan};
+use crate::config::PlanFigures;
 use crate::error::Error;
 use crate::run::timeline::Timeline;
 
 const PAGE_FILE: &str = "report.html";
 const TIMELINE_FILE: &str = "timeline.json";
 
+/// What the report wants of the plan, whatever version of it the run has kept.
+#[derive(Deserialize)]
+struct Planned {
+    figures: PlanFigures,
+    #[serde(default)]
+    others: Vec<PlanFigures>,
+}
+
 impl RunDirectory {
     /// What the plan that is carried out says of so many shards, or of the number that it is about; if there is a plan.
     pub fn planned(&self, shards: usize) -> Option<PlanFigures> {
-        let SavedPlan { figures, others, .. } = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default()?;
+        let Planned { figures, others } = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default()?;
         let of_these = others.into_iter().find(|other| other.shards as usize == shards);
         Some(of_these.filter(|_| figures.shards as usize != shards).unwrap_or(figures))
+    }
+
+    /// Where the report for a browser is, or will be.
+    pub fn page(&self) -> PathBuf {
+        self.path.join(PAGE_FILE)
     }
 
     /// Leaves what belongs to the report: the run over time, and the page for a browser.
     pub fn write_page(&self, timeline: &Timeline, page: &str) -> Result<(), Error> {
         let lines = |file: &mut File| Ok(serde_json::to_writer(file, timeline)?);
         write_file(&self.path.join(TIMELINE_FILE), lines)?;
-        write_file(&self.path.join(PAGE_FILE), |file| file.write_all(page.as_bytes()))
+        write_file(&self.page(), |file| file.write_all(page.as_bytes()))
     }
 
     /// The run over time, as earlier processes have left it; an empty one if it cannot be read.

@@ -2,21 +2,18 @@
 
 mod whole;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use super::{Inspection, KeyField, TimeField};
+use super::{Inspection, TimeField};
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
 use crate::config::{FramingChoice, Input};
 use crate::decode::{DecodeConfig, DecodeError, Decoded, Span, decode};
 use crate::error::Error;
-use crate::route::candidates::candidates;
-use crate::route::event_time::{EventTime, TimeFormat};
-use crate::route::pointer::JsonPointer;
+use crate::route::fields::Fields;
 use crate::run::estimate::looks_compressed;
+use crate::run::key_fields::key_fields;
 use crate::run::open::archive_error;
 use crate::run::spool::blocking;
 use whole::Look;
@@ -42,15 +39,7 @@ struct Sampled {
     records: u64,
     bytes: u64,
     first: Option<Vec<u8>>,
-    /// By pointer: its values, as often as they were seen, and its times.
-    fields: BTreeMap<String, (JsonPointer, Values)>,
-}
-
-#[derive(Default)]
-struct Values {
-    counts: BTreeMap<String, u64>,
-    present: u64,
-    times: Vec<Timestamp>,
+    fields: Fields,
 }
 
 pub(super) async fn sample(
@@ -160,20 +149,12 @@ impl Sampled {
         for record in decoded.spans.iter().take(SAMPLE_RECORDS).filter_map(cut) {
             if self.first.is_none() {
                 self.first = Some(record.to_vec());
-                for candidate in candidates(record) {
-                    let pointer = candidate.pointer;
-                    self.fields.insert(pointer.as_str().to_owned(), (pointer, Values::default()));
-                }
             }
-            for (pointer, values) in self.fields.values_mut() {
-                values.see(pointer, record);
-            }
+            self.fields.see(record);
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "shares and estimates for people")]
     fn tell(self, found: &mut Inspection) {
-        let seen = self.fields.values().map(|(_, values)| values.present).max().unwrap_or_default();
         if let Some(mean) = self.bytes.checked_div(self.records) {
             found.record_bytes = Some(mean);
         }
@@ -184,43 +165,14 @@ impl Sampled {
                 .flat_map(char::escape_debug)
                 .collect()
         });
-        for (pointer, (_, values)) in self.fields {
-            let span = values.times.iter().min().zip(values.times.iter().max());
-            if let Some((first, last)) = span.filter(|_| values.times.len() as u64 == values.present) {
-                found.time_fields.push(TimeField {
-                    pointer: pointer.clone(),
-                    span: [first.to_string(), last.to_string()],
-                });
-            }
-            let hottest = values.counts.values().max().copied().unwrap_or_default();
-            found.partition_keys.push(KeyField {
-                pointer,
-                present: values.present as f64 / seen.max(1) as f64,
-                distinct: values.counts.len() as u64,
-                hottest: hottest as f64 / values.present.max(1) as f64,
-            });
+        for field in self.fields.ranked() {
+            let times = field.span.map(|(first, last)| [first.to_string(), last.to_string()]);
+            let pointer = field.pointer.to_string();
+            found.time_fields.extend(times.map(|span| TimeField { pointer, span }));
         }
-        // What every record has, more than once: an order within one record is none. Nobody's order is that of a time. Then
-        // what spreads best.
-        let rank = |field: &KeyField| {
-            let repeats = field.distinct > 1 && field.distinct * 2 <= seen;
-            let is_time = found.time_fields.iter().any(|time| time.pointer == field.pointer);
-            (field.present >= 1.0, repeats, field.distinct > 1, !is_time)
-        };
-        found
-            .partition_keys
-            .sort_by(|left, right| rank(right).cmp(&rank(left)).then(left.hottest.total_cmp(&right.hottest)));
-    }
-}
-
-impl Values {
-    fn see(&mut self, pointer: &JsonPointer, record: &[u8]) {
-        let Some(text) = pointer.text_in(record) else { return };
-        self.present += 1;
-        *self.counts.entry(text).or_default() += 1;
-        let rule = EventTime { pointer: pointer.clone(), format: TimeFormat::Auto, from: None, until: None };
-        // A small number is a number; from 2001 on it may be a time.
-        let plausible = |time: &Timestamp| (1_000_000_000..4_102_444_800).contains(&time.as_second());
-        self.times.extend(rule.time(record).filter(plausible));
+        found.partition_keys = key_fields(&self.fields);
+        found.fields_records = self.fields.records();
+        let all_objects = found.objects == self.looks.len() as u64;
+        found.fields_whole = all_objects && self.fields.records() == self.records;
     }
 }

@@ -131,8 +131,8 @@ fn facts(report: &Report, circumstances: &Circumstances) -> Vec<(&'static str, S
     ));
     facts.push(("throttled", format!("{} of the entries sent", percent(report.throttled_share))));
     facts.push(("PutRecords", latency_words(&report.put_latency_ms)));
-    if let Some(command) = &report.next_command {
-        facts.push(("next", command.clone()));
+    for step in &report.next_steps {
+        facts.push(("next", format!("{}: {}", step.why, step.command)));
     }
     facts
 }

@@ -15,6 +15,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::next::NextStep;
 use crate::config::{PlanFigures, Target};
 use crate::write::checkpoint::Doubts;
 
@@ -91,8 +92,14 @@ pub struct Report {
     /// What the plan said that was carried out (`--plan FILE`); `null` if there was none.
     #[serde(default)]
     pub plan: Option<PlanFigures>,
+    /// The same for a browser, with drawings; `null` if there was no run.
+    #[serde(default)]
+    pub page: Option<String>,
     /// The command to type next, if something is left to do.
     pub next_command: Option<String>,
+    /// The same and what else may be typed instead or after it, each with its purpose.
+    #[serde(default)]
+    pub next_steps: Vec<NextStep>,
 }
 
 /// How a run ended.
@@ -305,7 +312,9 @@ impl Report {
             brake: None,
             shards: Vec::new(),
             plan: None,
+            page: None,
             next_command: None,
+            next_steps: Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::{Report, RunState, ShardReport};
 use crate::record::ByteCount;
+pub(crate) use crate::record::number;
 use crate::write::checkpoint::Doubts;
 
 /// Shards that are listed one by one; more are a line of three numbers.
@@ -32,12 +33,13 @@ pub(super) fn render(report: &Report, width: usize, color: bool) -> String {
     page.speed(report);
     page.shards(&report.shards, width);
     page.order(&report.shards);
+    if let Some(path) = &report.page {
+        page.line("");
+        page.row("report", path);
+    }
     page.late(report);
     page.quarantine(report);
-    if let Some(command) = &report.next_command {
-        let command = page.paint(BOLD, command);
-        page.line(&format!("\nNext:\n  {command}"));
-    }
+    page.next(report);
     page.text
 }
 
@@ -164,7 +166,10 @@ impl Page {
         }
         let latency = &report.put_latency_ms;
         if let (Some(p50), Some(p99), Some(max)) = (latency.p50, latency.p99, latency.max) {
-            self.row("PutRecords", &format!("{p50:.0} ms median, {p99:.0} ms p99, {max:.0} ms max"));
+            self.row(
+                "PutRecords",
+                &format!("{} median, {} p99, {} max", millis(p50), millis(p99), millis(max)),
+            );
         }
         if latency.p50.is_some() {
             self.row("throttled", &format!("{} of the entries sent", percent(report.throttled_share)));
@@ -249,6 +254,24 @@ impl Page {
         }
     }
 
+    fn next(&mut self, report: &Report) {
+        let command = |page: &Self, command: &str| page.paint(BOLD, command);
+        match report.next_steps.as_slice() {
+            [] => {}
+            [step] => {
+                let command = command(self, &step.command);
+                self.line(&format!("\nNext:\n  {command}"));
+            }
+            steps => {
+                self.line("\nNext:");
+                for step in steps {
+                    let command = command(self, &step.command);
+                    self.line(&format!("  {}:\n    {command}", step.why));
+                }
+            }
+        }
+    }
+
     fn quarantine(&mut self, report: &Report) {
         let quarantine = &report.quarantine;
         if quarantine.reasons.is_empty() && quarantine.path.is_none() {
@@ -279,7 +302,10 @@ pub(super) fn headline(report: &Report) -> (&'static str, String) {
         }
         RunState::Done => (BOLD_GREEN, "Done: every record is delivered.".into()),
         RunState::Incomplete => {
-            (BOLD_YELLOW, format!("Not done: {message}. Nothing is lost; the run can go on."))
+            let first = report.next_steps.first();
+            let goes_on = first.is_none_or(|step| step.command.starts_with("respool resume"));
+            let goes_on = if goes_on { "; the run can go on" } else { "" };
+            (BOLD_YELLOW, format!("Not done: {message}. Nothing is lost{goes_on}."))
         }
         RunState::Refused => (BOLD_RED, format!("Refused: {message}.")),
     }
@@ -300,19 +326,6 @@ pub(super) fn causes(doubts: &Doubts) -> String {
     counted.map(|(count, what)| format!("{} {what}", number(*count))).collect::<Vec<_>>().join(", ")
 }
 
-/// `12,345,678`.
-pub(crate) fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// `98.1 %`; a trace is `<0.1 %`, so that only nothing looks like nothing.
 pub(super) fn percent(part: f64) -> String {
     match part * 100.0 {
@@ -320,6 +333,11 @@ pub(super) fn percent(part: f64) -> String {
         percent if percent < 0.1 => "<0.1 %".into(),
         percent => format!("{percent:.1} %"),
     }
+}
+
+/// `12 ms`; what rounds to nothing is still something.
+fn millis(value: f64) -> String {
+    if value < 1.0 { "<1 ms".into() } else { format!("{} ms", number(whole(value))) }
 }
 
 /// `0.4 s`, `2 min 05 s`, `3 h 07 min`, `2 d 04 h`.

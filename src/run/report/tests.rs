@@ -16,6 +16,7 @@ pub(super) fn finished() -> Report {
         cache: CacheReport { hits: 32, fetched: 0, bytes: 18_900_000 },
         brake: Some(Brake::Shards),
         shards: vec![shard(0, 15_012, Some(0.98)), shard(1, 44_988, Some(0.5)), shard(2, 0, None)],
+        page: Some("/state/respool/runs/flights-1/report.html".into()),
         ..Report::new("flights-1", "tests/fixtures/archive", "sim:3")
     }
 }
@@ -60,6 +61,8 @@ Done: every record is delivered.
   shardId-000000000000   15,012 records    4.5 MB   98.0 %   ████████████████████
   shardId-000000000001   44,988 records   13.5 MB   50.0 %   ██████████
   shardId-000000000002        0 records       0 B     idle
+
+  report       /state/respool/runs/flights-1/report.html
 ";
     assert_eq!(finished().render(100, false), expected);
 }
@@ -81,7 +84,7 @@ fn what_was_set_aside_is_named_and_the_next_command_stands_last() {
     report.shards.clear();
     report.quarantine.reasons = [("truncated".into(), 2), ("no_key".into(), 1_005)].into();
     report.quarantine.path = Some("/state/respool/runs/flights-1/quarantine.ndjson".into());
-    report.next_command = Some("respool resume flights-1".into());
+    report.next_steps = vec![step("respool resume flights-1", "go on")];
     let page = report.to_string();
     for line in [
         "Not done: it was interrupted. Nothing is lost; the run can go on.",
@@ -101,6 +104,29 @@ Quarantine:
 
 Next:
   respool resume flights-1
+";
+    assert!(page.ends_with(end), "{page}");
+}
+
+fn step(command: &str, why: &str) -> NextStep {
+    NextStep { command: command.into(), why: why.into() }
+}
+
+#[test]
+fn of_several_commands_each_says_what_it_is_for() {
+    let mut report = finished();
+    report.state = RunState::Incomplete;
+    report.message = Some("no record of 12,288 has /tailnm".into());
+    report.next_steps =
+        vec![step("respool quarantine show 0:0 7", "see one"), step("respool resume 7", "or go on")];
+    let page = report.to_string();
+    assert!(page.starts_with("Not done: no record of 12,288 has /tailnm. Nothing is lost.\n"), "{page}");
+    let end = "
+Next:
+  see one:
+    respool quarantine show 0:0 7
+  or go on:
+    respool resume 7
 ";
     assert!(page.ends_with(end), "{page}");
 }
@@ -137,6 +163,13 @@ fn colour_changes_nothing_but_colour() {
 }
 
 #[test]
+fn an_answer_within_a_millisecond_is_not_called_none() {
+    let mut report = finished();
+    report.put_latency_ms = Latency { p50: Some(0.4), p99: Some(1.0), p999: None, max: Some(1_234.5) };
+    assert!(report.to_string().contains("  PutRecords   <1 ms median, 1 ms p99, 1,235 ms max\n"), "{report}");
+}
+
+#[test]
 fn many_shards_are_three_numbers() {
     let mut report = finished();
     report.shards = (0..17).map(|n| shard(n, 1, Some(0.9))).collect();
@@ -166,7 +199,7 @@ fn json_has_the_promised_fields_and_reads_back() {
 fn every_field_is_documented() {
     let documents = include_str!("../../../docs/report.md");
     let mut report = finished();
-    report.next_command = Some("respool resume".into());
+    report.next_steps = vec![step("respool resume", "go on")];
     report.late_objects = Some(LateReport::default());
     report.plan = Some(planned());
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();

@@ -9,8 +9,6 @@ use crate::write::checkpoint::Totals;
 use crate::write::rate::ShardRate;
 use crate::write::{End, Engine, EngineConfig, Event, Packed, StopReason};
 
-const UNBOUNDED: ShardRate = ShardRate { records: 1e9, bytes: 1e12 };
-
 impl World {
     pub(super) fn start(&mut self) {
         let map = self.shard_map();
@@ -21,7 +19,7 @@ impl World {
             aggregate: self.scenario.aggregate,
             updating: self.is_updating(),
             shard_rate: rate(&self.scenario),
-            run_rate: UNBOUNDED,
+            run_rate: ShardRate::UNBOUNDED,
             hash_places: true,
             window_records: self.scenario.window_records,
             seed: self.scenario.seed,

@@ -29,6 +29,7 @@ const RETRY_WAIT: Duration = Duration::from_millis(300);
 pub struct NeighbourClient {
     service: Neighbour,
     region: String,
+    endpoint: String,
     client: SignedClient,
 }
 
@@ -59,7 +60,10 @@ impl NeighbourClient {
         let stopped = clients.put.list_streams().customize().interceptor(door.clone()).send().await;
         let patience = Patience { connect: kinesis.connect_timeout, call: kinesis.describe_timeout };
         match (SignedClient::behind(&door, dialect(service), patience, Skew::default()), stopped) {
-            (Some(client), _) => Ok(Self { service, region, client: client.signing_for(service.host()) }),
+            (Some(client), _) => {
+                let (client, endpoint) = (client.signing_for(service.host()), kinesis.endpoint_url);
+                Ok(Self { service, region, endpoint: endpoint.unwrap_or_default(), client })
+            }
             (None, Err(error)) => {
                 let unsent = SentMark::default();
                 let failure = failure_of(&error, &unsent);
@@ -74,6 +78,12 @@ impl NeighbourClient {
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// Where it is asked.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// Calls `operation`, which must be a question, with `body`.

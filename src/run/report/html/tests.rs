@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use super::super::tests::{finished, planned};
 use super::*;
 use crate::record::ShardId;
+use crate::run::next::NextStep;
 use crate::run::timeline::Recorder;
 use crate::write::checkpoint::Totals;
 use crate::write::rate::{Load, ShardRate};
@@ -138,7 +139,7 @@ fn hostile_names_stay_text_and_an_empty_run_is_a_page_too() {
     let nasty = "<script>alert(1)</script>\"'&";
     let mut report = Report::new(nasty, nasty, nasty);
     report.message = Some(nasty.into());
-    report.next_command = Some(nasty.into());
+    report.next_steps = vec![NextStep { command: nasty.into(), why: nasty.into() }];
     report.quarantine.reasons = [(nasty.to_owned(), 3)].into();
     report.quarantine.path = Some(nasty.into());
     let html = report.html(&Timeline::default(), &circumstances());

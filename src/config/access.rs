@@ -1,0 +1,145 @@
+//! The door to a service: region, profile and endpoint, and how a command line says them.
+//!
+//! Whatever prints a command that asks the same service again prints its door along, or keeps it where the command
+//! finds it (a run's file, a saved plan): a command that has lost its endpoint is one for AWS.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Endpoint, Tuning};
+
+/// How a service of AWS is reached. What is absent is left to the SDK's own chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsAccess {
+    /// The region.
+    pub region: Option<String>,
+    /// The profile in the user's AWS configuration.
+    pub profile: Option<String>,
+    /// The endpoint, where it is not AWS' own.
+    pub endpoint_url: Option<Endpoint>,
+}
+
+impl AwsAccess {
+    /// Each part from here, or else from `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            region: self.region.or(other.region),
+            profile: self.profile.or(other.profile),
+            endpoint_url: self.endpoint_url.or(other.endpoint_url),
+        }
+    }
+
+    /// The parts by the names of their flags.
+    fn parts(&self) -> [(&'static str, Option<&str>); 3] {
+        let endpoint = self.endpoint_url.as_ref().map(Endpoint::as_str);
+        [("region", self.region.as_deref()), ("profile", self.profile.as_deref()), ("endpoint-url", endpoint)]
+    }
+
+    /// The flags that open the same door again, each with a blank before it; `whose` stands in their names.
+    #[must_use]
+    pub fn flags(&self, whose: &str) -> String {
+        let dash = if whose.is_empty() { "" } else { "-" };
+        let given = self.parts().into_iter().filter_map(|(flag, value)| Some((flag, value?)));
+        given.fold(String::new(), |mut flags, (flag, value)| {
+            let _ = write!(flags, " --{whose}{dash}{flag} {}", quoted(value));
+            flags
+        })
+    }
+
+    /// Where this door differs from the one that was planned with, in words.
+    #[must_use]
+    pub fn other_than(&self, planned: &Self) -> Option<String> {
+        let nobody = |flag: &str| if flag == "endpoint-url" { "AWS' own" } else { "the AWS configuration's" };
+        let differences: Vec<String> = self
+            .parts()
+            .into_iter()
+            .zip(planned.parts())
+            .filter(|((_, now), (_, then))| now != then)
+            .map(|((flag, now), (_, then))| {
+                let (now, then) = (now.unwrap_or(nobody(flag)), then.unwrap_or(nobody(flag)));
+                format!("its {} is {now}, the plan says {then}", flag.trim_end_matches("-url"))
+            })
+            .collect();
+        (!differences.is_empty()).then(|| differences.join("; "))
+    }
+}
+
+impl Tuning {
+    /// The flags that open the same doors again, each with a blank before it.
+    #[must_use]
+    pub fn door_flags(&self) -> String {
+        // What holds for both is said once.
+        let both = |one: &Option<String>, other: &Option<String>| one.clone().filter(|_| one == other);
+        let general = AwsAccess {
+            region: both(&self.s3.region, &self.kinesis.region),
+            profile: both(&self.s3.profile, &self.kinesis.profile),
+            endpoint_url: self
+                .s3
+                .endpoint_url
+                .clone()
+                .filter(|_| self.s3.endpoint_url == self.kinesis.endpoint_url),
+        };
+        let rest = |own: &AwsAccess| AwsAccess {
+            region: own.region.clone().filter(|_| general.region.is_none()),
+            profile: own.profile.clone().filter(|_| general.profile.is_none()),
+            endpoint_url: own.endpoint_url.clone().filter(|_| general.endpoint_url.is_none()),
+        };
+        [general.flags(""), rest(&self.s3).flags("s3"), rest(&self.kinesis).flags("kinesis")].concat()
+    }
+}
+
+/// `text` as a shell takes it for one word, and a terminal for text.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.~:=@+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.escape_debug().to_string().replace("\\'", "'").replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(region: &str, endpoint: &str) -> AwsAccess {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        AwsAccess { region: some(region), profile: None, endpoint_url: endpoint.parse().ok() }
+    }
+
+    #[test]
+    fn a_door_is_said_once_for_both_services_and_apart_where_they_differ() {
+        let mut tuning = Tuning::new("/cache".into());
+        assert_eq!(tuning.door_flags(), "");
+        tuning.s3 = access("eu-west-1", "http://127.0.0.1:1");
+        tuning.kinesis = access("us-east-1", "http://127.0.0.1:1");
+        assert_eq!(
+            tuning.door_flags(),
+            " --endpoint-url http://127.0.0.1:1 --s3-region eu-west-1 --kinesis-region us-east-1"
+        );
+        tuning.kinesis.endpoint_url = None;
+        assert!(tuning.door_flags().contains(" --s3-endpoint-url http://127.0.0.1:1 "));
+    }
+
+    #[test]
+    fn a_door_that_is_not_the_planned_one_is_told_by_its_difference() {
+        let (planned, same) =
+            (access("eu-west-1", "http://127.0.0.1:1"), access("eu-west-1", "http://127.0.0.1:1"));
+        assert_eq!(same.other_than(&planned), None);
+        assert_eq!(
+            access("eu-west-1", "").other_than(&planned).as_deref(),
+            Some("its endpoint is AWS' own, the plan says http://127.0.0.1:1")
+        );
+    }
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("eu-west-1"), "eu-west-1");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted("a\u{1b}[2J"), "'a\\u{1b}[2J'");
+    }
+}

@@ -1,0 +1,78 @@
+//! A command as it was typed, to be shown once more with another key.
+//!
+//! What a run was asked for could be written as flags again, but not with what a variable or the configuration file
+//! has added, and not as the user knows it. The words as they came can.
+
+use super::access::quoted;
+
+/// The flag whose value is replaced.
+const KEY_FLAG: &str = "--partition-key";
+
+/// The words of a command line that begins a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Typed {
+    /// The words behind the program's name.
+    pub words: Vec<String>,
+    /// The flag by which the same is begun once more.
+    pub anew: &'static str,
+}
+
+impl Typed {
+    /// The command that begins the same anew with `key`; `None` if it is not known what was typed, or if a plan
+    /// says the key.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Option<String> {
+        if self.words.is_empty() || self.follows_a_plan() {
+            return None;
+        }
+        let mut words = vec!["respool"];
+        let mut typed = self.words.iter().map(String::as_str);
+        while let Some(word) = typed.next() {
+            match word.strip_prefix(KEY_FLAG) {
+                Some("") => drop(typed.next()),
+                Some(rest) if rest.starts_with('=') => {}
+                _ if word == self.anew => {}
+                _ => words.push(word),
+            }
+        }
+        words.extend([KEY_FLAG, key, self.anew]);
+        Some(words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
+    }
+
+    /// Whether a saved plan is carried out, which says the key.
+    #[must_use]
+    pub fn follows_a_plan(&self) -> bool {
+        self.words.iter().any(|word| word == "--plan" || word.starts_with("--plan="))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_command_with_another_key() {
+        for (line, expected) in [
+            (
+                "replay s3://b --into x --partition-key /tailnm --yes",
+                "replay s3://b --into x --yes --partition-key /tailnum --new",
+            ),
+            ("replay s3://b --partition-key=/a --new", "replay s3://b --partition-key /tailnum --new"),
+            ("replay s3://b", "replay s3://b --partition-key /tailnum --new"),
+        ] {
+            let words = line.split(' ').map(str::to_owned).collect();
+            let shown = Typed { words, anew: "--new" }.with_key("/tailnum");
+            assert_eq!(shown.unwrap(), format!("respool {expected}"));
+        }
+        assert_eq!(Typed::default().with_key("/k"), None);
+        let planned = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
+        assert_eq!(Typed { words: planned, anew: "--new" }.with_key("/k"), None);
+    }
+
+    #[test]
+    fn a_word_of_several_is_quoted() {
+        let words = vec!["replay".to_owned(), "it's a place".to_owned()];
+        let shown = Typed { words, anew: "--new" }.with_key("/k").unwrap();
+        assert_eq!(shown, "respool replay 'it'\\''s a place' --partition-key /k --new");
+    }
+}

@@ -1,0 +1,148 @@
+//! What the checklist must say.
+
+use super::*;
+use crate::lifecycle::fixtures::{ours, particulars, run_into};
+use crate::lifecycle::runs::{BY_AGE, BY_LEASES};
+use crate::run::directory::Drained;
+
+const NOW: &str = "2026-11-26T20:00:00Z";
+
+fn facts(access: &AwsAccess) -> Facts<'_> {
+    Facts {
+        run: None,
+        plan: None,
+        stream: None,
+        gone: false,
+        live: None,
+        away_since: None,
+        lease_table: None,
+        access,
+        consumer: const { &AwsAccess { region: None, profile: None, endpoint_url: None } },
+        now: NOW.parse().unwrap(),
+    }
+}
+
+fn text(facts: &Facts<'_>) -> String {
+    render(&steps(facts), facts.now)
+}
+
+#[test]
+fn a_run_under_way_has_its_names_commands_and_times() {
+    let access = AwsAccess { profile: Some("live account".into()), ..AwsAccess::default() };
+    let (run, stream) = (run_into("20261126-120000", "incomplete", 1_234_567), ours(4));
+    let consumer = AwsAccess { region: Some("us-east-2".into()), ..AwsAccess::default() };
+    let facts = Facts {
+        consumer: &consumer,
+        run: Some(&run),
+        stream: Some(&stream),
+        live: Some(("orders", Some(48))),
+        away_since: Some("2026-11-26T12:30:00Z".parse().unwrap()),
+        lease_table: Some("orders-backfill-worker"),
+        ..facts(&access)
+    };
+    let text = text(&facts);
+    for words in [
+        "[x] 1. Make the backfill stream orders-backfill",
+        "[ ] 2. Replay s3://events/live/",
+        "respool resume 20261126-120000",
+        "1,234,567 records delivered",
+        "[x] 3. Restart the worker on orders-backfill",
+        "TRIM_HORIZON",
+        "respool stream drained 20261126-120000 --lease-table orders-backfill-worker --wait --kinesis-profile 'live account' --consumer-region us-east-2",
+        "by 2026-11-27 12:00 UTC (in 16 h 00 min)",
+        "6. Point the worker back at orders",
+        "by 2026-11-28 12:30 UTC",
+        "respool stream delete orders-backfill",
+        "delete-table --table-name orders-backfill-worker --region us-east-2 --profile 'live account'",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+}
+
+#[test]
+fn an_estimate_ticks_nothing_off() {
+    let access = AwsAccess::default();
+    let directory = tempfile::tempdir().unwrap();
+    let mut run = run_into("r1", "done", 5);
+    run.glance.path = directory.path().into();
+    let ticked = |by: &str| {
+        let at = NOW.parse().unwrap();
+        run.glance.note_drained(&Drained { at, by: by.into(), delivered: 5 }).unwrap();
+        let steps = steps(&Facts { run: Some(&run), ..facts(&access) });
+        let drained = steps.into_iter().find(|step| step.step == "drained").unwrap();
+        (drained.done, drained.notes.join(" ").contains("an estimate"))
+    };
+    assert_eq!(ticked(BY_AGE), (Some(false), true));
+    assert_eq!(ticked(BY_LEASES), (Some(true), false));
+}
+
+#[test]
+fn a_time_that_has_passed_is_shouted() {
+    let access = AwsAccess::default();
+    let (run, stream) = (run_into("r1", "done", 5), ours(1));
+    let late = "2026-11-27T12:00:01Z".parse().unwrap();
+    let facts = Facts { run: Some(&run), stream: Some(&stream), now: late, ..facts(&access) };
+    assert!(text(&facts).contains("by 2026-11-27 12:00 UTC (TOO LATE)"));
+    let drained = steps(&facts).into_iter().find(|step| step.step == "drained").unwrap();
+    assert_eq!(drained.done, Some(false));
+}
+
+#[test]
+fn before_there_is_a_run_the_guide_has_blanks_to_fill_in() {
+    let access = AwsAccess::default();
+    let text = text(&facts(&access));
+    for words in [
+        "respool stream create NAME --shards N",
+        "respool replay s3://BUCKET/PREFIX",
+        "assumed that it keeps records for 24 h",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    assert!(!text.contains("[x]"), "{text}");
+}
+
+#[test]
+fn a_stream_that_is_not_ours_is_left_to_its_owner() {
+    let access = AwsAccess { region: Some("us-east-2".into()), ..AwsAccess::default() };
+    let (run, stream) = (run_into("r1", "done", 5), particulars(1));
+    let steps = steps(&Facts { run: Some(&run), stream: Some(&stream), ..facts(&access) });
+    assert_eq!(
+        steps.last().unwrap().command.as_deref(),
+        Some("aws kinesis delete-stream --stream-name orders-backfill --region us-east-2")
+    );
+}
+
+#[test]
+fn a_stream_that_is_gone_is_not_made_again() {
+    let access = AwsAccess::default();
+    let run = run_into("r1", "done", 5);
+    let steps = steps(&Facts { run: Some(&run), gone: true, ..facts(&access) });
+    assert_eq!((steps[0].done, steps[0].command.as_deref()), (Some(true), None));
+    assert_eq!((steps[6].done, steps[6].command.as_deref()), (Some(true), None));
+}
+
+#[test]
+fn where_the_leases_are_is_not_guessed_from_a_stream_of_ones_own() {
+    let at = |url: &str| AwsAccess { endpoint_url: Some(url.parse().unwrap()), ..AwsAccess::default() };
+    let (simulator, dynamodb) = (at("http://127.0.0.1:4567"), at("http://127.0.0.1:8000"));
+    let run = run_into("r1", "done", 5);
+    let note = |access: &AwsAccess, consumer: &AwsAccess| {
+        text(&Facts { run: Some(&run), access, consumer, ..facts(access) })
+    };
+    assert!(
+        note(&simulator, &simulator)
+            .contains("4567 has to answer for DynamoDB, which `respool simulate` does not")
+    );
+    assert!(
+        note(&simulator, &AwsAccess::default())
+            .contains("looked for in AWS: --consumer-endpoint-url names another")
+    );
+    assert!(!note(&simulator, &dynamodb).contains("answer for DynamoDB"));
+    let aws = AwsAccess::default();
+    assert!(!note(&aws, &aws).contains("DynamoDB:"));
+    let theirs = particulars(1);
+    let steps = steps(&Facts { run: Some(&run), stream: Some(&theirs), ..facts(&simulator) });
+    let delete =
+        "aws kinesis delete-stream --stream-name orders-backfill --endpoint-url http://127.0.0.1:4567";
+    assert_eq!(steps.last().unwrap().command.as_deref(), Some(delete));
+}

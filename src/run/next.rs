@@ -1,0 +1,340 @@
+//! What is to be typed next, when a run has ended and something is left to do.
+//!
+//! Most of what goes wrong is a key: records that have none where it is looked for are set aside, a run that sets
+//! aside most of what it reads is stopped, and to resume it would set aside the rest. So the records in quarantine
+//! are asked what they have instead.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::flood::Flood;
+use super::journal::QuarantineLine;
+use super::quarantine;
+use super::report::number;
+use crate::config::{RunSettings, Typed, quoted};
+use crate::error::ExitCode;
+use crate::route::candidates::candidates;
+use crate::route::key::KeyFault;
+
+/// A key that stands for the right one where nobody can guess it.
+const ANY_KEY: &str = "/POINTER";
+/// Reasons of records that lie in what `--partition-key` says.
+const KEY_FAULTS: [KeyFault; 6] = [
+    KeyFault::Missing,
+    KeyFault::Null,
+    KeyFault::Empty,
+    KeyFault::Container,
+    KeyFault::TooLong,
+    KeyFault::InvalidJson,
+];
+
+/// A command, and what it is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextStep {
+    /// What to type.
+    pub command: String,
+    /// What for.
+    pub why: String,
+}
+
+impl NextStep {
+    fn new(why: impl Into<String>, command: String) -> Self {
+        Self { command, why: why.into() }
+    }
+}
+
+/// The records in quarantine that have no key where it was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyless {
+    /// How many.
+    pub records: u64,
+    /// How many of them have no such field.
+    missing: u64,
+    first: QuarantineLine,
+    key: String,
+    meant: Option<String>,
+}
+
+impl Keyless {
+    /// Those among `lines`, of the run in `directory`; `None` if there are none.
+    pub fn among(
+        lines: impl IntoIterator<Item = QuarantineLine>,
+        settings: &RunSettings,
+        directory: &Path,
+    ) -> Option<Self> {
+        let fault = |line: &QuarantineLine| {
+            line.record?;
+            KEY_FAULTS.into_iter().find(|fault| fault.as_str() == line.reason)
+        };
+        let (mut records, mut missing, mut first) = (0, 0, None);
+        for line in lines {
+            let Some(fault) = fault(&line) else { continue };
+            records += 1;
+            missing += u64::from(fault == KeyFault::Missing);
+            first.get_or_insert(line);
+        }
+        let (first, key) = (first?, settings.partition_key.as_ref()?.to_string());
+        let record = quarantine::bytes(directory, &first).unwrap_or_default();
+        let meant = meant(&key, candidates(&record).iter().map(|candidate| candidate.pointer.to_string()));
+        Some(Self { records, missing, first, key, meant })
+    }
+
+    /// `no record of 12,288 has /tailnm (is /tailnum meant?)`, if `of` so many records these have no key.
+    pub fn sentence(&self, of: u64) -> String {
+        let (records, of, key) = (number(self.records), number(of), self.key.escape_debug());
+        let meant = self.meant.as_ref().map(|meant| format!(" (is {meant} meant?)")).unwrap_or_default();
+        if records == of && self.missing == self.records {
+            format!("no record of {of} has {key}{meant}")
+        } else {
+            format!("{records} of {of} records have no key at {key}{meant}")
+        }
+    }
+
+    /// The key that was meant, as it seems, or what stands for it.
+    pub fn another(&self) -> &str {
+        self.meant.as_deref().unwrap_or(ANY_KEY)
+    }
+
+    fn show(&self, id: &str, why: String) -> NextStep {
+        let record = self.first.record.unwrap_or_default();
+        NextStep::new(why, format!("respool quarantine show {}:{record} {id}", self.first.object))
+    }
+
+    /// Another try: by the key that was meant, or else by none.
+    fn retry(&self, id: &str) -> NextStep {
+        match &self.meant {
+            Some(meant) => NextStep::new(
+                "send them by another key",
+                format!("respool quarantine retry {id} --partition-key {meant}"),
+            ),
+            None => NextStep::new(
+                "send them all the same, by a hash of their bytes",
+                format!("respool quarantine retry {id} --key-fallback hash"),
+            ),
+        }
+    }
+}
+
+/// The pointer that was mistyped as `key`, as it seems: another spelling, or another depth.
+fn meant(key: &str, pointers: impl Iterator<Item = String>) -> Option<String> {
+    let spelt = |pointer: &str| {
+        let (key, pointer) = (key.to_lowercase(), pointer.to_lowercase());
+        if pointer.ends_with(&key) || key.ends_with(&pointer) { 0 } else { distance(&key, &pointer) }
+    };
+    let plain = |pointer: &String| pointer.chars().all(|c| c.is_ascii_alphanumeric() || "/_-.~".contains(c));
+    let nearest = pointers.filter(plain).min_by_key(|pointer| spelt(pointer))?;
+    (spelt(&nearest) <= key.len() / 3).then_some(nearest)
+}
+
+/// Letters to be put in, left out or changed until one text is the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, letter) in one.chars().enumerate() {
+        let mut diagonal = above;
+        let mut left = above + 1;
+        for (cell, wanted) in row.iter_mut().skip(1).zip(&other) {
+            let changed = diagonal + usize::from(letter != *wanted);
+            diagonal = *cell;
+            *cell = changed.min(left + 1).min(diagonal + 1);
+            left = *cell;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = above + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// How a run has ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome<'a> {
+    /// Its name.
+    pub id: &'a str,
+    /// What it replays.
+    pub archive: &'a str,
+    /// Whether it goes on only with the archive: the cache alone has let it down.
+    pub online: bool,
+    /// As the process tells it.
+    pub code: ExitCode,
+    /// Whether everything is settled.
+    pub done: bool,
+    /// Records that are settled.
+    pub settled: u64,
+    /// What was set aside, records and objects.
+    pub set_aside: u64,
+    /// Whether what was delivered can be read again.
+    pub readable: bool,
+    /// Why it was stopped, if it set aside too much.
+    pub flood: Option<Flood>,
+    /// The records without a key.
+    pub keyless: Option<&'a Keyless>,
+    /// The command that began it.
+    pub typed: Option<&'a Typed>,
+}
+
+/// What to type, in this order.
+pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
+    let Outcome { id, code, done, set_aside, readable, flood, typed, .. } = *outcome;
+    let keyless = outcome.keyless.filter(|keyless| keyless.records * 2 > set_aside);
+    let mut steps = Vec::new();
+    if done && code == ExitCode::Differs && readable {
+        steps.push(NextStep::new("see what differs", format!("respool verify {id}")));
+    }
+    if set_aside == 0 || !done && flood.is_none() {
+        if !done {
+            let online = if outcome.online { " --online" } else { "" };
+            steps.push(NextStep::new("go on", format!("respool resume {id}{online}")));
+        }
+        return steps;
+    }
+    let Some(keyless) = keyless else {
+        steps.push(NextStep::new("see what was set aside", format!("respool quarantine ls {id}")));
+        steps.push(match flood {
+            None => NextStep::new("try it again", format!("respool quarantine retry {id}")),
+            Some(flood) => go_on(id, flood),
+        });
+        return steps;
+    };
+    match flood {
+        None => {
+            steps.push(keyless.show(id, format!("{}; see one", keyless.sentence(outcome.settled))));
+            steps.push(keyless.retry(id));
+        }
+        // The reason why it was stopped says the same already.
+        Some(flood) => {
+            steps.push(keyless.show(id, "see a record that has no key there".to_owned()));
+            let key = keyless.another();
+            let anew = typed.and_then(|typed| typed.with_key(key));
+            steps.extend(anew.map(|anew| NextStep::new("begin anew with another key", anew)));
+            if typed.is_some_and(Typed::follows_a_plan) {
+                let archive = quoted(outcome.archive);
+                let plan = format!("respool plan {archive} --partition-key {key} --save FILE");
+                steps.push(NextStep::new("make a plan with another key, and replay that with --new", plan));
+            }
+            steps.push(go_on(id, flood));
+        }
+    }
+    steps
+}
+
+/// Whoever resumes means it.
+fn go_on(id: &str, flood: Flood) -> NextStep {
+    let bound = if matches!(flood, Flood::Bound { .. }) { " --max-quarantine COUNT" } else { "" };
+    NextStep::new("or go on, and set aside all that are like it", format!("respool resume {id}{bound}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_mistyped_is_recognised() {
+        let fields = ["/flight", "/tailnum", "/origin", "/user/id", "/Carrier"];
+        let recognised = |key: &str| meant(key, fields.into_iter().map(str::to_owned));
+        assert_eq!(recognised("/tailnm").as_deref(), Some("/tailnum"));
+        assert_eq!(recognised("/tialnum").as_deref(), Some("/tailnum"));
+        assert_eq!(recognised("/id").as_deref(), Some("/user/id"));
+        assert_eq!(recognised("/event/origin").as_deref(), Some("/origin"));
+        assert_eq!(recognised("/carrier").as_deref(), Some("/Carrier"));
+        assert_eq!(recognised("/customer"), None);
+        assert_eq!(meant("/k\u{1b}", ["/k\u{1b}x".to_owned()].into_iter()), None);
+        assert_eq!(meant("/k", std::iter::empty()), None);
+    }
+
+    #[test]
+    fn a_distance_counts_letters() {
+        for (one, other, letters) in [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("a", "", 1)] {
+            assert_eq!((distance(one, other), distance(other, one)), (letters, letters), "{one} {other}");
+        }
+    }
+
+    fn keyless(records: u64, missing: u64) -> Keyless {
+        let first = QuarantineLine {
+            object: 3,
+            record: Some(7),
+            key: "x.gz".into(),
+            reason: "missing".into(),
+            detail: String::new(),
+            offset: None,
+            stored: None,
+            sent_in_part: false,
+        };
+        Keyless { records, missing, first, key: "/tailnm".into(), meant: Some("/tailnum".into()) }
+    }
+
+    #[test]
+    fn the_key_is_named_as_the_cause() {
+        assert_eq!(
+            keyless(12_288, 12_288).sentence(12_288),
+            "no record of 12,288 has /tailnm (is /tailnum meant?)"
+        );
+        let some = "9,000 of 12,288 records have no key at /tailnm (is /tailnum meant?)";
+        assert_eq!(keyless(9_000, 9_000).sentence(12_288), some);
+        let vague = Keyless { meant: None, ..keyless(5, 4) };
+        assert_eq!(vague.sentence(5), "5 of 5 records have no key at /tailnm");
+        assert_eq!(vague.another(), "/POINTER");
+    }
+
+    #[test]
+    fn what_comes_next_depends_on_how_it_ended() {
+        let (many, few) = (keyless(100, 100), keyless(10, 10));
+        let words = ["replay", "a", "--partition-key", "/tailnm"].map(str::to_owned).to_vec();
+        let typed = Typed { words, anew: "--new" };
+        let words = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
+        let planned = Typed { words, anew: "--new" };
+        let outcome = Outcome {
+            id: "7",
+            archive: "s3://b/live",
+            online: false,
+            code: ExitCode::Incomplete,
+            done: false,
+            settled: 120,
+            set_aside: 0,
+            readable: true,
+            flood: None,
+            keyless: None,
+            typed: Some(&typed),
+        };
+        let done = Outcome { done: true, code: ExitCode::Done, ..outcome };
+        let aside = Outcome { code: ExitCode::Quarantine, set_aside: 101, ..done };
+        let most = Some(Flood::Most { set_aside: 101, of: 120 });
+        let flooded = Outcome { set_aside: 101, flood: most, ..outcome };
+        let bound = Some(Flood::Bound { set_aside: 101, max: 100 });
+        let (show, ls) = ("respool quarantine show 3:7 7", "respool quarantine ls 7");
+        let (retry, resume) = ("respool quarantine retry 7", "respool resume 7");
+        let vague = Keyless { meant: None, ..many.clone() };
+        let cases: [(_, &[&str]); 11] = [
+            (outcome, &[resume]),
+            (Outcome { set_aside: 101, keyless: Some(&many), ..outcome }, &[resume]),
+            (done, &[]),
+            (Outcome { code: ExitCode::Differs, ..done }, &["respool verify 7"]),
+            (Outcome { keyless: Some(&few), ..aside }, &[ls, retry]),
+            (
+                Outcome { keyless: Some(&many), ..aside },
+                &[show, "respool quarantine retry 7 --partition-key /tailnum"],
+            ),
+            (
+                Outcome { keyless: Some(&vague), ..aside },
+                &[show, "respool quarantine retry 7 --key-fallback hash"],
+            ),
+            (
+                Outcome { keyless: Some(&many), ..flooded },
+                &[show, "respool replay a --partition-key /tailnum --new", resume],
+            ),
+            (Outcome { keyless: Some(&many), typed: None, ..flooded }, &[show, resume]),
+            (
+                Outcome { keyless: Some(&many), typed: Some(&planned), ..flooded },
+                &[show, "respool plan s3://b/live --partition-key /tailnum --save FILE", resume],
+            ),
+            (Outcome { flood: bound, ..flooded }, &[ls, "respool resume 7 --max-quarantine COUNT"]),
+        ];
+        for (outcome, expected) in cases {
+            let commands: Vec<_> = steps(&outcome).into_iter().map(|step| step.command).collect();
+            assert_eq!(commands, expected, "{outcome:?}");
+        }
+        let named = steps(&Outcome { keyless: Some(&many), ..aside });
+        assert_eq!(named[0].why, "100 of 120 records have no key at /tailnm (is /tailnum meant?); see one");
+    }
+}
