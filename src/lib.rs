@@ -13,8 +13,10 @@
 //! The modules read in that order.
 
 pub mod error;
+mod frame;
 pub mod limits;
 pub mod record;
+mod renewed;
 
 pub mod archive;
 pub mod cache;

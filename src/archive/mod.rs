@@ -10,6 +10,8 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod layout;
+mod listing;
+mod listing_log;
 pub mod local;
 pub mod manifest;
 pub mod objects;
@@ -25,12 +27,14 @@ use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Seek as _};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use etag::Etag;
+pub use listing_log::{Known, ListingLog};
 pub use local::LocalArchive;
 pub use manifest::{Manifest, ManifestError};
 pub use s3::{S3Archive, S3Config};
@@ -102,7 +106,8 @@ pub struct ObjectEntry {
 }
 
 /// What a listing found.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Listing {
     /// The objects that are selected, in no particular order.
     pub objects: Vec<ObjectEntry>,
@@ -118,8 +123,12 @@ pub struct Listing {
 
 impl Listing {
     /// Takes in what another one has found.
-    fn absorb(&mut self, other: Self) {
-        self.objects.extend(other.objects);
+    fn absorb(&mut self, mut other: Self) {
+        // The longer list stays where it is: there may be millions in it.
+        if self.objects.len() < other.objects.len() {
+            std::mem::swap(&mut self.objects, &mut other.objects);
+        }
+        self.objects.append(&mut other.objects);
         self.skipped += other.skipped;
         self.outside += other.outside;
         self.excluded += other.excluded;
@@ -285,6 +294,17 @@ pub trait Archive: Send + Sync {
 
     /// Lists what is selected.
     fn list<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Listing, ArchiveError>>;
+
+    /// The same, noted in `log` as it comes in, and begun where what is noted there ends. What is listed in one go is
+    /// not noted.
+    fn list_noted<'a>(
+        &'a self,
+        selection: &'a Selection,
+        log: Arc<ListingLog>,
+    ) -> BoxFuture<'a, Result<Listing, ArchiveError>> {
+        drop(log);
+        self.list(selection)
+    }
 
     /// Looks at one object by its key, below nothing: as it would be listed; `None` if it is not there.
     fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectEntry>, ArchiveError>>;

@@ -1,6 +1,6 @@
 //! An archive in S3, or in anything that speaks its protocol. Only this file and those below it know the SDK.
 //!
-//! It lists as [`walk`](super::walk) decides, several prefixes at once, and fetches as
+//! It gives pages to a [`listing`](super::listing), which asks for several prefixes at once, and fetches as
 //! [`download`](super::download) decides. Listing is retried by the SDK. A GET is not: its retries are ours,
 //! because only we know which bytes have arrived. A GET of a whole object asks for its checksum; a GET
 //! of a range does not, since servers answer it with the checksum of the whole.
@@ -28,26 +28,22 @@ use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Ou
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{EncodingType, Object, RequestPayer};
 use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
-use answers::{Page, entry_of_head, fault_of, read_page};
-use clients::Renewed;
+use answers::{entry_of_head, fault_of, read_page};
+use clients::ClientAccess;
 use connect::chain;
 
 use super::download::{Body, CREDENTIAL_ATTEMPTS_MAX, Part, Source, Spool, backoff, content_range, download};
 use super::fault::{ServiceFault, Verdict};
+use super::listing::{Lister, Page, Pages};
 use super::tier::{Access, RestoreTier};
-use super::walk::{Below, Depth, Walk};
+use super::walk::{Depth, Walk};
 use super::{
-    Archive, ArchiveError, ArchiveLocation, BoxFuture, DefectReason, Listing, ObjectBody, ObjectEntry,
-    Selection,
+    Archive, ArchiveError, ArchiveLocation, BoxFuture, DefectReason, Listing, ListingLog, ObjectBody,
+    ObjectEntry, Selection,
 };
 use crate::limits::LIST_OBJECTS_PAGE_MAX;
 use crate::record::ByteCount;
-
-/// Prefixes that are listed at the same time.
-const LISTINGS_MAX: usize = 16;
 
 /// How often a page of a listing is tried anew, once the bucket has answered: an hour.
 const LIST_OUTAGE_ATTEMPTS_MAX: u32 = 360;
@@ -116,7 +112,7 @@ impl fmt::Debug for S3Archive {
 /// What a task needs to ask it anything.
 #[derive(Clone)]
 struct Bucket {
-    clients: Arc<Renewed>,
+    clients: Arc<ClientAccess>,
     name: Arc<str>,
     prefix: Arc<str>,
     payer: Option<RequestPayer>,
@@ -151,7 +147,7 @@ impl S3Archive {
     }
 
     async fn in_region(config: S3Config) -> Result<Self, ArchiveError> {
-        let (clients, endpoint) = Renewed::load(config.clone()).await?;
+        let (clients, endpoint) = ClientAccess::load(config.clone()).await?;
         let S3Config { bucket, prefix, .. } = config;
         Ok(Self {
             bucket: Bucket {
@@ -195,78 +191,22 @@ impl S3Archive {
         self.bucket.clients.after(head).await
     }
 
-    async fn list_selection(&self, selection: &Selection) -> Result<Listing, ArchiveError> {
-        let selection = Arc::new(selection.clone());
-        let mut waiting = vec![Walk::root(&self.bucket.prefix)];
-        let mut running = JoinSet::new();
-        let mut listing = Listing::default();
-        let (pages, mut arrived) = mpsc::channel(LISTINGS_MAX);
-        loop {
-            while running.len() < LISTINGS_MAX
-                && let Some(step) = waiting.pop()
-            {
-                running.spawn(self.bucket.clone().list_step(step, selection.clone(), pages.clone()));
-            }
-            let ended = tokio::select! {
-                biased;
-                page = arrived.recv() => {
-                    listing.absorb(page.unwrap_or_default());
-                    continue;
-                }
-                ended = running.join_next() => ended,
-            };
-            let Some(ended) = ended else { break };
-            let next = ended.map_err(std::io::Error::other)?;
-            waiting.extend(next.map_err(|fault| fault.of_archive(&self.name_and_place()))?);
-        }
-        while let Ok(page) = arrived.try_recv() {
-            listing.absorb(page);
-        }
-        Ok(listing)
+    async fn list_selection(
+        &self,
+        selection: &Selection,
+        log: Option<Arc<ListingLog>>,
+    ) -> Result<Listing, ArchiveError> {
+        let lister = Lister {
+            pages: Arc::new(self.bucket.clone()),
+            prefix: self.bucket.prefix.clone(),
+            selection: Arc::new(selection.clone()),
+            log,
+        };
+        lister.list(&self.name_and_place()).await
     }
 }
 
 impl Bucket {
-    /// Carries out one step of a walk, and gives the steps it leads to. What it finds goes to `pages` as soon as it
-    /// counts: held until the end, it would lie in memory twice.
-    async fn list_step(
-        self,
-        step: Walk,
-        selection: Arc<Selection>,
-        pages: mpsc::Sender<Listing>,
-    ) -> Result<Vec<Walk>, ServiceFault> {
-        let mut found = Listing::default();
-        let mut dirs = Below::new(&step, &selection);
-        let mut token = None;
-        loop {
-            let page = {
-                let token = token.take();
-                self.in_the_end(|| self.page(&step, token.clone())).await?
-            };
-            for object in page.objects {
-                let key = object.key.clone();
-                found.sort_in(object, self.below(&key), &selection);
-            }
-            dirs.add(page.dirs.into_iter().filter(|dir| selection.may_hold(self.below(dir))));
-            token = page.next.filter(|_| !dirs.is_flood());
-            if token.is_none() {
-                break;
-            }
-            if step.depth == Depth::Whole {
-                // Whoever listens no more has failed elsewhere.
-                let _ = pages.send(std::mem::take(&mut found)).await;
-            }
-        }
-        let Some(next) = dirs.next() else { return Ok(vec![Walk { depth: Depth::Whole, ..step }]) };
-        let _ = pages.send(found).await;
-        Ok(next)
-    }
-
-    /// What of a key follows the archive's prefix.
-    fn below<'k>(&self, key: &'k str) -> &'k str {
-        key.strip_prefix(&*self.prefix).unwrap_or_default()
-    }
-
     /// What `ask` brings; once the bucket has answered at all, trouble with it is waited out, and so are credentials
     /// that have expired.
     async fn in_the_end<T, F>(&self, ask: impl Fn() -> F) -> Result<T, ServiceFault>
@@ -296,7 +236,7 @@ impl Bucket {
         }
     }
 
-    async fn page(&self, step: &Walk, token: Option<String>) -> Result<Page, ServiceFault> {
+    async fn ask_for_page(&self, step: &Walk, token: Option<String>) -> Result<Page, ServiceFault> {
         let plain = self.request(step, token.clone(), false).await;
         let unreadable = match &plain {
             Ok(output) => {
@@ -327,6 +267,16 @@ impl Bucket {
             .set_continuation_token(token)
             .send()
             .await
+    }
+}
+
+impl Pages for Bucket {
+    fn page<'a>(
+        &'a self,
+        step: &'a Walk,
+        token: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Page, ServiceFault>> {
+        Box::pin(self.in_the_end(move || self.ask_for_page(step, token.map(str::to_owned))))
     }
 }
 
@@ -391,7 +341,15 @@ impl Archive for S3Archive {
     }
 
     fn list<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Listing, ArchiveError>> {
-        Box::pin(self.list_selection(selection))
+        Box::pin(self.list_selection(selection, None))
+    }
+
+    fn list_noted<'a>(
+        &'a self,
+        selection: &'a Selection,
+        log: Arc<ListingLog>,
+    ) -> BoxFuture<'a, Result<Listing, ArchiveError>> {
+        Box::pin(self.list_selection(selection, Some(log)))
     }
 
     fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectEntry>, ArchiveError>> {

@@ -7,24 +7,27 @@
 //! that lies beside the directories comes with the page that shows them. Every key is thus either seen,
 //! or below a directory whose date lies outside the window; no layout has to be assumed.
 //!
-//! Pure: it decides from what was found; `s3` carries it out.
+//! Pure: it decides from what was found; [`listing`](super::listing) carries it out.
 
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
 
 use super::layout::CalendarLevel;
 use super::selection::Selection;
 
 /// One prefix to list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Walk {
     pub(super) prefix: String,
     pub(super) depth: Depth,
 }
 
 /// How a prefix is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Depth {
     /// One level, with the directories below; so many levels outside the calendar led here.
     Level(u8),
@@ -94,6 +97,11 @@ impl<'a> Below<'a> {
     /// Nothing was found yet.
     pub(super) fn new(step: &'a Walk, selection: &'a Selection) -> Self {
         Self { step, selection, calendar: BTreeSet::new(), others: BTreeSet::new() }
+    }
+
+    /// Whether a directory counts for what is listed next.
+    pub(super) fn heeds(&self, dir: &str) -> bool {
+        self.selection.calendar_dir(dir).is_none() || self.step.calendar_depth(dir, self.selection).is_some()
     }
 
     /// One page's directories. Those of the calendar outside the window are forgotten at once: there may be years of

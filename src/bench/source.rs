@@ -148,7 +148,14 @@ impl Source {
     ) -> Result<Self, Error> {
         let sources = Sources::open(&settings, &tuning).await?;
         let archive = sources.archive().ok_or_else(|| Error::internal("the archive is not open"))?;
-        let manifest = select(&archive, &settings.input, settings.input.restore, config.output.quiet).await?;
+        let manifest = select(
+            &archive,
+            &settings.input,
+            settings.input.restore,
+            &config.tuning.cache.dir,
+            config.output.quiet,
+        )
+        .await?;
         check_not_empty(&settings.archive, &manifest)?;
         let (spool, segments) = sources.spool(&settings, &tuning, Arc::new(manifest.clone()))?;
         let total = u32::try_from(manifest.objects.len()).unwrap_or(u32::MAX);

@@ -69,7 +69,9 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let live_retention_seconds = live_retention(config, now).await?;
     let sources = Sources::open_at(&config.what.archive, &config.tuning).await?;
     let archive = sources.archive().ok_or_else(|| Error::usage("a plan looks at the archive"))?;
-    let manifest = Arc::new(select(&archive, &config.what.input, None, config.output.quiet).await?);
+    let manifest = Arc::new(
+        select(&archive, &config.what.input, None, &config.tuning.cache.dir, config.output.quiet).await?,
+    );
     check_not_empty(&config.what.archive, &manifest)?;
     let readings = look(config, sources, archive, &manifest, target.as_ref()).await?;
     let seconds = began.elapsed().as_secs_f64();

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::console;
 use super::report::number;
+use super::{console, select};
 use crate::archive::layout::Layout;
 use crate::cache::{Cache, Removed, SegmentCheck, SegmentId, SegmentInfo};
 use crate::config::{CacheAction, CacheCommandConfig};
@@ -63,7 +63,9 @@ pub fn run(config: &CacheCommandConfig, now: Timestamp) -> Result<ExitCode, Erro
                     return Err(Error::refused("nothing was deleted"));
                 }
             }
-            removed(cache.purge().map_err(failed)?, json)
+            let purged = cache.purge().map_err(failed)?;
+            select::forget_listings(&config.dir)?;
+            removed(purged, json)
         }
     }
 }

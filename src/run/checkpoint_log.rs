@@ -16,10 +16,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::frame;
 use crate::write::checkpoint::Checkpoint;
 
 const MAGIC: &[u8; 8] = b"rspckpt1";
-const FRAME_HEADER: usize = 8;
 /// How often the files are listed at most, while they are replaced under the eyes of who reads them.
 const LISTINGS_MAX: u32 = 10;
 /// A checkpoint is some kilobytes; no length above this is believed.
@@ -45,7 +45,7 @@ impl CheckpointLog {
 
     /// Appends `checkpoint`; it is durable when this returns.
     pub fn append(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
-        let frame = encode(checkpoint)?;
+        let frame = frame::encode(checkpoint, FRAME_BYTES_MAX)?;
         match &mut self.file {
             Some(file) if self.length < LOG_BYTES_MAX => {
                 file.write_all(&frame)?;
@@ -133,30 +133,12 @@ fn log_files(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(files)
 }
 
-fn encode(checkpoint: &Checkpoint) -> io::Result<Vec<u8>> {
-    let mut frame = vec![0; FRAME_HEADER];
-    serde_json::to_writer(&mut frame, checkpoint)?;
-    let payload = frame.split_off(FRAME_HEADER);
-    if payload.len() > FRAME_BYTES_MAX {
-        let found = payload.len();
-        return Err(io::Error::other(format!(
-            "a checkpoint of {found} B, and none above {FRAME_BYTES_MAX} B is read back"
-        )));
-    }
-    let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
-    frame.clear();
-    frame.extend_from_slice(&length.to_le_bytes());
-    frame.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
-    frame.extend_from_slice(&payload);
-    Ok(frame)
-}
-
 /// The last whole frame. Checkpoints are text, and four letters are no length that is believed; so a
 /// frame's beginning is found again behind what is damaged.
 fn last_frame(bytes: &[u8]) -> io::Result<Checkpoint> {
     let (mut last, mut rest, mut damaged) = (None, bytes.strip_prefix(MAGIC).unwrap_or(bytes), false);
     while let Some(next) = rest.get(1..) {
-        if let Some((payload, behind)) = split_frame(rest) {
+        if let Some((payload, behind)) = frame::split(rest, FRAME_BYTES_MAX) {
             if damaged {
                 tracing::warn!(
                     "a log of checkpoints is damaged; what follows behind the damage is whole and counts"
@@ -171,17 +153,6 @@ fn last_frame(bytes: &[u8]) -> io::Result<Checkpoint> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no whole checkpoint"));
     };
     serde_json::from_slice(payload).map_err(io::Error::from)
-}
-
-fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (crc, rest) = rest.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    if length == 0 || length > FRAME_BYTES_MAX {
-        return None;
-    }
-    let (payload, behind) = rest.split_at_checked(length)?;
-    (crc32c::crc32c(payload) == u32::from_le_bytes(*crc)).then_some((payload, behind))
 }
 
 #[cfg(test)]
@@ -215,7 +186,7 @@ mod tests {
     fn cut_at_any_length_the_last_whole_frame_counts() {
         let (directory, path) = log_with(3);
         let whole = fs::read(&path).unwrap();
-        let frame = encode(&checkpoint(1)).unwrap().len();
+        let frame = frame::encode(&checkpoint(1), FRAME_BYTES_MAX).unwrap().len();
         for length in 0..=whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
             let expected = length.saturating_sub(MAGIC.len()) / frame;
@@ -230,7 +201,7 @@ mod tests {
     fn any_flipped_byte_costs_only_the_frame_that_it_is_in() {
         let (directory, path) = log_with(3);
         let whole = fs::read(&path).unwrap();
-        let frame = encode(&checkpoint(1)).unwrap().len();
+        let frame = frame::encode(&checkpoint(1), FRAME_BYTES_MAX).unwrap().len();
         for at in 0..whole.len() {
             let mut broken = whole.clone();
             broken[at] ^= 0x40;

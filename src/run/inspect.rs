@@ -116,7 +116,7 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
     if given == LayoutRule::Auto && input.selection.window == crate::archive::ObjectWindow::default() {
         input.selection.layout.rule = LayoutRule::All;
     }
-    let manifest = select(&archive, &input, None, config.output.quiet).await?;
+    let manifest = select(&archive, &input, None, &config.tuning.cache.dir, config.output.quiet).await?;
     check_not_empty(&config.archive, &manifest)?;
     let mut found = Inspection {
         archive: config.archive.to_string(),

@@ -238,7 +238,7 @@ impl Sources {
             Some(archive) => {
                 let input = &config.settings.input;
                 let restore = input.restore.filter(|_| !config.dry_run);
-                select(archive, input, restore, config.output.quiet).await?
+                select(archive, input, restore, &config.tuning.cache.dir, config.output.quiet).await?
             }
             None => earlier_manifest(config)?,
         };

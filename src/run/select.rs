@@ -1,6 +1,9 @@
 //! From what the user asked for to the frozen list of objects.
 
 use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +17,10 @@ use super::spool::blocking;
 use crate::archive::manifest::Manifest;
 use crate::archive::objects::{self, Named};
 use crate::archive::tier::{Access, RestoreTier, may_be_archived};
-use crate::archive::{Archive, ArchiveError, ArchiveLocation, Listing, ObjectEntry};
+use crate::archive::{
+    Archive, ArchiveError, ArchiveLocation, Known, Listing, ListingLog, ObjectEntry, Selection,
+};
+use crate::cache::{CacheError, check_private};
 use crate::config::Input;
 use crate::error::Error;
 
@@ -25,17 +31,26 @@ const RESTORE_POLL: Duration = Duration::from_mins(1);
 /// Keys that are named in a message.
 const KEYS_SHOWN: usize = 3;
 
+/// Where listings under way are noted, below the cache's directory.
+const LISTINGS_DIR: &str = "listings";
+
 /// Lists what `input` selects, sees to what lies in archive tiers, and freezes it. Only what is asked of `restore` is
 /// restored: that costs money and takes hours, so whoever only looks asks for nothing.
 pub async fn select(
     archive: &Arc<dyn Archive>,
     input: &Input,
     restore: Option<RestoreTier>,
+    cache_dir: &Path,
     quiet: bool,
 ) -> Result<Manifest, Error> {
-    let mut listing = match &input.objects {
-        Some(file) => named(archive, input, file).await?,
-        None => archive.list(&input.selection).await.map_err(archive_error)?,
+    let log =
+        if input.objects.is_none() { log(archive, &input.selection, cache_dir, quiet).await } else { None };
+    let mut listing = match (&input.objects, &log) {
+        (Some(file), _) => named(archive, input, file).await?,
+        (None, Some(log)) => {
+            archive.list_noted(&input.selection, log.clone()).await.map_err(archive_error)?
+        }
+        (None, None) => archive.list(&input.selection).await.map_err(archive_error)?,
     };
     if input.skip_archived || restore.is_some() {
         let archived = archived(archive, &listing.objects).await?;
@@ -47,8 +62,58 @@ pub async fn select(
             listing.objects.retain(|object| !keys.contains(&object.key));
         }
     }
-    Manifest::freeze(archive.location().clone(), input.selection.clone(), listing)
-        .map_err(|error| Error::refused(error.to_string()))
+    let manifest = Manifest::freeze(archive.location().clone(), input.selection.clone(), listing)
+        .map_err(|error| Error::refused(error.to_string()))?;
+    if let Some(log) = log {
+        blocking(move || log.remove()).await?;
+    }
+    Ok(manifest)
+}
+
+/// Where a bucket's listing is noted, so that another process can go on with it. That is a help and no more: where it
+/// cannot be done, the listing goes without.
+async fn log(
+    archive: &Arc<dyn Archive>,
+    selection: &Selection,
+    cache_dir: &Path,
+    quiet: bool,
+) -> Option<Arc<ListingLog>> {
+    let (location, selection) = (archive.location().clone(), selection.clone());
+    let ArchiveLocation::S3 { .. } = location else { return None };
+    let dir = cache_dir.join(LISTINGS_DIR);
+    let opened = blocking(move || open_log(&dir, &location, &selection)).await.ok()?;
+    let log = opened.inspect_err(|error| tracing::warn!(%error, "the listing is not noted")).ok()??;
+    if let Some(Known { objects, prefixes, begun }) = log.known().filter(|_| !quiet) {
+        console::say(&format!(
+            "listing goes on: {} objects in {} prefixes are known already, since {}",
+            number(objects),
+            number(prefixes),
+            begun.strftime("%H:%M:%S UTC")
+        ));
+    }
+    Some(Arc::new(log))
+}
+
+fn open_log(
+    dir: &Path,
+    location: &ArchiveLocation,
+    selection: &Selection,
+) -> Result<Option<ListingLog>, CacheError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    // Whoever may write here decides what is sent.
+    check_private(dir)?;
+    Ok(ListingLog::open(dir, location, selection, super::now())?)
+}
+
+/// Nothing is left of listings that were not brought to their end. For who has the whole cache to himself.
+pub fn forget_listings(cache_dir: &Path) -> Result<(), Error> {
+    let dir = cache_dir.join(LISTINGS_DIR);
+    match fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::refused(format!("cannot remove {}", dir.display())).with_source(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The objects that a file names; those of which it says too little are looked up.
@@ -165,5 +230,31 @@ where
         let ended =
             ended.map_err(|error| Error::internal("a look at an object failed").with_source(error))?;
         done.push(ended.map_err(archive_error)?);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_purge_leaves_nothing_of_listings_and_needs_none() {
+        let cache = tempfile::tempdir().unwrap();
+        let bucket = ArchiveLocation::S3 { endpoint: None, bucket: "events".into(), prefix: String::new() };
+        let log = open_log(&cache.path().join(LISTINGS_DIR), &bucket, &Selection::default()).unwrap();
+        assert!(log.is_some());
+        forget_listings(cache.path()).unwrap();
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
+        forget_listings(cache.path()).unwrap();
+    }
+
+    #[test]
+    fn notes_that_others_may_write_are_not_gone_on_with() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let bucket = ArchiveLocation::S3 { endpoint: None, bucket: "events".into(), prefix: String::new() };
+        let opened = open_log(dir.path(), &bucket, &Selection::default());
+        assert!(matches!(opened, Err(CacheError::Exposed { .. })), "{opened:?}");
     }
 }

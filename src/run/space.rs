@@ -6,9 +6,9 @@
 //! through or is in work is always let in: what lies below is settled by itself, so waiting always ends. Only a full disk makes a run give up segments of
 //! its own, and only those that are settled.
 //!
-//! What a segment will take is a guess when it is let in. Before it is published the guess is made good: if the rest
-//! has no room either, the segment passes through after all. So the cache stays below its limit however wrong guesses
-//! are. Eviction reads the cache's directory, so it happens where blocking is allowed.
+//! What a segment will take is a guess when it is let in. Where it takes more, the guess is made good before that is
+//! written: if the rest has no room either, the segment passes through after all. So the cache stays below its limit
+//! however wrong guesses are. Eviction reads the cache's directory, so it happens where blocking is allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::segments::Segments;
 use super::spool::blocking;
-use crate::cache::{Cache, Reservation};
+use crate::cache::{Cache, Placement, Reservation};
 use crate::record::ByteCount;
 
 /// Who may write how much where.
@@ -55,8 +55,26 @@ impl State {
 pub enum Room {
     /// In the cache; the room is reserved until this is dropped.
     Kept(Reservation),
-    /// Beside it.
-    Passing,
+    /// Beside it, with so many bytes.
+    Passing(u64),
+}
+
+impl Room {
+    /// How much it is.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Kept(reservation) => reservation.bytes().0,
+            Self::Passing(bytes) => *bytes,
+        }
+    }
+
+    /// How long what is written there stays.
+    pub fn placement(&self) -> Placement {
+        match self {
+            Self::Kept(_) => Placement::Kept,
+            Self::Passing(_) => Placement::Passing,
+        }
+    }
 }
 
 impl Space {
@@ -84,7 +102,7 @@ impl Space {
         }
     }
 
-    /// The segment of object `number` passes through and has taken `bytes`.
+    /// The segment of object `number` passes through and takes `bytes`.
     pub fn passing(&self, number: u32, bytes: u64) {
         self.state().passing.insert(number, bytes);
     }
@@ -150,7 +168,7 @@ impl Space {
         }
         state.passing.insert(number, bytes);
         state.writing.insert(number);
-        Some(Room::Passing)
+        Some(Room::Passing(bytes))
     }
 
     fn cache_is_full(&self) {
@@ -164,7 +182,7 @@ impl Space {
         }
     }
 
-    /// The segment of a kept object takes `bytes`, whatever was guessed. `false` if there is no room for the rest of them.
+    /// The segment of a kept object will take `bytes`, whatever was guessed. `false` if there is no room for the rest of them.
     /// Blocks on the disk.
     pub fn settle(&self, reservation: &mut Reservation, bytes: u64) -> bool {
         let grown = self.cache.grow(reservation, ByteCount(bytes), &|id| self.segments.is_pinned(id));

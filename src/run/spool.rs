@@ -8,6 +8,7 @@
 mod count;
 mod error;
 mod fill;
+mod growing;
 mod names;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use error::{SpoolError, cache_error};
 use fill::Filling;
+use growing::Growing;
 use names::{Name, Names};
 
 use super::estimate::Estimate;
@@ -291,8 +293,11 @@ impl Spool {
                 {
                     tracing::info!("{} is damaged ({reason}), fetched once more", entry.key.escape_debug());
                     fetched_again = true;
+                    self.space.release(number);
                 }
-                Err(error) if error.is_disk_full() && self.space.disk_is_full(number, bytes).await => {}
+                Err(error) if error.is_disk_full() && self.space.disk_is_full(number, bytes).await => {
+                    self.space.release(number);
+                }
                 Err(error) => {
                     self.space.release(number);
                     self.estimate.lost(number, entry);
@@ -329,7 +334,7 @@ impl Spool {
         let config = DecodeConfig { salvage: name.salvaged.is_some() && fetched_again, ..self.config.decode };
         let decoded = self.config.work.run(move || {
             let _under_way = (Counted::new(&spool.stats.decoding), arrived);
-            spool.decode_now(name, body, room, &config, label)
+            spool.decode_now(number, name, body, room, &config, label)
         });
         decoded.await.unwrap_or(Err(SpoolError::Panicked(number)))
     }
@@ -337,29 +342,24 @@ impl Spool {
     /// On a thread of the decoder's pool: bytes in, segment out.
     fn decode_now(
         &self,
+        number: u32,
         name: Name,
         body: ObjectBody,
-        mut room: Room,
+        room: Room,
         config: &DecodeConfig,
         mut label: SegmentLabel,
     ) -> Result<(Segment, Placement), SpoolError> {
-        let mut placement = if matches!(room, Room::Passing) { Placement::Passing } else { Placement::Kept };
-        let mut writer = self.cache.create(&name.whole, placement)?;
+        let writer = self.cache.create(&name.whole, room.placement())?;
+        let mut segment = Growing::new(writer, &self.space, number, room);
         let encoding = body.content_encoding.clone();
         let mut reader = body.reader().map_err(ArchiveError::Io)?;
-        let decoded = decode::decode(&mut reader, encoding.as_deref(), config, &mut writer)?;
+        let decoded = decode::decode(&mut reader, encoding.as_deref(), config, &mut segment)?;
         label.decoding = format!("{}, {}", decoded.compression, decoded.framing);
         if let Some((salvaged, id)) = decoded.salvaged.zip(name.salvaged) {
-            self.cache.rename(&mut writer, &id);
+            self.cache.rename(segment.writer(), &id);
             label.defect = format!("{}: {}", salvaged.reason, salvaged.message);
         }
-        if let Room::Kept(reservation) = &mut room
-            && !self.space.settle(reservation, writer.file_bytes(decoded.spans.len()))
-        {
-            writer.pass();
-            placement = Placement::Passing;
-        }
-        Ok((writer.publish(&decoded.spans, &label)?, placement))
+        Ok(segment.publish(&decoded.spans, &label)?)
     }
 
     fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, source: Source) -> Spooled {

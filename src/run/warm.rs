@@ -45,7 +45,9 @@ pub async fn run(config: &FillConfig) -> Result<ExitCode, Error> {
             "--offline asks the archive for nothing, so nothing can be brought into the cache: leave it out",
         )
     })?;
-    let manifest = select(&archive, &config.input, config.input.restore, config.output.quiet).await?;
+    let manifest =
+        select(&archive, &config.input, config.input.restore, &config.tuning.cache.dir, config.output.quiet)
+            .await?;
     check_not_empty(&config.archive, &manifest)?;
     let decode = open::decoding(&config.input);
     let (spool, segments) = sources.spool_with(decode, &config.tuning, Arc::new(manifest))?;

@@ -14,7 +14,7 @@
 //! Messages carry the service's code, words and request id. The SDK's own error values hold whole
 //! requests and are never printed.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -32,8 +32,6 @@ use aws_sdk_kinesis::types::{
     ShardFilterType, StreamDescriptionSummary, StreamMode,
 };
 use aws_smithy_http_client::{Builder as HttpClientBuilder, tls};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
 
 use super::batch::{Batch, Draft, DraftSize};
 use super::buffers::Buffers;
@@ -48,6 +46,7 @@ use super::{
 };
 use crate::limits::{RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::record::{HashKeyRange, SequenceNumber, ShardId};
+use crate::renewed::Renewed;
 
 mod config;
 mod control;
@@ -68,12 +67,6 @@ pub use self::neighbour::NeighbourClient;
 /// issue 1106), and a request that meets a dead connection has an unknown outcome.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Credentials that are not taken are asked for anew this often.
-const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
-
-/// No longer is waited for where they come from: everybody who sends waits along.
-const RENEWAL_TIME_MAX: Duration = Duration::from_secs(10);
-
 /// Pages of ListShards before we call it a loop; a stream has at most 20,000 shards by default.
 const LIST_SHARDS_PAGES_MAX: usize = 1_000;
 
@@ -83,8 +76,7 @@ pub struct KinesisStream {
     config: KinesisConfig,
     region: String,
     harmless: bool,
-    clients: Arc<RwLock<Clients>>,
-    renewed: Arc<Mutex<Option<Instant>>>,
+    clients: Arc<Renewed<Clients>>,
     buffers: Buffers,
     skew: Skew,
 }
@@ -127,8 +119,7 @@ impl KinesisStream {
         Self {
             harmless: config.endpoint_url.as_deref().is_some_and(is_loopback),
             region,
-            clients: Arc::new(RwLock::new(clients)),
-            renewed: Arc::default(),
+            clients: Arc::new(Renewed::new(clients)),
             buffers: Buffers::default(),
             skew: Skew::default(),
             config,
@@ -146,33 +137,18 @@ impl KinesisStream {
     }
 
     fn clients(&self) -> Clients {
-        self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.clients.now()
     }
 
     /// Asks for credentials anew if `result` says that those we hold are not taken any more: the user may have
     /// logged in again, or a file may have been rewritten.
     async fn renew_after<T>(&self, result: Result<T, CallError>) -> Result<T, CallError> {
-        if !result.as_ref().is_err_and(|error| error.class == CallErrorClass::Credentials) {
-            return result;
-        }
-        let mut renewed = self.renewed.lock().await;
-        if renewed.is_none_or(|at| at.elapsed() >= RENEWAL_INTERVAL) {
-            *renewed = Some(Instant::now());
-            if let Some((sdk, _)) = in_time(Box::pin(load(&self.config))).await {
-                let clients = Clients::new(&self.config, &sdk);
-                *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
-            }
+        if result.as_ref().is_err_and(|error| error.class == CallErrorClass::Credentials) {
+            let load = async { load(&self.config).await.map(|(sdk, _)| Clients::new(&self.config, &sdk)) };
+            self.clients.renew(Box::pin(load)).await;
         }
         result
     }
-}
-
-/// What `loading` gives, unless it fails or takes too long.
-async fn in_time<T>(loading: impl Future<Output = Result<T, CallError>>) -> Option<T> {
-    let loaded = timeout(RENEWAL_TIME_MAX, loading).await.inspect_err(|_| {
-        tracing::warn!("asking for credentials anew takes longer than {RENEWAL_TIME_MAX:?}");
-    });
-    loaded.ok()?.ok()
 }
 
 /// Region and credentials' source as the environment has them now.

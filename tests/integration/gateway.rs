@@ -17,9 +17,9 @@ use crate::events::gzip;
 use crate::sandbox::{Sandbox, until};
 
 /// What one request was: method, target, and headers in lower case.
-struct Request {
-    method: String,
-    target: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
     headers: String,
 }
 
@@ -34,7 +34,9 @@ impl Request {
 type Answer = dyn Fn(&Request) -> Vec<u8> + Send + Sync;
 
 /// A server that answers each request with `answer`; its address, and what was asked.
-fn serve(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> (String, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn serve(
+    answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static,
+) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (answer, log): (Arc<Answer>, _) = (Arc::new(answer), Arc::new(Mutex::new(Vec::new())));
@@ -71,7 +73,7 @@ fn converse(mut connection: &TcpStream, answer: &Answer, log: &Mutex<Vec<String>
     }
 }
 
-fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
@@ -104,7 +106,7 @@ fn percent(text: &str) -> String {
     })
 }
 
-fn decode(text: &str) -> String {
+pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -132,11 +134,11 @@ fn bucket(
     })
 }
 
-fn whole(_: &Request, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn whole(_: &Request, bytes: &[u8]) -> Vec<u8> {
     response("200 OK", "etag: \"e\"\r\n", bytes)
 }
 
-fn line(url: &str) -> String {
+pub(crate) fn line(url: &str) -> String {
     format!("replay s3://events/ --into null: --partition-key /k --json --s3-endpoint-url {url}")
 }
 
@@ -227,88 +229,6 @@ fn odd_keys_are_read_and_never_reach_a_terminal_or_a_path() {
         let shown = sandbox.run(&format!("{command} {run}"));
         assert!(shown.code == 0 && !shown.stdout.contains('\u{1b}'), "{command}: {shown:?}");
     }
-}
-
-/// `RESPOOL_TEST_LISTED_KEYS=1000000` for a real one.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_long_list_takes_a_bounded_memory_for_each_key_and_a_page_that_fails_is_asked_for_again() {
-    let keys = crate::foreign::variable("RESPOOL_TEST_LISTED_KEYS")
-        .map_or(24_000, |keys| keys.to_str().unwrap().parse().unwrap());
-    let of_each_hour = keys / 24;
-    let outage = Mutex::new(0);
-    let (url, asked) = serve(move |request| {
-        let value = |name: &str| {
-            let query = request.target.split_once('?')?.1.split('&');
-            query
-                .filter_map(|pair| pair.split_once('='))
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| decode(value))
-        };
-        let prefix = value("prefix").unwrap_or_default();
-        if request.method == "HEAD" || !request.target.contains("list-type=2") {
-            return whole(request, if request.method == "HEAD" { b"" } else { b"{\"k\":\"a\"}\n" });
-        }
-        let from: usize = value("continuation-token").map_or(0, |token| token.parse().unwrap());
-        // One page fails more often than the SDK tries.
-        if from == 1_000 && prefix.ends_with("/05/") {
-            let mut failed = outage.lock().unwrap();
-            *failed += 1;
-            if *failed <= 12 {
-                return response("503 Slow Down", "", b"<Error><Code>SlowDown</Code></Error>");
-            }
-        }
-        let page = match value("delimiter") {
-            Some(_) => directories(&prefix),
-            None => page_of_keys(&prefix, from, of_each_hour),
-        };
-        response("200 OK", "content-type: application/xml\r\n", page.as_bytes())
-    });
-    let sandbox = Sandbox::new();
-    let line = line(&url).replace("--json", "--json --dry-run --from 2026-07-01 --until 2026-07-02");
-    let (peak, outcome) = crate::memory::peak_of(sandbox.start(&line));
-    let plan = outcome.json(0);
-    assert_eq!(plan["objects"], of_each_hour * 24, "{plan}");
-    println!("{keys} keys: RssAnon at most {peak} kB");
-    assert!(peak < 64 * 1024 + keys as u64 * 200 / 1024, "{peak} kB");
-    let listings = asked.lock().unwrap().iter().filter(|request| request.contains("list-type=2")).count();
-    assert!(listings < 24 * of_each_hour.div_ceil(1_000) + 40, "{listings}");
-}
-
-/// Years, months, days and hours below each other, all of one day.
-fn directories(prefix: &str) -> String {
-    let below: Vec<String> = match prefix.matches('/').count() {
-        0 => vec!["2026".to_owned()],
-        1 => vec!["07".to_owned()],
-        2 => vec!["01".to_owned()],
-        _ => (0..24).map(|hour| format!("{hour:02}")).collect(),
-    };
-    let mut dirs = String::new();
-    for dir in below {
-        write!(dirs, "<CommonPrefixes><Prefix>{prefix}{dir}/</Prefix></CommonPrefixes>").unwrap();
-    }
-    format!("<ListBucketResult><IsTruncated>false</IsTruncated>{dirs}</ListBucketResult>")
-}
-
-fn page_of_keys(prefix: &str, from: usize, keys: usize) -> String {
-    let hour = prefix.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let until = keys.min(from + 1_000);
-    let mut page = format!("<ListBucketResult><IsTruncated>{}</IsTruncated>", until < keys);
-    if until < keys {
-        write!(page, "<NextContinuationToken>{until}</NextContinuationToken>").unwrap();
-    }
-    for number in from..until {
-        write!(
-            page,
-            "<Contents><Key>{prefix}events-1-2026-07-01-{hour}-{:02}-{:02}-{number:08x}-6aaf-51e0-918c-6c9d94197abc.gz</Key>\
-             <Size>10</Size><ETag>&quot;0123456789abcdef0123456789abcdef&quot;</ETag>\
-             <LastModified>2026-07-01T06:00:00.000Z</LastModified></Contents>",
-            number / 60 % 60,
-            number % 60
-        )
-        .unwrap();
-    }
-    page + "</ListBucketResult>"
 }
 
 #[test]

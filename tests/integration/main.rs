@@ -17,6 +17,7 @@ mod gateway;
 mod kinesis;
 mod late;
 mod lifecycle;
+mod listing;
 mod loops;
 mod memory;
 mod plan;

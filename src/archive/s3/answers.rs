@@ -11,15 +11,9 @@ use jiff::Timestamp;
 use super::connect::{causes, chain};
 use crate::archive::fault::ServiceFault;
 use crate::archive::layout::decode_key;
+use crate::archive::listing::Page;
 use crate::archive::{ArchiveError, ObjectEntry};
 use crate::record::ByteCount;
-
-/// One page of a listing.
-pub(super) struct Page {
-    pub(super) objects: Vec<ObjectEntry>,
-    pub(super) dirs: Vec<String>,
-    pub(super) next: Option<String>,
-}
 
 pub(super) fn read_page(output: ListObjectsV2Output) -> Result<Page, ServiceFault> {
     let encoded = output.encoding_type() == Some(&EncodingType::Url);

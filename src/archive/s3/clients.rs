@@ -1,10 +1,5 @@
-//! The SDK's clients, and new ones when the credentials that they hold are not taken any more.
-//!
-//! Credentials that a person renews (a file that is written anew, another login) are not seen by a client that has read
-//! them once. So whoever meets a refusal that new ones would heal says so here, and they are looked for, every few
-//! seconds at most. How long that goes on is for the caller to say.
+//! The SDK's clients, and [new ones](crate::renewed) when the credentials that they hold are not taken any more.
 
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -12,19 +7,15 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{ResponseChecksumValidation, StalledStreamProtectionConfig};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use super::S3Config;
 use super::connect::load;
 use crate::archive::ArchiveError;
 use crate::archive::fault::{ServiceFault, Verdict};
+use crate::renewed::Renewed;
 
 /// Attempts of one page of a listing, by the SDK.
 const LIST_ATTEMPTS_MAX: u32 = 5;
-
-/// Credentials that are not taken are asked for anew this often.
-const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// One set of credentials, and the ways to use it.
 #[derive(Debug, Clone)]
@@ -61,40 +52,30 @@ impl Clients {
     }
 }
 
-/// The clients of the moment.
-pub(super) struct Renewed {
+/// The clients of the moment, and where new ones come from.
+pub(super) struct ClientAccess {
     config: S3Config,
-    clients: RwLock<Clients>,
-    asked: Mutex<Option<Instant>>,
+    clients: Renewed<Clients>,
 }
 
-impl Renewed {
+impl ClientAccess {
     /// Clients for `config`, and the endpoint that they speak to, where it is not AWS'.
     pub(super) async fn load(config: S3Config) -> Result<(Self, Option<String>), ArchiveError> {
         let shared = load(&config).await?;
-        let clients = RwLock::new(Clients::new(&config, &shared));
+        let clients = Renewed::new(Clients::new(&config, &shared));
         let endpoint = shared.endpoint_url().map(str::to_owned);
-        Ok((Self { config, clients, asked: Mutex::default() }, endpoint))
+        Ok((Self { config, clients }, endpoint))
     }
 
     pub(super) fn now(&self) -> Clients {
-        self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.clients.now()
     }
 
     /// `result`; before it is given, credentials are asked for anew if it says that those we hold are not taken.
     pub(super) async fn after<T>(&self, result: Result<T, ServiceFault>) -> Result<T, ServiceFault> {
         if result.as_ref().is_err_and(|fault| fault.verdict() == Verdict::RetryCredentials) {
-            let mut asked = self.asked.lock().await;
-            if asked.is_none_or(|at| at.elapsed() >= RENEWAL_INTERVAL) {
-                *asked = Some(Instant::now());
-                match load(&self.config).await {
-                    Ok(shared) => {
-                        let clients = Clients::new(&self.config, &shared);
-                        *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
-                    }
-                    Err(error) => tracing::debug!(%error, "no new credentials yet"),
-                }
-            }
+            let load = async { load(&self.config).await.map(|shared| Clients::new(&self.config, &shared)) };
+            self.clients.renew(Box::pin(load)).await;
         }
         result
     }

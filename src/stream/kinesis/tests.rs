@@ -254,12 +254,6 @@ async fn credentials_that_could_not_be_fetched_are_not_called_missing() {
     assert!(unsigned.message.starts_with("the call to Kinesis could not be signed"), "{unsigned}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn new_credentials_are_not_waited_for_for_ever() {
-    assert_eq!(in_time(std::future::pending::<Result<(), CallError>>()).await, None);
-    assert_eq!(in_time(async { Ok(7) }).await, Some(7));
-}
-
 #[tokio::test]
 async fn shards_are_listed_page_by_page_without_the_closed_ones() {
     let shard = |id: &str, first: u128, last: u128, ending: Value| {

@@ -1,0 +1,268 @@
+//! A listing under way: carries out a [`walk`](super::walk), several prefixes at once, page by page.
+//!
+//! What a page brings is a [`Part`]. It is noted in the log, where there is one, before anything follows from it, and
+//! then taken in by a [`Standing`]: what was found, and what is still to be asked. A process that goes on with what
+//! another one has left puts the same parts into the same [`Standing`], so it stands exactly where the other one stood.
+//!
+//! Within a prefix a listing goes on by the bucket's own token for the next page. A bucket that takes it no longer is
+//! asked for that prefix from its beginning, and what was known of it is void.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::fault::{ServiceFault, Verdict};
+use super::listing_log::ListingLog;
+use super::walk::{Below, Depth, Walk};
+use super::{ArchiveError, BoxFuture, Listing, ObjectEntry, Selection};
+
+/// Prefixes that are listed at the same time.
+const LISTINGS_MAX: usize = 16;
+
+/// One page of a prefix, as a bucket gives it.
+pub(super) struct Page {
+    pub(super) objects: Vec<ObjectEntry>,
+    pub(super) dirs: Vec<String>,
+    /// The token for the next one.
+    pub(super) next: Option<String>,
+}
+
+/// A bucket, asked page by page.
+pub(super) trait Pages: Send + Sync {
+    /// The first page of `step`, or the one that `token` is for.
+    fn page<'a>(
+        &'a self,
+        step: &'a Walk,
+        token: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Page, ServiceFault>>;
+}
+
+/// What one page has brought.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    step: Walk,
+    found: Listing,
+    dirs: Vec<String>,
+    then: Then,
+}
+
+/// What follows on a page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Then {
+    /// The page that this token is for.
+    Page(String),
+    /// Nothing more of this prefix; these are to be listed.
+    Below(Vec<Walk>),
+    /// What was found of this prefix is void; this is to be listed instead.
+    Instead(Walk),
+}
+
+/// Where a listing stands.
+#[derive(Debug)]
+pub(super) struct Standing {
+    listing: Listing,
+    finished: u64,
+    open: BTreeMap<Walk, Begun>,
+}
+
+/// What is known of a prefix whose end has not come. Its objects lie among all others: held apart, they would be copied.
+#[derive(Debug, Default)]
+struct Begun {
+    objects: usize,
+    skipped: u64,
+    outside: u64,
+    excluded: u64,
+    dirs: Vec<String>,
+    token: Option<String>,
+}
+
+impl Standing {
+    /// Nothing was asked yet.
+    pub(super) fn at_the_beginning(prefix: &str) -> Self {
+        let open = BTreeMap::from([(Walk::root(prefix), Begun::default())]);
+        Self { listing: Listing::default(), finished: 0, open }
+    }
+
+    /// Takes in a page; what is to be listed because of it. `None` if it does not follow on what came before.
+    pub(super) fn take(&mut self, part: Part) -> Option<Vec<Walk>> {
+        let begun = self.open.get_mut(&part.step)?;
+        begun.objects += part.found.objects.len();
+        begun.skipped += part.found.skipped;
+        begun.outside += part.found.outside;
+        begun.excluded += part.found.excluded;
+        self.listing.absorb(part.found);
+        let next = match part.then {
+            Then::Page(token) => {
+                begun.dirs.extend(part.dirs);
+                begun.token = Some(token);
+                return Some(Vec::new());
+            }
+            Then::Below(next) => {
+                self.open.remove(&part.step);
+                self.finished += 1;
+                next
+            }
+            Then::Instead(step) => {
+                self.forget(&part.step);
+                vec![step]
+            }
+        };
+        self.open.extend(next.iter().map(|step| (step.clone(), Begun::default())));
+        Some(next)
+    }
+
+    /// Takes back what was found of `step`. As long as it is open nothing below it is listed, and nothing above it finds
+    /// a key that begins like it.
+    fn forget(&mut self, step: &Walk) {
+        let Some(begun) = self.open.remove(step) else { return };
+        self.listing.skipped -= begun.skipped;
+        self.listing.outside -= begun.outside;
+        self.listing.excluded -= begun.excluded;
+        if begun.objects > 0 {
+            self.listing.objects.retain(|object| !object.key.starts_with(&step.prefix));
+        }
+    }
+
+    /// How many objects are known, and of how many prefixes.
+    pub(super) fn known(&self) -> (u64, u64) {
+        let begun = self.open.values().filter(|begun| begun.token.is_some()).count();
+        (self.listing.objects.len() as u64, self.finished + begun as u64)
+    }
+
+    fn left(&self) -> Vec<Walk> {
+        self.open.keys().cloned().collect()
+    }
+
+    /// Where `step` goes on, and the directories that were seen there before.
+    fn begun(&self, step: &Walk) -> (Option<String>, Vec<String>) {
+        self.open.get(step).map(|begun| (begun.token.clone(), begun.dirs.clone())).unwrap_or_default()
+    }
+}
+
+/// What is listed.
+#[derive(Clone)]
+pub(super) struct Lister {
+    pub(super) pages: Arc<dyn Pages>,
+    pub(super) prefix: Arc<str>,
+    pub(super) selection: Arc<Selection>,
+    /// Where it is noted how far the listing has come.
+    pub(super) log: Option<Arc<ListingLog>>,
+}
+
+impl Lister {
+    /// Lists what is selected; a message calls the bucket `what`.
+    pub(super) async fn list(self, what: &str) -> Result<Listing, ArchiveError> {
+        let known = self.log.as_ref().and_then(|log| log.take_known());
+        let mut standing = known.unwrap_or_else(|| Standing::at_the_beginning(&self.prefix));
+        let mut waiting = standing.left();
+        let mut running = JoinSet::new();
+        let (parts, mut arrived) = mpsc::channel(LISTINGS_MAX);
+        let lost = || io::Error::other("a page came of a prefix that is not being listed");
+        loop {
+            while running.len() < LISTINGS_MAX
+                && let Some(step) = waiting.pop()
+            {
+                let begun = standing.begun(&step);
+                running.spawn(self.clone().list_step(step, begun, parts.clone()));
+            }
+            let ended = tokio::select! {
+                biased;
+                Some(part) = arrived.recv() => {
+                    waiting.extend(standing.take(part).ok_or_else(lost)?);
+                    continue;
+                }
+                ended = running.join_next() => ended,
+            };
+            match ended {
+                Some(ended) => {
+                    ended.map_err(io::Error::other)?.map_err(|fault| fault.of_archive(what))?;
+                }
+                // A channel may hold something and yet not give it, when its task has had its share of time.
+                None => match arrived.try_recv() {
+                    Ok(part) => waiting.extend(standing.take(part).ok_or_else(lost)?),
+                    Err(_) if standing.open.is_empty() => return Ok(standing.listing),
+                    Err(_) => return Err(io::Error::other("a page of the list was lost").into()),
+                },
+            }
+        }
+    }
+
+    /// Lists one prefix, from where it had begun; what its pages bring goes to `parts`.
+    async fn list_step(
+        self,
+        step: Walk,
+        (mut token, dirs): (Option<String>, Vec<String>),
+        parts: mpsc::Sender<Part>,
+    ) -> Result<(), ServiceFault> {
+        let mut below = Below::new(&step, &self.selection);
+        below.add(dirs);
+        let mut is_old = token.is_some();
+        loop {
+            let page = match self.pages.page(&step, token.as_deref()).await {
+                Err(fault) if is_old && is_refusal_of_token(&fault) => {
+                    tracing::warn!(%fault, "a prefix is listed from its beginning");
+                    let then = Then::Instead(step.clone());
+                    let part = Part { step, found: Listing::default(), dirs: Vec::new(), then };
+                    self.hand_over(part, &parts).await;
+                    return Ok(());
+                }
+                page => page?,
+            };
+            is_old = false;
+            let mut found = Listing::default();
+            for object in page.objects {
+                let key = object.key.clone();
+                found.sort_in(object, self.below(&key), &self.selection);
+            }
+            let counts = |dir: &String| self.selection.may_hold(self.below(dir)) && below.heeds(dir);
+            let dirs: Vec<String> = page.dirs.into_iter().filter(counts).collect();
+            below.add(dirs.iter().cloned());
+            token = page.next.filter(|_| !below.is_flood());
+            let Some(next) = token.clone() else {
+                let whole = || Walk { depth: Depth::Whole, ..step.clone() };
+                let then = below.next().map_or_else(|| Then::Instead(whole()), Then::Below);
+                self.hand_over(Part { step, found, dirs, then }, &parts).await;
+                return Ok(());
+            };
+            let part = Part { step: step.clone(), found, dirs, then: Then::Page(next) };
+            self.hand_over(part, &parts).await;
+        }
+    }
+
+    /// Notes a part, and then lets it count.
+    async fn hand_over(&self, part: Part, parts: &mpsc::Sender<Part>) {
+        let part = match self.log.clone() {
+            None => Ok(part),
+            Some(log) => {
+                let noted = spawn_blocking(move || {
+                    log.note(&part);
+                    part
+                });
+                noted.await
+            }
+        };
+        if let Ok(part) = part {
+            // Whoever listens no more has failed elsewhere.
+            let _ = parts.send(part).await;
+        }
+    }
+
+    /// What of a key follows the archive's prefix.
+    fn below<'k>(&self, key: &'k str) -> &'k str {
+        key.strip_prefix(&*self.prefix).unwrap_or_default()
+    }
+}
+
+/// Whether a token may be what is refused, since nothing else is known to be wrong.
+fn is_refusal_of_token(fault: &ServiceFault) -> bool {
+    fault.status == Some(400) && matches!(fault.verdict(), Verdict::Defect(_))
+}
+
+#[cfg(test)]
+mod tests;

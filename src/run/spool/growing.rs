@@ -1,0 +1,112 @@
+//! A segment while it is written: what its file takes is accounted for before it takes it.
+//!
+//! The room that it was let in with is a guess. Where more comes than was guessed, more is reserved first; where there is
+//! no more, the segment passes through from then on. It is not stopped: what lies before it is settled by itself, but
+//! what has been decoded of it would have been in vain.
+
+use std::io::{self, Write};
+
+use crate::cache::{CacheError, Placement, Segment, SegmentLabel, SegmentWriter};
+use crate::decode::Spans;
+use crate::run::space::{Room, Space};
+
+/// A file that grows reserves a quarter more at once, and no more than this: else it would look for room with each line.
+const STEP_BYTES_MAX: u64 = 1024 * 1024;
+
+pub(super) struct Growing<'a> {
+    writer: SegmentWriter,
+    space: &'a Space,
+    number: u32,
+    room: Room,
+}
+
+impl<'a> Growing<'a> {
+    /// Object `number` goes into `writer`, having been let into `room`.
+    pub(super) fn new(writer: SegmentWriter, space: &'a Space, number: u32, room: Room) -> Self {
+        Self { writer, space, number, room }
+    }
+
+    /// The writer, to be renamed.
+    pub(super) fn writer(&mut self) -> &mut SegmentWriter {
+        &mut self.writer
+    }
+
+    /// Finishes the file; where it lies then.
+    pub(super) fn publish(
+        mut self,
+        spans: &Spans,
+        label: &SegmentLabel,
+    ) -> Result<(Segment, Placement), CacheError> {
+        self.account(self.writer.file_bytes(spans.len()), false);
+        let placement = self.room.placement();
+        Ok((self.writer.publish(spans, label)?, placement))
+    }
+
+    /// The file will take `bytes`, and probably goes on to grow.
+    fn account(&mut self, bytes: u64, grows: bool) {
+        if bytes <= self.room.bytes() {
+            return;
+        }
+        let more = if grows { (bytes / 4).min(STEP_BYTES_MAX) } else { 0 };
+        let wanted = bytes.saturating_add(more);
+        if let Room::Kept(reservation) = &mut self.room {
+            if self.space.settle(reservation, wanted) {
+                return;
+            }
+            self.writer.pass();
+        }
+        self.room = Room::Passing(wanted);
+        self.space.passing(self.number, wanted);
+    }
+}
+
+impl Write for Growing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.account(self.writer.data_bytes().saturating_add(bytes.len() as u64), true);
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cache::{Cache, SegmentId};
+    use crate::record::ByteCount;
+    use crate::run::segments::Segments;
+
+    #[tokio::test]
+    async fn a_file_never_takes_more_than_is_accounted_for_and_passes_through_when_there_is_no_more() {
+        const LIMIT: u64 = 1_000_000;
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Arc::new(Cache::open(directory.path(), ByteCount(LIMIT)).unwrap());
+        let segments = Arc::new(Segments::new(cache.clone()));
+        let space = Space::new(cache.clone(), segments, true, ByteCount(LIMIT));
+        let _in_work = space.begin(7);
+        let room = space.reserve(7, 1_000).await;
+        assert_eq!(room.placement(), Placement::Kept);
+        let writer = cache.create(&SegmentId([7; 32]), room.placement()).unwrap();
+        let mut growing = Growing::new(writer, &space, 7, room);
+        let mut kept = 0;
+        for piece in 1..=2_000 {
+            growing.write_all(&[b'x'; 1_000]).unwrap();
+            assert!(growing.room.bytes() >= piece * 1_000, "{piece}");
+            match growing.room {
+                Room::Kept(_) => kept = piece * 1_000,
+                // What was reserved in the cache is free at once.
+                Room::Passing(_) => {
+                    assert!(cache.make_room(ByteCount(LIMIT), &|_| false).unwrap().is_some());
+                }
+            }
+        }
+        assert!(kept > LIMIT / 2 && kept <= LIMIT, "{kept}");
+        let (segment, placement) = growing.publish(&Spans::default(), &SegmentLabel::default()).unwrap();
+        assert_eq!((placement, segment.data_bytes()), (Placement::Passing, 2_000_000));
+        assert_eq!(cache.usage().segments, 0);
+    }
+}
