@@ -189,7 +189,8 @@ pub fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Erro
     match error.class {
         CallErrorClass::NotFound => Error::refused(format!(
             "the stream {target} does not exist{at}: `respool replay` makes it with --create, and so does `respool stream create \
-             {target} --shards N`; if it lives elsewhere, say --region, --profile or --endpoint-url ({})",
+             {target} --shards N{}`; if it lives elsewhere, say --region, --profile or --endpoint-url ({})",
+            tuning.kinesis.flags("kinesis"),
             error.message
         )),
         CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {

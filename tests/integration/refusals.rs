@@ -78,7 +78,7 @@ fn a_refusal_says_what_to_do_next() {
             5,
             &[
                 "--create",
-                "`respool stream create nowhere --shards N`",
+                &format!("`respool stream create nowhere --shards N --kinesis-endpoint-url {url}`"),
                 "--region, --profile or --endpoint-url",
                 &url,
             ][..],
@@ -86,7 +86,10 @@ fn a_refusal_says_what_to_do_next() {
         (
             format!("stream status nowhere {at}"),
             5,
-            &["`respool stream create nowhere --shards N`", "--endpoint-url"],
+            &[
+                &format!("`respool stream create nowhere --shards N --kinesis-endpoint-url {url}`"),
+                "--region, --profile or",
+            ],
         ),
         (format!("replay archive --into demo {key} {away}"), 4, away_from),
         (format!("replay archive --into demo --create --shards 1 {key} {away}"), 4, away_from),

@@ -47,15 +47,16 @@ fn what_a_bucket_refuses_is_one_sentence() {
     let rclone = rclone_server(&rclone, buckets.path());
     let (wrong_secret, wrong_id) = ((KEYS.0, "wrong"), ("AKIDOFSOMEONEELSE", KEYS.1));
     for (keys, server, bucket, said) in [
-        (Some(wrong_secret), &rclone, "events", "s3://events: SignatureDoesNotMatch"),
-        (Some(wrong_id), &rclone, "events", "s3://events: InvalidAccessKeyId"),
-        (Some(KEYS), &rclone, "none", "s3://none does not exist"),
-        (Some(KEYS), &moto, "none", "s3://none does not exist"),
-        (None, &rclone, "events", "s3://events: no AWS credentials found: name a profile"),
-        (None, &moto, "events", "s3://events: no AWS credentials found: name a profile"),
+        (Some(wrong_secret), &rclone, "events", "s3://events{at}: SignatureDoesNotMatch"),
+        (Some(wrong_id), &rclone, "events", "s3://events{at}: InvalidAccessKeyId"),
+        (Some(KEYS), &rclone, "none", "s3://none{at} does not exist"),
+        (Some(KEYS), &moto, "none", "s3://none{at} does not exist"),
+        (None, &rclone, "events", "s3://events{at}: no AWS credentials found: name a profile"),
+        (None, &moto, "events", "s3://events{at}: no AWS credentials found: name a profile"),
     ] {
         let outcome = replay(&Sandbox::new(), server, bucket, "--into null:", keys);
         let sentence = outcome.sentence(5);
+        let said = said.replace("{at}", &format!(" at {}", server.url));
         assert!(sentence.starts_with(&format!("error: {said}")) && sentence.len() <= 250, "{sentence}");
         assert!(!outcome.stderr.contains(KEYS.1), "{}", outcome.stderr);
     }
