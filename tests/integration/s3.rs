@@ -51,8 +51,8 @@ fn what_a_bucket_refuses_is_one_sentence() {
         (Some(wrong_id), &rclone, "events", "s3://events{at}: InvalidAccessKeyId"),
         (Some(KEYS), &rclone, "none", "s3://none{at} does not exist"),
         (Some(KEYS), &moto, "none", "s3://none{at} does not exist"),
-        (None, &rclone, "events", "s3://events{at}: no AWS credentials found: name a profile"),
-        (None, &moto, "events", "s3://events{at}: no AWS credentials found: name a profile"),
+        (None, &rclone, "events", "s3://events: no AWS credentials found: name a profile"),
+        (None, &moto, "events", "s3://events: no AWS credentials found: name a profile"),
     ] {
         let outcome = replay(&Sandbox::new(), server, bucket, "--into null:", keys);
         let sentence = outcome.sentence(5);
