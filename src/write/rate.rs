@@ -30,6 +30,8 @@ const GROWTH_MAX: f64 = 0.10;
 const STEPS_IN_VAIN_MAX: u32 = 5;
 /// … unless the throttled share grows to twice the least since, and this …
 const SHARE_GROWTH: f64 = 0.10;
+/// … or is above this: then somebody else may be pushed aside …
+const SHARE_MAX: f64 = 0.15;
 /// … or falls below this: then it is over.
 const SHARE_GONE: f64 = 0.01;
 /// The share is that of about so many entries, the last ones: a second of a low rate has too few.
@@ -200,9 +202,12 @@ impl RateControl {
     fn throttled(&mut self, share_before: f64, now: Duration) {
         let in_vain = self.steps_in_vain >= STEPS_IN_VAIN_MAX;
         self.share_least = self.share_least.min(self.throttled_share);
-        let share_grows = self.throttled_share > self.share_least.mul_add(2.0, SHARE_GROWTH);
-        let starts_anew =
-            if in_vain { share_before < SHARE_GONE || share_grows } else { self.scale >= self.stepped_from };
+        let share_max = self.share_least.mul_add(2.0, SHARE_GROWTH).min(SHARE_MAX);
+        let starts_anew = if in_vain {
+            share_before < SHARE_GONE || self.throttled_share > share_max
+        } else {
+            self.scale >= self.stepped_from
+        };
         if starts_anew {
             self.steps_in_vain = 0;
         } else if in_vain {
@@ -361,8 +366,8 @@ mod tests {
 
     #[test]
     fn however_low_the_rate_is_what_is_throttled_by_chance_does_not_keep_it_there() {
-        for (entries, least) in [(1, 0.75), (5, 0.5), (25, 0.1)] {
-            for one_in in [20, 10, 5] {
+        for (entries, least) in [(1, 0.75), (5, 0.35), (25, 0.15)] {
+            for one_in in [20, 12] {
                 let share = by_chance(entries, one_in);
                 assert!(share > least, "one in {one_in}, {entries} entries together: {share}");
             }
