@@ -305,7 +305,7 @@ impl AccessArgs {
             }
             (true, false) => Some(CacheMode::Offline),
             (false, true) => Some(CacheMode::Discard),
-            (false, false) => self.cache.online.then_some(CacheMode::Keep),
+            (false, false) => None,
         };
         let aws = self.aws;
         aws.refuse_exposed(environment)?;
@@ -326,6 +326,7 @@ impl AccessArgs {
             cache_dir: self.cache.cache_dir.map(|dir| directory("--cache-dir", &dir)).transpose()?,
             cache_size: self.cache.cache_size,
             cache_mode,
+            online: self.cache.online,
             s3: s3.or(general.clone()),
             s3_anonymous: aws.anonymous.then_some(true),
             s3_request_payer: aws.request_payer.then_some(true),

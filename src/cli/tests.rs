@@ -312,10 +312,32 @@ fn what_is_typed_counts_beside_a_plan_as_without_one_and_a_plan_as_if_it_were_ty
     std::fs::write(&kept, "share = 0.1\nkinesis-profile = \"kept\"\n").unwrap();
     let line = format!("replay --plan {} --config {}", full.display(), kept.display());
     assert_eq!(tuning(&line), alone);
-    let typed = tuning(&format!("{line} --kinesis-profile typed --online"));
-    assert_eq!((typed.kinesis.profile.as_deref(), typed.cache.mode), (Some("typed"), CacheMode::Keep));
+    let typed = tuning(&format!("{line} --kinesis-profile typed"));
+    assert_eq!(typed.kinesis.profile.as_deref(), Some("typed"));
     assert_eq!(typed.share, alone.share);
     let resumed = run("resume --offline --online").ok();
     let Some(Invocation::Resume(resumed)) = resumed else { panic!() };
-    assert_eq!(resumed.changes.cache_mode, Some(CacheMode::Keep));
+    assert_eq!((resumed.changes.cache_mode, resumed.changes.online), (None, true));
+}
+
+#[test]
+fn online_ends_offline_and_brings_no_cache_back() {
+    let Ok(Invocation::Resume(resumed)) = run("resume --online") else { panic!() };
+    for (begun, goes_on) in
+        [("--offline", CacheMode::Keep), ("--no-cache", CacheMode::Discard), ("", CacheMode::Keep)]
+    {
+        let begun = replay(begun).tuning;
+        assert_eq!(resumed.changes.clone().apply(begun).cache.mode, goes_on);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan_file(folder.path(), "--no-cache");
+    let line = format!("replay --plan {} --online", plan.display());
+    let Ok(Invocation::Replay(replayed)) = run(&line) else { panic!("{line}") };
+    assert_eq!(replayed.tuning.cache.mode, CacheMode::Discard);
+    // What only the file says goes behind what is typed.
+    let kept = folder.path().join("kept.toml");
+    std::fs::write(&kept, "offline = true\n").unwrap();
+    let line = format!("{line} --config {}", kept.display());
+    let Ok(Invocation::Replay(replayed)) = run(&line) else { panic!("{line}") };
+    assert_eq!(replayed.tuning.cache.mode, CacheMode::Discard);
 }

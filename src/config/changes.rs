@@ -33,6 +33,9 @@ pub struct TuningChanges {
     /// See [`CacheConfig::mode`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_mode: Option<CacheMode>,
+    /// What is behind this may not be offline; how the cache is kept otherwise stays.
+    #[serde(skip)]
+    pub online: bool,
     /// See [`Tuning::s3`]; each part by itself.
     pub s3: AwsAccess,
     /// See [`Tuning::s3_anonymous`].
@@ -58,6 +61,7 @@ impl TuningChanges {
     /// Each part from here, or else from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
+        let behind = other.cache_mode.map(|mode| self.lifted(mode));
         Self {
             share: self.share.or(other.share),
             max_rate: self.max_rate.or(other.max_rate),
@@ -65,7 +69,8 @@ impl TuningChanges {
             accept_refusals: self.accept_refusals.or(other.accept_refusals),
             cache_dir: self.cache_dir.or(other.cache_dir),
             cache_size: self.cache_size.or(other.cache_size),
-            cache_mode: self.cache_mode.or(other.cache_mode),
+            online: self.online || (self.cache_mode.is_none() && other.online),
+            cache_mode: self.cache_mode.or(behind),
             s3: self.s3.or(other.s3),
             s3_anonymous: self.s3_anonymous.or(other.s3_anonymous),
             s3_request_payer: self.s3_request_payer.or(other.s3_request_payer),
@@ -79,13 +84,14 @@ impl TuningChanges {
     /// `base` with these changes made.
     #[must_use]
     pub fn apply(self, base: Tuning) -> Tuning {
+        let mode = self.lifted(base.cache.mode);
         Tuning {
             share: self.share.unwrap_or(base.share),
             max_rate: self.max_rate.unwrap_or(base.max_rate),
             cache: CacheConfig {
                 dir: self.cache_dir.unwrap_or(base.cache.dir),
                 size: self.cache_size.or(base.cache.size),
-                mode: self.cache_mode.unwrap_or(base.cache.mode),
+                mode: self.cache_mode.unwrap_or(mode),
             },
             s3: self.s3.or(base.s3),
             s3_anonymous: self.s3_anonymous.unwrap_or(base.s3_anonymous),
@@ -97,5 +103,10 @@ impl TuningChanges {
             kinesis: self.kinesis.or(base.kinesis),
             send: self.send.unwrap_or(base.send),
         }
+    }
+
+    /// What these changes leave of `mode`, if they name no other.
+    fn lifted(&self, mode: CacheMode) -> CacheMode {
+        if self.online && mode == CacheMode::Offline { CacheMode::Keep } else { mode }
     }
 }
