@@ -324,9 +324,16 @@ impl GuideArgs {
         environment: &Environment,
         output: OutputConfig,
     ) -> Result<GuideConfig, Error> {
+        let plan = self.run.as_deref().map(saved_plan::if_named).transpose()?.flatten().map(Box::new);
+        let door = self.door.around_a_run(given)?;
+        if let Some((_, plan)) = plan.as_deref() {
+            // Whoever wrote it, nobody has allowed its endpoint here; who began a run has.
+            let access = door.without_a_stream(plan.tuning.kinesis.clone());
+            self.door.refuse_exposed([access.endpoint_url.as_ref()])?;
+        }
         Ok(GuideConfig {
-            plan: self.run.as_deref().map(saved_plan::if_named).transpose()?.flatten().map(Box::new),
-            door: self.door.around_a_run(given)?,
+            plan,
+            door,
             consumer: self.consumer.given(&self.door)?,
             run: self.run,
             live: self.live,

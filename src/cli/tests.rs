@@ -341,3 +341,20 @@ fn online_ends_offline_and_brings_no_cache_back() {
     let Ok(Invocation::Replay(replayed)) = run(&line) else { panic!("{line}") };
     assert_eq!(replayed.tuning.cache.mode, CacheMode::Discard);
 }
+
+#[test]
+fn a_plans_endpoint_in_clear_is_refused_wherever_the_plan_is_used() {
+    const ALLOW: &str = "--allow-insecure-endpoint";
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan_file(folder.path(), &format!("--kinesis-endpoint-url http://10.0.0.1 {ALLOW}"));
+    let plan = plan.display();
+    for line in [
+        format!("guide {plan}"),
+        format!("stream create orders --plan {plan}"),
+        format!("replay --plan {plan}"),
+    ] {
+        assert!(refusal(&line).contains("http://10.0.0.1"), "{line}");
+        assert!(run(&format!("{line} {ALLOW}")).is_ok(), "{line}");
+        assert!(run(&format!("{line} --kinesis-endpoint-url https://10.0.0.1")).is_ok(), "{line}");
+    }
+}
