@@ -14,7 +14,7 @@ use super::door::Door;
 use super::runs::{BY_AGE, RunsInto, identity, names, runs_into};
 use super::settle::{Look, until};
 use super::shape::{CREATED_BY, is_ours};
-use crate::config::OutputConfig;
+use crate::config::{AwsAccess, OutputConfig};
 use crate::error::Error;
 use crate::plan::permission;
 use crate::run::console;
@@ -76,19 +76,25 @@ async fn delete_if(
 async fn unobjected(door: &Door, answers: Answers, state_dir: &Path) -> Result<StreamParticulars, Error> {
     let found = door.must_look().await?;
     let runs = runs_into(state_dir, &identity(&found.description))?;
-    match objection(&found, &runs, answers, &door.flags.replace(" --kinesis-", " --")) {
+    match objection(&found, &runs, answers, &door.access) {
         Some(objection) => Err(Error::refused(format!("the stream {}: {objection}", door.name))),
         None => Ok(found),
     }
 }
 
 /// Why it is not to be deleted, and what to do instead.
-fn objection(found: &StreamParticulars, runs: &RunsInto, answers: Answers, flags: &str) -> Option<String> {
+fn objection(
+    found: &StreamParticulars,
+    runs: &RunsInto,
+    answers: Answers,
+    access: &AwsAccess,
+) -> Option<String> {
     let name = &found.description.name;
     if !is_ours(found) {
         return Some(format!(
             "it was not made by respool (it lacks the tag {CREATED_BY}), so respool does not delete it; `aws kinesis \
-             delete-stream --stream-name {name}{flags}` does"
+             delete-stream --stream-name {name}{}` does",
+            access.flags("")
         ));
     }
     let unread = runs.unread.iter().filter(|run| run.owner.is_some()).map(|run| &run.id);
@@ -96,7 +102,7 @@ fn objection(found: &StreamParticulars, runs: &RunsInto, answers: Answers, flags
     if let Some(run) = running.next() {
         return Some(format!("run {run} is writing into it: end that first (Ctrl-C there)"));
     }
-    if let Some(doubt) = doubt(runs).filter(|_| !answers.force) {
+    if let Some(doubt) = doubt(runs, access).filter(|_| !answers.force) {
         return Some(doubt);
     }
     if found.consumers > 0 && !answers.with_consumers {
@@ -110,7 +116,7 @@ fn objection(found: &StreamParticulars, runs: &RunsInto, answers: Answers, flags
 }
 
 /// Why it is not certain that everything in it was read.
-fn doubt(RunsInto { runs, unread }: &RunsInto) -> Option<String> {
+fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess) -> Option<String> {
     const LOST: &str = "--force deletes it all the same, and what was not read is lost";
     if !unread.is_empty() {
         return Some(format!(
@@ -141,7 +147,10 @@ fn doubt(RunsInto { runs, unread }: &RunsInto) -> Option<String> {
         ),
         None => format!("nobody has seen yet that the worker has read what run {id} delivered"),
     };
-    Some(format!("{seen}: `respool stream drained {id} --lease-table TABLE` looks; {LOST}"))
+    Some(format!(
+        "{seen}: `respool stream drained {id} --lease-table TABLE{}` looks; {LOST}",
+        access.flags("kinesis")
+    ))
 }
 
 fn confirmed(found: &StreamParticulars, output: &OutputConfig) -> Result<bool, Error> {
@@ -172,7 +181,8 @@ mod tests {
     const FORCE: Answers = Answers { yes: true, force: true, with_consumers: false };
 
     fn said(found: &StreamParticulars, runs: &RunsInto, answers: Answers) -> String {
-        objection(found, runs, answers, " --region us-east-2").unwrap_or_default()
+        let access = AwsAccess { region: Some("us-east-2".into()), ..AwsAccess::default() };
+        objection(found, runs, answers, &access).unwrap_or_default()
     }
 
     fn runs<const N: usize>(runs: [RunInto; N]) -> RunsInto {
@@ -192,14 +202,17 @@ mod tests {
 
     #[test]
     fn only_what_carries_our_tag_is_deleted_whatever_is_said() {
-        assert!(said(&particulars(1), &runs([]), FORCE).contains("not made by respool"));
+        let said_of_others = said(&particulars(1), &runs([]), FORCE);
+        assert!(said_of_others.contains("not made by respool"), "{said_of_others}");
+        assert!(said_of_others.contains(" --region us-east-2` does"), "{said_of_others}");
         assert_eq!(said(&ours(1), &runs([run_into("r1", "done", 0)]), NO), "", "nothing was delivered");
     }
 
     #[test]
     fn what_was_not_seen_drained_stays_unless_it_is_forced() {
         let undrained = || runs([run_into("r1", "done", 7)]);
-        assert!(said(&ours(1), &undrained(), NO).contains("stream drained r1"));
+        let looks = "`respool stream drained r1 --lease-table TABLE --kinesis-region us-east-2` looks";
+        assert!(said(&ours(1), &undrained(), NO).contains(looks));
         assert_eq!(said(&ours(1), &undrained(), FORCE), "");
         let unfinished = runs([run_into("r1", "incomplete", 7)]);
         assert!(said(&ours(1), &unfinished, NO).contains("respool resume r1"));

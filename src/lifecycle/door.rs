@@ -18,6 +18,8 @@ pub struct Door {
     pub profile: Option<String>,
     /// What a command has to say to come here again, a blank before each flag.
     pub flags: String,
+    /// The door itself.
+    pub access: AwsAccess,
     endpoint: Option<String>,
 }
 
@@ -39,6 +41,7 @@ impl Door {
             name: name.clone(),
             profile: access.profile.clone(),
             flags: access.flags("kinesis"),
+            access: access.clone(),
             endpoint,
         })
     }
@@ -47,7 +50,8 @@ impl Door {
     #[cfg(test)]
     pub(super) fn unchecked(config: KinesisConfig) -> Self {
         let (name, endpoint) = (config.stream.clone(), config.endpoint_url.clone());
-        Self { stream: KinesisStream::unchecked(config), name, profile: None, flags: String::new(), endpoint }
+        let (access, flags) = (AwsAccess::default(), String::new());
+        Self { stream: KinesisStream::unchecked(config), name, profile: None, flags, access, endpoint }
     }
 
     /// Everything about the stream; `None` if it is not there.

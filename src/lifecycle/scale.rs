@@ -52,10 +52,12 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
     let after = door.must_look().await?.description.open_shards;
     if after != target {
         return Err(Error::incomplete(format!(
-            "the stream {} has {}, not {}: somebody else is scaling it too; `respool stream scale` sets it again",
+            "the stream {} has {}, not {}: somebody else is scaling it too; `respool stream scale {0} --shards {target}{3}` \
+             sets it again",
             door.name,
             many(after),
-            number(target.into())
+            number(target.into()),
+            door.flags
         )));
     }
     if output.json {
