@@ -223,7 +223,10 @@ impl Manifest {
             let line = line_of(object);
             if line.len() as u64 > LINE_BYTES_MAX {
                 let key = object.key.escape_debug();
-                return Err(io::Error::other(format!("too many single records of {key} are meant")));
+                return Err(io::Error::other(format!(
+                    "too many single records of {key} are meant for one list: replay that object by itself, with \
+                     --include and its key (what it has delivered is there twice then)"
+                )));
             }
             out.write_all(&line)?;
         }
