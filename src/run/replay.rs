@@ -19,7 +19,7 @@ use super::report::{Report, number};
 use super::segments::Segments;
 use super::select::select;
 use super::session::Session;
-use super::spool::{Spool, SpoolConfig};
+use super::spool::{Spool, SpoolConfig, blocking};
 use super::twice;
 use super::unchanged::{self, check_record_size, identity};
 pub use super::unchanged::{check_same_stream, check_unchanged};
@@ -58,7 +58,10 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&settings.target, &manifest.objects)?;
     }
-    let before = twice::sent_before(config, &identity(&target.description), &manifest)?;
+    let (wished, stream) = (config.clone(), identity(&target.description));
+    let (before, manifest) =
+        blocking(move || (twice::sent_before(&wished, &stream, &manifest), manifest)).await?;
+    let before = before?;
     begin(config, now, target, sources, (manifest, before)).await
 }
 

@@ -3,7 +3,7 @@
 //! Streams are known by their identity, so one that was made anew has nothing of before. What an unfinished run will
 //! have sent is not known yet, so its settings decide; of a finished one its list of objects does.
 
-use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::console;
 use super::directory::{self, Layout, RunGlance, StreamIdentity};
@@ -53,8 +53,9 @@ fn not_finished(run: &RunGlance, wished: &RunSettings) -> String {
     )
 }
 
-/// What to say before anything is sent if finished runs have sent some of the objects in `manifest` into `stream`: a
-/// replay may be repeated on purpose, but not unawares.
+/// What to say before anything is sent if a finished run has sent some of the objects in `manifest` into `stream`: a
+/// replay may be repeated on purpose, but not unawares. The newest such run is told of; older lists are not read.
+/// Blocks.
 pub(super) fn sent_before(
     config: &ReplayConfig,
     stream: &StreamIdentity,
@@ -68,35 +69,39 @@ pub(super) fn sent_before(
     if runs.is_empty() {
         return Ok(None);
     }
-    let named = |object: &ObjectEntry| (object.key.clone(), object.etag.clone());
-    let wanted: HashSet<_> = manifest.objects.iter().map(named).collect();
-    let mut sent = HashSet::new();
-    runs.retain(|run| {
+    // Both lists may have millions of lines. That two of them hash alike tells of one object too many.
+    let state = RandomState::new();
+    let hash = |object: &ObjectEntry| state.hash_one((&object.key, &object.etag));
+    let mut wanted: Vec<u64> = manifest.objects.iter().map(hash).collect();
+    wanted.sort_unstable();
+    while let Some(run) = runs.pop() {
         // Of a run whose list is gone nothing can be told.
-        let Ok(manifest) = directory::read_manifest(&run.path) else { return false };
-        let common: Vec<_> =
-            manifest.objects.iter().map(named).filter(|object| wanted.contains(object)).collect();
-        let any = !common.is_empty();
-        sent.extend(common);
-        any
-    });
-    let others = match runs.len() {
-        0 | 1 => String::new(),
-        2 => " (and another one)".to_owned(),
-        more => format!(" (and {} others)", more - 1),
+        let Ok(before) = directory::read_manifest(&run.path) else { continue };
+        let again = |object: &&ObjectEntry| wanted.binary_search(&hash(object)).is_ok();
+        let again = before.objects.iter().filter(again).count();
+        if again > 0 {
+            return Ok(Some(told(&run, &config.settings.target, again, wanted.len(), runs.len())));
+        }
+    }
+    Ok(None)
+}
+
+/// That `run` has sent `again` of `wanted` objects, and so may have `older` other runs.
+fn told(run: &RunGlance, target: &Target, again: usize, wanted: usize, older: usize) -> String {
+    let others = match older {
+        0 => String::new(),
+        1 => ", and an older run may have sent some, too".to_owned(),
+        more => format!(", and {} older runs may have sent some, too", number(more as u64)),
     };
-    Ok(runs.last().map(|run| {
-        format!(
-            "run {id}{others} has sent {} records into {}, {}, out of a list with {} of these {} objects: what is sent again is \
-             there twice. `respool runs show {id}` tells of it, `respool verify {id}` whether it is there",
-            number(delivered(run)),
-            config.settings.target,
-            run.file.started.strftime("%Y-%m-%d %H:%M UTC"),
-            number(sent.len() as u64),
-            number(wanted.len() as u64),
-            id = run.id,
-        )
-    }))
+    format!(
+        "run {id} has sent {} records into {target}, {}, out of a list with {} of these {} objects{others}: what is sent \
+         again is there twice. `respool runs show {id}` tells of it, `respool verify {id}` whether it is there",
+        number(delivered(run)),
+        run.file.started.strftime("%Y-%m-%d %H:%M UTC"),
+        number(again as u64),
+        number(wanted as u64),
+        id = run.id,
+    )
 }
 
 /// Says it where nothing else is asked, into a stream on this machine; `false` if the user has second thoughts.
