@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::directory::{RunDirectory, RunFile};
 use super::flood::Flood;
-use super::journal::{QUARANTINE_FILE, quarantine_lines, quarantine_reasons};
+use super::journal::{QUARANTINE_FILE, quarantine_lines};
 use super::next::{self, Keyless, NextStep};
 use super::report::{
     Brake as Limits, CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState,
@@ -137,11 +137,11 @@ impl SetAside {
         let path = directory.path();
         let unreadable = |error| Error::incomplete("cannot read the quarantine's list").with_source(error);
         let count = totals.quarantined + totals.objects_quarantined;
-        let keyless = match count {
-            0 => None,
-            _ => Keyless::among(quarantine_lines(path).map_err(unreadable)?, &file.settings, path),
-        };
-        Ok(Self { count, reasons: quarantine_reasons(path).map_err(unreadable)?, keyless })
+        let mut reasons = BTreeMap::new();
+        let lines = quarantine_lines(path).map_err(unreadable)?;
+        let lines = lines.inspect(|line| *reasons.entry(line.reason.clone()).or_default() += 1);
+        let keyless = Keyless::among(lines, &file.settings, path).filter(|_| count > 0);
+        Ok(Self { count, reasons, keyless })
     }
 }
 
