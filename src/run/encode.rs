@@ -15,6 +15,9 @@ use crate::stream::batch::{Batch, Draft, DraftSize, EntryRef};
 use crate::write::Packed;
 use crate::write::aggregate::{OUTER_KEY, pack};
 
+/// Objects of which records are encoded at once: their segments are mapped as long.
+const OBJECTS_AT_ONCE: usize = 64;
+
 /// Where the records of a request come from, and how they are sent.
 #[derive(Clone)]
 pub(super) struct Encoder {
@@ -31,22 +34,40 @@ impl Encoder {
     pub(super) fn encode(&self, stream: &dyn Stream, records: &Packed) -> Result<Batch, Error> {
         let bytes = records.entries().map(|(_, cost)| cost as usize).sum();
         let mut draft = stream.draft(DraftSize { entries: records.entry_count(), bytes });
-        let of_object = |left: &Routed, right: &Routed| left.ordinal.object() == right.ordinal.object();
-        let segment = |records: &[Routed]| match records {
-            [first, ..] => self.segments.get(first.ordinal.object()),
-            [] => Err(Error::internal("a run of records is empty")),
-        };
-        let runs = records.records().chunk_by(of_object);
-        let segments: Vec<Segment> = runs.clone().map(segment).collect::<Result<_, _>>()?;
-        // They lie far apart. Found one right behind the other, the waits for memory overlap; encoded in between, they would add up.
-        let mut found = Vec::with_capacity(records.records().len());
-        for (segment, records) in segments.iter().zip(runs) {
-            for record in records {
-                found.push(self.read(segment, *record)?);
+        let entries: Vec<_> = records.entries().collect();
+        let mut rest = entries.as_slice();
+        while !rest.is_empty() {
+            let (group, behind) = rest.split_at(group_end(rest));
+            self.encode_group(group, &mut draft)?;
+            rest = behind;
+        }
+        Ok(draft.finish())
+    }
+
+    /// Puts these entries, each its records and what it costs, into `draft`. Their segments stay mapped meanwhile.
+    fn encode_group(&self, entries: &[(&[Routed], u32)], draft: &mut Draft) -> Result<(), Error> {
+        let mut segments: Vec<(u32, Segment)> = Vec::new();
+        let mut records: usize = 0;
+        for record in entries.iter().flat_map(|(records, _)| *records) {
+            let object = record.ordinal.object();
+            if segments.last().is_none_or(|(last, _)| *last != object) {
+                segments.push((object, self.segments.get(object)?));
             }
+            records += 1;
+        }
+        // They lie far apart. Found one right behind the other, the waits for memory overlap; encoded in between, they would add up.
+        let mut found = Vec::with_capacity(records);
+        let mut segment = segments.iter().peekable();
+        for record in entries.iter().flat_map(|(records, _)| *records) {
+            while segment.next_if(|(object, _)| *object != record.ordinal.object()).is_some() {}
+            let (_, segment) = segment
+                .peek()
+                .copied()
+                .ok_or_else(|| Error::internal("a record's segment was not opened"))?;
+            found.push(self.read(segment, *record)?);
         }
         let mut rest = found.as_slice();
-        for (records, cost) in records.entries() {
+        for &(records, cost) in entries {
             let (found, behind) = rest.split_at(records.len());
             rest = behind;
             match (records, found) {
@@ -54,10 +75,10 @@ impl Encoder {
                     let explicit_hash_key = self.places_explicitly.then_some(record.hash);
                     draft.push(EntryRef { data, key: key.by_ref(), explicit_hash_key });
                 }
-                _ => push_together(records, found, cost, &mut draft)?,
+                _ => push_together(records, found, cost, draft)?,
             }
         }
-        Ok(draft.finish())
+        Ok(())
     }
 
     fn read<'a>(&self, segment: &'a Segment, record: Routed) -> Result<(Key<'a>, &'a [u8]), Error> {
@@ -74,6 +95,20 @@ impl Encoder {
             .map_err(|fault| unreadable(ordinal, &format!("its partition key is gone ({fault})")))?;
         Ok((Key::Made(key), data))
     }
+}
+
+/// How many of these entries are encoded at once: those of so many objects, and one at least.
+fn group_end(entries: &[(&[Routed], u32)]) -> usize {
+    let (mut objects, mut last) = (0, None);
+    let too_many = entries.iter().position(|(records, _)| {
+        for record in *records {
+            let object = Some(record.ordinal.object());
+            objects += usize::from(object != last);
+            last = object;
+        }
+        objects > OBJECTS_AT_ONCE
+    });
+    too_many.map_or(entries.len(), |end| end.max(1))
 }
 
 /// A record's partition key.
@@ -114,4 +149,39 @@ fn push_together(
 
 fn unreadable(ordinal: Ordinal, why: &str) -> Error {
     Error::incomplete(format!("record {ordinal} cannot be read again: {why}; resume to fetch it anew"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::HashKey;
+
+    fn routed(object: u32) -> Routed {
+        Routed { ordinal: Ordinal::new(object, 0), hash: HashKey::of("k"), cost: 1, key_bytes: 1, key_at: 0 }
+    }
+
+    #[test]
+    fn no_more_segments_are_mapped_at_once_than_a_group_has() {
+        let records: Vec<Routed> = (0..200).flat_map(|object| [routed(object), routed(object)]).collect();
+        let apart: Vec<(&[Routed], u32)> = records.chunks(1).map(|record| (record, 1)).collect();
+        let mut ends = Vec::new();
+        let mut rest = apart.as_slice();
+        while !rest.is_empty() {
+            let end = group_end(rest);
+            ends.push(end);
+            rest = rest.split_at(end).1;
+        }
+        assert_eq!(ends, [128, 128, 128, 16]);
+    }
+
+    #[test]
+    fn an_entry_is_not_divided_however_many_objects_it_is_of() {
+        let records: Vec<Routed> = (0..200).map(routed).collect();
+        let (first, others) = records.split_at(150);
+        let mut entries = vec![(first, 150)];
+        entries.extend(others.chunks(1).map(|record| (record, 1)));
+        assert_eq!(group_end(&entries), 1);
+        assert_eq!(group_end(entries.split_at(1).1), 50);
+        assert_eq!(group_end(&[]), 0);
+    }
 }
