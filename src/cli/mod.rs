@@ -199,8 +199,12 @@ impl Invocation {
     fn typed_as(mut self, args: &[OsString]) -> Self {
         let words = || args.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         match &mut self {
-            Self::Replay(config) => config.typed = Typed { words: words(), anew: "--new" },
-            Self::Retry(config) => config.typed = Typed { words: words(), anew: "--again" },
+            Self::Replay(config) => {
+                config.typed = Typed { words: words(), anew: "--new", follows_a_plan: config.plan.is_some() };
+            }
+            Self::Retry(config) => {
+                config.typed = Typed { words: words(), anew: "--again", follows_a_plan: false };
+            }
             _ => {}
         }
         self

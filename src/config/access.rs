@@ -98,7 +98,18 @@ pub fn quoted(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
-    format!("'{}'", text.escape_debug().to_string().replace("\\'", "'").replace('\'', "'\\''"))
+    let letter = |c: char| match c {
+        '\'' => "'\\''".to_owned(),
+        c if is_shown(c) => c.to_string(),
+        c => c.escape_debug().to_string(),
+    };
+    format!("'{}'", text.chars().map(letter).collect::<String>())
+}
+
+/// Whether a terminal shows `c` as what it is, and does nothing else.
+#[must_use]
+pub fn is_shown(c: char) -> bool {
+    matches!(c, '\'' | '"' | '\\') || c.escape_debug().eq([c])
 }
 
 #[cfg(test)]
@@ -140,6 +151,7 @@ mod tests {
         assert_eq!(quoted("eu-west-1"), "eu-west-1");
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted("a\"b\\c"), "'a\"b\\c'");
         assert_eq!(quoted("a\u{1b}[2J"), "'a\\u{1b}[2J'");
     }
 }

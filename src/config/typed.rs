@@ -15,6 +15,8 @@ pub struct Typed {
     pub words: Vec<String>,
     /// The flag by which the same is begun once more.
     pub anew: &'static str,
+    /// Whether a saved plan is carried out, which says the key.
+    pub follows_a_plan: bool,
 }
 
 impl Typed {
@@ -22,7 +24,7 @@ impl Typed {
     /// says the key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Option<String> {
-        if self.words.is_empty() || self.follows_a_plan() {
+        if self.words.is_empty() || self.follows_a_plan {
             return None;
         }
         let mut words = vec!["respool"];
@@ -35,14 +37,10 @@ impl Typed {
                 _ => words.push(word),
             }
         }
-        words.extend([KEY_FLAG, key, self.anew]);
+        // Behind `--` nothing is a flag.
+        let end = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+        words.splice(end..end, [KEY_FLAG, key, self.anew]);
         Some(words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
-    }
-
-    /// Whether a saved plan is carried out, which says the key.
-    #[must_use]
-    pub fn follows_a_plan(&self) -> bool {
-        self.words.iter().any(|word| word == "--plan" || word.starts_with("--plan="))
     }
 }
 
@@ -58,21 +56,22 @@ mod tests {
                 "replay s3://b --into x --yes --partition-key /tailnum --new",
             ),
             ("replay s3://b --partition-key=/a --new", "replay s3://b --partition-key /tailnum --new"),
+            ("replay -- s3://b", "replay --partition-key /tailnum --new -- s3://b"),
             ("replay s3://b", "replay s3://b --partition-key /tailnum --new"),
         ] {
             let words = line.split(' ').map(str::to_owned).collect();
-            let shown = Typed { words, anew: "--new" }.with_key("/tailnum");
+            let shown = Typed { words, anew: "--new", follows_a_plan: false }.with_key("/tailnum");
             assert_eq!(shown.unwrap(), format!("respool {expected}"));
         }
         assert_eq!(Typed::default().with_key("/k"), None);
         let planned = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
-        assert_eq!(Typed { words: planned, anew: "--new" }.with_key("/k"), None);
+        assert_eq!(Typed { words: planned, anew: "--new", follows_a_plan: true }.with_key("/k"), None);
     }
 
     #[test]
     fn a_word_of_several_is_quoted() {
         let words = vec!["replay".to_owned(), "it's a place".to_owned()];
-        let shown = Typed { words, anew: "--new" }.with_key("/k").unwrap();
+        let shown = Typed { words, anew: "--new", follows_a_plan: false }.with_key("/k").unwrap();
         assert_eq!(shown, "respool replay 'it'\\''s a place' --partition-key /k --new");
     }
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::report::number;
+use crate::config::{is_shown, quoted};
 use crate::route::fields::Fields;
 
 /// Fields that are named to a person.
@@ -76,15 +77,7 @@ pub fn percent(part: f64) -> String {
 /// A pointer as it can be copied into a command line; `None` for one that a terminal might obey.
 #[must_use]
 pub fn shell_word(pointer: &str) -> Option<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.~".contains(c);
-    if pointer.chars().all(plain) {
-        return Some(pointer.to_owned());
-    }
-    let harmless = pointer.escape_debug().eq(pointer.chars().flat_map(|c| match c {
-        '\'' | '"' | '\\' => c.escape_debug().collect::<Vec<_>>(),
-        c => vec![c],
-    }));
-    harmless.then(|| format!("'{}'", pointer.replace('\'', "'\\''")))
+    pointer.chars().all(is_shown).then(|| quoted(pointer))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::flood::Flood;
 use super::journal::QuarantineLine;
 use super::quarantine;
 use super::report::number;
-use crate::config::{RunSettings, Typed, quoted};
+use crate::config::{RunSettings, Typed};
 use crate::error::ExitCode;
 use crate::route::candidates::candidates;
 use crate::route::key::KeyFault;
@@ -83,12 +83,22 @@ impl Keyless {
     /// `no record of 12,288 has /tailnm (is /tailnum meant?)`, if `of` so many records these have no key.
     pub fn sentence(&self, of: u64) -> String {
         let (records, of, key) = (number(self.records), number(of), self.key.escape_debug());
-        let meant = self.meant.as_ref().map(|meant| format!(" (is {meant} meant?)")).unwrap_or_default();
+        let meant = self.question();
         if records == of && self.missing == self.records {
             format!("no record of {of} has {key}{meant}")
         } else {
             format!("{records} of {of} records have no key at {key}{meant}")
         }
+    }
+
+    /// The same of `of` records or objects that were set aside.
+    pub fn of_set_aside(&self, of: u64) -> String {
+        let (records, of, key) = (number(self.records), number(of), self.key.escape_debug());
+        format!("{records} of the {of} in quarantine have no key at {key}{}", self.question())
+    }
+
+    fn question(&self) -> String {
+        self.meant.as_ref().map(|meant| format!(" (is {meant} meant?)")).unwrap_or_default()
     }
 
     /// The key that was meant, as it seems, or what stands for it.
@@ -152,14 +162,14 @@ fn distance(one: &str, other: &str) -> usize {
 pub struct Outcome<'a> {
     /// Its name.
     pub id: &'a str,
-    /// What it replays.
-    pub archive: &'a str,
     /// Whether it goes on only with the archive: the cache alone has let it down.
     pub online: bool,
     /// As the process tells it.
     pub code: ExitCode,
     /// Whether everything is settled.
     pub done: bool,
+    /// Records that are in the stream.
+    pub delivered: u64,
     /// Records that are settled.
     pub settled: u64,
     /// What was set aside, records and objects.
@@ -206,12 +216,14 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         Some(flood) => {
             steps.push(keyless.show(id, "see a record that has no key there".to_owned()));
             let key = keyless.another();
+            // What is delivered would be there twice.
+            let typed = typed.filter(|_| outcome.delivered == 0);
             let anew = typed.and_then(|typed| typed.with_key(key));
             steps.extend(anew.map(|anew| NextStep::new("begin anew with another key", anew)));
-            if typed.is_some_and(Typed::follows_a_plan) {
-                let archive = quoted(outcome.archive);
-                let plan = format!("respool plan {archive} --partition-key {key} --save FILE");
-                steps.push(NextStep::new("make a plan with another key, and replay that with --new", plan));
+            if typed.is_some_and(|typed| typed.follows_a_plan) {
+                let why =
+                    format!("when the plan is made once more, as before but with --partition-key {key}");
+                steps.push(NextStep::new(why, "respool replay --plan FILE --new".to_owned()));
             }
             steps.push(go_on(id, flood));
         }
@@ -281,15 +293,15 @@ mod tests {
     fn what_comes_next_depends_on_how_it_ended() {
         let (many, few) = (keyless(100, 100), keyless(10, 10));
         let words = ["replay", "a", "--partition-key", "/tailnm"].map(str::to_owned).to_vec();
-        let typed = Typed { words, anew: "--new" };
+        let typed = Typed { words, anew: "--new", follows_a_plan: false };
         let words = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
-        let planned = Typed { words, anew: "--new" };
+        let planned = Typed { words, anew: "--new", follows_a_plan: true };
         let outcome = Outcome {
             id: "7",
-            archive: "s3://b/live",
             online: false,
             code: ExitCode::Incomplete,
             done: false,
+            delivered: 0,
             settled: 120,
             set_aside: 0,
             readable: true,
@@ -305,7 +317,7 @@ mod tests {
         let (show, ls) = ("respool quarantine show 3:7 7", "respool quarantine ls 7");
         let (retry, resume) = ("respool quarantine retry 7", "respool resume 7");
         let vague = Keyless { meant: None, ..many.clone() };
-        let cases: [(_, &[&str]); 11] = [
+        let cases: [(_, &[&str]); 12] = [
             (outcome, &[resume]),
             (Outcome { set_aside: 101, keyless: Some(&many), ..outcome }, &[resume]),
             (done, &[]),
@@ -323,10 +335,11 @@ mod tests {
                 Outcome { keyless: Some(&many), ..flooded },
                 &[show, "respool replay a --partition-key /tailnum --new", resume],
             ),
+            (Outcome { keyless: Some(&many), delivered: 1, ..flooded }, &[show, resume]),
             (Outcome { keyless: Some(&many), typed: None, ..flooded }, &[show, resume]),
             (
                 Outcome { keyless: Some(&many), typed: Some(&planned), ..flooded },
-                &[show, "respool plan s3://b/live --partition-key /tailnum --save FILE", resume],
+                &[show, "respool replay --plan FILE --new", resume],
             ),
             (Outcome { flood: bound, ..flooded }, &[ls, "respool resume 7 --max-quarantine COUNT"]),
         ];

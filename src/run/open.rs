@@ -148,7 +148,8 @@ pub async fn look_at(stream: Arc<dyn Stream>, target: &Target, tuning: &Tuning) 
     if !matches!(description.status.as_str(), "ACTIVE" | UPDATING) {
         let status = &description.status;
         return Err(Error::refused(format!(
-            "the stream {target} is {status}, and must be ACTIVE or UPDATING: try again when `respool stream status {target}` says so"
+            "the stream {target} is {status}, and must be ACTIVE or UPDATING: try again when `respool stream status {target}{}` says so",
+            tuning.kinesis.flags("kinesis")
         )));
     }
     let shards = stream.list_open_shards().await.map_err(|error| stream_error(target, tuning, &error))?;

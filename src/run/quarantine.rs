@@ -214,7 +214,7 @@ fn not_finished(run: &RunGlance, lines: Vec<QuarantineLine>) -> String {
     };
     format!(
         "run {id} is not finished, and {}: {another}, or `respool resume {id}` first",
-        keyless.sentence(all)
+        keyless.of_set_aside(all)
     )
 }
 
@@ -268,7 +268,7 @@ fn refuse_the_same_key(
         "all {} records were set aside because of their partition key, and would be again: {}; name another one: \
          `respool quarantine retry {} --partition-key {}`, or --key-fallback hash",
         number(all),
-        keyless.sentence(all),
+        keyless.of_set_aside(all),
         run.id,
         keyless.another()
     )))

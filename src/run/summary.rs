@@ -112,10 +112,10 @@ fn next_steps(
     let is_done = matches!(code, ExitCode::Done | ExitCode::Differs | ExitCode::Quarantine);
     next::steps(&next::Outcome {
         id,
-        archive: &settings.archive.to_string(),
         online,
         code,
         done: is_done,
+        delivered: totals.delivered,
         settled: totals.delivered + totals.quarantined + totals.filtered,
         set_aside: aside.count,
         readable: matches!(settings.target, Target::Kinesis { .. }),
@@ -218,7 +218,7 @@ fn too_much(flood: Flood, keyless: Option<&Keyless>) -> String {
         (Flood::Most { .. }, Some(keyless)) => {
             format!("{}; stopped before the rest goes to quarantine too", keyless.sentence(of))
         }
-        (Flood::Bound { .. }, Some(keyless)) => format!("{flood}: {}", keyless.sentence(set_aside)),
+        (Flood::Bound { .. }, Some(keyless)) => format!("{flood}: {}", keyless.of_set_aside(set_aside)),
         (_, None) => flood.to_string(),
     }
 }
