@@ -73,7 +73,15 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         Some(name) => {
             let hours = match look(name, &access, config.output.quiet).await {
                 Looked::Found(found) => Some(found.description.retention_hours),
-                Looked::Gone | Looked::Unknown => None,
+                Looked::Gone => {
+                    let sentence = format!(
+                        "the live stream {} does not exist{}: is its name right, and its region?",
+                        name.name(),
+                        access.flags("kinesis")
+                    );
+                    return Err(Error::refused(sentence));
+                }
+                Looked::Unknown => None,
             };
             Some((name.name(), hours))
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::door::Door;
-use super::runs::{BY_AGE, RunsInto, identity, names, runs_into};
+use super::runs::{BY_AGE, RunsInto, identity, names, runs_into, unfinished};
 use super::settle::{Look, until};
 use super::shape::{CREATED_BY, is_ours};
 use crate::config::{AwsAccess, OutputConfig};
@@ -131,7 +131,7 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess) -> Option<Str
              are (--state-dir names another directory); {LOST}"
         ));
     }
-    if let Some(run) = runs.iter().find(|run| run.glance.is_unfinished()) {
+    if let Some(run) = unfinished(runs).next() {
         return Some(format!(
             "run {0} into it is not finished: `respool resume {0}` goes on; --force deletes it all the same, and the run \
              cannot be resumed any more",
@@ -216,6 +216,12 @@ mod tests {
         assert_eq!(said(&ours(1), &undrained(), FORCE), "");
         let unfinished = runs([run_into("r1", "incomplete", 7)]);
         assert!(said(&ours(1), &unfinished, NO).contains("respool resume r1"));
+        let given_up = runs([run_into("r1", "incomplete", 0), run_into("r2", "done", 7)]);
+        assert!(!said(&ours(1), &given_up, NO).contains("respool resume r1"));
+        let both_count = runs([run_into("r1", "incomplete", 1), run_into("r2", "done", 7)]);
+        assert!(said(&ours(1), &both_count, NO).contains("respool resume r1"));
+        let begun_later = runs([run_into("r1", "done", 7), run_into("r2", "incomplete", 0)]);
+        assert!(said(&ours(1), &begun_later, NO).contains("respool resume r2"));
     }
 
     #[test]

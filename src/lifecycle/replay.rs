@@ -172,7 +172,7 @@ async fn into_new(
     }
     let config = ReplayConfig { yes: true, ..config.clone() };
     ask_first(&config).await?;
-    replay::replay_listed(&config, now, sources, manifest).await
+    replay::replay_listed(&config, now, sources, manifest, None).await
 }
 
 /// What the replay would be into the stream that is to be made.

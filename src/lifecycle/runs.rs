@@ -25,6 +25,17 @@ pub struct RunsInto {
     pub unread: Vec<UnreadRun>,
 }
 
+/// Those of `runs`, oldest first, that have something left to do. One that has delivered nothing, and after which another one
+/// was begun and finished, was given up.
+pub fn unfinished(runs: &[RunInto]) -> impl Iterator<Item = &RunInto> {
+    let last_done = runs.iter().rposition(|run| !run.glance.is_unfinished() && run.delivered > 0);
+    let given_up = move |place: usize, run: &RunInto| {
+        run.delivered == 0 && !run.is_running() && last_done.is_some_and(|done| place < done)
+    };
+    let left = move |&(place, run): &(usize, &RunInto)| run.glance.is_unfinished() && !given_up(place, run);
+    runs.iter().enumerate().filter(left).map(|(_, run)| run)
+}
+
 /// A run and what it has put into the stream.
 #[derive(Debug)]
 pub struct RunInto {

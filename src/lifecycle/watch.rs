@@ -14,7 +14,7 @@ use super::answer::{Answer, Method};
 use super::command::{choose, target};
 use super::door::Door;
 use super::drained::{self, Listed, StreamKey, stored_at};
-use super::runs::{BY_AGE, BY_LEASES, RunInto, RunsInto, names, replayed, runs_into};
+use super::runs::{BY_AGE, BY_LEASES, RunInto, RunsInto, names, replayed, runs_into, unfinished};
 use super::{lease_table, metric};
 use crate::config::{DrainedConfig, Endpoint};
 use crate::error::{Error, ExitCode};
@@ -93,8 +93,7 @@ impl Watch<'_> {
                 directory::runs_dir(&self.config.state_dir).display()
             )));
         }
-        let open = runs.iter().filter(|run| run.glance.is_unfinished());
-        let open: Vec<String> = open.map(|run| run.glance.id.clone()).collect();
+        let open: Vec<String> = unfinished(&runs).map(|run| run.glance.id.clone()).collect();
         let method = match &self.config.lease_table {
             Some(table) => self.by_leases(table, &runs).await?,
             None => self.by_age(&runs).await?,

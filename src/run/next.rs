@@ -91,10 +91,10 @@ impl Keyless {
         }
     }
 
-    /// The same of `of` records or objects that were set aside.
-    pub fn of_set_aside(&self, of: u64) -> String {
-        let (records, of, key) = (number(self.records), number(of), self.key.escape_debug());
-        format!("{records} of the {of} in quarantine have no key at {key}{}", self.question())
+    /// `100 of them have no key at /tailnm (is /tailnum meant?)`, behind the number of those that were set aside.
+    pub fn of_them(&self) -> String {
+        let (records, key) = (number(self.records), self.key.escape_debug());
+        format!("{records} of them have no key at {key}{}", self.question())
     }
 
     fn question(&self) -> String {
@@ -170,8 +170,8 @@ pub struct Outcome<'a> {
     pub done: bool,
     /// Records that are in the stream.
     pub delivered: u64,
-    /// Records that are settled.
-    pub settled: u64,
+    /// Records that were asked for their key.
+    pub routed: u64,
     /// What was set aside, records and objects.
     pub set_aside: u64,
     /// Whether what was delivered can be read again.
@@ -209,7 +209,7 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     };
     match flood {
         None => {
-            steps.push(keyless.show(id, format!("{}; see one", keyless.sentence(outcome.settled))));
+            steps.push(keyless.show(id, format!("{}; see one", keyless.sentence(outcome.routed))));
             steps.push(keyless.retry(id));
         }
         // The reason why it was stopped says the same already.
@@ -302,7 +302,7 @@ mod tests {
             code: ExitCode::Incomplete,
             done: false,
             delivered: 0,
-            settled: 120,
+            routed: 120,
             set_aside: 0,
             readable: true,
             flood: None,

@@ -213,8 +213,9 @@ fn not_finished(run: &RunGlance, lines: Vec<QuarantineLine>) -> String {
         None => "`respool replay` with another --partition-key and --new begins anew".to_owned(),
     };
     format!(
-        "run {id} is not finished, and {}: {another}, or `respool resume {id}` first",
-        keyless.of_set_aside(all)
+        "run {id} is not finished, has {} in quarantine, and {}: {another}, or `respool resume {id}` first",
+        number(all),
+        keyless.of_them()
     )
 }
 
@@ -246,7 +247,7 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
     }
     let manifest = Manifest::freeze(before.archive.clone(), before.selection.clone(), listing)
         .map_err(|error| Error::refused(error.to_string()))?;
-    let replayed = replay_listed(&replay, now, sources, manifest).await?;
+    let replayed = replay_listed(&replay, now, sources, manifest, Some(run.file.started)).await?;
     Ok((replay, replayed))
 }
 
@@ -268,7 +269,7 @@ fn refuse_the_same_key(
         "all {} records were set aside because of their partition key, and would be again: {}; name another one: \
          `respool quarantine retry {} --partition-key {}`, or --key-fallback hash",
         number(all),
-        keyless.of_set_aside(all),
+        keyless.of_them(),
         run.id,
         keyless.another()
     )))

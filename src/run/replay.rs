@@ -58,26 +58,42 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&settings.target, &manifest.objects)?;
     }
-    let (wished, stream) = (config.clone(), identity(&target.description));
-    let (before, manifest) =
-        blocking(move || (twice::sent_before(&wished, &stream, &manifest), manifest)).await?;
-    let before = before?;
-    begin(config, now, target, sources, (manifest, before)).await
+    let listed = sent_before(config, &target, manifest, None).await?;
+    begin(config, now, target, sources, listed).await
 }
 
-/// Starts a run of the objects in `manifest`, whatever else the archive holds.
+/// What is listed, and what to say if it was sent before, by a run that has started after `since`.
+async fn sent_before(
+    config: &ReplayConfig,
+    target: &OpenStream,
+    manifest: Manifest,
+    since: Option<Timestamp>,
+) -> Result<(Manifest, Option<String>), Error> {
+    let (wished, stream) = (config.clone(), identity(&target.description));
+    let (before, manifest) =
+        blocking(move || (twice::sent_before(&wished, &stream, &manifest, since), manifest)).await?;
+    Ok((manifest, before?))
+}
+
+/// Starts a run of the objects in `manifest`, whatever else the archive holds. A retry of what another run has set aside names
+/// the time at which that was started.
 pub async fn replay_listed(
     config: &ReplayConfig,
     now: Timestamp,
     sources: Sources,
     manifest: Manifest,
+    retried: Option<Timestamp>,
 ) -> Result<Replayed, Error> {
     let target = open::stream(&config.settings.target, &config.tuning, now).await?;
     open::check_order(&config.settings, &target.description)?;
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&config.settings.target, &manifest.objects)?;
     }
-    begin(config, now, target, sources, (manifest, None)).await
+    let listed = match retried {
+        Some(since) => sent_before(config, &target, manifest, Some(since)).await?,
+        None => (manifest, None),
+    };
+    begin(config, now, target, sources, listed).await
 }
 
 /// Begins a run of what is listed, of which some may have been sent before.

@@ -116,7 +116,7 @@ fn next_steps(
         code,
         done: is_done,
         delivered: totals.delivered,
-        settled: totals.delivered + totals.quarantined + totals.filtered,
+        routed: totals.delivered + totals.quarantined,
         set_aside: aside.count,
         readable: matches!(settings.target, Target::Kinesis { .. }),
         flood: ended.flood.filter(|_| code == ExitCode::Incomplete),
@@ -218,7 +218,7 @@ fn too_much(flood: Flood, keyless: Option<&Keyless>) -> String {
         (Flood::Most { .. }, Some(keyless)) => {
             format!("{}; stopped before the rest goes to quarantine too", keyless.sentence(of))
         }
-        (Flood::Bound { .. }, Some(keyless)) => format!("{flood}: {}", keyless.of_set_aside(set_aside)),
+        (Flood::Bound { .. }, Some(keyless)) => format!("{flood}: {}", keyless.of_them()),
         (_, None) => flood.to_string(),
     }
 }

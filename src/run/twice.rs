@@ -5,6 +5,8 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
+use jiff::Timestamp;
+
 use super::console;
 use super::directory::{self, Layout, RunGlance, StreamIdentity};
 use super::forecast::what;
@@ -55,16 +57,18 @@ fn not_finished(run: &RunGlance, wished: &RunSettings) -> String {
 
 /// What to say before anything is sent if a finished run has sent some of the objects in `manifest` into `stream`: a
 /// replay may be repeated on purpose, but not unawares. The newest such run is told of; older lists are not read.
-/// Blocks.
+/// What a retry sends was set aside by a run that started `since`. Blocks.
 pub(super) fn sent_before(
     config: &ReplayConfig,
     stream: &StreamIdentity,
     manifest: &Manifest,
+    since: Option<Timestamp>,
 ) -> Result<Option<String>, Error> {
     let Target::Kinesis { .. } = config.settings.target else { return Ok(None) };
     let mut runs = directory::glance_at_all(&config.state_dir)?;
     // A retry sends what was set aside, so none of that was there before.
     runs.retain(|run| !run.is_unfinished() && !run.is_retry() && is_same(config, stream, run));
+    runs.retain(|run| since.is_none_or(|since| run.file.started > since));
     runs.retain(|run| delivered(run) > 0);
     if runs.is_empty() {
         return Ok(None);

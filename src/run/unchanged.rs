@@ -48,6 +48,14 @@ pub fn check_same_stream(file: &RunFile, stream: &StreamDescription) -> Result<(
     let (expected, found) = (&file.stream, identity(stream));
     check_unchanged("stream", &expected.name, &found.name)?;
     if let (Some(expected), Some(found)) = (&expected.arn, &found.arn) {
+        let region = |arn: &str| arn.split(':').nth(3).unwrap_or_default().to_owned();
+        let (there, here) = (region(expected), region(found));
+        if there != here {
+            return Err(Error::refused(format!(
+                "the run writes into {} in {there}, and this is the one in {here}: say --kinesis-region {there}",
+                file.stream.name
+            )));
+        }
         check_unchanged("stream's ARN", expected, found)?;
     }
     let time =

@@ -53,6 +53,8 @@ pub(super) struct Both {
     pub(super) seen: Vec<File>,
     pub(super) shards: Vec<ShardLine>,
     pub(super) objects_lost: u64,
+    /// Records and whole objects in quarantine.
+    pub(super) set_aside: (u64, u64),
     /// Records that the run has not come to yet.
     pub(super) not_due: u64,
 }
@@ -104,9 +106,9 @@ impl Sides<'_> {
         );
         stream?;
         let (seen, shards) = collected??;
-        let Archived { buckets, objects_lost, not_due } = archive?;
+        let Archived { buckets, objects_lost, not_due, set_aside } = archive?;
         let expected = buckets.finish().map_err(on_disk)?;
-        Ok(Both { expected, seen, shards, objects_lost, not_due })
+        Ok(Both { expected, seen, shards, objects_lost, set_aside, not_due })
     }
 
     /// Brings every record that the run was to deliver.
@@ -126,6 +128,7 @@ impl Sides<'_> {
             event_time: self.settings.input.event_time.clone(),
             spread: self.settings.spread(),
         });
+        let quarantined = (set_aside.len() as u64, whole.len() as u64);
         let (set_aside, checkpoint) = (Arc::new(set_aside), Arc::new(self.checkpoint.clone()));
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
         let numbers: Vec<u32> = (0..total).filter(|number| !whole.contains(number)).collect();
@@ -133,7 +136,7 @@ impl Sides<'_> {
             Error::refused("cannot read which segments the run has sent from").with_source(error)
         })?;
         let mut shares = self.settings.limit.map(|limit| Shares::new(limit, lines));
-        let mut archived = Archived { buckets, objects_lost: 0, not_due: 0 };
+        let mut archived = Archived { buckets, objects_lost: 0, not_due: 0, set_aside: quarantined };
         let mut ahead = Ahead::start(self.spool.clone(), numbers.clone());
         for number in numbers {
             if shares.as_ref().is_some_and(|shares| shares.are_used_up_before(number)) {
@@ -195,6 +198,7 @@ fn damaged(object: u32, damage: SegmentError) -> Error {
 /// What has come of the archive's side.
 struct Archived {
     buckets: Buckets,
+    set_aside: (u64, u64),
     objects_lost: u64,
     not_due: u64,
 }

@@ -104,6 +104,8 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
         finished: due_in_all,
         not_due: both.not_due,
         objects_lost: both.objects_lost,
+        set_aside: both.set_aside.0,
+        objects_set_aside: both.set_aside.1,
         shards: both.shards,
         ..VerifyReport::default()
     };

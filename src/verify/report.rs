@@ -46,6 +46,10 @@ pub struct VerifyReport {
     pub not_due: u64,
     /// Objects that cannot be had again as they were, so that their records could not be compared.
     pub objects_lost: u64,
+    /// Records in the run's quarantine, which are not asked for.
+    pub set_aside: u64,
+    /// Whole objects there.
+    pub objects_set_aside: u64,
     /// Every shard that was read.
     pub shards: Vec<ShardLine>,
     /// The first differences.
@@ -108,7 +112,10 @@ impl VerifyReport {
             0 => {
                 let order = if self.in_order { ", in order" } else { "" };
                 let of = if self.sample < 1.0 { " of the sample" } else { "" };
-                format!("Verified: all {} records{of} are in the stream{order}.\n\n", number(self.expected))
+                match self.expected {
+                    0 => "There is nothing to compare: the run has delivered no record.\n\n".into(),
+                    all => format!("Verified: all {} records{of} are in the stream{order}.\n\n", number(all)),
+                }
             }
             _ => format!(
                 "The stream differs: {} records are missing, {} stand behind a later one of their key.\n\n",
@@ -138,6 +145,14 @@ impl VerifyReport {
             if count > 0 {
                 row(label, &number(count));
             }
+        }
+        if self.set_aside + self.objects_set_aside > 0 {
+            let (records, objects) = (number(self.set_aside), number(self.objects_set_aside));
+            let ls = format!("`respool quarantine ls {}`", self.run);
+            row(
+                "quarantine",
+                &format!("{records} records and {objects} whole objects are not in the stream: {ls}"),
+            );
         }
         row("took", &duration(self.seconds));
         text.push('\n');

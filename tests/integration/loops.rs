@@ -208,3 +208,27 @@ fn what_was_sent_before_is_told_before_it_is_sent_again() {
     assert!(!other.stdout.contains("has sent"), "{}", other.stdout);
     assert!(!line("--quiet").stderr.contains("warning"));
 }
+
+#[test]
+fn a_retry_of_what_another_run_has_sent_since_says_so() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    put(&sandbox.path("archive"), 0, b"{\"k\":1}\n{\"k\":2}\n");
+    let replay = |key: &str| {
+        sandbox.run(&format!("replay archive --into demo --partition-key {key} --endpoint-url {url} --json"))
+    };
+    let run = |outcome: &Outcome, code| outcome.json(code)["run"].as_str().unwrap().to_owned();
+    let mistyped = run(&replay("/kk"), 3);
+    let retry =
+        |again: &str| sandbox.run(&format!("quarantine retry {mistyped} --partition-key /k --json{again}"));
+    let alone = retry("");
+    assert!(!alone.stderr.contains("has sent"), "{}", alone.stderr);
+    let since = run(&replay("/k"), 0);
+    let twice = retry(" --again");
+    assert!(
+        twice.stderr.contains(&format!("warning: run {since} has sent 2 records into demo, ")),
+        "{twice:?}"
+    );
+    let guide = sandbox.run(&format!("guide {since} --live nosuch --endpoint-url {url}"));
+    assert!(guide.sentence(5).contains("the live stream nosuch does not exist"), "{guide:?}");
+}
