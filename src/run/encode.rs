@@ -35,13 +35,18 @@ impl Encoder {
         let bytes = records.entries().map(|(_, cost)| cost as usize).sum();
         let mut draft = stream.draft(DraftSize { entries: records.entry_count(), bytes });
         let entries: Vec<_> = records.entries().collect();
-        let mut rest = entries.as_slice();
+        self.encode_all(&entries, &mut draft)?;
+        Ok(draft.finish())
+    }
+
+    fn encode_all(&self, entries: &[(&[Routed], u32)], draft: &mut Draft) -> Result<(), Error> {
+        let mut rest = entries;
         while !rest.is_empty() {
             let (group, behind) = rest.split_at(group_end(rest));
-            self.encode_group(group, &mut draft)?;
+            self.encode_group(group, draft)?;
             rest = behind;
         }
-        Ok(draft.finish())
+        Ok(())
     }
 
     /// Puts these entries, each its records and what it costs, into `draft`. Their segments stay mapped meanwhile.
@@ -153,8 +158,14 @@ fn unreadable(ordinal: Ordinal, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
     use super::*;
-    use crate::record::HashKey;
+    use crate::cache::{Cache, Placement, SegmentIdentity};
+    use crate::decode::Spans;
+    use crate::record::{ByteCount, HashKey};
+    use crate::route::key::{KeyConfig, KeyRule};
 
     fn routed(object: u32) -> Routed {
         Routed { ordinal: Ordinal::new(object, 0), hash: HashKey::of("k"), cost: 1, key_bytes: 1, key_at: 0 }
@@ -183,5 +194,63 @@ mod tests {
         assert_eq!(group_end(&entries), 1);
         assert_eq!(group_end(entries.split_at(1).1), 50);
         assert_eq!(group_end(&[]), 0);
+    }
+    /// The one record of `object`, with its key between the quotes.
+    fn data(object: u32) -> String {
+        format!("\"k{object:03}\"")
+    }
+
+    fn segments(folder: &std::path::Path, objects: u32) -> Segments {
+        let cache = Arc::new(Cache::open(folder, ByteCount(1 << 30)).unwrap());
+        let segments = Segments::new(cache.clone());
+        for object in 0..objects {
+            let (key, data) = (object.to_string(), data(object));
+            let identity = SegmentIdentity {
+                archive: "{}",
+                key: &key,
+                version: None,
+                etag: "e",
+                size: ByteCount(1),
+                decoding: "{}",
+                decoder_version: 1,
+            };
+            let mut writer = cache.create(&identity.id(), Placement::Kept).unwrap();
+            writer.write_all(data.as_bytes()).unwrap();
+            let mut spans = Spans::default();
+            spans.push(0, data.len() as u64).unwrap();
+            segments.insert(object, writer.publish(&spans, &identity.label()).unwrap(), false);
+        }
+        segments
+    }
+
+    #[test]
+    fn across_groups_every_record_is_sent_once_in_its_order() {
+        const OBJECTS: u32 = 170;
+        let folder = tempfile::tempdir().unwrap();
+        let config = KeyConfig { rule: KeyRule::Random, fallback: None, seed: 1 };
+        let encoder = Encoder {
+            segments: Arc::new(segments(folder.path(), OBJECTS)),
+            extractor: Arc::new(KeyExtractor::new(config)),
+            places_explicitly: false,
+        };
+        let found: Vec<String> = (0..OBJECTS).map(data).collect();
+        let found: Vec<(&str, &[u8])> =
+            found.iter().map(|data| (data.trim_matches('"'), data.as_bytes())).collect();
+        let routed = |object| Routed { key_bytes: 4, key_at: 1, ..routed(object) };
+        let records: Vec<Routed> = (0..OBJECTS).map(routed).collect();
+        // Between single ones an entry of more objects than a group has.
+        let together = 40..110;
+        let whole = pack(&found[together.clone()]);
+        let cost = u32::try_from(whole.len() + OUTER_KEY.len()).unwrap();
+        let mut entries: Vec<(&[Routed], u32)> = records.chunks(1).map(|record| (record, 10)).collect();
+        entries.splice(together.clone(), [(&records[together.clone()], cost)]);
+        let mut draft = Draft::Entries(Vec::new());
+        encoder.encode_all(&entries, &mut draft).unwrap();
+        let sent = draft.finish().into_entries().unwrap();
+        let sent: Vec<(&str, &[u8])> =
+            sent.iter().map(|entry| (entry.key.as_str(), &entry.data.0[..])).collect();
+        let mut expected = found;
+        expected.splice(together, [(OUTER_KEY, whole.as_slice())]);
+        assert!(sent == expected, "{} entries", sent.len());
     }
 }
