@@ -64,7 +64,10 @@ fn another_key_takes_a_new_run_and_is_told_so() {
     let (_simulator, url) = sandbox.simulate("--shards 1");
     let line = format!("replay archive --into demo --endpoint-url {url} --json --max-quarantine 10");
     let report = sandbox.run(&format!("{line} --partition-key /kk")).json(4);
-    assert!(report["message"].as_str().unwrap().contains("20 of them have no key at /kk (is /k meant?)"), "{report}");
+    assert!(
+        report["message"].as_str().unwrap().contains("20 of them have no key at /kk (is /k meant?)"),
+        "{report}"
+    );
     let steps = report["next_steps"].as_array().unwrap();
     assert!(steps[2]["command"].as_str().unwrap().ends_with(" --max-quarantine COUNT"), "{report}");
     let refused = sandbox.run(&format!("{line} --partition-key /k"));
