@@ -35,11 +35,12 @@ impl<T: Clone> Renewed<T> {
 
     /// Takes what `load` gives instead, unless somebody has asked just now, it fails, or it takes too long.
     pub(crate) async fn renew<E: Display>(&self, load: impl Future<Output = Result<T, E>>) {
+        let entered = Instant::now();
         let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|at| at.elapsed() < RENEWAL_INTERVAL) {
+        // Whoever has waited for another one's answer has it, good or bad.
+        if asked.is_some_and(|at| at >= entered || at.elapsed() < RENEWAL_INTERVAL) {
             return;
         }
-        *asked = Some(Instant::now());
         match timeout(RENEWAL_TIME_MAX, load).await {
             Ok(Ok(clients)) => *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients,
             Ok(Err(error)) => tracing::debug!(%error, "no new credentials yet"),
@@ -47,6 +48,7 @@ impl<T: Clone> Renewed<T> {
                 tracing::warn!("asking for credentials anew takes longer than {RENEWAL_TIME_MAX:?}");
             }
         }
+        *asked = Some(Instant::now());
     }
 }
 
@@ -61,6 +63,7 @@ mod tests {
         let (renewed, start) = (Renewed::new(1), Instant::now());
         renewed.renew(pending::<Result<i32, &str>>()).await;
         assert_eq!((renewed.now(), start.elapsed()), (1, RENEWAL_TIME_MAX));
+        tokio::time::advance(RENEWAL_INTERVAL).await;
         renewed.renew(ready(Err::<i32, _>("nothing there"))).await;
         assert_eq!(renewed.now(), 1);
         renewed.renew(ready(Ok::<_, &str>(2))).await;
@@ -68,5 +71,13 @@ mod tests {
         tokio::time::advance(RENEWAL_INTERVAL).await;
         renewed.renew(ready(Ok::<_, &str>(3))).await;
         assert_eq!(renewed.now(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_another_one_s_question_does_not_ask_it_again() {
+        let (renewed, start) = (Renewed::new(1), Instant::now());
+        let ask = || renewed.renew(pending::<Result<i32, &str>>());
+        tokio::join!(ask(), ask(), ask());
+        assert_eq!(start.elapsed(), RENEWAL_TIME_MAX);
     }
 }

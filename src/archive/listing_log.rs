@@ -32,6 +32,8 @@ const FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A listing that began longer ago is begun anew. Sixteen prefixes at once bring more in this time than a run can hold.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(2);
+/// The same where the window was open when it began.
+const OPEN_AGE_MAX: SignedDuration = SignedDuration::from_mins(15);
 
 /// The first frame.
 #[derive(Debug, Serialize, Deserialize)]
@@ -153,6 +155,12 @@ fn name(header: &Header) -> io::Result<String> {
     Ok(hex(&Sha256::digest(what)) + ".log")
 }
 
+/// How old a listing may be that is gone on with: into a window that was open when it began, more comes all the time.
+fn age_max(header: &Header) -> SignedDuration {
+    let is_over = header.selection.window.until().is_some_and(|until| until <= header.begun);
+    if is_over { AGE_MAX } else { OPEN_AGE_MAX }
+}
+
 /// What stands in `file`, if it is of the same listing and not too old: since when, how far, and the bytes that count.
 fn read(file: &File, wanted: &Header) -> io::Result<Option<(Timestamp, Standing, u64)>> {
     let mut reader = BufReader::new(file);
@@ -161,7 +169,7 @@ fn read(file: &File, wanted: &Header) -> io::Result<Option<(Timestamp, Standing,
     let same = (header.version, &header.archive, &header.selection)
         == (wanted.version, &wanted.archive, &wanted.selection);
     let age = wanted.begun.duration_since(header.begun);
-    if !same || age > AGE_MAX || age.is_negative() {
+    if !same || age > age_max(&header) || age.is_negative() {
         return Ok(None);
     }
     let prefix = match &header.archive {
@@ -193,4 +201,25 @@ fn remove_old(dir: &Path, now: Timestamp) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::ObjectWindow;
+
+    #[test]
+    fn a_window_into_which_more_comes_is_listed_anew_sooner() {
+        let header = |selection| {
+            let (archive, begun) = (ArchiveLocation::Directory { path: "/a".into() }, "2026-07-12T00:00:00Z");
+            Header { version: VERSION, archive, selection, begun: begun.parse().unwrap() }
+        };
+        let until = |text: &str| {
+            let until = Some(text.parse().unwrap());
+            header(ObjectWindow::new(None, until, SignedDuration::ZERO).unwrap().into())
+        };
+        assert_eq!(age_max(&until("2026-07-12T00:00:00Z")), AGE_MAX);
+        assert_eq!(age_max(&until("2026-07-12T00:00:01Z")), OPEN_AGE_MAX);
+        assert_eq!(age_max(&header(Selection::default())), OPEN_AGE_MAX);
+    }
 }
