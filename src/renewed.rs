@@ -35,10 +35,9 @@ impl<T: Clone> Renewed<T> {
 
     /// Takes what `load` gives instead, unless somebody has asked just now, it fails, or it takes too long.
     pub(crate) async fn renew<E: Display>(&self, load: impl Future<Output = Result<T, E>>) {
-        let entered = Instant::now();
         let mut asked = self.asked.lock().await;
-        // Whoever has waited for another one's answer has it, good or bad.
-        if asked.is_some_and(|at| at >= entered || at.elapsed() < RENEWAL_INTERVAL) {
+        // Whoever has waited for another one's answer has it, good or bad: it has come just now.
+        if asked.is_some_and(|at| at.elapsed() < RENEWAL_INTERVAL) {
             return;
         }
         match timeout(RENEWAL_TIME_MAX, load).await {

@@ -99,8 +99,8 @@ impl DoorWish {
     /// The door of a run into `stream`, whose own is `own`.
     #[must_use]
     pub fn around(&self, own: AwsAccess, stream: &StreamName) -> AwsAccess {
-        let own = AwsAccess { region: own.region.or_else(|| stream.region().map(str::to_owned)), ..own };
-        self.given.clone().or(own).or(self.kept.clone())
+        let region = own.region.or_else(|| stream.region().map(str::to_owned));
+        self.without_a_stream(AwsAccess { region, ..own })
     }
 
     /// The door where no stream is known yet, around a plan's `own`.

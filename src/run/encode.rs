@@ -51,25 +51,17 @@ impl Encoder {
 
     /// Puts these entries, each its records and what it costs, into `draft`. Their segments stay mapped meanwhile.
     fn encode_group(&self, entries: &[(&[Routed], u32)], draft: &mut Draft) -> Result<(), Error> {
-        let mut segments: Vec<(u32, Segment)> = Vec::new();
-        let mut records: usize = 0;
-        for record in entries.iter().flat_map(|(records, _)| *records) {
-            let object = record.ordinal.object();
-            if segments.last().is_none_or(|(last, _)| *last != object) {
-                segments.push((object, self.segments.get(object)?));
-            }
-            records += 1;
-        }
+        let records: Vec<Routed> = entries.iter().flat_map(|(records, _)| *records).copied().collect();
+        let runs = records.chunk_by(|left, right| left.ordinal.object() == right.ordinal.object());
+        let objects = runs.clone().filter_map(<[Routed]>::first).map(|first| first.ordinal.object());
+        let segments: Vec<Segment> =
+            objects.map(|object| self.segments.get(object)).collect::<Result<_, _>>()?;
         // They lie far apart. Found one right behind the other, the waits for memory overlap; encoded in between, they would add up.
-        let mut found = Vec::with_capacity(records);
-        let mut segment = segments.iter().peekable();
-        for record in entries.iter().flat_map(|(records, _)| *records) {
-            while segment.next_if(|(object, _)| *object != record.ordinal.object()).is_some() {}
-            let (_, segment) = segment
-                .peek()
-                .copied()
-                .ok_or_else(|| Error::internal("a record's segment was not opened"))?;
-            found.push(self.read(segment, *record)?);
+        let mut found = Vec::with_capacity(records.len());
+        for (segment, run) in segments.iter().zip(runs) {
+            for record in run {
+                found.push(self.read(segment, *record)?);
+            }
         }
         let mut rest = found.as_slice();
         for &(records, cost) in entries {
@@ -195,6 +187,7 @@ mod tests {
         assert_eq!(group_end(entries.split_at(1).1), 50);
         assert_eq!(group_end(&[]), 0);
     }
+
     /// The one record of `object`, with its key between the quotes.
     fn data(object: u32) -> String {
         format!("\"k{object:03}\"")

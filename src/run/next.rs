@@ -80,6 +80,11 @@ impl Keyless {
         Some(Self { records, missing, first, key, meant })
     }
 
+    /// Whether they are most of what was set aside, so that their key is the cause.
+    pub fn are_most_of(&self, set_aside: u64) -> bool {
+        self.records * 2 > set_aside
+    }
+
     /// `no record of 12,288 has /tailnm (is /tailnum meant?)`, if `of` so many records these have no key.
     pub fn sentence(&self, of: u64) -> String {
         let (records, of, key) = (number(self.records), number(of), self.key.escape_debug());
@@ -187,7 +192,7 @@ pub struct Outcome<'a> {
 /// What to type, in this order.
 pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     let Outcome { id, code, done, set_aside, readable, flood, typed, .. } = *outcome;
-    let keyless = outcome.keyless.filter(|keyless| keyless.records * 2 > set_aside);
+    let keyless = outcome.keyless.filter(|keyless| keyless.are_most_of(set_aside));
     let mut steps = Vec::new();
     if done && code == ExitCode::Differs && readable {
         steps.push(NextStep::new("see what differs", format!("respool verify {id}")));

@@ -202,7 +202,7 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
 fn not_finished(run: &RunGlance, lines: Vec<QuarantineLine>) -> String {
     let (id, all) = (&run.id, lines.len() as u64);
     let keyless = Keyless::among(lines, &run.file.settings, &run.path);
-    let Some(keyless) = keyless.filter(|keyless| keyless.records * 2 > all) else {
+    let Some(keyless) = keyless.filter(|keyless| keyless.are_most_of(all)) else {
         return format!("run {id} is not finished: `respool resume {id}` first");
     };
     let another = match retried(run) {

@@ -89,10 +89,7 @@ pub async fn replay_listed(
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&config.settings.target, &manifest.objects)?;
     }
-    let listed = match retried {
-        Some(since) => sent_before(config, &target, manifest, Some(since)).await?,
-        None => (manifest, None),
-    };
+    let listed = sent_before(config, &target, manifest, retried).await?;
     begin(config, now, target, sources, listed).await
 }
 

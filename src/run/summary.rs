@@ -214,7 +214,7 @@ fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState
 /// Why a run was stopped that set aside too much: the key, if that is it.
 fn too_much(flood: Flood, keyless: Option<&Keyless>) -> String {
     let (Flood::Most { set_aside, of } | Flood::Bound { set_aside, max: of }) = flood;
-    match (flood, keyless.filter(|keyless| keyless.records * 2 > set_aside)) {
+    match (flood, keyless.filter(|keyless| keyless.are_most_of(set_aside))) {
         (Flood::Most { .. }, Some(keyless)) => {
             format!("{}; stopped before the rest goes to quarantine too", keyless.sentence(of))
         }
