@@ -245,9 +245,9 @@ async fn gone_on_with(status: u16) -> (Result<Listing, ArchiveError>, usize) {
         log: Some(Arc::new(open(next.path()))),
         what: "s3://events".into(),
     };
-    let listed = lister.list().await;
+    let ended = lister.list().await;
     let left = store.old.lock().unwrap().len();
-    (listed, left)
+    (ended, left)
 }
 
 /// A bucket that has forgotten the tokens it once gave.
