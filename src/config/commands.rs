@@ -1,6 +1,6 @@
 //! What each command is to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
@@ -189,6 +189,19 @@ choice! {
         Gzip = "gzip",
         /// With zstd.
         Zstd = "zstd",
+    }
+}
+
+impl ExportFormat {
+    /// As the ending of a file's name has it, which is what whoever reads it goes by.
+    #[must_use]
+    pub fn of_name(path: &Path) -> Self {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        match ending.as_deref() {
+            Some("gz" | "gzip") => Self::Gzip,
+            Some("zst" | "zstd") => Self::Zstd,
+            _ => Self::Plain,
+        }
     }
 }
 
