@@ -131,7 +131,9 @@ impl CacheArgs {
                 let format = format.unwrap_or_else(|| ExportFormat::of_name(&path));
                 return fill.resolve(environment, Some(ExportConfig { path, format }), output);
             }
-            Action::Prune { older_than: None, to_size: None } => return Err(what_to_prune(&dir, environment)),
+            Action::Prune { older_than: None, to_size: None } => {
+                return Err(what_to_prune(&dir, environment));
+            }
             Action::Prune { older_than, to_size } => CacheAction::Prune { older_than, to_size },
             Action::Purge { yes } => CacheAction::Purge { yes },
         };

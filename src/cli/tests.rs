@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    BenchSource, BenchSubject, BurstModel, CacheAction, CacheMode, ExportFormat, FramingChoice, Order, RateCap, Share,
+    BenchSource, BenchSubject, BurstModel, CacheAction, CacheMode, ExportFormat, FramingChoice, Order,
+    RateCap, Share,
 };
 use crate::route::key::KeyFallback;
 

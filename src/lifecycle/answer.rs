@@ -155,7 +155,7 @@ impl Answer {
         if let Method::LeaseTable { shards, .. } = &self.method {
             let _ = writeln!(
                 text,
-                "{:<22} {:<12} {:>13}  {:<15} {:<15} worker",
+                "{:<22} {:<12} {:>13}  {:<20} {:<20} worker",
                 "shard", "state", "records", "replayed until", "read until"
             );
             // What is not drained is what the user wants to see.
@@ -164,7 +164,7 @@ impl Answer {
             for shard in rows.iter().take(SHARDS_LISTED_MAX) {
                 let _ = writeln!(
                     text,
-                    "{:<22} {:<12} {:>13}  {:<15} {:<15} {}",
+                    "{:<22} {:<12} {:>13}  {:<20} {:<20} {}",
                     shard.shard,
                     word(shard.state),
                     number(shard.records),
@@ -294,10 +294,10 @@ fn word(state: ShardState) -> &'static str {
     }
 }
 
-/// A time of day in UTC, with its date.
+/// To the second, with date and zone.
 fn clock(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%m-%d %H:%M:%S").to_string())
+    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 #[cfg(test)]
@@ -421,6 +421,6 @@ mod tests {
     fn news_name_the_slowest() {
         let news =
             answer(vec![shard(ShardState::Behind, None), shard(ShardState::Drained, None)], &[]).progress();
-        assert!(news.starts_with("1 of 2 shards are drained, the slowest is at 11-18 "), "{news}");
+        assert!(news.starts_with("1 of 2 shards are drained, the slowest is at 2026-11-18T"), "{news}");
     }
 }

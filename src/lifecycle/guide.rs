@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::runs::RunInto;
 use super::shape::many;
-use crate::config::{AwsAccess, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
+use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
 use crate::run::forecast::what;
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
@@ -210,7 +210,10 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     if step.done != Some(true) && !facts.gone {
         step.notes.extend(leases_elsewhere(facts));
-        step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}"));
+        let here = facts.access.endpoint_url.as_ref().is_some_and(Endpoint::is_loopback);
+        let url =
+            if here && facts.consumer.endpoint_url.is_none() { " --consumer-endpoint-url URL" } else { "" };
+        step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}{url}"));
     }
     if let (Some(run), Some(found)) = (facts.run, facts.stream) {
         let hours = found.description.retention_hours;
@@ -224,6 +227,9 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
 fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
     let stream = facts.access.endpoint_url.as_ref()?;
     match &facts.consumer.endpoint_url {
+        None if stream.is_loopback() => {
+            Some("URL is the DynamoDB in which the worker keeps it: AWS' own is not asked".into())
+        }
         None => Some("the table is looked for in AWS: --consumer-endpoint-url names another DynamoDB".into()),
         Some(consumer) if consumer == stream => Some(format!(
             "{stream} has to answer for DynamoDB, which `respool simulate` does not: --consumer-endpoint-url names another"

@@ -21,6 +21,7 @@ use crate::error::{Error, ExitCode};
 use crate::run::directory::{self, Drained, RunGlance, StreamIdentity};
 use crate::run::{console, now};
 use crate::stream::kinesis::NeighbourClient;
+use crate::stream::name::StreamName;
 use crate::stream::neighbour::{Neighbour, NeighbourConfig};
 use crate::stream::read::StreamReader;
 use crate::stream::{CallError, StreamDescription};
@@ -171,12 +172,8 @@ async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient
         Some(_) => (Neighbour::DynamoDb, &consumer.dynamodb),
         None => (Neighbour::CloudWatch, &consumer.cloudwatch),
     };
-    if service == Neighbour::CloudWatch && endpoint.is_none() && door.stream.is_harmless() {
-        return Err(Error::refused(format!(
-            "the stream {} is on this machine, and CloudWatch knows nothing of it: give --lease-table, or \
-             --consumer-endpoint-url for a CloudWatch on this machine",
-            door.name
-        )));
+    if endpoint.is_none() && door.stream.is_harmless() {
+        return Err(nowhere(service, config, &door.name));
     }
     let aws = consumer.aws.clone();
     let neighbour = NeighbourConfig {
@@ -187,6 +184,19 @@ async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient
     let client = NeighbourClient::connect(service, &neighbour).await;
     let client = client.map_err(|error| Error::refused(format!("{}: {}", service.name(), error.message)))?;
     Ok((client, endpoint.as_ref().is_some_and(Endpoint::is_loopback)))
+}
+
+/// Nobody has said where the worker's progress is known, and AWS does not know what is read on this machine.
+fn nowhere(service: Neighbour, config: &DrainedConfig, stream: &StreamName) -> Error {
+    let (name, variable) = match service {
+        Neighbour::CloudWatch => (service.name(), "AWS_ENDPOINT_URL_CLOUDWATCH"),
+        _ => (service.name(), "AWS_ENDPOINT_URL_DYNAMODB"),
+    };
+    let other = if config.lease_table.is_none() { ", or --lease-table for the worker's leases" } else { "" };
+    Error::refused(format!(
+        "the stream {stream} is on this machine, and AWS' {name} knows nothing of it: say where {name} is that the worker uses, \
+         with --consumer-endpoint-url or {variable}{other}"
+    ))
 }
 
 /// The stream is not there any more.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::checkpoint_log;
@@ -22,7 +23,7 @@ pub struct RunLine {
     /// `running`, `done`, `incomplete`, `refused`, or `interrupted` if it left no word.
     pub state: String,
     /// When it began.
-    pub started: String,
+    pub started: Timestamp,
     /// Where from.
     pub archive: String,
     /// Where to.
@@ -63,12 +64,15 @@ pub fn runs(config: &RunsConfig) -> Result<String, Error> {
     if lines.is_empty() {
         return Ok("There are no runs yet.\n".to_owned());
     }
-    let mut text =
-        format!("{:<20} {:<12} {:>14} {:>10}  {}\n", "run", "state", "records", "bytes", "from -> into");
+    let mut text = format!(
+        "{:<20} {:<20} {:<12} {:>14} {:>10}  {}\n",
+        "run", "started", "state", "records", "bytes", "from -> into"
+    );
     for line in &lines {
+        let started = line.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let _ = writeln!(
             text,
-            "{:<20} {:<12} {:>14} {:>10}  {} -> {}",
+            "{:<20} {started:<20} {:<12} {:>14} {:>10}  {} -> {}",
             line.run,
             line.state,
             number(line.records_delivered),
@@ -102,7 +106,7 @@ fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
     };
     row("run", &line.run);
     row("state", &line.state);
-    row("started", &line.started);
+    row("started", &format!("{:.0}", line.started));
     row("from", &format!("{}, {}", line.archive, what(&run.file.settings)));
     row("into", &line.target);
     row("objects", &number(line.objects_done));
@@ -147,7 +151,7 @@ fn line(run: &RunGlance) -> Result<RunLine, Error> {
     Ok(RunLine {
         run: run.id.clone(),
         state,
-        started: run.file.started.to_string(),
+        started: run.file.started,
         archive: run.file.settings.archive.to_string(),
         target: run.file.settings.target.to_string(),
         objects_done: totals.objects_settled + totals.objects_quarantined,

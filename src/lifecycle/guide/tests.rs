@@ -133,10 +133,12 @@ fn where_the_leases_are_is_not_guessed_from_a_stream_of_ones_own() {
         note(&simulator, &simulator)
             .contains("4567 has to answer for DynamoDB, which `respool simulate` does not")
     );
+    let nowhere = note(&simulator, &AwsAccess::default());
     assert!(
-        note(&simulator, &AwsAccess::default())
-            .contains("looked for in AWS: --consumer-endpoint-url names another")
+        nowhere.contains("--wait --kinesis-endpoint-url http://127.0.0.1:4567 --consumer-endpoint-url URL\n")
     );
+    let elsewhere = note(&at("https://streams.example"), &AwsAccess::default());
+    assert!(elsewhere.contains("looked for in AWS: --consumer-endpoint-url names another"), "{elsewhere}");
     assert!(!note(&simulator, &dynamodb).contains("answer for DynamoDB"));
     let aws = AwsAccess::default();
     assert!(!note(&aws, &aws).contains("DynamoDB:"));
