@@ -11,7 +11,7 @@ use super::saved_plan::Given;
 use super::whole::whole;
 use super::{HEADING_AWS, HEADING_CACHE, HEADING_OUTPUT, HEADING_SPEED};
 use crate::config::{
-    Addressing, AwsAccess, CacheMode, Endpoint, OutputConfig, RateCap, SendPath, Share, Tuning,
+    Addressing, AwsAccess, CacheMode, Endpoint, OutputConfig, RateCap, SendPath, Share, StateDir, Tuning,
     TuningChanges, parse_size,
 };
 use crate::error::Error;
@@ -62,8 +62,12 @@ pub(super) struct StateArgs {
 }
 
 impl StateArgs {
-    pub(super) fn resolve(self, environment: &Environment) -> Result<PathBuf, Error> {
-        self.state_dir.map_or_else(|| environment.state_dir(), |dir| directory("--state-dir", &dir))
+    pub(super) fn resolve(self, environment: &Environment) -> Result<StateDir, Error> {
+        let usual = environment.state_dir();
+        let Some(given) = &self.state_dir else { return usual.map(StateDir::usual) };
+        let given = directory("--state-dir", given)?;
+        let is_usual = usual.is_ok_and(|usual| usual == given);
+        Ok(if is_usual { StateDir::usual(given) } else { StateDir::other(given) })
     }
 }
 

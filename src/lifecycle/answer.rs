@@ -10,7 +10,7 @@ use super::age::AgeVerdict;
 use super::drained::{ShardState, ShardVerdict};
 use super::runs::RunInto;
 use super::shape::many;
-use crate::config::OutputConfig;
+use crate::config::{OutputConfig, RunFlags, StateDir};
 use crate::error::{Error, ExitCode};
 use crate::run::console;
 use crate::run::report::{duration, number};
@@ -86,22 +86,22 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Puts together what was seen of a stream, to which the flags in `door` lead.
+    /// Puts together what was seen of a stream, to which the flags in `door` lead, and of its runs in `state`.
     #[must_use]
     pub fn new(
         stream: &StreamDescription,
-        door: &str,
+        (door, state): (&str, &StateDir),
         runs: &[RunInto],
-        unfinished_runs: Vec<String>,
+        unfinished: &[&RunInto],
         method: Method,
     ) -> Self {
-        let drained = unfinished_runs.is_empty() && method.says_drained();
+        let drained = unfinished.is_empty() && method.says_drained();
         let message = if drained && runs.iter().all(|run| run.delivered == 0) {
             format!("Nothing was delivered into {}: there is nothing to read.", stream.name)
         } else if drained {
             safe(&stream.name, door, &method)
         } else {
-            not_yet(&stream.name, &unfinished_runs, &method)
+            not_yet(&stream.name, state, unfinished, &method)
         };
         Self {
             stream: stream.name.clone(),
@@ -109,7 +109,7 @@ impl Answer {
             exit_code: if drained { ExitCode::Done } else { ExitCode::Incomplete } as u8,
             message,
             delivered: runs.iter().map(|run| (run.glance.id.clone(), run.delivered)).collect(),
-            unfinished_runs,
+            unfinished_runs: unfinished.iter().map(|run| run.glance.id.clone()).collect(),
             certainty: method.certainty(),
             method,
         }
@@ -201,7 +201,7 @@ fn safe(stream: &str, door: &str, method: &Method) -> String {
     }
 }
 
-fn not_yet(stream: &str, unfinished: &[String], method: &Method) -> String {
+fn not_yet(stream: &str, state: &StateDir, unfinished: &[&RunInto], method: &Method) -> String {
     let why = match method {
         Method::LeaseTable { table, of_others_only: true, .. } => format!(
             "The table {table} has leases, but none of {stream} as it is now: is it the right worker's?"
@@ -211,7 +211,10 @@ fn not_yet(stream: &str, unfinished: &[String], method: &Method) -> String {
     };
     match unfinished {
         [] => why,
-        [run, ..] => format!("The replay itself is not finished (`respool resume {run}` goes on). {why}"),
+        [run, ..] => {
+            let (run, flags) = (&run.glance.id, RunFlags::new(state, &run.glance.file.tuning).go);
+            format!("The replay itself is not finished (`respool resume {run}{flags}` goes on). {why}")
+        }
     }
 }
 
@@ -319,16 +322,16 @@ mod tests {
         }
     }
 
+    fn ways() -> (&'static str, &'static StateDir) {
+        static STATE: std::sync::LazyLock<StateDir> = std::sync::LazyLock::new(|| StateDir::other("/s"));
+        (" --kinesis-region us-east-2 --state-dir /s", &STATE)
+    }
+
     fn answer(shards: Vec<ShardVerdict>, unfinished: &[&str]) -> Answer {
         let method = Method::LeaseTable { table: "t".into(), shards, of_others_only: false };
-        let unfinished = unfinished.iter().map(|&run| run.to_owned()).collect();
-        Answer::new(
-            &particulars(1).description,
-            " --kinesis-region us-east-2",
-            &[run_into("r1", "done", 1_234)],
-            unfinished,
-            method,
-        )
+        let unfinished: Vec<_> = unfinished.iter().map(|run| run_into(run, "incomplete", 7)).collect();
+        let (unfinished, runs): (Vec<_>, _) = (unfinished.iter().collect(), [run_into("r1", "done", 1_234)]);
+        Answer::new(&particulars(1).description, ways(), &runs, &unfinished, method)
     }
 
     #[test]
@@ -338,13 +341,19 @@ mod tests {
         assert!(done.drained && done.exit_code == 0);
         assert!(
             done.render().contains("it is safe to point the worker back at the live stream")
-                && done.render().contains("stream delete orders-backfill --kinesis-region us-east-2`"),
+                && done
+                    .render()
+                    .contains("stream delete orders-backfill --kinesis-region us-east-2 --state-dir /s`"),
             "{}",
             done.render()
         );
         let still_sending = answer(drained(), &["r1"]);
         assert_eq!((still_sending.drained, still_sending.exit_code), (false, 4));
-        assert!(still_sending.message.contains("respool resume r1"), "{}", still_sending.message);
+        assert!(
+            still_sending.message.contains("`respool resume r1 --state-dir /s`"),
+            "{}",
+            still_sending.message
+        );
         assert!(!still_sending.message.contains("safe"));
     }
 
@@ -380,8 +389,7 @@ mod tests {
         assert_eq!((&told["method"], &told["runs"]["r1"]), (&"lease_table".into(), &1_234.into()));
         assert_eq!(told["shards"][0]["state"], "behind");
         let age = Method::IteratorAge { verdict: AgeVerdict::Behind { age_ms: 61_000.0 } };
-        let told =
-            Answer::new(&particulars(1).description, " --kinesis-region us-east-2", &[], Vec::new(), age);
+        let told = Answer::new(&particulars(1).description, ways(), &[], &[], age);
         assert!(told.message.contains("1 min 01 s old"), "{}", told.message);
         let told = serde_json::to_value(told).unwrap();
         assert_eq!((&told["method"], &told["state"]), (&"iterator_age".into(), &"behind".into()));
@@ -390,13 +398,7 @@ mod tests {
     #[test]
     fn an_estimate_is_never_told_as_a_proof() {
         let age = Method::IteratorAge { verdict: AgeVerdict::Past };
-        let likely = Answer::new(
-            &particulars(1).description,
-            " --kinesis-region us-east-2",
-            &[run_into("r1", "done", 7)],
-            Vec::new(),
-            age,
-        );
+        let likely = Answer::new(&particulars(1).description, ways(), &[run_into("r1", "done", 7)], &[], age);
         assert!(likely.drained && !likely.message.contains("safe"), "{}", likely.message);
         assert!(likely.message.contains("estimate, not a proof"), "{}", likely.message);
         assert_eq!(serde_json::to_value(likely).unwrap()["certainty"], "estimate");
@@ -407,13 +409,8 @@ mod tests {
     #[test]
     fn where_nothing_was_delivered_nothing_is_called_safe() {
         let method = Method::LeaseTable { table: "t".into(), shards: Vec::new(), of_others_only: false };
-        let nothing = Answer::new(
-            &particulars(1).description,
-            " --kinesis-region us-east-2",
-            &[run_into("r1", "done", 0)],
-            Vec::new(),
-            method,
-        );
+        let nothing =
+            Answer::new(&particulars(1).description, ways(), &[run_into("r1", "done", 0)], &[], method);
         assert!(nothing.message.contains("Nothing was delivered"), "{}", nothing.message);
     }
 

@@ -11,7 +11,10 @@ use serde::Serialize;
 
 use super::runs::RunInto;
 use super::shape::many;
-use crate::config::{AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
+use crate::config::{
+    AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag,
+    quoted,
+};
 use crate::run::forecast::what;
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
@@ -35,6 +38,8 @@ pub struct Facts<'a> {
     pub lease_table: Option<&'a str>,
     /// The streams' door.
     pub access: &'a AwsAccess,
+    /// Where the run is kept.
+    pub state: &'a StateDir,
     /// The worker's door, as far as it is another.
     pub consumer: &'a AwsAccess,
     /// What time it is.
@@ -72,8 +77,11 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         _ => None,
     });
     let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or("NAME");
-    let door = facts.access.flags("kinesis");
-    let both = [door.as_str(), &facts.consumer.flags("consumer")].concat();
+    let state = facts.state.flag();
+    let door = [facts.access.own_flags("kinesis"), state.clone()].concat();
+    let exposed = exposure_flag(&[facts.access, facts.consumer]);
+    let (own, theirs) = (facts.access.flags("kinesis"), facts.consumer.flags("consumer"));
+    let both = [&own, &theirs, exposed, &state].concat();
     vec![
         create(facts, stream, &door),
         replay(facts, stream, &door),
@@ -116,7 +124,7 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
 
 fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     if let Some((path, plan)) = facts.plan {
-        return planned_replay(path, plan, stream, door);
+        return planned_replay(facts, path, plan, stream);
     }
     let Some(run) = facts.run else {
         let mut step = Step::new("replay", "Start the replay".into());
@@ -138,16 +146,23 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         number(run.delivered)
     ));
     if run.state() == "unfinished" {
-        step.command = Some(format!("respool resume {}", run.glance.id));
+        let flags = RunFlags::new(facts.state, &run.glance.file.tuning).go;
+        step.command = Some(format!("respool resume {}{flags}", run.glance.id));
     }
     step
 }
 
-fn planned_replay(path: &str, plan: &SavedPlan, stream: &str, door: &str) -> Step {
+fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str) -> Step {
     let (what, figures) = (&plan.what, &plan.figures);
     let mut step = Step::new("replay", format!("Replay {}, {}", what.archive, what.input.selection));
     step.done = Some(false);
     let into = if what.target.is_some() { String::new() } else { format!(" --into {}", quoted(stream)) };
+    let door = [
+        &facts.access.flags("kinesis"),
+        exposure_flag(&[facts.access, &plan.tuning.s3]),
+        &facts.state.flag(),
+    ]
+    .concat();
     let key = if what.partition_key.is_some() { "" } else { " --partition-key /POINTER" };
     step.command = Some(format!("respool replay --plan {}{into}{key}{door}", quoted(path)));
     step.notes.push(format!(
@@ -190,7 +205,11 @@ fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     step.command = Some(format!("respool stream status {stream}{door}"));
     step.notes.push("too slow? `respool stream scale` works while a run is writing".into());
     if let Some(run) = facts.run.filter(|run| run.state() == "done") {
-        step.notes.push(format!("did all of it arrive? `respool verify {}`", run.glance.id));
+        step.notes.push(format!(
+            "did all of it arrive? `respool verify {}{}`",
+            run.glance.id,
+            RunFlags::new(facts.state, &run.glance.file.tuning).go
+        ));
     }
     step
 }

@@ -25,7 +25,7 @@ use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
 use crate::run::directory::{self, RunGlance};
 use crate::run::forecast::Forecast;
-use crate::run::open::OpenStream;
+use crate::run::open::{self, OpenStream};
 use crate::run::replay::{self, Replayed, Sources};
 use crate::run::report::Report;
 use crate::run::{console, feed, quarantine};
@@ -40,11 +40,13 @@ const AUTO_SHARDS_MAX: u32 = 256;
 /// Starts a run, into a new stream if that is wished.
 pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
     tell_other_doors(config);
+    let tuning = open::settled(&config.tuning, &config.settings.archive, Some(&config.settings.target)).await;
+    let config = &ReplayConfig { tuning, ..config.clone() };
     let (Some(wish), Target::Kinesis { stream }) = (&config.create, &config.settings.target) else {
         ask_first(config).await?;
         return replay::replay(config, now).await;
     };
-    let door = Door::open(stream, &config.tuning.kinesis).await?;
+    let door = Door::open(stream, &config.tuning.kinesis).await?.with_runs_in(&config.state_dir);
     match door.look().await? {
         Some(found) if is_ours(&found) => {
             let shards = match wish.shards {

@@ -37,14 +37,14 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
     if let Some(run) = unread.iter().find(|run| config.run.as_ref() == Some(&run.id)) {
         return Err(Error::refused(format!("run {} cannot be read: {}", run.id, run.why)));
     }
-    let run = choose(config.run.as_deref(), runs)?;
+    let run = choose(&config.state_dir, config.run.as_deref(), runs)?;
     let run = run.ok_or_else(|| match unread.as_slice() {
         [] => Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one"),
         unread => Error::refused(format!("the only runs there are cannot be read: {}", names(unread))),
     })?;
     let stream = target(&run)?;
     let access = config.door.around(run.file.tuning.kinesis.clone(), &stream);
-    let door = Door::open(&stream, &access).await?;
+    let door = Door::open(&stream, &access).await?.with_runs_in(&config.state_dir);
     let Some(found) = door.look().await? else { return Err(gone(&run)) };
     let found = found.description;
     check_same(&run.id, &run.file.stream, &found)?;
@@ -94,12 +94,12 @@ impl Watch<'_> {
                 directory::runs_dir(&self.config.state_dir).display()
             )));
         }
-        let open: Vec<String> = unfinished(&runs).map(|run| run.glance.id.clone()).collect();
+        let open: Vec<&RunInto> = unfinished(&runs).collect();
         let method = match &self.config.lease_table {
             Some(table) => self.by_leases(table, &runs).await?,
             None => self.by_age(&runs).await?,
         };
-        Ok(Answer::new(&self.found, &self.door.flags, &runs, open, method))
+        Ok(Answer::new(&self.found, (&self.door.flags, &self.door.state), &runs, &open, method))
     }
 
     async fn by_leases(&self, table: &str, runs: &[RunInto]) -> Result<Method, Error> {

@@ -133,7 +133,7 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
     let layouts = rules.into_iter().flatten().map(|rule| Layout { rule, zone: zone.clone() });
     find_times(&mut found, &manifest, layouts);
     sample::sample(&mut found, &archive, &manifest, &input).await?;
-    let doors = config.tuning.door_flags();
+    let doors = open::settled(&config.tuning, &config.archive, None).await.door_flags();
     found.flags = flags(&found, &input);
     found.flags.extend(Some(doors.trim_start().to_owned()).filter(|doors| !doors.is_empty()));
     Ok(found)

@@ -47,8 +47,7 @@ pub fn runs(config: &RunsConfig) -> Result<String, Error> {
     let runs = directory::glance_at_all(&config.state_dir)?;
     if let Some(id) = &config.show {
         let run = runs.iter().find(|run| &run.id == id);
-        let run =
-            run.ok_or_else(|| Error::refused(format!("there is no run {id}; `respool runs` lists them")))?;
+        let run = run.ok_or_else(|| directory::no_such_run(&config.state_dir, id))?;
         return show(run, config.output.json);
     }
     let lines = runs.iter().map(line).collect::<Result<Vec<_>, _>>()?;

@@ -13,8 +13,8 @@ use crate::archive::s3::{S3Archive, S3Config};
 use crate::archive::{Archive, ArchiveError};
 use crate::cache::Cache;
 use crate::config::{
-    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, Order, RunSettings,
-    Target, Tuning,
+    Addressing, ArchiveAddress, AwsAccess, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, Order,
+    RunSettings, Target, Tuning,
 };
 use crate::decode::DecodeConfig;
 use crate::error::Error;
@@ -22,7 +22,7 @@ use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
 use crate::record::ByteCount;
 use crate::route::shard_map::ShardMap;
 use crate::sim::embedded::{EmbeddedConfig, EmbeddedStream};
-use crate::stream::kinesis::{KinesisConfig, KinesisStream};
+use crate::stream::kinesis::{KinesisConfig, KinesisStream, region_at_hand};
 use crate::stream::name::StreamName;
 use crate::stream::null::NullStream;
 use crate::stream::read::StreamReader;
@@ -126,6 +126,26 @@ pub struct OpenStream {
     pub map: ShardMap,
 }
 
+/// `tuning` with the regions that only the environment knows, for those services that are asked; for a target that is
+/// still open the stream's too. Whatever keeps or prints these doors then leads to the same place elsewhere.
+pub async fn settled(tuning: &Tuning, archive: &ArchiveAddress, target: Option<&Target>) -> Tuning {
+    let mut settled = tuning.clone();
+    if matches!(archive, ArchiveAddress::S3 { .. }) {
+        settle(&mut settled.s3).await;
+    }
+    if matches!(target, Some(Target::Kinesis { .. }) | None) {
+        settle(&mut settled.kinesis).await;
+    }
+    settled
+}
+
+/// Takes the region from the environment if nothing else has named one.
+pub async fn settle(access: &mut AwsAccess) {
+    if access.region.is_none() {
+        access.region = region_at_hand(access.profile.as_deref()).await;
+    }
+}
+
 /// Opens the target and looks at it.
 pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<OpenStream, Error> {
     let stream: Arc<dyn Stream> = match target {
@@ -149,7 +169,7 @@ pub async fn look_at(stream: Arc<dyn Stream>, target: &Target, tuning: &Tuning) 
         let status = &description.status;
         return Err(Error::refused(format!(
             "the stream {target} is {status}, and must be ACTIVE or UPDATING: try again when `respool stream status {target}{}` says so",
-            tuning.kinesis.flags("kinesis")
+            tuning.kinesis.own_flags("kinesis")
         )));
     }
     let shards = stream.list_open_shards().await.map_err(|error| stream_error(target, tuning, &error))?;
@@ -191,7 +211,7 @@ pub fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Erro
         CallErrorClass::NotFound => Error::refused(format!(
             "the stream {target} does not exist{at}: `respool replay` makes it with --create, and so does `respool stream create \
              {target} --shards N{}`; if it lives elsewhere, say --region, --profile or --endpoint-url ({})",
-            tuning.kinesis.flags("kinesis"),
+            tuning.kinesis.own_flags("kinesis"),
             error.message
         )),
         CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {

@@ -3,7 +3,6 @@
 //! Everything that can go wrong without a record being sent goes wrong here, in this order: the command
 //! line, the cache, the archive, the stream, the user's own second thoughts.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -27,7 +26,9 @@ use super::work::Work;
 use crate::archive::Archive;
 use crate::archive::manifest::Manifest;
 use crate::cache::Cache;
-use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
+use crate::config::{
+    ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunFlags, RunSettings, StateDir, Target, Tuning,
+};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
 use crate::error::Error;
 use crate::plan::warnings::refuse_loop;
@@ -340,19 +341,23 @@ pub fn ask_for_a_key(sample: Option<Sample>) -> Error {
 }
 
 /// The run that is resumed if none is named.
-pub fn last_unfinished(state_dir: &Path) -> Result<RunGlance, Error> {
+pub fn last_unfinished(state_dir: &StateDir) -> Result<RunGlance, Error> {
     let runs = directory::glance_at_all(state_dir)?.into_iter().rev();
     // Another try of a few records must not stand before the run that is meant.
     let (retries, others): (Vec<_>, Vec<_>) =
         runs.filter(RunGlance::is_unfinished).partition(RunGlance::is_retry);
     if let Some(retry) = retries.first().filter(|_| !others.is_empty()) {
         tracing::warn!(
-            "a retry of a quarantine is not finished either: `respool resume {}` goes on with it",
-            retry.id
+            "a retry of a quarantine is not finished either: `respool resume {}{}` goes on with it",
+            retry.id,
+            RunFlags::new(state_dir, &retry.file.tuning).go
         );
     }
     let found = others.into_iter().chain(retries).next();
-    found.ok_or_else(|| Error::refused("there is no unfinished run: `respool runs` lists all there are"))
+    found.ok_or_else(|| {
+        let flag = state_dir.flag();
+        Error::refused(format!("there is no unfinished run: `respool runs{flag}` lists all there are"))
+    })
 }
 
 /// A write cannot be taken back: the user sees what it will be, and says yes.

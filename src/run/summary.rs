@@ -39,7 +39,7 @@ pub fn report(
     let aside = SetAside::read(directory, file, totals)?;
     let (outcome, code, message) = verdict(ended, spool, aside.keyless.as_ref());
     let online = load(&spool.stats.forbidden) > 0;
-    let next_steps = next_steps(directory.id(), file, ended, code, &aside, online, typed);
+    let next_steps = next_steps(directory, file, ended, code, &aside, online, typed);
     let shards = || stats.shards.iter().filter(|shard| somewhere && shard.sent > 0);
     let sent = totals.entries_sent.max(1);
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
@@ -100,7 +100,7 @@ pub fn report(
 }
 
 fn next_steps(
-    id: &str,
+    directory: &RunDirectory,
     file: &RunFile,
     ended: &Ended,
     code: ExitCode,
@@ -111,7 +111,8 @@ fn next_steps(
     let (settings, totals) = (&file.settings, ended.engine.totals);
     let is_done = matches!(code, ExitCode::Done | ExitCode::Differs | ExitCode::Quarantine);
     next::steps(&next::Outcome {
-        id,
+        id: directory.id(),
+        flags: &directory.flags(&file.tuning),
         online,
         code,
         done: is_done,

@@ -56,8 +56,9 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let Target::Kinesis { .. } = file.settings.target else {
         return Err(Error::refused(format!(
             "run {id} went into {}, which ended with its process, so there is nothing left to read: verify a run into a Kinesis \
-             stream (`respool runs` lists them)",
-            file.settings.target
+             stream (`respool runs{}` lists them)",
+            file.settings.target,
+            config.state_dir.flag()
         )));
     };
     file.tuning = config.changes.clone().apply(file.tuning);

@@ -7,6 +7,8 @@ use crate::run::directory::Drained;
 
 const NOW: &str = "2026-11-26T20:00:00Z";
 
+static STATE: std::sync::LazyLock<StateDir> = std::sync::LazyLock::new(|| StateDir::usual("/state"));
+
 fn facts(access: &AwsAccess) -> Facts<'_> {
     Facts {
         run: None,
@@ -17,6 +19,7 @@ fn facts(access: &AwsAccess) -> Facts<'_> {
         away_since: None,
         lease_table: None,
         access,
+        state: &STATE,
         consumer: const { &AwsAccess { region: None, profile: None, endpoint_url: None } },
         now: NOW.parse().unwrap(),
     }

@@ -247,7 +247,6 @@ impl Page {
         }
         if let Some(path) = &late.path {
             self.line(&format!("  listed in {path}"));
-            self.line(&format!("  see: respool quarantine ls {}", report.run));
         }
         if let Some(error) = &late.error {
             self.line(&format!("\nWhether anything has come late is not known: {error}"));
