@@ -32,7 +32,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::unread::{UnreadRun, look_at_all};
+pub use self::unread::{UnreadRun, look_at_all, no_such_run};
 use super::journal::QUARANTINE_FILE;
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
@@ -119,11 +119,6 @@ pub struct RunDirectory {
     state: StateDir,
     // Held for its lock.
     _lock: File,
-}
-
-/// Nobody knows a run of this name.
-pub fn no_such_run(state_dir: &StateDir, id: &str) -> Error {
-    Error::refused(format!("there is no run {id}; `respool runs{}` lists them", state_dir.flag()))
 }
 
 /// The directory of runs below the state directory.
