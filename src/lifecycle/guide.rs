@@ -145,7 +145,11 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         run.state(),
         number(run.delivered)
     ));
-    if run.state() == "unfinished" {
+    if facts.gone && run.state() != "done" {
+        step.notes.push(
+            "it cannot go on: what it had delivered went with the stream, so a new replay is needed".into(),
+        );
+    } else if run.state() == "unfinished" {
         let flags = RunFlags::new(facts.state, &run.glance.file.tuning).go;
         step.command = Some(format!("respool resume {}{flags}", run.glance.id));
     }

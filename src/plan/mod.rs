@@ -50,6 +50,7 @@ use crate::limits::RECORD_BYTES_DEFAULT;
 use crate::route::RouteRules;
 use crate::route::fields;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
+use crate::run::absent::Seeker;
 use crate::run::open::{self, OpenStream};
 use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
@@ -65,7 +66,7 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let config = &PlanConfig { tuning, ..config.clone() };
     let prices = prices(config.prices.as_deref())?;
     let target = match &config.what.target {
-        Some(target) => Some(open::stream(target, &config.tuning, now).await?),
+        Some(target) => Some(open::stream(target, &config.tuning, now, &Seeker::Plan).await?),
         None => None,
     };
     let live_retention_seconds = live_retention(config, now).await?;
@@ -146,7 +147,7 @@ async fn live_retention(config: &PlanConfig, now: Timestamp) -> Result<Option<f6
     match (&config.live.retention, &config.live.stream) {
         (Some(retention), _) => Ok(Some(retention.as_secs_f64())),
         (None, Some(stream)) => {
-            let live = open::stream(stream, &config.tuning, now).await?;
+            let live = open::stream(stream, &config.tuning, now, &Seeker::Live).await?;
             Ok(Some(f64::from(live.description.retention_hours) * 3_600.0))
         }
         (None, None) => Ok(None),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::absent::Seeker;
 use crate::archive::local::LocalArchive;
 use crate::archive::s3::{S3Archive, S3Config};
 use crate::archive::{Archive, ArchiveError};
@@ -147,7 +148,12 @@ pub async fn settle(access: &mut AwsAccess) {
 }
 
 /// Opens the target and looks at it.
-pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<OpenStream, Error> {
+pub async fn stream(
+    target: &Target,
+    tuning: &Tuning,
+    now: Timestamp,
+    seeker: &Seeker<'_>,
+) -> Result<OpenStream, Error> {
     let stream: Arc<dyn Stream> = match target {
         Target::Null => Arc::new(NullStream::default()),
         Target::Sim { shards } => {
@@ -159,12 +165,18 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
         }
         Target::Kinesis { stream } => Arc::new(kinesis(target, stream, tuning).await?),
     };
-    look_at(stream, target, tuning).await
+    look_at(stream, target, tuning, seeker).await
 }
 
 /// Looks at the target behind `stream`.
-pub async fn look_at(stream: Arc<dyn Stream>, target: &Target, tuning: &Tuning) -> Result<OpenStream, Error> {
-    let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
+pub async fn look_at(
+    stream: Arc<dyn Stream>,
+    target: &Target,
+    tuning: &Tuning,
+    seeker: &Seeker<'_>,
+) -> Result<OpenStream, Error> {
+    let failed = |error: CallError| stream_error(target, tuning, seeker, &error);
+    let description = stream.describe().await.map_err(failed)?;
     if !matches!(description.status.as_str(), "ACTIVE" | UPDATING) {
         let status = &description.status;
         return Err(Error::refused(format!(
@@ -172,7 +184,7 @@ pub async fn look_at(stream: Arc<dyn Stream>, target: &Target, tuning: &Tuning) 
             tuning.kinesis.own_flags("kinesis")
         )));
     }
-    let shards = stream.list_open_shards().await.map_err(|error| stream_error(target, tuning, &error))?;
+    let shards = stream.list_open_shards().await.map_err(failed)?;
     let map = ShardMap::new(shards).map_err(|error| {
         Error::refused(format!("the shards of {target} do not add up")).with_source(error)
     })?;
@@ -188,32 +200,33 @@ async fn kinesis(target: &Target, stream: &StreamName, tuning: &Tuning) -> Resul
         send: tuning.send,
         ..KinesisConfig::new(stream.clone())
     };
-    KinesisStream::connect(config).await.map_err(|error| stream_error(target, tuning, &error))
+    KinesisStream::connect(config)
+        .await
+        .map_err(|error| stream_error(target, tuning, &Seeker::Replay, &error))
 }
 
 /// Opens the target to be read, and looks at it.
 pub async fn reader(
     target: &Target,
     tuning: &Tuning,
+    seeker: &Seeker<'_>,
 ) -> Result<(Arc<dyn StreamReader>, StreamDescription), Error> {
     let Target::Kinesis { stream } = target else {
         return Err(Error::refused(format!("{target} keeps nothing that could be read")));
     };
     let stream = kinesis(target, stream, tuning).await?;
-    let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
+    let failed = |error: CallError| stream_error(target, tuning, seeker, &error);
+    let description = stream.describe().await.map_err(failed)?;
     Ok((Arc::new(stream), description))
 }
 
 /// What a failed call before the first record means for the command.
-pub fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Error {
+pub fn stream_error(target: &Target, tuning: &Tuning, seeker: &Seeker<'_>, error: &CallError) -> Error {
     let at = place(tuning);
     match error.class {
-        CallErrorClass::NotFound => Error::refused(format!(
-            "the stream {target} does not exist{at}: `respool replay` makes it with --create, and so does `respool stream create \
-             {target} --shards N{}`; if it lives elsewhere, say --region, --profile or --endpoint-url ({})",
-            tuning.kinesis.own_flags("kinesis"),
-            error.message
-        )),
+        CallErrorClass::NotFound => {
+            Error::refused(format!("{} ({})", seeker.told(target, &at, tuning), error.message))
+        }
         CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {
             Error::refused(format!("the stream {target}: {}", error.message))
         }

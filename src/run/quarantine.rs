@@ -253,7 +253,7 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
     }
     let manifest = Manifest::freeze(before.archive.clone(), before.selection.clone(), listing)
         .map_err(|error| Error::refused(error.to_string()))?;
-    let replayed = replay_listed(&replay, now, sources, manifest, Some(run.file.started)).await?;
+    let replayed = replay_listed(&replay, now, sources, manifest, Some(&run)).await?;
     Ok((replay, replayed))
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::absent::{Seeker, Sent};
 use super::checkpoint_log;
 use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
@@ -49,7 +50,7 @@ pub enum Replayed {
 pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
     let ReplayConfig { settings, tuning, .. } = config;
     // First the stream, which is asked one question; then the archive, which may be asked thousands.
-    let target = open::stream(&settings.target, tuning, now).await?;
+    let target = open::stream(&settings.target, tuning, now, &Seeker::Replay).await?;
     open::check_order(settings, &target.description)?;
     if !config.new_run && !config.dry_run {
         twice::refuse_to_start(config, &identity(&target.description))?;
@@ -76,21 +77,25 @@ async fn sent_before(
     Ok((manifest, before?))
 }
 
-/// Starts a run of the objects in `manifest`, whatever else the archive holds. A retry of what another run has set aside names
-/// the time at which that was started.
+/// Starts a run of the objects in `manifest`, whatever else the archive holds. A retry names the
+/// run that has set aside what it sends.
 pub async fn replay_listed(
     config: &ReplayConfig,
     now: Timestamp,
     sources: Sources,
     manifest: Manifest,
-    retried: Option<Timestamp>,
+    retried: Option<&RunGlance>,
 ) -> Result<Replayed, Error> {
-    let target = open::stream(&config.settings.target, &config.tuning, now).await?;
+    let seeker = retried.map_or(Seeker::Replay, |run| {
+        let flags = RunFlags::new(&config.state_dir, &run.file.tuning);
+        Seeker::Retry(Sent::new(&run.id, &run.file.settings, flags))
+    });
+    let target = open::stream(&config.settings.target, &config.tuning, now, &seeker).await?;
     open::check_order(&config.settings, &target.description)?;
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&config.settings.target, &manifest.objects)?;
     }
-    let listed = sent_before(config, &target, manifest, retried).await?;
+    let listed = sent_before(config, &target, manifest, retried.map(|run| run.file.started)).await?;
     begin(config, now, target, sources, listed).await
 }
 
@@ -168,7 +173,8 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
     check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
     check_unchanged("route version", &file.route_version.to_string(), &ROUTE_VERSION.to_string())?;
-    let target = open::stream(&settings.target, tuning, now).await?;
+    let seeker = Seeker::Resume(Sent::by(&directory, &file));
+    let target = open::stream(&settings.target, tuning, now, &seeker).await?;
     check_same_stream(&file, &target.description)?;
     check_record_size(&file, &target.description)?;
     open::check_order(settings, &target.description)?;
