@@ -37,22 +37,24 @@ pub(super) fn refuse_to_start(config: &ReplayConfig, stream: &StreamIdentity) ->
     }
 }
 
-/// What to do instead of starting what `run` has begun; another key is another run.
+/// What to do instead of starting what `run` has begun, or a part of it; another key is another run.
 fn not_finished(run: &RunGlance, config: &ReplayConfig) -> String {
     let (id, begun, wished) = (&run.id, &run.file.settings, &config.settings);
     let flags = RunFlags::new(&config.state_dir, &run.file.tuning).go;
-    let (what, target) = (what(begun), &wished.target);
+    let (unfinished, asked, target) = (what(begun), what(wished), &wished.target);
     let another = |key: &&KeyRule| wished.partition_key.as_ref().is_some_and(|wished| wished != *key);
-    let Some(key) = begun.partition_key.as_ref().filter(another) else {
-        return format!(
-            "run {id} ({what}) into {target} is not finished: go on with `respool resume {id}{flags}`, or start anew with \
-             --new"
-        );
+    let why = match begun.partition_key.as_ref().filter(another) {
+        Some(key) => {
+            format!(", and keeps its key, {}: another key takes a new run", key.to_string().escape_debug())
+        }
+        None if unfinished != asked => format!(", and sends some of what is asked for now ({asked}) as well"),
+        None => String::new(),
     };
+    let anew = config.typed.anew();
     format!(
-        "run {id} ({what}) into {target} is not finished, and keeps its key, {}: another key takes a new run, so start \
-         anew with --new, or go on as it is with `respool resume {id}{flags}`",
-        key.to_string().escape_debug()
+        "run {id} ({unfinished}) into {target} is not finished{why}. Go on with it as it is: `respool resume {id}{flags}`; or start \
+         anew with --new: `{}`, and what both send is there twice",
+        anew.as_deref().unwrap_or("respool replay … --new")
     )
 }
 
