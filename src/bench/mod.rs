@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{BenchConfig, BenchSource, BenchSubject, BurstModel, Target};
 use crate::error::{Error, ExitCode};
+use crate::record::many;
 use crate::run::absent::Seeker;
 use crate::run::open::{self, OpenStream};
 use crate::run::{console, now, session};
@@ -117,9 +118,9 @@ fn named(shards: u32, size: Option<u32>, burst: Option<BurstModel>, config: &Ben
     match (burst, &config.subject) {
         (None, BenchSubject::Stream { target, .. }) => format!("records{size} into {target}, {seconds} s"),
         (Some(burst), BenchSubject::Sweep { burst_models, .. }) if burst_models.len() > 1 => {
-            format!("{shards} shard(s), records{size}, {burst}, {seconds} s")
+            format!("{}, records{size}, {burst}, {seconds} s", many(shards, "shard"))
         }
-        _ => format!("{shards} shard(s), records{size}, {seconds} s"),
+        _ => format!("{}, records{size}, {seconds} s", many(shards, "shard")),
     }
 }
 
@@ -132,9 +133,9 @@ async fn open_real(config: &BenchConfig, target: &Target, yes: bool) -> Result<u
                 "records cannot be taken back once they are sent: say --yes to send them",
             ));
         }
-        let (shards, seconds) = (found.description.open_shards, config.duration.as_secs());
+        let (shards, seconds) = (many(found.description.open_shards, "shard"), config.duration.as_secs());
         let question =
-            format!("Write to {target} ({shards} shards) as fast as it takes, {seconds} s a step? [y/N] ");
+            format!("Write to {target} ({shards}) as fast as it takes, {seconds} s a step? [y/N] ");
         if !console::ask(&question)? {
             return Err(Error::refused("nothing was sent"));
         }

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::age::AgeVerdict;
 use super::drained::{ShardState, ShardVerdict};
 use super::runs::RunInto;
-use super::shape::many;
 use crate::config::{OutputConfig, RunFlags, StateDir};
 use crate::error::{Error, ExitCode};
+use crate::record::{agree, many};
 use crate::run::console;
 use crate::run::report::{duration, number};
 use crate::stream::StreamDescription;
@@ -133,8 +133,9 @@ impl Answer {
                 };
                 let times = times.unwrap_or_default();
                 format!(
-                    "{done} of {} are drained{times}{runs}",
-                    many(u32::try_from(shards.len()).unwrap_or(u32::MAX))
+                    "{done} of {} {} drained{times}{runs}",
+                    many(shards.len(), "shard"),
+                    agree(done, "is", "are")
                 )
             }
             Method::IteratorAge { .. } => self.message.clone(),
@@ -228,16 +229,18 @@ fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
     }
     if count(ShardState::SkipsIt) > 0 {
         return format!(
-            "The worker begins {} shards at the newest record (LATEST) and skips what was replayed there: stop it, delete the \
+            "The worker begins {} at the newest record (LATEST) and skips what was replayed there: stop it, delete the \
              table {table}, and start it from TRIM_HORIZON.",
-            count(ShardState::SkipsIt)
+            many(count(ShardState::SkipsIt), "shard")
         );
     }
     let unproven = count(ShardState::Unproven);
     if unproven > 0 && unproven + count(ShardState::Drained) == shards.len() {
         return format!(
-            "The table {table} says that {unproven} shards are read to their end, but nothing in it shows that it means those of \
-             {stream}, whose children it would have to know and be reading: is it the right worker's?"
+            "The table {table} says that {} {} read to the end, but nothing in it shows that it means {stream}'s own, \
+             whose children it would have to know and be reading: is it the right worker's?",
+            many(unproven, "shard"),
+            agree(unproven, "is", "are")
         );
     }
     let (behind, waiting) = (count(ShardState::Behind), count(ShardState::NotBegun));
@@ -260,7 +263,8 @@ fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
     if parts.is_empty() {
         return "Everything that was sent so far has been read.".to_owned();
     }
-    format!("Not yet: of {} shards are {parts}.{hint} --wait asks until it is done.", shards.len())
+    let (shards, are) = (many(shards.len(), "shard"), agree(shards.len(), "is", "are"));
+    format!("Not yet: of {shards} {are} {parts}.{hint} --wait asks until it is done.")
 }
 
 fn of_age(stream: &str, verdict: AgeVerdict) -> String {
@@ -279,7 +283,8 @@ fn of_age(stream: &str, verdict: AgeVerdict) -> String {
         }
         AgeVerdict::NotLongEnough { minutes } => {
             format!(
-                "Nearly: it looks drained since {minutes} minutes, and three are asked for. --wait waits for them."
+                "Nearly: it looks drained since {}, and three are asked for. --wait waits for them.",
+                many(minutes, "minute")
             )
         }
         AgeVerdict::Past => "Everything that was sent so far has been read.".to_owned(),
@@ -418,6 +423,6 @@ mod tests {
     fn news_name_the_slowest() {
         let news =
             answer(vec![shard(ShardState::Behind, None), shard(ShardState::Drained, None)], &[]).progress();
-        assert!(news.starts_with("1 of 2 shards are drained, the slowest is at 2026-11-18T"), "{news}");
+        assert!(news.starts_with("1 of 2 shards is drained, the slowest is at 2026-11-18T"), "{news}");
     }
 }

@@ -15,8 +15,8 @@ use super::shape::{CREATED_BY, is_ours};
 use crate::config::{AwsAccess, OutputConfig, RunFlags, StateDir};
 use crate::error::Error;
 use crate::plan::permission;
+use crate::record::{agree, many};
 use crate::run::console;
-use crate::run::report::number;
 use crate::stream::control::StreamParticulars;
 
 /// The user's answers, given beforehand.
@@ -99,9 +99,11 @@ fn objection(
     }
     if found.consumers > 0 && !answers.with_consumers {
         return Some(format!(
-            "{} consumers are registered with it, perhaps a worker that still reads: deregister them, or say \
+            "{} {} registered with it, perhaps a worker that still reads: deregister {}, or say \
              --with-consumers",
-            found.consumers
+            many(found.consumers, "consumer"),
+            agree(found.consumers, "is", "are"),
+            agree(found.consumers, "it", "them")
         ));
     }
     None
@@ -155,9 +157,9 @@ fn confirmed(found: &StreamParticulars, output: &OutputConfig) -> Result<bool, E
     }
     let stream = &found.description;
     console::ask(&format!(
-        "Delete the stream {} ({} shards{}) and everything in it? [y/N] ",
+        "Delete the stream {} ({}{}) and everything in it? [y/N] ",
         stream.name,
-        number(stream.open_shards.into()),
+        many(stream.open_shards, "shard"),
         stream.account.as_ref().map(|account| format!(", account {account}")).unwrap_or_default()
     ))
 }

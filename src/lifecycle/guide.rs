@@ -10,11 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::runs::RunInto;
-use super::shape::many;
 use crate::config::{
     AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag,
     quoted,
 };
+use crate::record::many;
 use crate::run::forecast::what;
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
@@ -103,12 +103,12 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         let description = &found.description;
         step.notes.push(format!(
             "{}, records kept for {} h",
-            many(description.open_shards),
+            many(description.open_shards, "shard"),
             number(description.retention_hours.into())
         ));
         step.done = Some(true);
     } else if let Some((path, plan)) = facts.plan {
-        let (name, shards) = (quoted(stream), many(plan.figures.shards));
+        let (name, shards) = (quoted(stream), many(plan.figures.shards, "shard"));
         step.done = Some(false);
         step.command = Some(format!("respool stream create {name} --plan {}{door}", quoted(path)));
         step.notes.push(match plan.stream.retention_hours {
@@ -139,11 +139,11 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
     step.done = Some(run.state() == "done");
     step.notes.push(format!(
-        "run {}, started {}, {}: {} records delivered",
+        "run {}, started {}, {}: {} delivered",
         run.glance.id,
         clock(run.glance.file.started),
         run.state(),
-        number(run.delivered)
+        many(run.delivered, "record")
     ));
     if facts.gone && run.state() != "done" {
         step.notes.push(
@@ -170,9 +170,9 @@ fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str)
     let key = if what.partition_key.is_some() { "" } else { " --partition-key /POINTER" };
     step.command = Some(format!("respool replay --plan {}{into}{key}{door}", quoted(path)));
     step.notes.push(format!(
-        "planned {}: {} records in about {}, limited by {}, for ${:.2}",
+        "planned {}: {} in about {}, limited by {}, for ${:.2}",
         clock(plan.created),
-        number(figures.records),
+        many(figures.records, "record"),
         duration(figures.seconds),
         figures.binding_limit,
         figures.cost_usd

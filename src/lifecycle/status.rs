@@ -10,7 +10,7 @@ use super::shape::{CREATED_AT, CREATED_BY, is_ours, record_size};
 use crate::config::{Endpoint, OutputConfig};
 use crate::error::Error;
 use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
-use crate::record::ByteCount;
+use crate::record::{ByteCount, agree, many};
 use crate::run::console;
 use crate::run::report::number;
 use crate::stream::control::StreamParticulars;
@@ -88,9 +88,10 @@ fn render(found: &StreamParticulars, endpoint: Option<&str>, RunsInto { runs, un
     if stream.on_demand {
         row("shards", format!("{open} open, on demand: the service scales them"));
     } else {
-        let records = number(shards * u64::from(SHARD_RECORDS_PER_SECOND));
+        let take = agree(shards, "takes", "take");
+        let records = many(shards * u64::from(SHARD_RECORDS_PER_SECOND), "record");
         let bytes = ByteCount(shards * u64::from(SHARD_BYTES_PER_SECOND));
-        row("shards", format!("{open} open, which take {records} records and {bytes} a second"));
+        row("shards", format!("{open} open, which {take} {records} and {bytes} a second"));
     }
     row("retention", format!("{} h", number(stream.retention_hours.into())));
     row("records", format!("up to {} each", record_size(stream.record_bytes_max as u64 / 1_024)));
@@ -98,7 +99,10 @@ fn render(found: &StreamParticulars, endpoint: Option<&str>, RunsInto { runs, un
     if stream.ignores_keys {
         row("keys", "ignored: the stream distributes records itself".into());
     }
-    row("readers", format!("{} registered consumers, {} channels", found.consumers, found.channels));
+    row(
+        "readers",
+        format!("{}, {}", many(found.consumers, "registered consumer"), many(found.channels, "channel")),
+    );
     row(
         "made by",
         match (found.tags.get(CREATED_BY), found.tags.get(CREATED_AT)) {
@@ -116,7 +120,8 @@ fn render(found: &StreamParticulars, endpoint: Option<&str>, RunsInto { runs, un
             (false, Some(_)) => "perhaps drained (an estimate)",
             (false, None) => "not seen drained",
         };
-        row("run", format!("{} {}, {} records, {read}", run.glance.id, run.state(), number(run.delivered)));
+        let records = many(run.delivered, "record");
+        row("run", format!("{} {}, {records}, {read}", run.glance.id, run.state()));
     }
     for run in unread {
         row("run", format!("{} cannot be read: {}", run.id, run.why));

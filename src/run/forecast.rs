@@ -13,7 +13,7 @@ use super::report::{duration, number};
 use super::spool::Spool;
 use crate::archive::{Manifest, ObjectEntry};
 use crate::config::{ArchiveAddress, AwsAccess, Order, RunSettings, Target, Tuning};
-use crate::record::ByteCount;
+use crate::record::{ByteCount, agree, many};
 use crate::stream::StreamDescription;
 
 /// A round trip within a region, with what Kinesis takes to store: the estimate for keys that go one by one.
@@ -157,7 +157,8 @@ impl Forecast {
         }
         row("into", place + &at(&self.endpoint));
         let (shards, hours) = (number(self.shards.into()), number(self.retention_hours.into()));
-        row("shards", format!("{shards}, which keep records for {hours} h"));
+        let keep = agree(self.shards, "which keeps records", "which keep records");
+        row("shards", format!("{shards}, {keep} for {hours} h"));
         if let Some(seconds) = self.seconds {
             row("time", format!("about {}", duration(seconds)));
         }
@@ -178,7 +179,7 @@ pub fn what(settings: &RunSettings) -> String {
     let selection = &settings.input.selection;
     match settings.limit {
         None => selection.to_string(),
-        Some(limit) => format!("{selection}, no more than {} records", number(limit)),
+        Some(limit) => format!("{selection}, no more than {}", many(limit, "record")),
     }
 }
 
@@ -192,10 +193,13 @@ fn archived_warning(manifest: &Manifest) -> Option<String> {
     }
     (count > 0).then(|| {
         format!(
-            "{} objects ({}) lie in Glacier: unless they were restored they go to quarantine. --restore has them restored, \
-             --skip-archived leaves them out",
-            number(count),
-            ByteCount(bytes)
+            "{objects} ({}) {lie} in Glacier: unless restored {they} to quarantine. --restore has {them} restored, \
+             --skip-archived leaves {them} out",
+            ByteCount(bytes),
+            objects = many(count, "object"),
+            lie = agree(count, "lies", "lie"),
+            they = agree(count, "it goes", "they go"),
+            them = agree(count, "it", "them")
         )
     })
 }

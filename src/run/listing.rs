@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 use super::report::number;
 use crate::config::RunsConfig;
 use crate::error::Error;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, many};
 use crate::write::checkpoint::Checkpoint;
 
 /// A run as the list shows it.
@@ -111,9 +111,9 @@ fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
     row("objects", &number(line.objects_done));
     row(
         "delivered",
-        &format!("{} records, {}", number(line.records_delivered), ByteCount(line.bytes_delivered)),
+        &format!("{}, {}", many(line.records_delivered, "record"), ByteCount(line.bytes_delivered)),
     );
-    row("quarantined", &format!("{} records", number(line.records_quarantined)));
+    row("quarantined", &many(line.records_quarantined, "record"));
     if let Some(rate) = line.records_per_second {
         row("rate", &format!("{rate:.0} records/s in the last attempt"));
     }

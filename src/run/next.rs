@@ -14,6 +14,7 @@ use super::quarantine;
 use super::report::number;
 use crate::config::{RunFlags, RunSettings, Typed};
 use crate::error::ExitCode;
+use crate::record::{agree, many};
 use crate::route::candidates::candidates;
 use crate::route::key::KeyFault;
 
@@ -87,19 +88,20 @@ impl Keyless {
 
     /// `no record of 12,288 has /tailnm (is /tailnum meant?)`, if `of` so many records these have no key.
     pub fn sentence(&self, of: u64) -> String {
-        let (records, of, key) = (number(self.records), number(of), self.key.escape_debug());
-        let meant = self.question();
-        if records == of && self.missing == self.records {
-            format!("no record of {of} has {key}{meant}")
+        let (records, key, meant) = (number(self.records), self.key.escape_debug(), self.question());
+        if self.records == of && self.missing == self.records {
+            format!("no record of {} has {key}{meant}", number(of))
         } else {
-            format!("{records} of {of} records have no key at {key}{meant}")
+            let have = agree(self.records, "has", "have");
+            format!("{records} of {} {have} no key at {key}{meant}", many(of, "record"))
         }
     }
 
     /// `100 of them have no key at /tailnm (is /tailnum meant?)`, behind the number of those that were set aside.
     pub fn of_them(&self) -> String {
         let (records, key) = (number(self.records), self.key.escape_debug());
-        format!("{records} of them have no key at {key}{}", self.question())
+        let have = agree(self.records, "has", "have");
+        format!("{records} of them {have} no key at {key}{}", self.question())
     }
 
     fn question(&self) -> String {

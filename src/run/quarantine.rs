@@ -25,6 +25,7 @@ use crate::config::{
     Tuning,
 };
 use crate::error::{Error, ExitCode};
+use crate::record::{agree, many};
 
 /// Names that a message holds.
 const NAMES_SHOWN: usize = 10;
@@ -142,10 +143,10 @@ fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
     let records = lines.len() as u64 - objects;
     let _ = writeln!(
         text,
-        "run {}: {} objects and {} records in quarantine",
+        "run {}: {} and {} in quarantine",
         run.id,
-        number(objects),
-        number(records)
+        many(objects, "object"),
+        many(records, "record")
     );
     text
 }
@@ -246,10 +247,8 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
         listing.objects.push(entry(&archive, known, only).await?);
     }
     if left_alone > 0 && !replay.output.quiet {
-        let count = number(left_alone as u64);
-        super::console::say(&format!(
-            "{count} objects were sent in part before they were set aside: left alone"
-        ));
+        let (objects, were) = (many(left_alone, "object"), agree(left_alone, "was", "were"));
+        super::console::say(&format!("{objects} {were} sent in part before being set aside: left alone"));
     }
     let manifest = Manifest::freeze(before.archive.clone(), before.selection.clone(), listing)
         .map_err(|error| Error::refused(error.to_string()))?;
@@ -273,9 +272,9 @@ fn refuse_the_same_key(
         return Ok(());
     };
     Err(Error::refused(format!(
-        "all {} records were set aside because of their partition key, and would be again: {}; name another one: \
+        "all {} were set aside because of their partition key, and would be again: {}; name another one: \
          `respool quarantine retry {} --partition-key {}{}`, or --key-fallback hash",
-        number(all),
+        many(all, "record"),
         keyless.of_them(),
         run.id,
         keyless.another(),

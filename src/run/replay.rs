@@ -33,7 +33,7 @@ use crate::config::{
 use crate::decode::{DECODER_VERSION, DecodeConfig};
 use crate::error::Error;
 use crate::plan::warnings::refuse_loop;
-use crate::record::{ByteCount, HashKeyRange};
+use crate::record::{ByteCount, HashKeyRange, agree, many};
 use crate::route::ROUTE_VERSION;
 use crate::route::key::KeyExtractor;
 use crate::write::checkpoint::Checkpoint;
@@ -136,7 +136,8 @@ async fn begin(
     if let Some(plan) = &config.plan {
         directory.write_plan(plan)?;
     }
-    tracing::info!("run {}: {} objects into {}", directory.id(), manifest.objects.len(), settings.target);
+    let objects = many(manifest.objects.len(), "object");
+    tracing::info!("run {}: {objects} into {}", directory.id(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
     let output = &config.output;
     let session = Session {
@@ -186,8 +187,9 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         .map(KeyExtractor::new)
         .ok_or_else(|| Error::refused(format!("run {id} has no partition key: its run.json was edited")))?;
     if !config.output.quiet {
-        let before = number(checkpoint.totals.delivered);
-        super::console::say(&format!("resuming run {id}: {before} records were delivered before"));
+        let before = checkpoint.totals.delivered;
+        let (before, were) = (many(before, "record"), agree(before, "was", "were"));
+        super::console::say(&format!("resuming run {id}: {before} {were} delivered before"));
         if let Target::Sim { .. } = settings.target {
             super::console::say(
                 "the embedded stream ended with its process: this one holds what is still to come",

@@ -16,6 +16,7 @@ use super::shell::Ended;
 use super::spool::Spool;
 use crate::config::{Target, Typed};
 use crate::error::{Error, ExitCode};
+use crate::record::{agree, many};
 use crate::write::checkpoint::Totals;
 use crate::write::{Brake, End, EngineStats, StopReason};
 
@@ -194,9 +195,10 @@ fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState
             let expected = spool.manifest().objects.len() as u64;
             if objects != expected {
                 let sentence = format!(
-                    "the closing sum does not hold: {} of {} objects are accounted for; this is a defect in respool",
+                    "the closing sum does not hold: {} of {} {} accounted for; this is a defect in respool",
                     number(objects),
-                    number(expected)
+                    many(expected, "object"),
+                    agree(objects, "is", "are")
                 );
                 return (RunState::Incomplete, ExitCode::Internal, Some(sentence));
             }

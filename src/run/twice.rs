@@ -15,6 +15,7 @@ use crate::archive::manifest::Manifest;
 use crate::archive::{ObjectEntry, ObjectWindow};
 use crate::config::{ReplayConfig, RunFlags, Target};
 use crate::error::Error;
+use crate::record::many;
 use crate::route::key::KeyRule;
 
 /// Refuses to start beside an unfinished run of the same: both together would send everything twice.
@@ -100,15 +101,15 @@ fn told(run: &RunGlance, config: &ReplayConfig, again: usize, wanted: usize, old
     let others = match older {
         0 => String::new(),
         1 => ", and an older run may have sent some, too".to_owned(),
-        more => format!(", and {} older runs may have sent some, too", number(more as u64)),
+        more => format!(", and {} may have sent some, too", many(more, "older run")),
     };
     format!(
-        "run {id} has sent {} records into {target}, {}, out of a list with {} of these {} objects{others}: what is sent \
+        "run {id} has sent {} into {target}, {}, out of a list with {} of these {}{others}: what is sent \
          again is there twice. `respool runs show {id}{look}` tells of it, `respool verify {id}{go}` whether it is there",
-        number(delivered(run)),
+        many(delivered(run), "record"),
         run.file.started.strftime("%Y-%m-%d %H:%M UTC"),
         number(again as u64),
-        number(wanted as u64),
+        many(wanted, "object"),
         id = run.id,
     )
 }
