@@ -43,7 +43,7 @@ pub struct Forecast {
     /// Where the stream lives.
     pub region: Option<String>,
     /// Where it is asked for, if not at AWS' own endpoint.
-    pub endpoint: Option<String>,
+    pub target_endpoint: Option<String>,
     /// The same of the archive.
     pub archive_endpoint: Option<String>,
     /// Its open shards.
@@ -112,7 +112,7 @@ impl Forecast {
             target: settings.target.to_string(),
             account: description.account.clone(),
             region: description.region.clone(),
-            endpoint: endpoint(matches!(settings.target, Target::Kinesis { .. }), &tuning.kinesis),
+            target_endpoint: endpoint(matches!(settings.target, Target::Kinesis { .. }), &tuning.kinesis),
             archive_endpoint: endpoint(matches!(settings.archive, ArchiveAddress::S3 { .. }), &tuning.s3),
             shards: description.open_shards,
             retention_hours: description.retention_hours,
@@ -155,7 +155,7 @@ impl Forecast {
         if let Some(region) = &self.region {
             let _ = write!(place, ", {region}");
         }
-        row("into", place + &at(&self.endpoint));
+        row("into", place + &at(&self.target_endpoint));
         let (shards, hours) = (number(self.shards.into()), number(self.retention_hours.into()));
         let keep = agree(self.shards, "which keeps records", "which keep records");
         row("shards", format!("{shards}, {keep} for {hours} h"));

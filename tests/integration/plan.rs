@@ -439,5 +439,8 @@ fn a_dry_run_says_where_it_would_go() {
         "{said}"
     );
     let forecast = sandbox.run(&format!("{line} --json")).json(0);
-    assert_eq!((&forecast["endpoint"], &forecast["archive_endpoint"]), (&Value::from(url), &Value::Null));
+    assert_eq!(
+        (&forecast["target_endpoint"], &forecast["archive_endpoint"]),
+        (&Value::from(url), &Value::Null)
+    );
 }
