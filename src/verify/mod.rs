@@ -103,6 +103,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let path = directory.path().join(DIFFERENCES_FILE);
     let mut report = VerifyReport {
         run: id,
+        look: directory.flags(&file.tuning).look,
         target: file.settings.target.to_string(),
         sample,
         finished: due_in_all,

@@ -15,6 +15,9 @@ pub const DIFFERENCES_SHOWN: usize = 100;
 pub struct VerifyReport {
     /// The run.
     pub run: String,
+    /// What a command that looks at the run has to say beside.
+    #[serde(skip)]
+    pub look: String,
     /// The stream, as the user named it.
     pub target: String,
     /// The process' exit code: 0, 1 if anything is missing or late, 4 if nothing is but the run is not done or objects
@@ -155,7 +158,7 @@ impl VerifyReport {
             let (records, objects) =
                 (many(self.set_aside, "record"), many(self.objects_set_aside, "whole object"));
             let are = agree(self.set_aside + self.objects_set_aside, "is", "are");
-            let ls = format!("`respool quarantine ls {}`", self.run);
+            let ls = format!("`respool quarantine ls {}{}`", self.run, self.look);
             row("quarantine", &format!("{records} and {objects} {are} not in the stream: {ls}"));
         }
         row("took", &duration(self.seconds));

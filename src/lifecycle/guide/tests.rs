@@ -91,6 +91,23 @@ fn a_time_that_has_passed_is_shouted() {
 }
 
 #[test]
+fn a_door_in_clear_and_another_state_directory_are_said_once_in_each_command() {
+    let access = AwsAccess { endpoint_url: "http://10.0.0.1".parse().ok(), ..AwsAccess::default() };
+    let mut run = run_into("r1", "incomplete", 5);
+    run.glance.file.tuning.kinesis = access.clone();
+    let (state, stream) = (StateDir::other("/my state"), ours(1));
+    let facts =
+        Facts { run: Some(&run), stream: Some(&stream), state: &state, consumer: &access, ..facts(&access) };
+    let commands: Vec<String> = steps(&facts).into_iter().filter_map(|step| step.command).collect();
+    assert_eq!(commands.len(), 4, "{commands:?}");
+    for command in commands {
+        for flag in [" --allow-insecure-endpoint", " --state-dir '/my state'"] {
+            assert_eq!(command.matches(flag).count(), 1, "{command}");
+        }
+    }
+}
+
+#[test]
 fn before_there_is_a_run_the_guide_has_blanks_to_fill_in() {
     let access = AwsAccess::default();
     let text = text(&facts(&access));
