@@ -10,8 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::runs::RunInto;
-use super::shape::many;
-use crate::config::{AwsAccess, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
+use crate::config::{
+    AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag,
+    quoted,
+};
+use crate::record::many;
 use crate::run::forecast::what;
 use crate::run::report::{duration, number};
 use crate::stream::control::StreamParticulars;
@@ -35,6 +38,8 @@ pub struct Facts<'a> {
     pub lease_table: Option<&'a str>,
     /// The streams' door.
     pub access: &'a AwsAccess,
+    /// Where the run is kept.
+    pub state: &'a StateDir,
     /// The worker's door, as far as it is another.
     pub consumer: &'a AwsAccess,
     /// What time it is.
@@ -72,8 +77,11 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         _ => None,
     });
     let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or("NAME");
-    let door = facts.access.flags("kinesis");
-    let both = [door.as_str(), &facts.consumer.flags("consumer")].concat();
+    let state = facts.state.flag();
+    let door = [facts.access.own_flags("kinesis"), state.clone()].concat();
+    let exposed = exposure_flag(&[facts.access, facts.consumer]);
+    let (own, theirs) = (facts.access.flags("kinesis"), facts.consumer.flags("consumer"));
+    let both = [&own, &theirs, exposed, &state].concat();
     vec![
         create(facts, stream, &door),
         replay(facts, stream, &door),
@@ -95,12 +103,12 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         let description = &found.description;
         step.notes.push(format!(
             "{}, records kept for {} h",
-            many(description.open_shards),
+            many(description.open_shards, "shard"),
             number(description.retention_hours.into())
         ));
         step.done = Some(true);
     } else if let Some((path, plan)) = facts.plan {
-        let (name, shards) = (quoted(stream), many(plan.figures.shards));
+        let (name, shards) = (quoted(stream), many(plan.figures.shards, "shard"));
         step.done = Some(false);
         step.command = Some(format!("respool stream create {name} --plan {}{door}", quoted(path)));
         step.notes.push(match plan.stream.retention_hours {
@@ -116,7 +124,7 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
 
 fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     if let Some((path, plan)) = facts.plan {
-        return planned_replay(path, plan, stream, door);
+        return planned_replay(facts, path, plan, stream);
     }
     let Some(run) = facts.run else {
         let mut step = Step::new("replay", "Start the replay".into());
@@ -131,29 +139,40 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
     step.done = Some(run.state() == "done");
     step.notes.push(format!(
-        "run {}, started {}, {}: {} records delivered",
+        "run {}, started {}, {}: {} delivered",
         run.glance.id,
         clock(run.glance.file.started),
         run.state(),
-        number(run.delivered)
+        many(run.delivered, "record")
     ));
-    if run.state() == "unfinished" {
-        step.command = Some(format!("respool resume {}", run.glance.id));
+    if facts.gone && run.state() != "done" {
+        step.notes.push(
+            "it cannot go on: what it had delivered went with the stream, so a new replay is needed".into(),
+        );
+    } else if run.state() == "unfinished" {
+        let flags = RunFlags::new(facts.state, &run.glance.file.tuning).go;
+        step.command = Some(format!("respool resume {}{flags}", run.glance.id));
     }
     step
 }
 
-fn planned_replay(path: &str, plan: &SavedPlan, stream: &str, door: &str) -> Step {
+fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str) -> Step {
     let (what, figures) = (&plan.what, &plan.figures);
     let mut step = Step::new("replay", format!("Replay {}, {}", what.archive, what.input.selection));
     step.done = Some(false);
     let into = if what.target.is_some() { String::new() } else { format!(" --into {}", quoted(stream)) };
+    let door = [
+        &facts.access.flags("kinesis"),
+        exposure_flag(&[facts.access, &plan.tuning.s3]),
+        &facts.state.flag(),
+    ]
+    .concat();
     let key = if what.partition_key.is_some() { "" } else { " --partition-key /POINTER" };
     step.command = Some(format!("respool replay --plan {}{into}{key}{door}", quoted(path)));
     step.notes.push(format!(
-        "planned {}: {} records in about {}, limited by {}, for ${:.2}",
+        "planned {}: {} in about {}, limited by {}, for ${:.2}",
         clock(plan.created),
-        number(figures.records),
+        many(figures.records, "record"),
         duration(figures.seconds),
         figures.binding_limit,
         figures.cost_usd
@@ -190,7 +209,11 @@ fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     step.command = Some(format!("respool stream status {stream}{door}"));
     step.notes.push("too slow? `respool stream scale` works while a run is writing".into());
     if let Some(run) = facts.run.filter(|run| run.state() == "done") {
-        step.notes.push(format!("did all of it arrive? `respool verify {}`", run.glance.id));
+        step.notes.push(format!(
+            "did all of it arrive? `respool verify {}{}`",
+            run.glance.id,
+            RunFlags::new(facts.state, &run.glance.file.tuning).go
+        ));
     }
     step
 }
@@ -210,7 +233,10 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     if step.done != Some(true) && !facts.gone {
         step.notes.extend(leases_elsewhere(facts));
-        step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}"));
+        let here = facts.access.endpoint_url.as_ref().is_some_and(Endpoint::is_loopback);
+        let url =
+            if here && facts.consumer.endpoint_url.is_none() { " --consumer-endpoint-url URL" } else { "" };
+        step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}{url}"));
     }
     if let (Some(run), Some(found)) = (facts.run, facts.stream) {
         let hours = found.description.retention_hours;
@@ -224,6 +250,9 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
 fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
     let stream = facts.access.endpoint_url.as_ref()?;
     match &facts.consumer.endpoint_url {
+        None if stream.is_loopback() => {
+            Some("URL is the DynamoDB in which the worker keeps it: AWS' own is not asked".into())
+        }
         None => Some("the table is looked for in AWS: --consumer-endpoint-url names another DynamoDB".into()),
         Some(consumer) if consumer == stream => Some(format!(
             "{stream} has to answer for DynamoDB, which `respool simulate` does not: --consumer-endpoint-url names another"

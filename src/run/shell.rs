@@ -23,6 +23,7 @@ use super::set_aside;
 use super::spool::Spool;
 use super::work::{AbortOnDrop, Work};
 use crate::error::Error;
+use crate::record::{agree, many};
 use crate::route::shard_map::ShardMap;
 use crate::stream::{CallError, CallErrorClass, Outcome, Stream};
 use crate::write::Packed;
@@ -338,7 +339,8 @@ impl State {
         let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Unknown { .. })).count();
         if failed > 0 && self.warned.is_none_or(|warned| warned.elapsed() >= FAILURE_INTERVAL) {
             self.warned = Some(Instant::now());
-            tracing::warn!("the service has failed {failed} records of a call; they are sent again");
+            let (failed, they_are) = (many(failed, "record"), agree(failed, "it is", "they are"));
+            tracing::warn!("the service has failed {failed} of a call; {they_are} sent again");
         }
     }
 

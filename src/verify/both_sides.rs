@@ -16,7 +16,7 @@ use crate::cache::{Segment, SegmentError};
 use crate::config::RunSettings;
 use crate::decode::aggregate;
 use crate::error::Error;
-use crate::record::{HashKey, HashKeyRange, Ordinal};
+use crate::record::{HashKey, HashKeyRange, Ordinal, many};
 use crate::route::key::KeyExtractor;
 use crate::route::{RouteRules, Routed};
 use crate::run::ahead::Ahead;
@@ -42,8 +42,8 @@ pub(super) struct Progress {
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [archive, stream] =
-            [&self.of_archive, &self.of_stream].map(|count| number(count.load(Ordering::Relaxed)));
-        write!(f, "read {stream} records of the stream and {archive} of the archive")
+            [&self.of_archive, &self.of_stream].map(|count| count.load(Ordering::Relaxed));
+        write!(f, "read {} of the stream and {} of the archive", many(stream, "record"), number(archive))
     }
 }
 

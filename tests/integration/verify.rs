@@ -183,7 +183,7 @@ fn what_is_missing_or_late_is_named_with_its_object() {
     let listed = fs::read_to_string(report["path"].as_str().unwrap()).unwrap();
     assert_eq!(listed.lines().count(), report["differences"].as_array().unwrap().len());
     let page = sandbox.run("verify --read-share 1");
-    assert!(page.stdout.contains("The stream differs: 1 records are missing"), "{}", page.stdout);
+    assert!(page.stdout.contains("The stream differs: 1 record is missing"), "{}", page.stdout);
 }
 
 /// Makes the run's own file say that it wrote to the stream `other`, made so many milliseconds sooner than told.
