@@ -101,6 +101,11 @@ impl Directory {
         result
     }
 
+    #[cfg(test)]
+    pub(super) fn unlock(&self) -> io::Result<()> {
+        self.lock.unlock()
+    }
+
     /// Waits until nobody else claims, evicts or pins.
     pub(super) fn turn(&self) -> io::Result<Turn<'_>> {
         let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);

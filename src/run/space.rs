@@ -154,7 +154,7 @@ impl Space {
     async fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
         let larger_than_all = ByteCount(bytes) > self.cache.limit();
         if self.keep && larger_than_all {
-            self.has_no_room(bytes);
+            self.tell_of_size("is expected to take", bytes);
         }
         if self.keep && !larger_than_all && !self.state().full {
             if let Some(reservation) = self.make_room(bytes).await {
@@ -195,14 +195,21 @@ impl Space {
         }
     }
 
-    /// An object that takes `bytes` or more passes through, because the cache has no room for it. If it never could have,
-    /// that is said, once.
+    /// An object that takes `bytes` or more passes through, because the cache has no room for it.
     pub fn has_no_room(&self, bytes: u64) {
-        let (bytes, limit) = (ByteCount(bytes), self.cache.limit());
-        if bytes > limit && !std::mem::replace(&mut self.state().told_of_size, true) {
+        if ByteCount(bytes) > self.cache.limit() {
+            self.tell_of_size("takes at least", bytes);
+        }
+    }
+
+    /// An object could not be kept in the emptiest of caches: that is said once.
+    fn tell_of_size(&self, takes: &str, bytes: u64) {
+        if !std::mem::replace(&mut self.state().told_of_size, true) {
             tracing::warn!(
-                "an object takes {bytes} or more, and the cache's limit is {limit} (--cache-size sets it): what is larger \
-                 than that passes through the cache, to be fetched anew next time"
+                "an object {takes} {}, more than the cache's limit of {} (--cache-size sets it): such an object passes \
+                 through the cache, to be fetched anew next time",
+                ByteCount(bytes),
+                self.cache.limit()
             );
         }
     }

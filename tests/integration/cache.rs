@@ -163,12 +163,10 @@ fn an_object_that_is_larger_than_the_limit_is_called_so_and_the_others_are_kept(
     for hour in 1..4 {
         events::put(&sandbox.path("archive"), hour, b"{\"k\":\"1\"}\n");
     }
-    let outcome = sandbox.run("replay archive --into null: --partition-key /k --cache-size 1MB");
+    let outcome = sandbox.run("cache warm archive --cache-size 1MB");
     assert_eq!(outcome.code, 0, "{outcome:?}");
-    assert!(
-        outcome.stderr.contains("an object takes 2.0 MB or more") && !outcome.stderr.contains("is full"),
-        "{outcome:?}"
-    );
+    let said = "more than the cache's limit of 875.0 kB";
+    assert!(outcome.stderr.contains(said) && !outcome.stderr.contains("is full"), "{outcome:?}");
     assert_eq!(segments(&sandbox).len(), 3);
 }
 
