@@ -370,7 +370,7 @@ impl Brake {
             Self::Shards => "the shards' limits",
             Self::Order => "order: few keys have most of the records",
             Self::MaxRate => "--max-rate",
-            Self::Service => "the service: throttling or slow answers",
+            Self::Service => "the service: throttling, failures or slow answers",
             Self::RoundTrip => "round trips: all requests that may be are in flight",
             Self::Disk => "the disk: making progress durable",
         }
