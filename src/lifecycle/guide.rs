@@ -13,7 +13,7 @@ use super::runs::RunInto;
 use super::shape::many;
 use crate::config::{AwsAccess, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
 use crate::run::forecast::what;
-use crate::run::report::{duration, number};
+use crate::run::report::{RunState, duration, number};
 use crate::stream::control::StreamParticulars;
 
 /// What the checklist is made of.
@@ -129,15 +129,15 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     };
     let settings = &run.glance.file.settings;
     let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
-    step.done = Some(run.state() == "done");
+    step.done = Some(run.state() == RunState::Done);
     step.notes.push(format!(
         "run {}, started {}, {}: {} records delivered",
         run.glance.id,
         clock(run.glance.file.started),
-        run.state(),
+        run.state().word(),
         number(run.delivered)
     ));
-    if run.state() == "unfinished" {
+    if matches!(run.state(), RunState::Incomplete | RunState::Refused) {
         step.command = Some(format!("respool resume {}", run.glance.id));
     }
     step
@@ -189,7 +189,7 @@ fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     step.command = Some(format!("respool stream status {stream}{door}"));
     step.notes.push("too slow? `respool stream scale` works while a run is writing".into());
-    if let Some(run) = facts.run.filter(|run| run.state() == "done") {
+    if let Some(run) = facts.run.filter(|run| run.state() == RunState::Done) {
         step.notes.push(format!("did all of it arrive? `respool verify {}`", run.glance.id));
     }
     step

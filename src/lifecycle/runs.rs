@@ -8,6 +8,7 @@ use std::path::Path;
 use super::drained::Replayed;
 use crate::error::Error;
 use crate::run::directory::{self, Drained, RunGlance, StreamIdentity, UnreadRun};
+use crate::run::report::RunState;
 use crate::run::{checkpoint_log, journal};
 use crate::stream::StreamDescription;
 
@@ -69,13 +70,9 @@ impl RunInto {
         self.glance.drained().filter(|drained| drained.delivered == self.delivered)
     }
 
-    /// `running`, `done`, or what else is to be said of it.
-    pub fn state(&self) -> &'static str {
-        match (self.is_running(), self.glance.is_unfinished()) {
-            (true, _) => "running",
-            (false, true) => "unfinished",
-            (false, false) => "done",
-        }
+    /// How it stands.
+    pub fn state(&self) -> RunState {
+        self.glance.state()
     }
 }
 

@@ -107,7 +107,10 @@ fn render(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> St
             (false, Some(_)) => "perhaps drained (an estimate)",
             (false, None) => "not seen drained",
         };
-        row("run", format!("{} {}, {} records, {read}", run.glance.id, run.state(), number(run.delivered)));
+        row(
+            "run",
+            format!("{} {}, {} records, {read}", run.glance.id, run.state().word(), number(run.delivered)),
+        );
     }
     for run in unread {
         row("run", format!("{} cannot be read: {}", run.id, run.why));

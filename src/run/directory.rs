@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::unread::{UnreadRun, look_at_all};
 use super::journal::QUARANTINE_FILE;
+use super::report::RunState;
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
 use crate::config::{RunSettings, SavedPlan, Tuning};
@@ -285,6 +286,14 @@ impl RunGlance {
         !self.report.as_ref().is_some_and(says_done)
     }
 
+    /// How it stands. One that was killed has left no report, or an earlier one.
+    pub fn state(&self) -> RunState {
+        match (&self.owner, self.report.as_ref().and_then(state_in)) {
+            (Some(_), _) => RunState::Running,
+            (None, state) => state.unwrap_or(RunState::Incomplete),
+        }
+    }
+
     /// Whether it sends what another run has set aside.
     pub fn is_retry(&self) -> bool {
         self.file.settings.input.objects.as_ref().is_some_and(|objects| objects.ends_with(QUARANTINE_FILE))
@@ -292,7 +301,11 @@ impl RunGlance {
 }
 
 fn says_done(report: &serde_json::Value) -> bool {
-    report.get("state").and_then(serde_json::Value::as_str) == Some("done")
+    state_in(report) == Some(RunState::Done)
+}
+
+fn state_in(report: &serde_json::Value) -> Option<RunState> {
+    RunState::deserialize(report.get("state")?).ok()
 }
 
 /// All runs below `state_dir` that can be read, oldest first. Directories that are no runs are passed over.

@@ -171,7 +171,7 @@ fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState
     }
     match &ended.end {
         End::Stopped(StopReason::Interrupted) => {
-            (RunState::Incomplete, ExitCode::Incomplete, Some("interrupted".into()))
+            (RunState::Incomplete, ExitCode::Incomplete, Some("it was stopped by Ctrl-C or a signal".into()))
         }
         End::Stopped(StopReason::Refused(message)) => {
             (RunState::Refused, ExitCode::Refused, Some(format!("the service refuses: {message}")))

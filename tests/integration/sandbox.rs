@@ -81,11 +81,6 @@ impl Sandbox {
         serde_json::from_str(&outcome.stdout).unwrap()
     }
 
-    /// Waits until there is a run.
-    pub(crate) fn wait_for_run(&self) {
-        until("a run", || (!self.runs().is_empty()).then_some(()));
-    }
-
     /// Waits until a checkpoint of the last run shows more than `delivered` records.
     pub(crate) fn wait_for_progress(&self, delivered: u64) {
         until("progress", || {

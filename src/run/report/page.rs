@@ -301,11 +301,11 @@ pub(super) fn headline(report: &Report) -> (&'static str, String) {
             (BOLD_YELLOW, "Done, but not everything could be sent: see quarantine.".into())
         }
         RunState::Done => (BOLD_GREEN, "Done: every record is delivered.".into()),
-        RunState::Incomplete => {
+        RunState::Running | RunState::Incomplete => {
             let first = report.next_steps.first();
             let goes_on = first.is_none_or(|step| step.command.starts_with("respool resume"));
             let goes_on = if goes_on { "; the run can go on" } else { "" };
-            (BOLD_YELLOW, format!("Not done: {message}. Nothing is lost{goes_on}."))
+            (BOLD_YELLOW, format!("Incomplete: {message}. Nothing is lost{goes_on}."))
         }
         RunState::Refused => (BOLD_RED, format!("Refused: {message}.")),
     }
