@@ -21,6 +21,8 @@ use crate::stream::control::StreamParticulars;
 pub struct Facts<'a> {
     /// The run, if there is one.
     pub run: Option<&'a RunInto>,
+    /// All runs into its stream that can be read, this one among them, oldest first.
+    pub runs: &'a [RunInto],
     /// The plan that is to become one, with the name of its file.
     pub plan: Option<(&'a str, &'a SavedPlan)>,
     /// Its stream, if it is there and can be looked at.
@@ -129,7 +131,7 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     };
     let settings = &run.glance.file.settings;
     let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
-    step.done = Some(run.state() == RunState::Done);
+    step.done = Some(run.state() == RunState::Done && !run.has_sent_nothing());
     step.notes.push(format!(
         "run {}, started {}, {}: {} records delivered",
         run.glance.id,
@@ -139,6 +141,16 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     ));
     if matches!(run.state(), RunState::Incomplete | RunState::Refused) {
         step.command = Some(format!("respool resume {}", run.glance.id));
+    }
+    if let Some(set_aside) = run.set_aside() {
+        let ls = format!("respool quarantine ls {}", run.glance.id);
+        if run.has_sent_nothing() {
+            step.notes
+                .push(format!("all of it was set aside: {set_aside} in quarantine, nothing in {stream}"));
+            step.command = Some(ls);
+        } else {
+            step.notes.push(format!("{set_aside} were set aside: `{ls}`"));
+        }
     }
     step
 }
@@ -189,7 +201,7 @@ fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     step.command = Some(format!("respool stream status {stream}{door}"));
     step.notes.push("too slow? `respool stream scale` works while a run is writing".into());
-    if let Some(run) = facts.run.filter(|run| run.state() == RunState::Done) {
+    if let Some(run) = facts.run.filter(|run| run.state() == RunState::Done && run.delivered > 0) {
         step.notes.push(format!("did all of it arrive? `respool verify {}`", run.glance.id));
     }
     step
@@ -201,7 +213,8 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let table = facts.lease_table.unwrap_or("TABLE");
     if let Some(run) = facts.run {
         let seen = run.seen_drained().filter(|_| run.delivered > 0);
-        step.done = Some(seen.is_some() && run.is_drained());
+        // Whoever else has written into it must have been read, too.
+        step.done = Some(seen.is_some() && run.is_drained() && unread(facts).is_empty());
         step.notes.extend(seen.map(|seen| {
             let estimate =
                 if run.is_drained() { "" } else { ", which is an estimate: --lease-table proves it" };
@@ -212,12 +225,32 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         step.notes.extend(leases_elsewhere(facts));
         step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}"));
     }
-    if let (Some(run), Some(found)) = (facts.run, facts.stream) {
+    if let Some(found) = facts.stream {
         let hours = found.description.retention_hours;
-        step.until = after(run.glance.file.started, hours);
-        step.notes.push(format!("{stream} forgets the first records {hours} h after the run's start"));
+        let unread = unread(facts);
+        if let Some(first) = unread.iter().min_by_key(|run| run.glance.file.started) {
+            step.until = after(first.glance.file.started, hours);
+            let (id, others) = (&first.glance.id, unread.len() - 1);
+            step.notes.push(match others {
+                0 => format!("{stream} forgets the first records {hours} h after the start of run {id}"),
+                _ => format!(
+                    "{stream} forgets the first records {hours} h after the start of run {id}, the oldest of {} into it that are \
+                     not known to be read",
+                    unread.len()
+                ),
+            });
+        }
     }
     step
+}
+
+/// The runs whose records are in the stream, or will be, and were not seen to be read.
+fn unread<'a>(facts: &Facts<'a>) -> Vec<&'a RunInto> {
+    let unread = |run: &&RunInto| {
+        let writes = run.delivered > 0 || run.state() != RunState::Done;
+        writes && (run.seen_drained().is_none() || !run.is_drained())
+    };
+    facts.runs.iter().filter(unread).collect()
 }
 
 /// A stream of one's own says nothing of where its worker's leases are.

@@ -34,6 +34,7 @@ pub mod pace;
 pub mod progress;
 pub mod quarantine;
 mod refused;
+mod remedy;
 pub mod replay;
 pub mod report;
 pub mod segments;

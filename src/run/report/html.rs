@@ -221,6 +221,12 @@ fn quarantine(page: &mut Page, report: &Report) {
         value: number(*count),
     };
     page.bars(&reasons.iter().map(bar).collect::<Vec<_>>());
+    let remedies = report.quarantine.remedies.iter();
+    let rows: Vec<Vec<String>> =
+        remedies.map(|(reason, remedy)| vec![reason.clone(), remedy.clone()]).collect();
+    if !rows.is_empty() {
+        page.table(&["reason", "what can be done (retry is `respool quarantine retry`)"], &rows);
+    }
     if let Some(path) = &report.quarantine.path {
         page.paragraph(&format!("Records and objects, by reason. Listed in {path}"), true);
     }

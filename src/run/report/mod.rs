@@ -254,6 +254,9 @@ pub struct CacheReport {
 pub struct QuarantineReport {
     /// Objects and records by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// What can be done about each of them, in a sentence.
+    #[serde(default)]
+    pub remedies: BTreeMap<String, String>,
     /// The list, one JSON object a line; `null` if it is empty.
     pub path: Option<String>,
 }

@@ -282,6 +282,9 @@ impl Page {
         let widest = counts.iter().map(String::len).max().unwrap_or(0);
         for (reason, count) in quarantine.reasons.keys().zip(&counts) {
             self.line(&format!("  {count:>widest$}  {reason}"));
+            if let Some(remedy) = quarantine.remedies.get(reason) {
+                self.line(&format!("  {:>widest$}  {remedy}", ""));
+            }
         }
         if let Some(path) = &quarantine.path {
             self.line(&format!("  listed in {path}"));
