@@ -10,6 +10,7 @@ use respool::config::{IamConfig, OutputConfig, ReplayConfig, RunSettings, Simula
 use respool::error::{Error, ExitCode as Code};
 use respool::lifecycle;
 use respool::plan;
+use respool::record::many;
 use respool::run::replay::Replayed;
 use respool::run::report::{Report, RunState};
 use respool::run::{cache_command, console, inspect, listing, now, quarantine, summary, warm};
@@ -210,9 +211,9 @@ async fn simulate(config: SimulateConfig) -> Result<Code, Error> {
     console::print(&format!("http://{address}\n"))?;
     if !config.output.quiet {
         console::say(&format!(
-            "A stream named demo with {} shard(s) is there. Clients need this endpoint, any region and any credentials. \
+            "A stream named demo with {} is there. Clients need this endpoint, any region and any credentials. \
              Ctrl-C ends it.",
-            config.shards
+            many(config.shards, "shard")
         ));
     }
     server.await;

@@ -345,9 +345,43 @@ pub fn number(n: u64) -> String {
     out
 }
 
+/// `1 record`, `1,200 records`: so many of what a single one is called `one`.
+#[must_use]
+pub fn many(count: impl TryInto<u64>, one: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    let (stem, ending) = match (count, one.strip_suffix("ry")) {
+        (1, _) => (one, ""),
+        (_, Some(stem)) => (stem, "ries"),
+        (_, None) => (one, "s"),
+    };
+    format!("{} {stem}{ending}", number(count))
+}
+
+/// The word that agrees with so many: `was` or `were`.
+#[must_use]
+pub fn agree(count: impl TryInto<u64>, one: &'static str, more: &'static str) -> &'static str {
+    if matches!(count.try_into(), Ok(1)) { one } else { more }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_called_otherwise_than_more() {
+        for (count, one, said) in [
+            (0, "record", "0 records"),
+            (1, "record", "1 record"),
+            (1_200, "older run", "1,200 older runs"),
+            (1, "entry", "1 entry"),
+            (2, "entry", "2 entries"),
+            (2, "key", "2 keys"),
+        ] {
+            assert_eq!(many(count, one), said);
+        }
+        assert_eq!((agree(1_u32, "is", "are"), agree(0_u32, "is", "are")), ("is", "are"));
+        assert_eq!(agree(2_usize, "is", "are"), "are");
+    }
 
     #[test]
     fn ordinals_sort_by_object_then_record() {

@@ -18,7 +18,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::fault::{ServiceFault, Verdict};
 use super::listing_log::ListingLog;
 use super::walk::{Below, Depth, Walk};
-use super::{ArchiveError, BoxFuture, Listing, ObjectEntry, Selection};
+use super::{ArchiveError, BoxFuture, DefectReason, Listing, ObjectEntry, Selection};
 
 /// Prefixes that are listed at the same time.
 const LISTINGS_MAX: usize = 16;
@@ -153,11 +153,13 @@ pub(super) struct Lister {
     pub(super) selection: Arc<Selection>,
     /// Where it is noted how far the listing has come.
     pub(super) log: Option<Arc<ListingLog>>,
+    /// What a message calls the bucket.
+    pub(super) what: Arc<str>,
 }
 
 impl Lister {
-    /// Lists what is selected; a message calls the bucket `what`.
-    pub(super) async fn list(self, what: &str) -> Result<Listing, ArchiveError> {
+    /// Lists what is selected.
+    pub(super) async fn list(self) -> Result<Listing, ArchiveError> {
         let known = self.log.as_ref().and_then(|log| log.take_known());
         let mut standing = known.unwrap_or_else(|| Standing::at_the_beginning(&self.prefix));
         let mut waiting = standing.left();
@@ -180,9 +182,7 @@ impl Lister {
                 ended = running.join_next() => ended,
             };
             match ended {
-                Some(ended) => {
-                    ended.map_err(io::Error::other)?.map_err(|fault| fault.of_archive(what))?;
-                }
+                Some(ended) => ended.map_err(io::Error::other)??,
                 // A channel may hold something and yet not give it, when its task has had its share of time.
                 None => match arrived.try_recv() {
                     Ok(part) => waiting.extend(standing.take(part).ok_or_else(lost)?),
@@ -199,7 +199,7 @@ impl Lister {
         step: Walk,
         (mut token, dirs): (Option<String>, Vec<String>),
         parts: mpsc::Sender<Part>,
-    ) -> Result<(), ServiceFault> {
+    ) -> Result<(), ArchiveError> {
         let mut below = Below::new(&step, &self.selection);
         below.add(dirs);
         let mut is_old = token.is_some();
@@ -209,10 +209,9 @@ impl Lister {
                     tracing::warn!(%fault, "a prefix is listed from its beginning");
                     let then = Then::Instead(step.clone());
                     let part = Part { step, found: Listing::default(), dirs: Vec::new(), then };
-                    self.hand_over(part, &parts).await;
-                    return Ok(());
+                    return self.hand_over(part, &parts).await;
                 }
-                page => page?,
+                page => page.map_err(|fault| fault.of_archive(&self.what))?,
             };
             is_old = false;
             let mut found = Listing::default();
@@ -227,30 +226,28 @@ impl Lister {
             let Some(next) = token.clone() else {
                 let whole = || Walk { depth: Depth::Whole, ..step.clone() };
                 let then = below.next().map_or_else(|| Then::Instead(whole()), Then::Below);
-                self.hand_over(Part { step, found, dirs, then }, &parts).await;
-                return Ok(());
+                return self.hand_over(Part { step, found, dirs, then }, &parts).await;
             };
             let part = Part { step: step.clone(), found, dirs, then: Then::Page(next) };
-            self.hand_over(part, &parts).await;
+            self.hand_over(part, &parts).await?;
         }
     }
 
     /// Notes a part, and then lets it count.
-    async fn hand_over(&self, part: Part, parts: &mpsc::Sender<Part>) {
+    async fn hand_over(&self, part: Part, parts: &mpsc::Sender<Part>) -> Result<(), ArchiveError> {
         let part = match self.log.clone() {
-            None => Ok(part),
+            None => part,
             Some(log) => {
                 let noted = spawn_blocking(move || {
                     log.note(&part);
                     part
                 });
-                noted.await
+                noted.await.map_err(io::Error::other)?
             }
         };
-        if let Ok(part) = part {
-            // Whoever listens no more has failed elsewhere.
-            let _ = parts.send(part).await;
-        }
+        // Whoever listens no more has failed elsewhere.
+        let _ = parts.send(part).await;
+        Ok(())
     }
 
     /// What of a key follows the archive's prefix.
@@ -259,9 +256,14 @@ impl Lister {
     }
 }
 
-/// Whether a token may be what is refused, since nothing else is known to be wrong.
+/// Whether a token may be what is refused, since nothing else is known to be wrong: S3 says 400, others that there is
+/// nothing, or that it has changed. Who may not list at all is told so without a token as well.
 fn is_refusal_of_token(fault: &ServiceFault) -> bool {
-    fault.status == Some(400) && matches!(fault.verdict(), Verdict::Defect(_))
+    match fault.verdict() {
+        Verdict::Defect(DefectReason::Deleted | DefectReason::Changed) => true,
+        Verdict::Defect(_) => fault.status == Some(400),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! A process has the file for itself, by a lock; another one that lists the same notes nothing. An old file is not
 //! gone on with: since its pages came, objects may have been added. When the list is frozen, the file is removed.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -40,9 +41,17 @@ const OPEN_AGE_MAX: SignedDuration = SignedDuration::from_mins(15);
 #[serde(deny_unknown_fields)]
 struct Header {
     version: u32,
+    /// The program's: what it makes of a key may change.
+    program: Cow<'static, str>,
     archive: ArchiveLocation,
     selection: Selection,
     begun: Timestamp,
+}
+
+impl Header {
+    fn new(archive: ArchiveLocation, selection: Selection, begun: Timestamp) -> Self {
+        Self { version: VERSION, program: env!("CARGO_PKG_VERSION").into(), archive, selection, begun }
+    }
 }
 
 /// How far an earlier process has come.
@@ -86,8 +95,7 @@ impl ListingLog {
         now: Timestamp,
     ) -> io::Result<Option<Self>> {
         remove_old(dir, now)?;
-        let header =
-            Header { version: VERSION, archive: archive.clone(), selection: selection.clone(), begun: now };
+        let header = Header::new(archive.clone(), selection.clone(), now);
         let path = dir.join(name(&header)?);
         let mut file = OpenOptions::new()
             .read(true)
@@ -151,7 +159,7 @@ impl ListingLog {
 
 /// A name that tells one archive and selection from any other.
 fn name(header: &Header) -> io::Result<String> {
-    let what = serde_json::to_vec(&(header.version, &header.archive, &header.selection))?;
+    let what = serde_json::to_vec(&(header.version, &header.program, &header.archive, &header.selection))?;
     Ok(hex(&Sha256::digest(what)) + ".log")
 }
 
@@ -166,8 +174,7 @@ fn read(file: &File, wanted: &Header) -> io::Result<Option<(Timestamp, Standing,
     let mut reader = BufReader::new(file);
     let Some(first) = frame::read(&mut reader, FRAME_BYTES_MAX)? else { return Ok(None) };
     let Ok(header) = serde_json::from_slice::<Header>(&first) else { return Ok(None) };
-    let same = (header.version, &header.archive, &header.selection)
-        == (wanted.version, &wanted.archive, &wanted.selection);
+    let same = name(&header)? == name(wanted)?;
     let age = wanted.begun.duration_since(header.begun);
     if !same || age > age_max(&header) || age.is_negative() {
         return Ok(None);
@@ -212,7 +219,7 @@ mod tests {
     fn a_window_into_which_more_comes_is_listed_anew_sooner() {
         let header = |selection| {
             let (archive, begun) = (ArchiveLocation::Directory { path: "/a".into() }, "2026-07-12T00:00:00Z");
-            Header { version: VERSION, archive, selection, begun: begun.parse().unwrap() }
+            Header::new(archive, selection, begun.parse().unwrap())
         };
         let until = |text: &str| {
             let until = Some(text.parse().unwrap());

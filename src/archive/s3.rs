@@ -59,8 +59,7 @@ pub struct S3Config {
     pub region: Option<String>,
     /// The profile of the SDK's configuration files.
     pub profile: Option<String>,
-    /// The endpoint, where it is not AWS'. One that only `AWS_ENDPOINT_URL_S3` or a profile's services
-    /// section names is used, but does not show in the archive's location: resolve it before.
+    /// The endpoint, where neither AWS' nor what the environment or the profile names is meant.
     pub endpoint_url: Option<String>,
     /// `http://host/bucket/key` instead of `http://bucket.host/key`. By default with an endpoint of one's own.
     pub path_style: Option<bool>,
@@ -201,8 +200,9 @@ impl S3Archive {
             prefix: self.bucket.prefix.clone(),
             selection: Arc::new(selection.clone()),
             log,
+            what: self.name_and_place().into(),
         };
-        lister.list(&self.name_and_place()).await
+        lister.list().await
     }
 }
 

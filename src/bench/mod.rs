@@ -33,6 +33,8 @@ use tokio::sync::mpsc;
 
 use crate::config::{BenchConfig, BenchSource, BenchSubject, BurstModel, Target};
 use crate::error::{Error, ExitCode};
+use crate::record::many;
+use crate::run::absent::Seeker;
 use crate::run::open::{self, OpenStream};
 use crate::run::{console, now, signals};
 use crate::sim::{BurstRule, EmbeddedConfig, EmbeddedStream};
@@ -116,24 +118,24 @@ fn named(shards: u32, size: Option<u32>, burst: Option<BurstModel>, config: &Ben
     match (burst, &config.subject) {
         (None, BenchSubject::Stream { target, .. }) => format!("records{size} into {target}, {seconds} s"),
         (Some(burst), BenchSubject::Sweep { burst_models, .. }) if burst_models.len() > 1 => {
-            format!("{shards} shard(s), records{size}, {burst}, {seconds} s")
+            format!("{}, records{size}, {burst}, {seconds} s", many(shards, "shard"))
         }
-        _ => format!("{shards} shard(s), records{size}, {seconds} s"),
+        _ => format!("{}, records{size}, {seconds} s", many(shards, "shard")),
     }
 }
 
 /// The open shards of a stream that is there, once the user has agreed to write to it.
 async fn open_real(config: &BenchConfig, target: &Target, yes: bool) -> Result<u32, Error> {
-    let found = open::stream(target, &config.tuning, now()).await?;
+    let found = open::stream(target, &config.tuning, now(), &Seeker::Replay).await?;
     if !found.description.harmless && !yes {
         if !config.output.can_ask {
             return Err(Error::refused(
                 "records cannot be taken back once they are sent: say --yes to send them",
             ));
         }
-        let (shards, seconds) = (found.description.open_shards, config.duration.as_secs());
+        let (shards, seconds) = (many(found.description.open_shards, "shard"), config.duration.as_secs());
         let question =
-            format!("Write to {target} ({shards} shards) as fast as it takes, {seconds} s a step? [y/N] ");
+            format!("Write to {target} ({shards}) as fast as it takes, {seconds} s a step? [y/N] ");
         if !console::ask(&question)? {
             return Err(Error::refused("nothing was sent"));
         }
@@ -149,7 +151,7 @@ async fn open_target(
 ) -> Result<(OpenStream, Option<Arc<Metered>>), Error> {
     let latency = match &config.subject {
         BenchSubject::Stream { target, .. } => {
-            return Ok((open::stream(target, &config.tuning, now()).await?, None));
+            return Ok((open::stream(target, &config.tuning, now(), &Seeker::Replay).await?, None));
         }
         BenchSubject::Sweep { latency, .. } => *latency,
         BenchSubject::Stages => return Err(Error::internal("stages have no stream")),
@@ -165,7 +167,7 @@ async fn open_target(
         .map_err(|error| Error::refused("cannot make the embedded stream").with_source(error))?;
     let metered = Arc::new(Metered::new(Arc::new(embedded)));
     let stream: Arc<dyn Stream> = metered.clone();
-    let opened = open::look_at(stream, &Target::Sim { shards }, &config.tuning).await?;
+    let opened = open::look_at(stream, &Target::Sim { shards }, &config.tuning, &Seeker::Replay).await?;
     Ok((opened, Some(metered)))
 }
 

@@ -11,7 +11,7 @@ use super::meter::{Meter, Metered, Sustained};
 use super::source::{Scratch, Source};
 use super::table::{PutLatency, Step};
 use super::usage;
-use crate::config::{BenchConfig, BurstModel, OutputConfig, Target};
+use crate::config::{BenchConfig, BurstModel, OutputConfig, StateDir, Target};
 use crate::error::Error;
 use crate::record::HashKeyRange;
 use crate::route::key::KeyExtractor;
@@ -59,7 +59,7 @@ impl Plan<'_> {
         let bounded = to != Target::Null;
         let settings = crate::config::RunSettings { target: to, ..source.settings.clone() };
         let manifest = Arc::new(source.manifest(bounded.then_some(self.shards), config.duration));
-        let directory = RunDirectory::create(&scratch.path("state"), now())?;
+        let directory = RunDirectory::create(&StateDir::usual(scratch.path("state")), now())?;
         let tuning = source.tuning.clone();
         let file = unchanged::begin(now(), settings, tuning, &target.description, &manifest);
         directory.define(&file, &manifest)?;

@@ -1,5 +1,7 @@
 //! What this process takes of the machine, and which machine that is.
 
+use crate::record::many;
+
 use std::fs;
 use std::time::Duration;
 
@@ -44,7 +46,11 @@ pub(super) fn machine() -> String {
     });
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
     let system = kernel.map(|release| format!(", Linux {}", release.trim())).unwrap_or_default();
-    format!("{} cores, {}{system}", cores(), cpu.unwrap_or_else(|| "of a kind that is not told".into()))
+    format!(
+        "{}, {}{system}",
+        many(cores(), "core"),
+        cpu.unwrap_or_else(|| "of a kind that is not told".into())
+    )
 }
 
 #[cfg(test)]

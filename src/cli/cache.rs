@@ -1,6 +1,6 @@
 //! `respool cache`: what lies in the cache, whether it is whole, and how to be rid of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
@@ -13,7 +13,7 @@ use super::select::SelectArgs;
 use super::{HEADING_CACHE, HEADING_OUTPUT, HEADING_WHAT, Invocation};
 use crate::config::{
     ArchiveAddress, CacheAction, CacheCommandConfig, ExportConfig, ExportFormat, FillConfig, OutputConfig,
-    parse_duration, parse_size,
+    parse_duration, parse_size, quoted,
 };
 use crate::error::Error;
 use crate::record::ByteCount;
@@ -58,15 +58,15 @@ enum Action {
         /// The file, which must not be there yet; - for stdout
         #[arg(long, short, value_name = "FILE", help_heading = HEADING_OUTPUT)]
         out: PathBuf,
-        /// How it is compressed
-        #[arg(long, value_name = "HOW", default_value = "plain", help_heading = HEADING_OUTPUT)]
+        /// How it is compressed [default: as the file's name ends: .gz gzip, .zst zstd, else plain]
+        #[arg(long, value_name = "HOW", help_heading = HEADING_OUTPUT)]
         #[arg(value_parser = PossibleValuesParser::new(ExportFormat::WORDS).try_map(|word| word.parse::<ExportFormat>()))]
-        format: ExportFormat,
+        format: Option<ExportFormat>,
     },
     /// Delete the segments that were not used for longest and that no run needs
     Prune {
         /// Those unused for this long, as in 30d
-        #[arg(long, value_name = "DURATION", value_parser = parse_duration, required_unless_present = "to_size")]
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         older_than: Option<Duration>,
         /// Until no more than this is left, as in 20GB
         #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -128,13 +128,28 @@ impl CacheArgs {
             Action::Warm(fill) => return fill.resolve(environment, None, output),
             Action::Export { fill, out, format } => {
                 let path = if out.as_os_str() == "-" { out } else { directory("--out", &out)? };
+                let format = format.unwrap_or_else(|| ExportFormat::of_name(&path));
                 return fill.resolve(environment, Some(ExportConfig { path, format }), output);
+            }
+            Action::Prune { older_than: None, to_size: None } => {
+                return Err(what_to_prune(&dir, environment));
             }
             Action::Prune { older_than, to_size } => CacheAction::Prune { older_than, to_size },
             Action::Purge { yes } => CacheAction::Purge { yes },
         };
         Ok(Invocation::Cache(CacheCommandConfig { action, dir, output }))
     }
+}
+
+/// By itself a prune would delete nothing or everything: each run keeps the cache within its bound anyway.
+fn what_to_prune(dir: &Path, environment: &Environment) -> Error {
+    let usual = environment.cache_dir().is_ok_and(|usual| usual == dir);
+    let of = if usual { String::new() } else { format!(" --cache-dir {}", quoted(&dir.to_string_lossy())) };
+    Error::usage(format!(
+        "say what is to go: `respool cache prune{of} --older-than 30d` deletes what was unused for so long, `respool cache \
+         prune{of} --to-size 20GB` what was unused for longest, until no more than that is left (a run keeps the cache within \
+         --cache-size by itself)"
+    ))
 }
 
 fn parse_part(text: &str) -> Result<(u32, u32), &'static str> {

@@ -1,10 +1,11 @@
 //! By which door a stream is reached: the flags of the commands about streams, around what a run or a plan knows.
 
 use clap::Args;
-use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
+use clap::builder::NonEmptyStringValueParser;
 
 use super::HEADING_AWS;
 use super::environment::Environment;
+use super::exposure::ExposureArgs;
 use super::options::parse_region;
 use super::saved_plan::Given;
 use crate::config::{AwsAccess, DoorWish, Endpoint, StreamName};
@@ -32,9 +33,8 @@ pub(super) struct DoorArgs {
     /// Endpoint of the stream
     #[arg(long, value_name = "URL", env = "RESPOOL_KINESIS_ENDPOINT_URL")]
     kinesis_endpoint_url: Option<Endpoint>,
-    /// Allow http:// to other machines: signatures can be read on the way
-    #[arg(long, env = "RESPOOL_ALLOW_INSECURE_ENDPOINT", value_parser = FalseyValueParser::new())]
-    allow_insecure_endpoint: bool,
+    #[command(flatten)]
+    pub(super) exposure: ExposureArgs,
 }
 
 impl DoorArgs {
@@ -47,7 +47,7 @@ impl DoorArgs {
         stream: &StreamName,
     ) -> Result<AwsAccess, Error> {
         let mut access = match planned {
-            Some(own) => self.around_a_run(given)?.without_a_stream(own.clone()),
+            Some(own) => self.around_a_run(given, environment)?.without_a_stream(own.clone()),
             None => self.access(|_| true),
         };
         if access.endpoint_url.is_none() {
@@ -56,15 +56,17 @@ impl DoorArgs {
         if let Some(region) = stream.region() {
             access.region = Some(region.to_owned());
         }
-        self.refuse_exposed([access.endpoint_url.as_ref()])?;
+        self.exposure.refuse([access.endpoint_url.as_ref()])?;
         Ok(access)
     }
 
     /// What was given for a run's stream, apart from what only stands in the configuration file: the run knows better.
-    pub(super) fn around_a_run(&self, given: &Given) -> Result<DoorWish, Error> {
+    pub(super) fn around_a_run(&self, given: &Given, environment: &Environment) -> Result<DoorWish, Error> {
         let wish =
             DoorWish { given: self.access(|id| given.has(id)), kept: self.access(|id| !given.has(id)) };
-        self.refuse_exposed([&wish.given, &wish.kept].map(|access| access.endpoint_url.as_ref()))?;
+        self.exposure.refuse([&wish.given, &wish.kept].map(|access| access.endpoint_url.as_ref()))?;
+        // A run that has no endpoint of its own is looked for where the environment says.
+        self.exposure.refuse([environment.endpoint_kinesis()?.as_ref()])?;
         Ok(wish)
     }
 
@@ -83,18 +85,5 @@ impl DoorArgs {
             endpoint_url: url("kinesis_endpoint_url", &self.kinesis_endpoint_url),
         };
         kinesis.or(general)
-    }
-
-    pub(super) fn refuse_exposed<const N: usize>(
-        &self,
-        endpoints: [Option<&Endpoint>; N],
-    ) -> Result<(), Error> {
-        let exposed = endpoints.into_iter().flatten().find(|endpoint| endpoint.is_exposed());
-        match exposed.filter(|_| !self.allow_insecure_endpoint) {
-            None => Ok(()),
-            Some(endpoint) => Err(Error::usage(format!(
-                "{endpoint} is reached over the network in clear: use https, or give --allow-insecure-endpoint"
-            ))),
-        }
     }
 }

@@ -19,6 +19,7 @@ mod cache;
 mod config_file;
 mod door;
 mod environment;
+mod exposure;
 mod generate;
 mod iam;
 mod inspect;

@@ -6,11 +6,12 @@ use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PossibleValues
 use clap::{ArgAction, Args};
 
 use super::environment::Environment;
+use super::exposure::ExposureArgs;
 use super::saved_plan::Given;
 use super::whole::whole;
 use super::{HEADING_AWS, HEADING_CACHE, HEADING_OUTPUT, HEADING_SPEED};
 use crate::config::{
-    Addressing, AwsAccess, CacheMode, Endpoint, OutputConfig, RateCap, SendPath, Share, Tuning,
+    Addressing, AwsAccess, CacheMode, Endpoint, OutputConfig, RateCap, SendPath, Share, StateDir, Tuning,
     TuningChanges, parse_size,
 };
 use crate::error::Error;
@@ -61,8 +62,12 @@ pub(super) struct StateArgs {
 }
 
 impl StateArgs {
-    pub(super) fn resolve(self, environment: &Environment) -> Result<PathBuf, Error> {
-        self.state_dir.map_or_else(|| environment.state_dir(), |dir| directory("--state-dir", &dir))
+    pub(super) fn resolve(self, environment: &Environment) -> Result<StateDir, Error> {
+        let usual = environment.state_dir();
+        let Some(given) = &self.state_dir else { return usual.map(StateDir::usual) };
+        let given = directory("--state-dir", given)?;
+        let is_usual = usual.is_ok_and(|usual| usual == given);
+        Ok(if is_usual { StateDir::usual(given) } else { StateDir::other(given) })
     }
 }
 
@@ -188,9 +193,8 @@ struct AwsArgs {
     #[arg(long, value_name = "URL", env = "RESPOOL_KINESIS_ENDPOINT_URL")]
     kinesis_endpoint_url: Option<Endpoint>,
 
-    /// Allow http:// to other machines: records and signatures can be read on the way
-    #[arg(long, env = "RESPOOL_ALLOW_INSECURE_ENDPOINT", value_parser = FalseyValueParser::new())]
-    allow_insecure_endpoint: bool,
+    #[command(flatten)]
+    exposure: ExposureArgs,
 }
 
 impl TuningArgs {
@@ -218,12 +222,10 @@ impl TuningArgs {
         given: &Given,
         environment: &Environment,
     ) -> Result<Tuning, Error> {
-        let insecure = self.access.aws.allow_insecure_endpoint;
+        let exposure = self.access.aws.exposure;
         let kept = self.clone().only(|id| !given.has(id)).changes(environment)?;
         let changes = self.only(|id| given.has(id)).changes(environment)?.or(plan.clone()).or(kept);
-        if !insecure {
-            refuse_exposed([&changes.s3.endpoint_url, &changes.kinesis.endpoint_url])?;
-        }
+        exposure.refuse([changes.s3.endpoint_url.as_ref(), changes.kinesis.endpoint_url.as_ref()])?;
         tuning_of(changes, environment)
     }
 
@@ -261,10 +263,17 @@ impl TuningArgs {
                     kinesis_region: of(aws.kinesis_region, counts("kinesis_region")),
                     kinesis_profile: of(aws.kinesis_profile, counts("kinesis_profile")),
                     kinesis_endpoint_url: of(aws.kinesis_endpoint_url, counts("kinesis_endpoint_url")),
-                    allow_insecure_endpoint: aws.allow_insecure_endpoint,
+                    exposure: aws.exposure,
                 },
             },
         }
+    }
+
+    /// The endpoint for Firehose, which only the environment can name.
+    pub(super) fn firehose(&self, environment: &Environment) -> Result<Option<Endpoint>, Error> {
+        let firehose = environment.endpoint_firehose()?;
+        self.access.aws.exposure.refuse([firehose.as_ref()])?;
+        Ok(firehose)
     }
 
     /// The stream's region, if it was given for the stream alone.
@@ -339,20 +348,9 @@ impl AccessArgs {
 
 impl AwsArgs {
     fn refuse_exposed(&self, environment: &Environment) -> Result<(), Error> {
-        if self.allow_insecure_endpoint {
-            return Ok(());
-        }
-        refuse_exposed([&self.endpoint_url, &self.s3_endpoint_url, &self.kinesis_endpoint_url])?;
-        refuse_exposed([&environment.endpoint_s3()?, &environment.endpoint_kinesis()?])
-    }
-}
-
-fn refuse_exposed<const N: usize>(endpoints: [&Option<Endpoint>; N]) -> Result<(), Error> {
-    match endpoints.into_iter().flatten().find(|endpoint| endpoint.is_exposed()) {
-        None => Ok(()),
-        Some(endpoint) => Err(Error::usage(format!(
-            "{endpoint} sends records over the network in clear: use https, or give --allow-insecure-endpoint"
-        ))),
+        let Self { endpoint_url, s3_endpoint_url, kinesis_endpoint_url, exposure, .. } = self;
+        exposure.refuse([endpoint_url, s3_endpoint_url, kinesis_endpoint_url].map(Option::as_ref))?;
+        exposure.refuse([environment.endpoint_s3()?.as_ref(), environment.endpoint_kinesis()?.as_ref()])
     }
 }
 

@@ -103,6 +103,7 @@ impl ReplayArgs {
         output: OutputConfig,
     ) -> Result<ReplayConfig, Error> {
         let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
+        let firehose = self.tuning.firehose(environment)?;
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
         let mut tuning = match &plan {
             Some(plan) => self.tuning.resolve_around(&plan.tuning, given, environment)?,
@@ -142,7 +143,7 @@ impl ReplayArgs {
         }
         Ok(ReplayConfig {
             create,
-            firehose: environment.endpoint_firehose()?,
+            firehose,
             settings: what.into_run(target, environment.seed),
             tuning,
             state_dir: self.state.resolve(environment)?,

@@ -32,8 +32,8 @@ impl ResumeArgs {
     ) -> Result<ResumeConfig, Error> {
         Ok(ResumeConfig {
             run: self.run,
+            firehose: self.tuning.firehose(environment)?,
             changes: self.tuning.changes(environment)?,
-            firehose: environment.endpoint_firehose()?,
             allow_loop: self.may.allow_loop,
             state_dir: self.state.resolve(environment)?,
             output,

@@ -262,16 +262,18 @@ impl ConsumerArgs {
         let given = self.consumer_endpoint_url.or_else(|| door.endpoint_url.clone());
         let dynamodb = given.clone().map_or_else(|| environment.endpoint_dynamodb(), |url| Ok(Some(url)))?;
         let cloudwatch = given.map_or_else(|| environment.endpoint_cloudwatch(), |url| Ok(Some(url)))?;
-        door.refuse_exposed([dynamodb.as_ref(), cloudwatch.as_ref()])?;
+        door.exposure.refuse([dynamodb.as_ref(), cloudwatch.as_ref()])?;
         let aws =
             AwsAccess { region: self.consumer_region, profile: self.consumer_profile, endpoint_url: None };
         Ok(ConsumerAccess { aws, dynamodb, cloudwatch })
     }
 
     /// What was given, to be given again.
-    fn given(self, door: &DoorArgs) -> Result<AwsAccess, Error> {
-        let endpoint_url = self.consumer_endpoint_url.or_else(|| door.endpoint_url.clone());
-        door.refuse_exposed([endpoint_url.as_ref()])?;
+    fn given(self, environment: &Environment, door: &DoorArgs) -> Result<AwsAccess, Error> {
+        let given = self.consumer_endpoint_url.or_else(|| door.endpoint_url.clone());
+        // What only the environment says is not there where the command is pasted.
+        let endpoint_url = given.map_or_else(|| environment.endpoint_dynamodb(), |url| Ok(Some(url)))?;
+        door.exposure.refuse([endpoint_url.as_ref()])?;
         Ok(AwsAccess { region: self.consumer_region, profile: self.consumer_profile, endpoint_url })
     }
 }
@@ -305,7 +307,7 @@ impl StreamArgs {
                 of(named, StreamAction::Delete { yes, force, with_consumers })
             }
             Action::Drained(args) => Ok(Invocation::Drained(Box::new(DrainedConfig {
-                door: args.door.around_a_run(given)?,
+                door: args.door.around_a_run(given, environment)?,
                 consumer: args.consumer.resolve(environment, &args.door)?,
                 run: args.run,
                 lease_table: args.lease_table,
@@ -325,16 +327,16 @@ impl GuideArgs {
         output: OutputConfig,
     ) -> Result<GuideConfig, Error> {
         let plan = self.run.as_deref().map(saved_plan::if_named).transpose()?.flatten().map(Box::new);
-        let door = self.door.around_a_run(given)?;
+        let door = self.door.around_a_run(given, environment)?;
         if let Some((_, plan)) = plan.as_deref() {
             // Whoever wrote it, nobody has allowed its endpoint here; who began a run has.
             let access = door.without_a_stream(plan.tuning.kinesis.clone());
-            self.door.refuse_exposed([access.endpoint_url.as_ref()])?;
+            self.door.exposure.refuse([access.endpoint_url.as_ref()])?;
         }
         Ok(GuideConfig {
             plan,
             door,
-            consumer: self.consumer.given(&self.door)?,
+            consumer: self.consumer.given(environment, &self.door)?,
             run: self.run,
             live: self.live,
             away_since: self.away_since,

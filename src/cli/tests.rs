@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    BenchSource, BenchSubject, BurstModel, CacheAction, CacheMode, FramingChoice, Order, RateCap, Share,
+    BenchSource, BenchSubject, BurstModel, CacheAction, CacheMode, ExportFormat, FramingChoice, Order,
+    RateCap, Share,
 };
 use crate::route::key::KeyFallback;
 
@@ -56,6 +57,36 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.tuning.cache.dir.to_str(), Some("/home/ada/.cache/respool"));
     assert_eq!(config.state_dir.to_str(), Some("/home/ada/.local/state/respool"));
     assert!(!config.yes && !config.dry_run && !config.new_run && !config.output.json);
+}
+
+#[test]
+fn an_export_is_compressed_as_its_name_says_unless_it_is_said_otherwise() {
+    for (flags, expected) in [
+        ("--out x.ndjson", ExportFormat::Plain),
+        ("--out -", ExportFormat::Plain),
+        ("--out x.ndjson.gz", ExportFormat::Gzip),
+        ("--out X.GZ", ExportFormat::Gzip),
+        ("--out x.zst", ExportFormat::Zstd),
+        ("--out x.ndjson.gz --format plain", ExportFormat::Plain),
+        ("--out x.ndjson.gz --format zstd", ExportFormat::Zstd),
+        ("--out gz", ExportFormat::Plain),
+    ] {
+        let Ok(Invocation::Fill(config)) = run(&format!("cache export s3://events {flags}")) else {
+            panic!("{flags}")
+        };
+        assert_eq!(config.export.map(|export| export.format), Some(expected), "{flags}");
+    }
+}
+
+#[test]
+fn a_prune_by_itself_is_told_of_both_commands() {
+    let said = refusal("cache prune");
+    for command in ["`respool cache prune --older-than 30d`", "prune --to-size 20GB`"] {
+        assert!(said.contains(command), "{said}");
+    }
+    let elsewhere = refusal("cache prune --cache-dir /c");
+    assert!(elsewhere.contains("prune --cache-dir /c --older-than"), "{elsewhere}");
+    assert!(run("cache prune --to-size 1GB").is_ok() && run("cache prune --older-than 30d").is_ok());
 }
 
 #[test]

@@ -49,6 +49,12 @@ impl AwsAccess {
         })
     }
 
+    /// The same for a command of ours, which has to be allowed to use a door in clear.
+    #[must_use]
+    pub fn own_flags(&self, whose: &str) -> String {
+        [&self.flags(whose), exposure_flag(&[self])].concat()
+    }
+
     /// Where this door differs from the one that was planned with, in words.
     #[must_use]
     pub fn other_than(&self, planned: &Self) -> Option<String> {
@@ -87,8 +93,17 @@ impl Tuning {
             profile: own.profile.clone().filter(|_| general.profile.is_none()),
             endpoint_url: own.endpoint_url.clone().filter(|_| general.endpoint_url.is_none()),
         };
-        [general.flags(""), rest(&self.s3).flags("s3"), rest(&self.kinesis).flags("kinesis")].concat()
+        let exposed = exposure_flag(&[&self.s3, &self.kinesis]);
+        [&general.flags(""), &rest(&self.s3).flags("s3"), &rest(&self.kinesis).flags("kinesis"), exposed]
+            .concat()
     }
+}
+
+/// What a command of ours has to say, a blank before it, if one of `doors` is in clear.
+#[must_use]
+pub fn exposure_flag(doors: &[&AwsAccess]) -> &'static str {
+    let exposed = |door: &&&AwsAccess| door.endpoint_url.as_ref().is_some_and(Endpoint::is_exposed);
+    if doors.iter().any(|door| exposed(&door)) { " --allow-insecure-endpoint" } else { "" }
 }
 
 /// `text` as a shell takes it for one word, and a terminal for text.
@@ -131,6 +146,11 @@ mod tests {
             tuning.door_flags(),
             " --endpoint-url http://127.0.0.1:1 --s3-region eu-west-1 --kinesis-region us-east-1"
         );
+        assert_eq!(tuning.kinesis.own_flags("kinesis"), tuning.kinesis.flags("kinesis"));
+        tuning.s3.endpoint_url = "http://10.0.0.1".parse().ok();
+        assert!(tuning.door_flags().ends_with(" --allow-insecure-endpoint"), "{}", tuning.door_flags());
+        assert_eq!(tuning.s3.own_flags("").matches("--allow-insecure-endpoint").count(), 1);
+        tuning.s3.endpoint_url = "http://127.0.0.1:1".parse().ok();
         tuning.kinesis.endpoint_url = None;
         assert!(tuning.door_flags().contains(" --s3-endpoint-url http://127.0.0.1:1 "));
     }

@@ -1,11 +1,11 @@
 //! What each command is to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    ArchiveAddress, CreateWish, Endpoint, Input, Order, RunSettings, SavedPlan, Share, Target, Tuning,
-    TuningChanges, Typed,
+    ArchiveAddress, CreateWish, Endpoint, Input, Order, RunSettings, SavedPlan, Share, StateDir, Target,
+    Tuning, TuningChanges, Typed,
 };
 use crate::record::ByteCount;
 use crate::route::key::{KeyFallback, KeyRule};
@@ -39,7 +39,7 @@ pub struct ReplayConfig {
     /// How it is carried out.
     pub tuning: Tuning,
     /// Where runs are kept.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
     /// Make the stream first.
     pub create: Option<CreateWish>,
     /// Firehose, where it is not AWS' own.
@@ -72,7 +72,7 @@ pub struct ResumeConfig {
     /// Write to a stream that seems to feed the archive that is read.
     pub allow_loop: bool,
     /// Where runs are kept.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }
@@ -89,7 +89,7 @@ pub struct VerifyConfig {
     /// Which doors to use otherwise than before.
     pub changes: TuningChanges,
     /// Where runs are kept.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }
@@ -100,7 +100,7 @@ pub struct RunsConfig {
     /// One run in full; a list of all if absent.
     pub show: Option<String>,
     /// Where runs are kept.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }
@@ -126,7 +126,7 @@ pub struct QuarantineConfig {
     /// Which run; the last one with something in quarantine if absent.
     pub run: Option<String>,
     /// Where runs are kept.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }
@@ -171,7 +171,7 @@ pub struct RetryConfig {
     /// Write to a stream that seems to feed the archive that is read.
     pub allow_loop: bool,
     /// Where runs are kept.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
     /// Say what would be done, and stop.
     pub dry_run: bool,
     /// Do not ask before the first record.
@@ -189,6 +189,19 @@ choice! {
         Gzip = "gzip",
         /// With zstd.
         Zstd = "zstd",
+    }
+}
+
+impl ExportFormat {
+    /// As the ending of a file's name has it, which is what whoever reads it goes by.
+    #[must_use]
+    pub fn of_name(path: &Path) -> Self {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        match ending.as_deref() {
+            Some("gz" | "gzip") => Self::Gzip,
+            Some("zst" | "zstd") => Self::Zstd,
+            _ => Self::Plain,
+        }
     }
 }
 

@@ -50,6 +50,7 @@ mod changes;
 mod commands;
 mod place;
 mod plan;
+mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -67,7 +68,7 @@ pub use crate::route::event_time::{EventTime, TimeFormat};
 pub use crate::stream::kinesis::SendPath;
 pub use crate::stream::name::StreamName;
 pub use crate::write::lane::Order;
-pub use access::{AwsAccess, is_shown, quoted};
+pub use access::{AwsAccess, exposure_flag, is_shown, quoted};
 pub use amount::{AmountError, RateCap, Share, parse_duration, parse_latency, parse_size};
 pub use changes::TuningChanges;
 pub use commands::{
@@ -79,6 +80,7 @@ pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 pub use plan::{
     IamConfig, LiveStream, PlanConfig, PlanFigures, Planned, PlannedStream, SAVED_PLAN_VERSION, SavedPlan,
 };
+pub use state::{RunFlags, StateDir};
 pub use stream::{
     ConsumerAccess, CreateWish, DoorWish, DrainedConfig, GuideConfig, RETENTION_HOURS_DEFAULT, ShardsWish,
     StreamAction, StreamConfig, StreamShape,

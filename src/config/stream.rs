@@ -1,9 +1,8 @@
 //! What the commands around a backfill's stream are to do.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use super::{AwsAccess, Endpoint, OutputConfig, SavedPlan};
+use super::{AwsAccess, Endpoint, OutputConfig, SavedPlan, StateDir};
 use crate::stream::name::StreamName;
 
 /// Hours that a stream keeps records where nobody says otherwise.
@@ -51,7 +50,7 @@ pub struct StreamConfig {
     /// By which door.
     pub access: AwsAccess,
     /// Where runs are kept.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }
@@ -135,7 +134,7 @@ pub struct DrainedConfig {
     /// The worker's door.
     pub consumer: ConsumerAccess,
     /// Where runs are kept.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }
@@ -158,7 +157,7 @@ pub struct GuideConfig {
     /// The worker's door, as far as it was given.
     pub consumer: AwsAccess,
     /// Where runs are kept.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }

@@ -24,22 +24,32 @@ impl Typed {
     /// says the key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Option<String> {
-        if self.words.is_empty() || self.follows_a_plan {
+        if self.follows_a_plan { None } else { self.anew_with(&[KEY_FLAG, key]) }
+    }
+
+    /// The command that begins the same anew; `None` if it is not known what was typed.
+    #[must_use]
+    pub fn anew(&self) -> Option<String> {
+        self.anew_with(&[])
+    }
+
+    fn anew_with(&self, key: &[&str]) -> Option<String> {
+        if self.words.is_empty() {
             return None;
         }
         let mut words = vec!["respool"];
         let mut typed = self.words.iter().map(String::as_str);
         while let Some(word) = typed.next() {
             match word.strip_prefix(KEY_FLAG) {
-                Some("") => drop(typed.next()),
-                Some(rest) if rest.starts_with('=') => {}
+                Some("") if !key.is_empty() => drop(typed.next()),
+                Some(rest) if rest.starts_with('=') && !key.is_empty() => {}
                 _ if word == self.anew => {}
                 _ => words.push(word),
             }
         }
         // Behind `--` nothing is a flag.
         let end = words.iter().position(|word| *word == "--").unwrap_or(words.len());
-        words.splice(end..end, [KEY_FLAG, key, self.anew]);
+        words.splice(end..end, key.iter().copied().chain([self.anew]));
         Some(words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
     }
 }
@@ -66,6 +76,22 @@ mod tests {
         assert_eq!(Typed::default().with_key("/k"), None);
         let planned = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
         assert_eq!(Typed { words: planned, anew: "--new", follows_a_plan: true }.with_key("/k"), None);
+    }
+
+    #[test]
+    fn the_same_command_begins_anew() {
+        for (line, expected) in [
+            (
+                "replay s3://b --partition-key /k --limit 9",
+                "replay s3://b --partition-key /k --limit 9 --new",
+            ),
+            ("replay --partition-key=/k --new -- s3://b", "replay --partition-key=/k --new -- s3://b"),
+        ] {
+            let words = line.split(' ').map(str::to_owned).collect();
+            let shown = Typed { words, anew: "--new", follows_a_plan: true }.anew();
+            assert_eq!(shown.unwrap(), format!("respool {expected}"));
+        }
+        assert_eq!(Typed::default().anew(), None);
     }
 
     #[test]

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::age::AgeVerdict;
 use super::drained::{ShardState, ShardVerdict};
 use super::runs::RunInto;
-use super::shape::many;
-use crate::config::OutputConfig;
+use crate::config::{OutputConfig, RunFlags, StateDir};
 use crate::error::{Error, ExitCode};
+use crate::record::{agree, many};
 use crate::run::console;
 use crate::run::report::{duration, number};
 use crate::stream::StreamDescription;
@@ -86,22 +86,22 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Puts together what was seen of a stream, to which the flags in `door` lead.
+    /// Puts together what was seen of a stream, to which the flags in `door` lead, and of its runs in `state`.
     #[must_use]
     pub fn new(
         stream: &StreamDescription,
-        door: &str,
+        (door, state): (&str, &StateDir),
         runs: &[RunInto],
-        unfinished_runs: Vec<String>,
+        unfinished: &[&RunInto],
         method: Method,
     ) -> Self {
-        let drained = unfinished_runs.is_empty() && method.says_drained();
+        let drained = unfinished.is_empty() && method.says_drained();
         let message = if drained && runs.iter().all(|run| run.delivered == 0) {
             format!("Nothing was delivered into {}: there is nothing to read.", stream.name)
         } else if drained {
             safe(&stream.name, door, &method)
         } else {
-            not_yet(&stream.name, &unfinished_runs, &method)
+            not_yet(&stream.name, state, unfinished, &method)
         };
         Self {
             stream: stream.name.clone(),
@@ -109,7 +109,7 @@ impl Answer {
             exit_code: if drained { ExitCode::Done } else { ExitCode::Incomplete } as u8,
             message,
             delivered: runs.iter().map(|run| (run.glance.id.clone(), run.delivered)).collect(),
-            unfinished_runs,
+            unfinished_runs: unfinished.iter().map(|run| run.glance.id.clone()).collect(),
             certainty: method.certainty(),
             method,
         }
@@ -133,8 +133,9 @@ impl Answer {
                 };
                 let times = times.unwrap_or_default();
                 format!(
-                    "{done} of {} are drained{times}{runs}",
-                    many(u32::try_from(shards.len()).unwrap_or(u32::MAX))
+                    "{done} of {} {} drained{times}{runs}",
+                    many(shards.len(), "shard"),
+                    agree(done, "is", "are")
                 )
             }
             Method::IteratorAge { .. } => self.message.clone(),
@@ -155,7 +156,7 @@ impl Answer {
         if let Method::LeaseTable { shards, .. } = &self.method {
             let _ = writeln!(
                 text,
-                "{:<22} {:<12} {:>13}  {:<15} {:<15} worker",
+                "{:<22} {:<12} {:>13}  {:<20} {:<20} worker",
                 "shard", "state", "records", "replayed until", "read until"
             );
             // What is not drained is what the user wants to see.
@@ -164,7 +165,7 @@ impl Answer {
             for shard in rows.iter().take(SHARDS_LISTED_MAX) {
                 let _ = writeln!(
                     text,
-                    "{:<22} {:<12} {:>13}  {:<15} {:<15} {}",
+                    "{:<22} {:<12} {:>13}  {:<20} {:<20} {}",
                     shard.shard,
                     word(shard.state),
                     number(shard.records),
@@ -201,7 +202,7 @@ fn safe(stream: &str, door: &str, method: &Method) -> String {
     }
 }
 
-fn not_yet(stream: &str, unfinished: &[String], method: &Method) -> String {
+fn not_yet(stream: &str, state: &StateDir, unfinished: &[&RunInto], method: &Method) -> String {
     let why = match method {
         Method::LeaseTable { table, of_others_only: true, .. } => format!(
             "The table {table} has leases, but none of {stream} as it is now: is it the right worker's?"
@@ -211,7 +212,10 @@ fn not_yet(stream: &str, unfinished: &[String], method: &Method) -> String {
     };
     match unfinished {
         [] => why,
-        [run, ..] => format!("The replay itself is not finished (`respool resume {run}` goes on). {why}"),
+        [run, ..] => {
+            let (run, flags) = (&run.glance.id, RunFlags::new(state, &run.glance.file.tuning).go);
+            format!("The replay itself is not finished (`respool resume {run}{flags}` goes on). {why}")
+        }
     }
 }
 
@@ -225,16 +229,18 @@ fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
     }
     if count(ShardState::SkipsIt) > 0 {
         return format!(
-            "The worker begins {} shards at the newest record (LATEST) and skips what was replayed there: stop it, delete the \
+            "The worker begins {} at the newest record (LATEST) and skips what was replayed there: stop it, delete the \
              table {table}, and start it from TRIM_HORIZON.",
-            count(ShardState::SkipsIt)
+            many(count(ShardState::SkipsIt), "shard")
         );
     }
     let unproven = count(ShardState::Unproven);
     if unproven > 0 && unproven + count(ShardState::Drained) == shards.len() {
         return format!(
-            "The table {table} says that {unproven} shards are read to their end, but nothing in it shows that it means those of \
-             {stream}, whose children it would have to know and be reading: is it the right worker's?"
+            "The table {table} says that {} {} read to the end, but nothing in it shows that it means {stream}'s own, \
+             whose children it would have to know and be reading: is it the right worker's?",
+            many(unproven, "shard"),
+            agree(unproven, "is", "are")
         );
     }
     let (behind, waiting) = (count(ShardState::Behind), count(ShardState::NotBegun));
@@ -257,7 +263,8 @@ fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
     if parts.is_empty() {
         return "Everything that was sent so far has been read.".to_owned();
     }
-    format!("Not yet: of {} shards are {parts}.{hint} --wait asks until it is done.", shards.len())
+    let (shards, are) = (many(shards.len(), "shard"), agree(shards.len(), "is", "are"));
+    format!("Not yet: of {shards} {are} {parts}.{hint} --wait asks until it is done.")
 }
 
 fn of_age(stream: &str, verdict: AgeVerdict) -> String {
@@ -276,7 +283,8 @@ fn of_age(stream: &str, verdict: AgeVerdict) -> String {
         }
         AgeVerdict::NotLongEnough { minutes } => {
             format!(
-                "Nearly: it looks drained since {minutes} minutes, and three are asked for. --wait waits for them."
+                "Nearly: it looks drained since {}, and three are asked for. --wait waits for them.",
+                many(minutes, "minute")
             )
         }
         AgeVerdict::Past => "Everything that was sent so far has been read.".to_owned(),
@@ -294,10 +302,10 @@ fn word(state: ShardState) -> &'static str {
     }
 }
 
-/// A time of day in UTC, with its date.
+/// To the second, with date and zone.
 fn clock(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%m-%d %H:%M:%S").to_string())
+    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 #[cfg(test)]
@@ -319,16 +327,16 @@ mod tests {
         }
     }
 
+    fn ways() -> (&'static str, &'static StateDir) {
+        static STATE: std::sync::LazyLock<StateDir> = std::sync::LazyLock::new(|| StateDir::other("/s"));
+        (" --kinesis-region us-east-2 --state-dir /s", &STATE)
+    }
+
     fn answer(shards: Vec<ShardVerdict>, unfinished: &[&str]) -> Answer {
         let method = Method::LeaseTable { table: "t".into(), shards, of_others_only: false };
-        let unfinished = unfinished.iter().map(|&run| run.to_owned()).collect();
-        Answer::new(
-            &particulars(1).description,
-            " --kinesis-region us-east-2",
-            &[run_into("r1", "done", 1_234)],
-            unfinished,
-            method,
-        )
+        let unfinished: Vec<_> = unfinished.iter().map(|run| run_into(run, "incomplete", 7)).collect();
+        let (unfinished, runs): (Vec<_>, _) = (unfinished.iter().collect(), [run_into("r1", "done", 1_234)]);
+        Answer::new(&particulars(1).description, ways(), &runs, &unfinished, method)
     }
 
     #[test]
@@ -338,13 +346,19 @@ mod tests {
         assert!(done.drained && done.exit_code == 0);
         assert!(
             done.render().contains("it is safe to point the worker back at the live stream")
-                && done.render().contains("stream delete orders-backfill --kinesis-region us-east-2`"),
+                && done
+                    .render()
+                    .contains("stream delete orders-backfill --kinesis-region us-east-2 --state-dir /s`"),
             "{}",
             done.render()
         );
         let still_sending = answer(drained(), &["r1"]);
         assert_eq!((still_sending.drained, still_sending.exit_code), (false, 4));
-        assert!(still_sending.message.contains("respool resume r1"), "{}", still_sending.message);
+        assert!(
+            still_sending.message.contains("`respool resume r1 --state-dir /s`"),
+            "{}",
+            still_sending.message
+        );
         assert!(!still_sending.message.contains("safe"));
     }
 
@@ -380,8 +394,7 @@ mod tests {
         assert_eq!((&told["method"], &told["runs"]["r1"]), (&"lease_table".into(), &1_234.into()));
         assert_eq!(told["shards"][0]["state"], "behind");
         let age = Method::IteratorAge { verdict: AgeVerdict::Behind { age_ms: 61_000.0 } };
-        let told =
-            Answer::new(&particulars(1).description, " --kinesis-region us-east-2", &[], Vec::new(), age);
+        let told = Answer::new(&particulars(1).description, ways(), &[], &[], age);
         assert!(told.message.contains("1 min 01 s old"), "{}", told.message);
         let told = serde_json::to_value(told).unwrap();
         assert_eq!((&told["method"], &told["state"]), (&"iterator_age".into(), &"behind".into()));
@@ -390,13 +403,7 @@ mod tests {
     #[test]
     fn an_estimate_is_never_told_as_a_proof() {
         let age = Method::IteratorAge { verdict: AgeVerdict::Past };
-        let likely = Answer::new(
-            &particulars(1).description,
-            " --kinesis-region us-east-2",
-            &[run_into("r1", "done", 7)],
-            Vec::new(),
-            age,
-        );
+        let likely = Answer::new(&particulars(1).description, ways(), &[run_into("r1", "done", 7)], &[], age);
         assert!(likely.drained && !likely.message.contains("safe"), "{}", likely.message);
         assert!(likely.message.contains("estimate, not a proof"), "{}", likely.message);
         assert_eq!(serde_json::to_value(likely).unwrap()["certainty"], "estimate");
@@ -407,13 +414,8 @@ mod tests {
     #[test]
     fn where_nothing_was_delivered_nothing_is_called_safe() {
         let method = Method::LeaseTable { table: "t".into(), shards: Vec::new(), of_others_only: false };
-        let nothing = Answer::new(
-            &particulars(1).description,
-            " --kinesis-region us-east-2",
-            &[run_into("r1", "done", 0)],
-            Vec::new(),
-            method,
-        );
+        let nothing =
+            Answer::new(&particulars(1).description, ways(), &[run_into("r1", "done", 0)], &[], method);
         assert!(nothing.message.contains("Nothing was delivered"), "{}", nothing.message);
     }
 
@@ -421,6 +423,6 @@ mod tests {
     fn news_name_the_slowest() {
         let news =
             answer(vec![shard(ShardState::Behind, None), shard(ShardState::Drained, None)], &[]).progress();
-        assert!(news.starts_with("1 of 2 shards are drained, the slowest is at 11-18 "), "{news}");
+        assert!(news.starts_with("1 of 2 shards is drained, the slowest is at 2026-11-18T"), "{news}");
     }
 }

@@ -6,16 +6,16 @@ use serde_json::json;
 use super::door::Door;
 use super::runs::{RunInto, names, runs_into};
 use super::{create, delete, guide, scale, status};
-use crate::config::{AwsAccess, GuideConfig, SavedPlan, StreamAction, StreamConfig, Target};
+use crate::config::{AwsAccess, GuideConfig, SavedPlan, StateDir, StreamAction, StreamConfig, Target};
 use crate::error::Error;
-use crate::run::console;
 use crate::run::directory::{self, RunGlance};
+use crate::run::{console, open};
 use crate::stream::control::StreamParticulars;
 use crate::stream::name::StreamName;
 
 /// `respool stream create`, `scale`, `status` and `delete`.
 pub async fn stream(config: &StreamConfig, now: Timestamp) -> Result<(), Error> {
-    let door = Door::open(&config.stream, &config.access).await?;
+    let door = Door::open(&config.stream, &config.access).await?.with_runs_in(&config.state_dir);
     let output = &config.output;
     match &config.action {
         StreamAction::Create { shards, shape, planned } => {
@@ -27,10 +27,10 @@ pub async fn stream(config: &StreamConfig, now: Timestamp) -> Result<(), Error> 
             create::tell(&created, output)
         }
         StreamAction::Scale { shards } => scale::scale(&door, *shards, output).await,
-        StreamAction::Status => status::status(&door, &config.state_dir, output).await,
+        StreamAction::Status => status::status(&door, output).await,
         &StreamAction::Delete { yes, force, with_consumers } => {
             let answers = delete::Answers { yes, force, with_consumers };
-            delete::delete(&door, answers, &config.state_dir, output).await
+            delete::delete(&door, answers, output).await
         }
     }
 }
@@ -42,7 +42,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         console::say(&format!("warning: these runs cannot be read: {}", names(&unread)));
     }
     let plan = config.plan.as_deref().map(|(path, plan)| (path.as_str(), plan));
-    let run = if plan.is_none() { choose(config.run.as_deref(), runs)? } else { None };
+    let run = if plan.is_none() { choose(&config.state_dir, config.run.as_deref(), runs)? } else { None };
     let run = run.map(RunInto::of).transpose()?;
     let runs = match &run {
         Some(run) => runs_into(&config.state_dir, &run.glance.file.stream)?.runs,
@@ -54,13 +54,14 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     };
     let own = run.as_ref().map(|run| run.glance.file.tuning.kinesis.clone());
     let own = own.or_else(|| Some(plan?.1.tuning.kinesis.clone())).unwrap_or_default();
-    let (access, looked) = match &name {
-        Some(name) => {
-            let access = config.door.around(own, name);
-            let looked = look(name, &access, config.output.quiet).await;
-            (access, looked)
-        }
-        None => (config.door.without_a_stream(own), Looked::Unknown),
+    let mut access = match &name {
+        Some(name) => config.door.around(own, name),
+        None => config.door.without_a_stream(own),
+    };
+    open::settle(&mut access).await;
+    let looked = match &name {
+        Some(name) => look(name, &access, config.output.quiet).await,
+        None => Looked::Unknown,
     };
     let (stream, gone) = match (looked, &run) {
         (Looked::Found(found), Some(run)) => {
@@ -101,6 +102,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         away_since: config.away_since,
         lease_table: config.lease_table.as_deref(),
         access: &access,
+        state: &config.state_dir,
         consumer: &config.consumer,
         now,
     };
@@ -147,14 +149,17 @@ async fn look(name: &StreamName, access: &AwsAccess, quiet: bool) -> Looked {
 }
 
 /// The run of that name; the last one into Kinesis without a name.
-pub(super) fn choose(id: Option<&str>, runs: Vec<RunGlance>) -> Result<Option<RunGlance>, Error> {
+pub(super) fn choose(
+    state_dir: &StateDir,
+    id: Option<&str>,
+    runs: Vec<RunGlance>,
+) -> Result<Option<RunGlance>, Error> {
     let mut newest_first = runs.into_iter().rev();
     let Some(id) = id else {
         return Ok(newest_first.find(|run| matches!(run.file.settings.target, Target::Kinesis { .. })));
     };
     let run = newest_first.find(|run| run.id == id);
-    let run =
-        run.ok_or_else(|| Error::refused(format!("there is no run {id}; `respool runs` lists them")))?;
+    let run = run.ok_or_else(|| directory::no_such_run(state_dir, id))?;
     target(&run)?;
     Ok(Some(run))
 }

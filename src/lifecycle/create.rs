@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::door::Door;
 use super::settle::{until_active, until_set};
-use super::shape::{self, differences, is_ours, many, record_size};
+use super::shape::{self, differences, is_ours, record_size};
 use crate::config::{OutputConfig, StreamShape};
 use crate::error::Error;
 use crate::plan::permission;
-use crate::record::number;
+use crate::record::{many, number};
 use crate::run::console;
 use crate::stream::StreamDescription;
 use crate::stream::control::{ControlError, ControlRefusal, NewStream, StreamParticulars};
@@ -94,7 +94,7 @@ pub fn not_ours(door: &Door, found: &StreamParticulars) -> Error {
         "the stream {0} is there already ({1}) and was not made by respool (it lacks the tag {2}): take another name, or \
          replay into it as it is with --into {0} and without --create",
         door.name,
-        many(found.description.open_shards),
+        many(found.description.open_shards, "shard"),
         shape::CREATED_BY
     ))
 }
@@ -157,7 +157,7 @@ pub fn tell(created: &Created, output: &OutputConfig) -> Result<(), Error> {
     console::print(&format!(
         "The stream {} {how}: {}, records kept for {} h.\n",
         stream.name,
-        many(stream.open_shards),
+        many(stream.open_shards, "shard"),
         number(stream.retention_hours.into())
     ))
 }

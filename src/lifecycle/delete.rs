@@ -6,19 +6,17 @@
 //!
 //! A question takes its time, so everything is looked at again after the answer.
 
-use std::path::Path;
-
 use serde_json::json;
 
 use super::door::Door;
 use super::runs::{BY_AGE, RunsInto, identity, names, runs_into, unfinished};
 use super::settle::{Look, until};
 use super::shape::{CREATED_BY, is_ours};
-use crate::config::{AwsAccess, OutputConfig};
+use crate::config::{AwsAccess, OutputConfig, RunFlags, StateDir};
 use crate::error::Error;
 use crate::plan::permission;
+use crate::record::{agree, many};
 use crate::run::console;
-use crate::run::report::number;
 use crate::stream::control::StreamParticulars;
 
 /// The user's answers, given beforehand.
@@ -33,28 +31,22 @@ pub struct Answers {
 }
 
 /// Deletes the stream behind `door` and waits until it is gone.
-pub async fn delete(
-    door: &Door,
-    answers: Answers,
-    state_dir: &Path,
-    output: &OutputConfig,
-) -> Result<(), Error> {
-    delete_if(door, answers, state_dir, output, async |found| confirmed(found, output)).await
+pub async fn delete(door: &Door, answers: Answers, output: &OutputConfig) -> Result<(), Error> {
+    delete_if(door, answers, output, async |found| confirmed(found, output)).await
 }
 
 async fn delete_if(
     door: &Door,
     answers: Answers,
-    state_dir: &Path,
     output: &OutputConfig,
     confirmed: impl AsyncFnOnce(&StreamParticulars) -> Result<bool, Error>,
 ) -> Result<(), Error> {
-    let found = unobjected(door, answers, state_dir).await?;
+    let found = unobjected(door, answers).await?;
     if !answers.yes {
         if !confirmed(&found).await? {
             return Err(Error::refused("nothing was deleted"));
         }
-        let now = unobjected(door, answers, state_dir).await?;
+        let now = unobjected(door, answers).await?;
         if identity(&now.description) != identity(&found.description) {
             return Err(Error::refused(format!(
                 "the stream {} is not the one that was asked about any more: that one was deleted and this one made anew; nothing \
@@ -73,10 +65,10 @@ async fn delete_if(
 }
 
 /// The stream as it is now, if nothing speaks against deleting it.
-async fn unobjected(door: &Door, answers: Answers, state_dir: &Path) -> Result<StreamParticulars, Error> {
+async fn unobjected(door: &Door, answers: Answers) -> Result<StreamParticulars, Error> {
     let found = door.must_look().await?;
-    let runs = runs_into(state_dir, &identity(&found.description))?;
-    match objection(&found, &runs, answers, &door.access) {
+    let runs = runs_into(&door.state, &identity(&found.description))?;
+    match objection(&found, &runs, answers, (&door.access, &door.state)) {
         Some(objection) => Err(Error::refused(format!("the stream {}: {objection}", door.name))),
         None => Ok(found),
     }
@@ -87,7 +79,7 @@ fn objection(
     found: &StreamParticulars,
     runs: &RunsInto,
     answers: Answers,
-    access: &AwsAccess,
+    (access, state): (&AwsAccess, &StateDir),
 ) -> Option<String> {
     let name = &found.description.name;
     if !is_ours(found) {
@@ -102,21 +94,23 @@ fn objection(
     if let Some(run) = running.next() {
         return Some(format!("run {run} is writing into it: end that first (Ctrl-C there)"));
     }
-    if let Some(doubt) = doubt(runs, access).filter(|_| !answers.force) {
+    if let Some(doubt) = doubt(runs, access, state).filter(|_| !answers.force) {
         return Some(doubt);
     }
     if found.consumers > 0 && !answers.with_consumers {
         return Some(format!(
-            "{} consumers are registered with it, perhaps a worker that still reads: deregister them, or say \
+            "{} {} registered with it, perhaps a worker that still reads: deregister {}, or say \
              --with-consumers",
-            found.consumers
+            many(found.consumers, "consumer"),
+            agree(found.consumers, "is", "are"),
+            agree(found.consumers, "it", "them")
         ));
     }
     None
 }
 
 /// Why it is not certain that everything in it was read.
-fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess) -> Option<String> {
+fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &StateDir) -> Option<String> {
     const LOST: &str = "--force deletes it all the same, and what was not read is lost";
     if !unread.is_empty() {
         return Some(format!(
@@ -133,9 +127,10 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess) -> Option<Str
     }
     if let Some(run) = unfinished(runs).next() {
         return Some(format!(
-            "run {0} into it is not finished: `respool resume {0}` goes on; --force deletes it all the same, and the run \
+            "run {0} into it is not finished: `respool resume {0}{1}` goes on; --force deletes it all the same, and the run \
              cannot be resumed any more",
-            run.glance.id
+            run.glance.id,
+            RunFlags::new(state, &run.glance.file.tuning).go
         ));
     }
     let run = runs.iter().find(|run| !run.is_drained())?;
@@ -148,8 +143,9 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess) -> Option<Str
         None => format!("nobody has seen yet that the worker has read what run {id} delivered"),
     };
     Some(format!(
-        "{seen}: `respool stream drained {id} --lease-table TABLE{}` looks; {LOST}",
-        access.flags("kinesis")
+        "{seen}: `respool stream drained {id} --lease-table TABLE{}{}` looks; {LOST}",
+        access.own_flags("kinesis"),
+        state.flag()
     ))
 }
 
@@ -161,9 +157,9 @@ fn confirmed(found: &StreamParticulars, output: &OutputConfig) -> Result<bool, E
     }
     let stream = &found.description;
     console::ask(&format!(
-        "Delete the stream {} ({} shards{}) and everything in it? [y/N] ",
+        "Delete the stream {} ({}{}) and everything in it? [y/N] ",
         stream.name,
-        number(stream.open_shards.into()),
+        many(stream.open_shards, "shard"),
         stream.account.as_ref().map(|account| format!(", account {account}")).unwrap_or_default()
     ))
 }
@@ -182,7 +178,7 @@ mod tests {
 
     fn said(found: &StreamParticulars, runs: &RunsInto, answers: Answers) -> String {
         let access = AwsAccess { region: Some("us-east-2".into()), ..AwsAccess::default() };
-        objection(found, runs, answers, &access).unwrap_or_default()
+        objection(found, runs, answers, (&access, &StateDir::other("/s"))).unwrap_or_default()
     }
 
     fn runs<const N: usize>(runs: [RunInto; N]) -> RunsInto {
@@ -211,15 +207,16 @@ mod tests {
     #[test]
     fn what_was_not_seen_drained_stays_unless_it_is_forced() {
         let undrained = || runs([run_into("r1", "done", 7)]);
-        let looks = "`respool stream drained r1 --lease-table TABLE --kinesis-region us-east-2` looks";
+        let looks =
+            "`respool stream drained r1 --lease-table TABLE --kinesis-region us-east-2 --state-dir /s` looks";
         assert!(said(&ours(1), &undrained(), NO).contains(looks));
         assert_eq!(said(&ours(1), &undrained(), FORCE), "");
         let unfinished = runs([run_into("r1", "incomplete", 7)]);
-        assert!(said(&ours(1), &unfinished, NO).contains("respool resume r1"));
+        assert!(said(&ours(1), &unfinished, NO).contains("respool resume r1 --state-dir /s"));
         let given_up = runs([run_into("r1", "incomplete", 0), run_into("r2", "done", 7)]);
-        assert!(!said(&ours(1), &given_up, NO).contains("respool resume r1"));
+        assert!(!said(&ours(1), &given_up, NO).contains("respool resume r1 --state-dir /s"));
         let both_count = runs([run_into("r1", "incomplete", 1), run_into("r2", "done", 7)]);
-        assert!(said(&ours(1), &both_count, NO).contains("respool resume r1"));
+        assert!(said(&ours(1), &both_count, NO).contains("respool resume r1 --state-dir /s"));
         let begun_later = runs([run_into("r1", "done", 7), run_into("r2", "incomplete", 0)]);
         assert!(said(&ours(1), &begun_later, NO).contains("respool resume r2"));
     }
@@ -261,12 +258,13 @@ mod tests {
     #[tokio::test]
     async fn after_the_answer_the_stream_must_still_be_the_one_that_was_asked_about() {
         let (server, door) = simulated("orders-backfill").await;
+        let state = tempfile::tempdir().unwrap();
+        let door = door.with_runs_in(&StateDir::usual(state.path()));
         let tags = ours(1).tags;
         let new = NewStream { shards: 1, record_kib: None, tags };
         let output = silent();
-        let state = tempfile::tempdir().unwrap();
         let ask_and = async |meanwhile: bool| {
-            delete_if(&door, ASKED, state.path(), &output, async |asked: &StreamParticulars| {
+            delete_if(&door, ASKED, &output, async |asked: &StreamParticulars| {
                 // Two streams of one millisecond look the same.
                 while meanwhile
                     && door.must_look().await?.description.created_ms == asked.description.created_ms

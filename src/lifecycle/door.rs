@@ -1,6 +1,6 @@
 //! The way to a stream that is changed, and what a refusal means for the one who asked.
 
-use crate::config::AwsAccess;
+use crate::config::{AwsAccess, StateDir};
 use crate::error::Error;
 use crate::plan::permission;
 use crate::stream::control::{ControlError, ControlRefusal, StreamParticulars};
@@ -18,6 +18,8 @@ pub struct Door {
     pub profile: Option<String>,
     /// What a command has to say to come here again, a blank before each flag.
     pub flags: String,
+    /// Where the runs into it are kept, as far as that was told.
+    pub state: StateDir,
     /// The door itself.
     pub access: AwsAccess,
     endpoint: Option<String>,
@@ -36,22 +38,32 @@ impl Door {
         let stream = KinesisStream::connect(config)
             .await
             .map_err(|error| Error::refused(format!("the stream {name}: {}", error.message)))?;
+        // It may be the environment's, which is another one where a command is pasted.
+        let access = AwsAccess { region: Some(stream.region().to_owned()), ..access.clone() };
         Ok(Self {
             stream,
             name: name.clone(),
             profile: access.profile.clone(),
-            flags: access.flags("kinesis"),
-            access: access.clone(),
+            flags: access.own_flags("kinesis"),
+            state: StateDir::usual(""),
+            access,
             endpoint,
         })
+    }
+
+    /// The same, whose commands look for runs in `state`.
+    #[must_use]
+    pub fn with_runs_in(self, state: &StateDir) -> Self {
+        let flags = [self.flags, state.flag()].concat();
+        Self { flags, state: state.clone(), ..self }
     }
 
     /// The way to a server that checks no signature.
     #[cfg(test)]
     pub(super) fn unchecked(config: KinesisConfig) -> Self {
         let (name, endpoint) = (config.stream.clone(), config.endpoint_url.clone());
-        let (access, flags) = (AwsAccess::default(), String::new());
-        Self { stream: KinesisStream::unchecked(config), name, profile: None, flags, access, endpoint }
+        let (access, flags, state) = (AwsAccess::default(), String::new(), StateDir::usual(""));
+        Self { stream: KinesisStream::unchecked(config), name, profile: None, flags, state, access, endpoint }
     }
 
     /// Everything about the stream; `None` if it is not there.

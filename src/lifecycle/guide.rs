@@ -10,8 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::runs::RunInto;
-use super::shape::many;
-use crate::config::{AwsAccess, RETENTION_HOURS_DEFAULT, SavedPlan, Target, quoted};
+use crate::config::{
+    AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag,
+    quoted,
+};
+use crate::record::many;
 use crate::run::forecast::what;
 use crate::run::report::{RunState, duration, number};
 use crate::stream::control::StreamParticulars;
@@ -37,6 +40,8 @@ pub struct Facts<'a> {
     pub lease_table: Option<&'a str>,
     /// The streams' door.
     pub access: &'a AwsAccess,
+    /// Where the run is kept.
+    pub state: &'a StateDir,
     /// The worker's door, as far as it is another.
     pub consumer: &'a AwsAccess,
     /// What time it is.
@@ -74,8 +79,11 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         _ => None,
     });
     let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or("NAME");
-    let door = facts.access.flags("kinesis");
-    let both = [door.as_str(), &facts.consumer.flags("consumer")].concat();
+    let state = facts.state.flag();
+    let door = [facts.access.own_flags("kinesis"), state.clone()].concat();
+    let exposed = exposure_flag(&[facts.access, facts.consumer]);
+    let (own, theirs) = (facts.access.flags("kinesis"), facts.consumer.flags("consumer"));
+    let both = [&own, &theirs, exposed, &state].concat();
     vec![
         create(facts, stream, &door),
         replay(facts, stream, &door),
@@ -97,12 +105,12 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         let description = &found.description;
         step.notes.push(format!(
             "{}, records kept for {} h",
-            many(description.open_shards),
+            many(description.open_shards, "shard"),
             number(description.retention_hours.into())
         ));
         step.done = Some(true);
     } else if let Some((path, plan)) = facts.plan {
-        let (name, shards) = (quoted(stream), many(plan.figures.shards));
+        let (name, shards) = (quoted(stream), many(plan.figures.shards, "shard"));
         step.done = Some(false);
         step.command = Some(format!("respool stream create {name} --plan {}{door}", quoted(path)));
         step.notes.push(match plan.stream.retention_hours {
@@ -118,7 +126,7 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
 
 fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     if let Some((path, plan)) = facts.plan {
-        return planned_replay(path, plan, stream, door);
+        return planned_replay(facts, path, plan, stream);
     }
     let Some(run) = facts.run else {
         let mut step = Step::new("replay", "Start the replay".into());
@@ -133,17 +141,23 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
     step.done = Some(run.state() == RunState::Done && !run.has_sent_nothing());
     step.notes.push(format!(
-        "run {}, started {}, {}: {} records delivered",
+        "run {}, started {}, {}: {} delivered",
         run.glance.id,
         clock(run.glance.file.started),
         run.state().word(),
-        number(run.delivered)
+        many(run.delivered, "record")
     ));
-    if matches!(run.state(), RunState::Incomplete | RunState::Refused) {
-        step.command = Some(format!("respool resume {}", run.glance.id));
+    if facts.gone && run.state() != RunState::Done {
+        step.notes.push(
+            "it cannot go on: what it had delivered went with the stream, so a new replay is needed".into(),
+        );
+    } else if matches!(run.state(), RunState::Incomplete | RunState::Refused) {
+        let flags = RunFlags::new(facts.state, &run.glance.file.tuning).go;
+        step.command = Some(format!("respool resume {}{flags}", run.glance.id));
     }
     if let Some(set_aside) = run.set_aside() {
-        let ls = format!("respool quarantine ls {}", run.glance.id);
+        let flags = RunFlags::new(facts.state, &run.glance.file.tuning).look;
+        let ls = format!("respool quarantine ls {}{flags}", run.glance.id);
         if run.has_sent_nothing() {
             step.notes
                 .push(format!("all of it was set aside: {set_aside} in quarantine, nothing in {stream}"));
@@ -155,17 +169,23 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     step
 }
 
-fn planned_replay(path: &str, plan: &SavedPlan, stream: &str, door: &str) -> Step {
+fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str) -> Step {
     let (what, figures) = (&plan.what, &plan.figures);
     let mut step = Step::new("replay", format!("Replay {}, {}", what.archive, what.input.selection));
     step.done = Some(false);
     let into = if what.target.is_some() { String::new() } else { format!(" --into {}", quoted(stream)) };
+    let door = [
+        &facts.access.flags("kinesis"),
+        exposure_flag(&[facts.access, &plan.tuning.s3]),
+        &facts.state.flag(),
+    ]
+    .concat();
     let key = if what.partition_key.is_some() { "" } else { " --partition-key /POINTER" };
     step.command = Some(format!("respool replay --plan {}{into}{key}{door}", quoted(path)));
     step.notes.push(format!(
-        "planned {}: {} records in about {}, limited by {}, for ${:.2}",
+        "planned {}: {} in about {}, limited by {}, for ${:.2}",
         clock(plan.created),
-        number(figures.records),
+        many(figures.records, "record"),
         duration(figures.seconds),
         figures.binding_limit,
         figures.cost_usd
@@ -202,7 +222,11 @@ fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     step.command = Some(format!("respool stream status {stream}{door}"));
     step.notes.push("too slow? `respool stream scale` works while a run is writing".into());
     if let Some(run) = facts.run.filter(|run| run.state() == RunState::Done && run.delivered > 0) {
-        step.notes.push(format!("did all of it arrive? `respool verify {}`", run.glance.id));
+        step.notes.push(format!(
+            "did all of it arrive? `respool verify {}{}`",
+            run.glance.id,
+            RunFlags::new(facts.state, &run.glance.file.tuning).go
+        ));
     }
     step
 }
@@ -223,7 +247,10 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     if step.done != Some(true) && !facts.gone {
         step.notes.extend(leases_elsewhere(facts));
-        step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}"));
+        let here = facts.access.endpoint_url.as_ref().is_some_and(Endpoint::is_loopback);
+        let url =
+            if here && facts.consumer.endpoint_url.is_none() { " --consumer-endpoint-url URL" } else { "" };
+        step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}{url}"));
     }
     if let Some(found) = facts.stream {
         let hours = found.description.retention_hours;
@@ -257,6 +284,9 @@ fn unread<'a>(facts: &Facts<'a>) -> Vec<&'a RunInto> {
 fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
     let stream = facts.access.endpoint_url.as_ref()?;
     match &facts.consumer.endpoint_url {
+        None if stream.is_loopback() => {
+            Some("URL is the DynamoDB in which the worker keeps it: AWS' own is not asked".into())
+        }
         None => Some("the table is looked for in AWS: --consumer-endpoint-url names another DynamoDB".into()),
         Some(consumer) if consumer == stream => Some(format!(
             "{stream} has to answer for DynamoDB, which `respool simulate` does not: --consumer-endpoint-url names another"

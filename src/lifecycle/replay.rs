@@ -12,7 +12,7 @@ use super::create::{self, create};
 use super::delivery::{self, Question};
 use super::door::Door;
 use super::preflight;
-use super::shape::{differences, is_ours, many};
+use super::shape::{differences, is_ours};
 use crate::archive::Manifest;
 use crate::config::{
     ArchiveAddress, CreateWish, RETENTION_HOURS_DEFAULT, ReplayConfig, ResumeConfig, RetryConfig, ShardsWish,
@@ -20,12 +20,12 @@ use crate::config::{
 };
 use crate::error::Error;
 use crate::limits::{RECORD_BYTES_DEFAULT, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
-use crate::record::number;
+use crate::record::{many, number};
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
 use crate::run::directory::{self, RunGlance};
 use crate::run::forecast::Forecast;
-use crate::run::open::OpenStream;
+use crate::run::open::{self, OpenStream};
 use crate::run::replay::{self, Replayed, Sources};
 use crate::run::report::Report;
 use crate::run::{console, feed, quarantine};
@@ -40,11 +40,13 @@ const AUTO_SHARDS_MAX: u32 = 256;
 /// Starts a run, into a new stream if that is wished.
 pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
     tell_other_doors(config);
+    let tuning = open::settled(&config.tuning, &config.settings.archive, Some(&config.settings.target)).await;
+    let config = &ReplayConfig { tuning, ..config.clone() };
     let (Some(wish), Target::Kinesis { stream }) = (&config.create, &config.settings.target) else {
         ask_first(config).await?;
         return replay::replay(config, now).await;
     };
-    let door = Door::open(stream, &config.tuning.kinesis).await?;
+    let door = Door::open(stream, &config.tuning.kinesis).await?.with_runs_in(&config.state_dir);
     match door.look().await? {
         Some(found) if is_ours(&found) => {
             let shards = match wish.shards {
@@ -60,7 +62,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
                 )));
             }
             if !config.output.quiet {
-                let shards = many(found.description.open_shards);
+                let shards = many(found.description.open_shards, "shard");
                 console::say(&format!(
                     "the stream {stream} is there already, made by respool, with {shards}"
                 ));
@@ -145,7 +147,7 @@ async fn into_new(
             let name = &door.name;
             console::say(&format!(
                 "the stream {name} is not there yet: it would be made with {}",
-                many(forecast.shards)
+                many(forecast.shards, "shard")
             ));
         }
         return Ok(Replayed::Forecast(Box::new(forecast.clone())));
@@ -165,7 +167,7 @@ async fn into_new(
         console::say(&format!(
             "the stream {} is made: {}, records kept for {} h; `respool stream delete {0}{3}` ends it",
             stream.name,
-            many(stream.open_shards),
+            many(stream.open_shards, "shard"),
             number(stream.retention_hours.into()),
             door.flags
         ));
@@ -253,7 +255,7 @@ fn confirmed(config: &ReplayConfig, forecast: &Forecast, shards: u32) -> Result<
     console::ask(&format!(
         "Make the stream {} with {} and send them? [y/N] ",
         config.settings.target,
-        many(shards)
+        many(shards, "shard")
     ))
 }
 

@@ -4,12 +4,11 @@ use serde_json::json;
 
 use super::door::Door;
 use super::settle::{until_active, until_set};
-use super::shape::many;
 use super::steps::{SCALINGS_PER_DAY, steps};
 use crate::config::OutputConfig;
 use crate::error::Error;
 use crate::plan::permission;
-use crate::record::number;
+use crate::record::{many, number};
 use crate::run::console;
 
 /// Scales the stream behind `door` to `target` shards, and tells what came of it.
@@ -27,9 +26,10 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
     let steps = steps(before, target);
     if steps.len() > SCALINGS_PER_DAY {
         return Err(Error::refused(format!(
-            "from {before} to {target} shards it takes {} steps (each at most doubles or halves them), and a stream may be \
-             scaled {SCALINGS_PER_DAY} times within 24 hours: make a new one with {target} shards",
-            steps.len()
+            "from {before} to {} it takes {} (each at most doubles or halves them), and a stream may be \
+             scaled {SCALINGS_PER_DAY} times within 24 hours: make a new one with {0}",
+            many(target, "shard"),
+            many(steps.len(), "step")
         )));
     }
     for (done, &step) in steps.iter().enumerate() {
@@ -42,11 +42,17 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
                 format!(
                     "{error}\nThe stream has {} now (a stream may be scaled {SCALINGS_PER_DAY} times within 24 hours, \
                      at most to twice and at least to half of its shards)",
-                    many(at)
+                    many(at, "shard")
                 ),
             )
         })?;
-        let doing = format!("scaling {} to {} (step {} of {})", door.name, many(step), done + 1, steps.len());
+        let doing = format!(
+            "scaling {} to {} (step {} of {})",
+            door.name,
+            many(step, "shard"),
+            done + 1,
+            steps.len()
+        );
         until_set(door, &doing, output, |stream| stream.description.open_shards == step).await?;
     }
     let after = door.must_look().await?.description.open_shards;
@@ -55,7 +61,7 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
             "the stream {} has {}, not {}: somebody else is scaling it too; `respool stream scale {0} --shards {target}{3}` \
              sets it again",
             door.name,
-            many(after),
+            many(after, "shard"),
             number(target.into()),
             door.flags
         )));
@@ -70,5 +76,5 @@ pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<()
     } else {
         format!("now; it had {}", number(before.into()))
     };
-    console::print(&format!("The stream {} has {} {how}.\n", door.name, many(after)))
+    console::print(&format!("The stream {} has {} {how}.\n", door.name, many(after, "shard")))
 }

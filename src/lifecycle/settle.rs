@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::door::Door;
-use super::shape::many;
 use crate::config::OutputConfig;
 use crate::error::Error;
+use crate::record::many;
 use crate::run::console;
 use crate::run::report::duration;
 use crate::stream::control::StreamParticulars;
@@ -122,7 +122,7 @@ fn state(look: &Look) -> String {
         Look::Gone => "not there".to_owned(),
         Look::There(stream) => {
             let stream = &stream.description;
-            format!("{}, {}", stream.status, many(stream.open_shards))
+            format!("{}, {}", stream.status, many(stream.open_shards, "shard"))
         }
     }
 }

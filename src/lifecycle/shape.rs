@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::config::{RETENTION_HOURS_DEFAULT, StreamShape};
-use crate::record::number;
+use crate::record::{many, number};
 use crate::stream::control::StreamParticulars;
 
 /// The tag by which a stream is known to be made by respool: only such a one is ever deleted.
@@ -36,7 +36,11 @@ pub fn differences(wanted: &StreamShape, shards: Option<u32>, found: &StreamPart
     let description = &found.description;
     let mut differences = Vec::new();
     if let Some(shards) = shards.filter(|&shards| shards != description.open_shards) {
-        differences.push(format!("it has {}, not {}", many(description.open_shards), number(shards.into())));
+        differences.push(format!(
+            "it has {}, not {}",
+            many(description.open_shards, "shard"),
+            number(shards.into())
+        ));
     }
     let hours = wanted.retention_hours.unwrap_or(RETENTION_HOURS_DEFAULT);
     if hours != description.retention_hours {
@@ -59,11 +63,6 @@ pub fn differences(wanted: &StreamShape, shards: Option<u32>, found: &StreamPart
         }
     }
     differences
-}
-
-/// `1 shard`, `1,200 shards`.
-pub fn many(shards: u32) -> String {
-    if shards == 1 { "1 shard".into() } else { format!("{} shards", number(shards.into())) }
 }
 
 /// So many KiB as `--record-size` takes them: `2 MiB`.

@@ -1,29 +1,33 @@
 //! `respool stream status`: what a stream is, whose it is, and who writes into it.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde_json::json;
 
 use super::door::Door;
 use super::runs::{RunsInto, identity, runs_into};
 use super::shape::{CREATED_AT, CREATED_BY, is_ours, record_size};
-use crate::config::OutputConfig;
+use crate::config::{Endpoint, OutputConfig};
 use crate::error::Error;
 use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
-use crate::record::ByteCount;
+use crate::record::{ByteCount, agree, many};
 use crate::run::console;
 use crate::run::report::number;
 use crate::stream::control::StreamParticulars;
 
 /// Looks at the stream behind `door` and tells.
-pub async fn status(door: &Door, state_dir: &Path, output: &OutputConfig) -> Result<(), Error> {
+pub async fn status(door: &Door, output: &OutputConfig) -> Result<(), Error> {
     let found = door.must_look().await?;
-    let runs = runs_into(state_dir, &identity(&found.description))?;
-    console::print(&if output.json { to_json(&found, &runs) } else { render(&found, &runs) })
+    let runs = runs_into(&door.state, &identity(&found.description))?;
+    let at = door.access.endpoint_url.as_ref().map(Endpoint::as_str);
+    console::print(&if output.json { to_json(&found, at, &runs) } else { render(&found, at, &runs) })
 }
 
-fn to_json(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> String {
+fn to_json(
+    found: &StreamParticulars,
+    endpoint: Option<&str>,
+    RunsInto { runs, unread }: &RunsInto,
+) -> String {
     let stream = &found.description;
     let unread: Vec<_> = unread.iter().map(|run| json!({ "run": run.id, "why": run.why })).collect();
     let runs: Vec<_> = runs
@@ -43,6 +47,7 @@ fn to_json(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> S
         "arn": stream.arn,
         "account": stream.account,
         "region": stream.region,
+        "endpoint": endpoint,
         "status": stream.status,
         "created": jiff::Timestamp::from_millisecond(stream.created_ms).ok(),
         "mode": mode(found),
@@ -65,13 +70,17 @@ fn mode(found: &StreamParticulars) -> &'static str {
     if found.description.on_demand { "on_demand" } else { "provisioned" }
 }
 
-fn render(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> String {
+fn render(found: &StreamParticulars, endpoint: Option<&str>, RunsInto { runs, unread }: &RunsInto) -> String {
     let stream = &found.description;
     let mut text = String::new();
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<11} {value}");
     };
-    let place = [stream.account.as_ref().map(|account| format!("account {account}")), stream.region.clone()];
+    let place = [
+        stream.account.as_ref().map(|account| format!("account {account}")),
+        stream.region.clone(),
+        endpoint.map(|endpoint| format!("at {endpoint}")),
+    ];
     let place = place.into_iter().flatten().collect::<Vec<_>>().join(", ");
     row("stream", format!("{} ({place})", stream.name));
     row("status", stream.status.clone());
@@ -79,9 +88,10 @@ fn render(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> St
     if stream.on_demand {
         row("shards", format!("{open} open, on demand: the service scales them"));
     } else {
-        let records = number(shards * u64::from(SHARD_RECORDS_PER_SECOND));
+        let take = agree(shards, "takes", "take");
+        let records = many(shards * u64::from(SHARD_RECORDS_PER_SECOND), "record");
         let bytes = ByteCount(shards * u64::from(SHARD_BYTES_PER_SECOND));
-        row("shards", format!("{open} open, which take {records} records and {bytes} a second"));
+        row("shards", format!("{open} open, which {take} {records} and {bytes} a second"));
     }
     row("retention", format!("{} h", number(stream.retention_hours.into())));
     row("records", format!("up to {} each", record_size(stream.record_bytes_max as u64 / 1_024)));
@@ -89,7 +99,10 @@ fn render(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> St
     if stream.ignores_keys {
         row("keys", "ignored: the stream distributes records itself".into());
     }
-    row("readers", format!("{} registered consumers, {} channels", found.consumers, found.channels));
+    row(
+        "readers",
+        format!("{}, {}", many(found.consumers, "registered consumer"), many(found.channels, "channel")),
+    );
     row(
         "made by",
         match (found.tags.get(CREATED_BY), found.tags.get(CREATED_AT)) {
@@ -107,10 +120,8 @@ fn render(found: &StreamParticulars, RunsInto { runs, unread }: &RunsInto) -> St
             (false, Some(_)) => "perhaps drained (an estimate)",
             (false, None) => "not seen drained",
         };
-        row(
-            "run",
-            format!("{} {}, {} records, {read}", run.glance.id, run.state().word(), number(run.delivered)),
-        );
+        let records = many(run.delivered, "record");
+        row("run", format!("{} {}, {records}, {read}", run.glance.id, run.state().word()));
     }
     for run in unread {
         row("run", format!("{} cannot be read: {}", run.id, run.why));

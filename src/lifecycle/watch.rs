@@ -21,6 +21,7 @@ use crate::error::{Error, ExitCode};
 use crate::run::directory::{self, Drained, RunGlance, StreamIdentity};
 use crate::run::{console, now};
 use crate::stream::kinesis::NeighbourClient;
+use crate::stream::name::StreamName;
 use crate::stream::neighbour::{Neighbour, NeighbourConfig};
 use crate::stream::read::StreamReader;
 use crate::stream::{CallError, StreamDescription};
@@ -36,14 +37,14 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
     if let Some(run) = unread.iter().find(|run| config.run.as_ref() == Some(&run.id)) {
         return Err(Error::refused(format!("run {} cannot be read: {}", run.id, run.why)));
     }
-    let run = choose(config.run.as_deref(), runs)?;
+    let run = choose(&config.state_dir, config.run.as_deref(), runs)?;
     let run = run.ok_or_else(|| match unread.as_slice() {
         [] => Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one"),
         unread => Error::refused(format!("the only runs there are cannot be read: {}", names(unread))),
     })?;
     let stream = target(&run)?;
     let access = config.door.around(run.file.tuning.kinesis.clone(), &stream);
-    let door = Door::open(&stream, &access).await?;
+    let door = Door::open(&stream, &access).await?.with_runs_in(&config.state_dir);
     let Some(found) = door.look().await? else { return Err(gone(&run)) };
     let found = found.description;
     check_same(&run.id, &run.file.stream, &found)?;
@@ -93,12 +94,12 @@ impl Watch<'_> {
                 directory::runs_dir(&self.config.state_dir).display()
             )));
         }
-        let open: Vec<String> = unfinished(&runs).map(|run| run.glance.id.clone()).collect();
+        let open: Vec<&RunInto> = unfinished(&runs).collect();
         let method = match &self.config.lease_table {
             Some(table) => self.by_leases(table, &runs).await?,
             None => self.by_age(&runs).await?,
         };
-        Ok(Answer::new(&self.found, &self.door.flags, &runs, open, method))
+        Ok(Answer::new(&self.found, (&self.door.flags, &self.door.state), &runs, &open, method))
     }
 
     async fn by_leases(&self, table: &str, runs: &[RunInto]) -> Result<Method, Error> {
@@ -171,12 +172,8 @@ async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient
         Some(_) => (Neighbour::DynamoDb, &consumer.dynamodb),
         None => (Neighbour::CloudWatch, &consumer.cloudwatch),
     };
-    if service == Neighbour::CloudWatch && endpoint.is_none() && door.stream.is_harmless() {
-        return Err(Error::refused(format!(
-            "the stream {} is on this machine, and CloudWatch knows nothing of it: give --lease-table, or \
-             --consumer-endpoint-url for a CloudWatch on this machine",
-            door.name
-        )));
+    if endpoint.is_none() && door.stream.is_harmless() {
+        return Err(nowhere(service, config, &door.name));
     }
     let aws = consumer.aws.clone();
     let neighbour = NeighbourConfig {
@@ -187,6 +184,19 @@ async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient
     let client = NeighbourClient::connect(service, &neighbour).await;
     let client = client.map_err(|error| Error::refused(format!("{}: {}", service.name(), error.message)))?;
     Ok((client, endpoint.as_ref().is_some_and(Endpoint::is_loopback)))
+}
+
+/// Nobody has said where the worker's progress is known, and AWS does not know what is read on this machine.
+fn nowhere(service: Neighbour, config: &DrainedConfig, stream: &StreamName) -> Error {
+    let (name, variable) = match service {
+        Neighbour::CloudWatch => (service.name(), "AWS_ENDPOINT_URL_CLOUDWATCH"),
+        _ => (service.name(), "AWS_ENDPOINT_URL_DYNAMODB"),
+    };
+    let other = if config.lease_table.is_none() { ", or --lease-table for the worker's leases" } else { "" };
+    Error::refused(format!(
+        "the stream {stream} is on this machine, and AWS' {name} knows nothing of it: say where {name} is that the worker uses, \
+         with --consumer-endpoint-url or {variable}{other}"
+    ))
 }
 
 /// The stream is not there any more.

@@ -10,7 +10,7 @@ use super::model::BindingLimit;
 use super::page::dollars;
 use super::report::{Plan, VolumeBucket};
 use crate::page::{Axis, Bars, Chart, Column, Figure, Guide, Page, Part, Scale, Series, short};
-use crate::record::ByteCount;
+use crate::record::{ByteCount, many};
 use crate::run::report::{duration, number};
 
 /// Gaps in the table.
@@ -26,13 +26,12 @@ pub fn page(plan: &Plan) -> String {
     let limit = plan.binding_limit.map_or("nothing", BindingLimit::words);
     page.paragraph(
         &format!(
-            "{about}{} records ({}) in {} objects ({} stored). With {} shard{}: {}, limited by {limit}, {}.",
-            number(plan.records),
+            "{about}{} ({}) in {} ({} stored). With {}: {}, limited by {limit}, {}.",
+            many(plan.records, "record"),
             ByteCount(plan.bytes),
-            number(plan.objects),
+            many(plan.objects, "object"),
             ByteCount(plan.bytes_stored),
-            number(plan.shards.into()),
-            if plan.shards == 1 { "" } else { "s" },
+            many(plan.shards, "shard"),
             duration(plan.seconds),
             dollars(plan.cost_usd)
         ),
@@ -61,8 +60,8 @@ fn what(plan: &Plan) -> String {
         "Everything was read.".to_owned()
     } else {
         format!(
-            "{} objects and {:.2} % of the bytes were looked at.",
-            number(plan.sample.objects),
+            "{} and {:.2} % of the bytes were looked at.",
+            many(plan.sample.objects, "object"),
             plan.sample.share * 100.0
         )
     };
@@ -72,12 +71,12 @@ fn what(plan: &Plan) -> String {
 fn assumed(plan: &Plan) -> String {
     let assumed = &plan.assumed;
     format!(
-        "Taken for granted: {:.0} % of each shard's limits, {:.0} ms from a request to its answer, retention {:.0} h, {} cores, prices \
+        "Taken for granted: {:.0} % of each shard's limits, {:.0} ms from a request to its answer, retention {:.0} h, {}, prices \
          of {} in {}.",
         plan.share * 100.0,
         assumed.round_trip_ms,
         assumed.retention_hours,
-        assumed.cores,
+        many(assumed.cores, "core"),
         assumed.prices_date,
         assumed.prices_region
     )
@@ -245,8 +244,8 @@ fn keys(plan: &Plan) -> Option<Bars> {
     Some(Bars {
         title: "The most frequent keys, in percent of the records".to_owned(),
         description: format!(
-            "Of about {} keys; if all were alike, each would have {} %. In strict order a key goes one record a round trip.",
-            number(distinct),
+            "Of about {}; if all were alike, each would have {} %. In strict order a key goes one record a round trip.",
+            many(distinct, "key"),
             short(even)
         ),
         x: Axis { label: "rank".to_owned(), scale: Scale::Linear, ends, ticks },

@@ -43,13 +43,14 @@ use self::warnings::Facts;
 use crate::archive::manifest::Manifest;
 use crate::config::{
     AwsAccess, PlanConfig, PlanFigures, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target, TuningChanges,
-    quoted,
+    exposure_flag, quoted,
 };
 use crate::error::Error;
 use crate::limits::RECORD_BYTES_DEFAULT;
 use crate::route::RouteRules;
 use crate::route::fields;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
+use crate::run::absent::Seeker;
 use crate::run::open::{self, OpenStream};
 use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
@@ -61,9 +62,11 @@ const PRICES_BYTES_MAX: usize = 64 * 1024;
 /// Makes a plan, and leaves it where the user wants it.
 pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let began = Instant::now();
+    let tuning = open::settled(&config.tuning, &config.what.archive, config.what.target.as_ref()).await;
+    let config = &PlanConfig { tuning, ..config.clone() };
     let prices = prices(config.prices.as_deref())?;
     let target = match &config.what.target {
-        Some(target) => Some(open::stream(target, &config.tuning, now).await?),
+        Some(target) => Some(open::stream(target, &config.tuning, now, &Seeker::Plan).await?),
         None => None,
     };
     let live_retention_seconds = live_retention(config, now).await?;
@@ -144,7 +147,7 @@ async fn live_retention(config: &PlanConfig, now: Timestamp) -> Result<Option<f6
     match (&config.live.retention, &config.live.stream) {
         (Some(retention), _) => Ok(Some(retention.as_secs_f64())),
         (None, Some(stream)) => {
-            let live = open::stream(stream, &config.tuning, now).await?;
+            let live = open::stream(stream, &config.tuning, now, &Seeker::Live).await?;
             Ok(Some(f64::from(live.description.retention_hours) * 3_600.0))
         }
         (None, None) => Ok(None),
@@ -221,10 +224,11 @@ fn next_command(config: &PlanConfig, plan: &Plan) -> String {
         return "plan it again with one of these as --partition-key".to_owned();
     }
     let into = if config.what.target.is_some() { "" } else { " --into STREAM" };
+    let exposed = exposure_flag(&[&config.tuning.s3, &config.tuning.kinesis]);
     match &plan.saved {
-        Some(path) => format!("respool replay --plan {}{into}", quoted(path)),
+        Some(path) => format!("respool replay --plan {}{into}{exposed}", quoted(path)),
         None if matches!(config.what.target, Some(Target::Kinesis { .. }) | None) => {
-            format!("the same with --save FILE, then: respool replay --plan FILE{into}")
+            format!("the same with --save FILE, then: respool replay --plan FILE{into}{exposed}")
         }
         None => "the same as `respool replay`".to_owned(),
     }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::report::{Plan, ShardsReport};
-use crate::record::ByteCount;
+use crate::record::{ByteCount, many};
 use crate::run::key_fields::table;
 use crate::run::report::{duration, number};
 
@@ -65,15 +65,10 @@ impl Page {
     fn headline(&mut self, plan: &Plan) {
         let exact = if plan.sample.whole { "" } else { "about " };
         let limit = plan.binding_limit.map_or("nothing", super::model::BindingLimit::words);
-        let shards = if plan.shards == 1 {
-            "shard".to_owned()
-        } else {
-            format!("{} shards", number(plan.shards.into()))
-        };
-        let with = if plan.shards == 1 { "one " } else { "" };
+        let shards = if plan.shards == 1 { "one shard".to_owned() } else { many(plan.shards, "shard") };
         let text = format!(
-            "{exact}{} records: {} with {with}{shards}, limited by {limit}.",
-            number(plan.records),
+            "{exact}{}: {} with {shards}, limited by {limit}.",
+            many(plan.records, "record"),
             duration(plan.seconds)
         );
         let mut letters = text.chars();
@@ -110,10 +105,10 @@ impl Page {
             "all of it was read".to_owned()
         } else {
             format!(
-                "{} objects, {:.2} % of the bytes, {} records, in {:.1} s",
-                number(sample.objects),
+                "{}, {:.2} % of the bytes, {}, in {:.1} s",
+                many(sample.objects, "object"),
                 sample.share * 100.0,
-                number(sample.records),
+                many(sample.records, "record"),
                 sample.seconds
             )
         };
@@ -186,11 +181,9 @@ impl Page {
         let within = duration(deadline.seconds);
         let best = duration(deadline.best_seconds);
         let text = match (deadline.shards, deadline.binding_limit) {
-            (Some(shards), _) => format!(
-                "To be done within {within} it takes {} shard{} ({best}).",
-                number(shards.into()),
-                if shards == 1 { "" } else { "s" }
-            ),
+            (Some(shards), _) => {
+                format!("To be done within {within} it takes {} ({best}).", many(shards, "shard"))
+            }
             (None, limit) => format!(
                 "No number of shards is done within {within}: {} alone takes {best}.",
                 limit.map_or("what binds", super::model::BindingLimit::words)
@@ -239,11 +232,11 @@ impl Page {
         };
         let text = format!(
             "Taken for granted: {:.0} % of each shard's limits, {:.0} ms from a request to its answer{round_trip}, \
-             retention {:.0} h, {} cores, prices of {} in {} (--prices).",
+             retention {:.0} h, {}, prices of {} in {} (--prices).",
             plan.share * 100.0,
             assumed.round_trip_ms,
             assumed.retention_hours,
-            assumed.cores,
+            many(assumed.cores, "core"),
             assumed.prices_date,
             assumed.prices_region
         );

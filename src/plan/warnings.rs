@@ -9,7 +9,7 @@ use super::report::{Plan, Warning};
 use crate::archive::ObjectEntry;
 use crate::config::{Order, Planned, RateCap, Target};
 use crate::error::Error;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, agree, many};
 use crate::run::report::{duration, number};
 use crate::stream::StreamDescription;
 
@@ -218,10 +218,11 @@ fn archived(facts: &Facts<'_>) -> Option<Warning> {
     }
     (count > 0 && facts.what.input.restore.is_none()).then(|| {
         let message = format!(
-            "{} object{} ({}) in Glacier cannot be read as they are, and were not looked at",
-            number(count),
-            if count == 1 { "" } else { "s" },
-            ByteCount(bytes)
+            "{} ({}) in Glacier cannot be read as {}, and {} not looked at",
+            many(count, "object"),
+            ByteCount(bytes),
+            agree(count, "it is", "they are"),
+            agree(count, "was", "were")
         );
         warning(
             "archived",
@@ -268,9 +269,9 @@ fn few_keys(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
     let few = (keys as f64) < f64::from(plan.shards) * KEYS_PER_SHARD && plan.shards > 1;
     (few && facts.what.order != Order::None).then(|| {
         let message = format!(
-            "there are only about {} keys for {} shards: some shards get little or nothing, and strict order waits for each key",
-            number(keys),
-            number(plan.shards.into())
+            "there are only about {} for {}: some shards get little or nothing, and strict order waits for each key",
+            many(keys, "key"),
+            many(plan.shards, "shard")
         );
         warning("few_keys", message, "take fewer shards, or a field with more values as --partition-key")
     })
@@ -301,9 +302,9 @@ fn unread(plan: &Plan) -> Option<Warning> {
     (count > 0).then(|| {
         let reasons: Vec<_> = plan.sample.unread.keys().map(String::as_str).collect();
         let message = format!(
-            "{} of {} sampled objects cannot be read: {}",
+            "{} of {} cannot be read: {}",
             number(count),
-            number(count + plan.sample.objects),
+            many(count + plan.sample.objects, "sampled object"),
             reasons.join(", ")
         );
         let action = "respool inspect shows what they are; a --framing or --salvage may help; what stays broken goes to quarantine";

@@ -13,7 +13,7 @@ use crate::archive::layout::Layout;
 use crate::cache::{Cache, Removed, SegmentCheck, SegmentId, SegmentInfo};
 use crate::config::{CacheAction, CacheCommandConfig};
 use crate::error::{Error, ExitCode};
-use crate::record::ByteCount;
+use crate::record::{ByteCount, agree, many};
 
 #[derive(Serialize)]
 struct Line {
@@ -109,7 +109,7 @@ fn list(segments: &[SegmentInfo], json: bool, long: bool) -> Result<ExitCode, Er
     }
     let bytes = ByteCount(lines.iter().map(|line| line.bytes).sum());
     let records: u64 = lines.iter().filter_map(|line| line.records).map(u64::from).sum();
-    let _ = writeln!(text, "{} segments, {bytes}, {} records", number(lines.len() as u64), number(records));
+    let _ = writeln!(text, "{}, {bytes}, {}", many(lines.len(), "segment"), many(records, "record"));
     console::print(&text).map(|()| ExitCode::Done)
 }
 
@@ -149,13 +149,17 @@ fn verified(checks: &[SegmentCheck], json: bool) -> Result<ExitCode, Error> {
         for (id, fault) in &damaged {
             let _ = writeln!(text, "{id}: {fault}");
         }
-        let whole = number((checks.len() - damaged.len()) as u64);
+        let whole = checks.len() - damaged.len();
         let _ = match damaged.len() {
-            0 => writeln!(text, "{whole} segments, all whole"),
+            0 => writeln!(text, "{}, all whole", many(whole, "segment")),
             count => writeln!(
                 text,
-                "{whole} segments are whole, {} were damaged and are removed: whoever needs them fetches them again",
-                number(count as u64)
+                "{} {} whole, {} {} damaged and removed: whoever needs {them} fetches {them} again",
+                many(whole, "segment"),
+                agree(whole, "is", "are"),
+                number(count as u64),
+                agree(count, "was", "were"),
+                them = agree(count, "it", "them")
             ),
         };
         text
@@ -168,7 +172,7 @@ fn removed(freed: Removed, json: bool) -> Result<ExitCode, Error> {
     let text = if json {
         format!("{}\n", serde_json::json!({ "segments": freed.segments, "bytes": freed.bytes.0 }))
     } else {
-        format!("removed {} segments, {}\n", number(freed.segments as u64), freed.bytes)
+        format!("removed {}, {}\n", many(freed.segments, "segment"), freed.bytes)
     };
     console::print(&text).map(|()| ExitCode::Done)
 }

@@ -35,10 +35,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::glance::RunGlance;
 use self::glance::says_done;
-pub use self::unread::{UnreadRun, look_at_all};
+pub use self::unread::{UnreadRun, look_at_all, no_such_run};
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
-use crate::config::{RunSettings, SavedPlan, Tuning};
+use crate::config::{RunFlags, RunSettings, SavedPlan, StateDir, Tuning};
 use crate::error::Error;
 
 const RUN_FILE: &str = "run.json";
@@ -118,6 +118,7 @@ pub const RUN_FILE_VERSION: u32 = 3;
 pub struct RunDirectory {
     id: String,
     path: PathBuf,
+    state: StateDir,
     // Held for its lock.
     _lock: File,
 }
@@ -129,7 +130,7 @@ pub fn runs_dir(state_dir: &Path) -> PathBuf {
 
 impl RunDirectory {
     /// Makes the directory of a new run that starts at `now`, and owns it.
-    pub fn create(state_dir: &Path, now: Timestamp) -> Result<Self, Error> {
+    pub fn create(state_dir: &StateDir, now: Timestamp) -> Result<Self, Error> {
         let runs = runs_dir(state_dir);
         DirBuilder::new().recursive(true).mode(0o700).create(&runs).map_err(|error| {
             Error::refused(format!("cannot make the state directory {}", runs.display())).with_source(error)
@@ -144,7 +145,7 @@ impl RunDirectory {
                     let synced = File::open(&runs).and_then(|runs| runs.sync_all());
                     return synced
                         .map_err(|error| io_error("cannot sync", &runs, error))
-                        .and_then(|()| Self::own(id, path.clone()))
+                        .and_then(|()| Self::own(id, path.clone(), state_dir))
                         .inspect_err(|_| drop(fs::remove_dir_all(&path)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -155,19 +156,19 @@ impl RunDirectory {
     }
 
     /// Owns the directory of an existing run.
-    pub fn open(state_dir: &Path, id: &str) -> Result<Self, Error> {
+    pub fn open(state_dir: &StateDir, id: &str) -> Result<Self, Error> {
         let path = runs_dir(state_dir).join(id);
         if path.is_dir() {
             check(&runs_dir(state_dir))?;
             check(&path)?;
         }
         if !is_run_id(id) || !path.join(RUN_FILE).is_file() {
-            return Err(Error::refused(format!("there is no run {id}; `respool runs` lists them")));
+            return Err(no_such_run(state_dir, id));
         }
-        Self::own(id.to_owned(), path)
+        Self::own(id.to_owned(), path, state_dir)
     }
 
-    fn own(id: String, path: PathBuf) -> Result<Self, Error> {
+    fn own(id: String, path: PathBuf, state: &StateDir) -> Result<Self, Error> {
         let lock_path = path.join(LOCK_FILE);
         let mut lock = OpenOptions::new()
             .read(true)
@@ -194,7 +195,12 @@ impl RunDirectory {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(|error| io_error("cannot write", &lock_path, error))?;
-        Ok(Self { id, path, _lock: lock })
+        Ok(Self { id, path, state: state.clone(), _lock: lock })
+    }
+
+    /// What a command about the run has to say, if it has `tuning`.
+    pub fn flags(&self, tuning: &Tuning) -> RunFlags {
+        RunFlags::new(&self.state, tuning)
     }
 
     /// The run's name.

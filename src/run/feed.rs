@@ -21,7 +21,7 @@ use super::spool::{Spool, Spooled, blocking};
 use super::work::Work;
 use crate::cache::SegmentError;
 use crate::error::Error;
-use crate::record::{HashKey, Ordinal};
+use crate::record::{HashKey, Ordinal, agree};
 use crate::route::fields::{self, Fields};
 use crate::route::key::KeyExtractor;
 use crate::route::{RouteRules, RoutedChunk, SetAside, SetAsideReason, route_chunk};
@@ -176,9 +176,10 @@ impl Feed {
     ) -> QuarantineLine {
         if let Some((delivered, doubtful)) = done.sent_of(object) {
             let doubt = if doubtful { ", and more of them may have been" } else { "" };
+            let were = agree(delivered, "was", "were");
             let _ = write!(
                 detail,
-                "; only what was left of it: {delivered} of its records were delivered before{doubt}"
+                "; only what was left of it: {delivered} of its records {were} delivered before{doubt}"
             );
         }
         let key = self.spool.manifest().object(object).map(|entry| entry.key.to_string()).unwrap_or_default();

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::report::number;
+use crate::record::many;
 use crate::write::checkpoint::Totals;
 
 /// When this many records are set aside, and they are most of all, a run stops before it sets aside everything.
@@ -48,12 +49,15 @@ impl fmt::Display for Flood {
         match self {
             Self::Bound { set_aside, max } => write!(
                 f,
-                "{} records and objects are in quarantine, more than the {} of --max-quarantine",
-                number(*set_aside),
+                "{} in quarantine, more than the {} of --max-quarantine",
+                match set_aside {
+                    1 => "a record or object is".to_owned(),
+                    more => format!("{} and objects are", many(*more, "record")),
+                },
                 number(*max)
             ),
             Self::Most { set_aside, of } => {
-                write!(f, "{} of the first {} records went to quarantine", number(*set_aside), number(*of))
+                write!(f, "{} of the first {} went to quarantine", number(*set_aside), many(*of, "record"))
             }
         }
     }

@@ -12,8 +12,8 @@ use super::open::{self, OpenStream};
 use super::report::{duration, number};
 use super::spool::Spool;
 use crate::archive::{Manifest, ObjectEntry};
-use crate::config::{Order, RunSettings, Tuning};
-use crate::record::ByteCount;
+use crate::config::{ArchiveAddress, AwsAccess, Order, RunSettings, Target, Tuning};
+use crate::record::{ByteCount, agree, many};
 use crate::stream::StreamDescription;
 
 /// A round trip within a region, with what Kinesis takes to store: the estimate for keys that go one by one.
@@ -42,6 +42,10 @@ pub struct Forecast {
     pub account: Option<String>,
     /// Where the stream lives.
     pub region: Option<String>,
+    /// Where it is asked for, if not at AWS' own endpoint.
+    pub target_endpoint: Option<String>,
+    /// The same of the archive.
+    pub archive_endpoint: Option<String>,
     /// Its open shards.
     pub shards: u32,
     /// How long it keeps records.
@@ -108,6 +112,8 @@ impl Forecast {
             target: settings.target.to_string(),
             account: description.account.clone(),
             region: description.region.clone(),
+            target_endpoint: endpoint(matches!(settings.target, Target::Kinesis { .. }), &tuning.kinesis),
+            archive_endpoint: endpoint(matches!(settings.archive, ArchiveAddress::S3 { .. }), &tuning.s3),
             shards: description.open_shards,
             retention_hours: description.retention_hours,
             records,
@@ -130,7 +136,9 @@ impl Forecast {
         let mut row = |name: &str, value: String| {
             let _ = writeln!(text, "  {name:<10} {value}");
         };
-        row("from", format!("{}, {}", self.archive, self.window));
+        let at =
+            |endpoint: &Option<String>| endpoint.as_ref().map_or_else(String::new, |at| format!(", at {at}"));
+        row("from", format!("{}, {}{}", self.archive, self.window, at(&self.archive_endpoint)));
         let slack = match self.objects_outside_window {
             0 => String::new(),
             count => format!("; {} of them before the window, for the slack", number(count)),
@@ -147,9 +155,10 @@ impl Forecast {
         if let Some(region) = &self.region {
             let _ = write!(place, ", {region}");
         }
-        row("into", place);
+        row("into", place + &at(&self.target_endpoint));
         let (shards, hours) = (number(self.shards.into()), number(self.retention_hours.into()));
-        row("shards", format!("{shards}, which keep records for {hours} h"));
+        let keep = agree(self.shards, "which keeps records", "which keep records");
+        row("shards", format!("{shards}, {keep} for {hours} h"));
         if let Some(seconds) = self.seconds {
             row("time", format!("about {}", duration(seconds)));
         }
@@ -160,12 +169,17 @@ impl Forecast {
     }
 }
 
+/// The endpoint that is asked, if any is.
+fn endpoint(is_asked: bool, access: &AwsAccess) -> Option<String> {
+    access.endpoint_url.as_ref().filter(|_| is_asked).map(|endpoint| endpoint.as_str().to_owned())
+}
+
 /// What of the archive is meant: window, patterns and limit.
 pub fn what(settings: &RunSettings) -> String {
     let selection = &settings.input.selection;
     match settings.limit {
         None => selection.to_string(),
-        Some(limit) => format!("{selection}, no more than {} records", number(limit)),
+        Some(limit) => format!("{selection}, no more than {}", many(limit, "record")),
     }
 }
 
@@ -179,10 +193,13 @@ fn archived_warning(manifest: &Manifest) -> Option<String> {
     }
     (count > 0).then(|| {
         format!(
-            "{} objects ({}) lie in Glacier: unless they were restored they go to quarantine. --restore has them restored, \
-             --skip-archived leaves them out",
-            number(count),
-            ByteCount(bytes)
+            "{objects} ({}) {lie} in Glacier: unless restored {they} to quarantine. --restore has {them} restored, \
+             --skip-archived leaves {them} out",
+            ByteCount(bytes),
+            objects = many(count, "object"),
+            lie = agree(count, "lies", "lie"),
+            they = agree(count, "it goes", "they go"),
+            them = agree(count, "it", "them")
         )
     })
 }

@@ -20,7 +20,7 @@ use crate::archive::layout::{Layout, LayoutRule};
 use crate::archive::manifest::Manifest;
 use crate::config::{Input, InspectConfig};
 use crate::error::Error;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, many};
 
 /// Gaps that are named.
 const GAPS_SHOWN: usize = 5;
@@ -133,7 +133,7 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
     let layouts = rules.into_iter().flatten().map(|rule| Layout { rule, zone: zone.clone() });
     find_times(&mut found, &manifest, layouts);
     sample::sample(&mut found, &archive, &manifest, &input).await?;
-    let doors = config.tuning.door_flags();
+    let doors = open::settled(&config.tuning, &config.archive, None).await.door_flags();
     found.flags = flags(&found, &input);
     found.flags.extend(Some(doors.trim_start().to_owned()).filter(|doors| !doors.is_empty()));
     Ok(found)
@@ -228,7 +228,7 @@ impl Inspection {
             row("gap", &format!("{length} from {} to {}", gap.from, gap.until));
         }
         if let Some(more) = self.gaps.len().checked_sub(GAPS_SHOWN).filter(|more| *more > 0) {
-            row("", &format!("and {} shorter ones", number(more as u64)));
+            row("", &format!("and {}", many(more, "shorter one")));
         }
         for (decoding, count) in &self.decodings {
             row("format", &format!("{decoding}: {} of the sampled objects", number(*count)));
@@ -243,7 +243,7 @@ impl Inspection {
                 None => " (how far that is off cannot be told)".to_owned(),
             };
             let sampled: u64 = self.decodings.values().sum();
-            let from = format!("from {} of {} objects", number(sampled), number(self.objects));
+            let from = format!("from {} of {}", number(sampled), many(self.objects, "object"));
             row("records", &format!("about {}{error} of {} B, {from}", number(records), number(bytes)));
         }
         if let Some(record) = &self.sample_record {

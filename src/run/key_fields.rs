@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::report::number;
 use crate::config::{is_shown, quoted};
+use crate::record::many;
 use crate::route::fields::Fields;
 
 /// Fields that are named to a person.
@@ -45,7 +46,7 @@ pub fn key_fields(fields: &Fields) -> Vec<KeyField> {
 #[must_use]
 pub fn table(fields: &[KeyField], records: u64, whole: bool) -> String {
     let seen = if whole { "all" } else { "a sample of" };
-    let records = if records == 1 { "1 record".to_owned() } else { format!("{} records", number(records)) };
+    let records = many(records, "record");
     let mut text =
         format!("{:<44}{:>9}{:>10}{:>10}\n", format!("In {seen} {records}:"), "values", "hottest", "present");
     for (flag, field) in

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::journal::{ledger_lines, quarantine_lines};
 use super::report::number;
 use crate::archive::manifest::Manifest;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, many};
 use crate::write::checkpoint::{Checkpoint, ObjectLedger};
 
 /// Objects that are listed for a person; the rest is told as a number.
@@ -110,9 +110,9 @@ impl Ledger {
     pub fn render(&self) -> String {
         let mut text = String::new();
         for shard in &self.shards {
-            let (records, bytes) = (number(shard.records), ByteCount(shard.bytes));
+            let (records, bytes) = (many(shard.records, "record"), ByteCount(shard.bytes));
             let (first, last) = (&shard.first_sequence_number, &shard.last_sequence_number);
-            let _ = writeln!(text, "{}  {records} records, {bytes}, {first} to {last}", shard.shard);
+            let _ = writeln!(text, "{}  {records}, {bytes}, {first} to {last}", shard.shard);
         }
         let plain = |line: &&ObjectLine| {
             line.state != ObjectState::Settled || line.ledger.quarantined + line.ledger.filtered > 0

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::checkpoint_log;
@@ -11,7 +12,7 @@ use super::ledger::Ledger;
 use super::report::{RunState, number};
 use crate::config::RunsConfig;
 use crate::error::Error;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, many};
 use crate::write::checkpoint::Checkpoint;
 
 /// A run as the list shows it.
@@ -22,7 +23,7 @@ pub struct RunLine {
     /// How it stands.
     pub state: RunState,
     /// When it began.
-    pub started: String,
+    pub started: Timestamp,
     /// Where from.
     pub archive: String,
     /// Where to.
@@ -46,8 +47,7 @@ pub fn runs(config: &RunsConfig) -> Result<String, Error> {
     let runs = directory::glance_at_all(&config.state_dir)?;
     if let Some(id) = &config.show {
         let run = runs.iter().find(|run| &run.id == id);
-        let run =
-            run.ok_or_else(|| Error::refused(format!("there is no run {id}; `respool runs` lists them")))?;
+        let run = run.ok_or_else(|| directory::no_such_run(&config.state_dir, id))?;
         return show(run, config.output.json);
     }
     let lines = runs.iter().map(line).collect::<Result<Vec<_>, _>>()?;
@@ -63,12 +63,15 @@ pub fn runs(config: &RunsConfig) -> Result<String, Error> {
     if lines.is_empty() {
         return Ok("There are no runs yet.\n".to_owned());
     }
-    let mut text =
-        format!("{:<20} {:<12} {:>14} {:>10}  {}\n", "run", "state", "records", "bytes", "from -> into");
+    let mut text = format!(
+        "{:<20} {:<20} {:<12} {:>14} {:>10}  {}\n",
+        "run", "started", "state", "records", "bytes", "from -> into"
+    );
     for line in &lines {
+        let started = line.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let _ = writeln!(
             text,
-            "{:<20} {:<12} {:>14} {:>10}  {} -> {}",
+            "{:<20} {started:<20} {:<12} {:>14} {:>10}  {} -> {}",
             line.run,
             line.state.word(),
             number(line.records_delivered),
@@ -102,15 +105,15 @@ fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
     };
     row("run", &line.run);
     row("state", line.state.word());
-    row("started", &line.started);
+    row("started", &format!("{:.0}", line.started));
     row("from", &format!("{}, {}", line.archive, what(&run.file.settings)));
     row("into", &line.target);
     row("objects", &number(line.objects_done));
     row(
         "delivered",
-        &format!("{} records, {}", number(line.records_delivered), ByteCount(line.bytes_delivered)),
+        &format!("{}, {}", many(line.records_delivered, "record"), ByteCount(line.bytes_delivered)),
     );
-    row("quarantined", &format!("{} records", number(line.records_quarantined)));
+    row("quarantined", &many(line.records_quarantined, "record"));
     if let Some(rate) = line.records_per_second {
         row("rate", &format!("{rate:.0} records/s in the last attempt"));
     }
@@ -142,7 +145,7 @@ fn line(run: &RunGlance) -> Result<RunLine, Error> {
     Ok(RunLine {
         run: run.id.clone(),
         state: run.state(),
-        started: run.file.started.to_string(),
+        started: run.file.started,
         archive: run.file.settings.archive.to_string(),
         target: run.file.settings.target.to_string(),
         objects_done: totals.objects_settled + totals.objects_quarantined,

@@ -10,6 +10,7 @@
 //! Decisions are made in `write`; here data is moved and time passes. Every queue is bounded, and every
 //! wait ends when the session does.
 
+pub mod absent;
 pub mod ahead;
 pub mod cache_command;
 pub mod checkpoint_log;

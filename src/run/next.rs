@@ -12,8 +12,9 @@ use super::flood::Flood;
 use super::journal::QuarantineLine;
 use super::quarantine;
 use super::report::number;
-use crate::config::{RunSettings, Typed};
+use crate::config::{RunFlags, RunSettings, Typed};
 use crate::error::ExitCode;
+use crate::record::{agree, many};
 use crate::route::candidates::candidates;
 use crate::route::key::KeyFault;
 
@@ -87,19 +88,20 @@ impl Keyless {
 
     /// `no record of 12,288 has /tailnm (is /tailnum meant?)`, if `of` so many records these have no key.
     pub fn sentence(&self, of: u64) -> String {
-        let (records, of, key) = (number(self.records), number(of), self.key.escape_debug());
-        let meant = self.question();
-        if records == of && self.missing == self.records {
-            format!("no record of {of} has {key}{meant}")
+        let (records, key, meant) = (number(self.records), self.key.escape_debug(), self.question());
+        if self.records == of && self.missing == self.records {
+            format!("no record of {} has {key}{meant}", number(of))
         } else {
-            format!("{records} of {of} records have no key at {key}{meant}")
+            let have = agree(self.records, "has", "have");
+            format!("{records} of {} {have} no key at {key}{meant}", many(of, "record"))
         }
     }
 
     /// `100 of them have no key at /tailnm (is /tailnum meant?)`, behind the number of those that were set aside.
     pub fn of_them(&self) -> String {
         let (records, key) = (number(self.records), self.key.escape_debug());
-        format!("{records} of them have no key at {key}{}", self.question())
+        let have = agree(self.records, "has", "have");
+        format!("{records} of them {have} no key at {key}{}", self.question())
     }
 
     fn question(&self) -> String {
@@ -111,21 +113,23 @@ impl Keyless {
         self.meant.as_deref().unwrap_or(ANY_KEY)
     }
 
-    fn show(&self, id: &str, why: String) -> NextStep {
+    fn show(&self, Outcome { id, flags, .. }: &Outcome<'_>, why: String) -> NextStep {
         let record = self.first.record.unwrap_or_default();
-        NextStep::new(why, format!("respool quarantine show {}:{record} {id}", self.first.object))
+        let command = format!("respool quarantine show {}:{record} {id}{}", self.first.object, flags.look);
+        NextStep::new(why, command)
     }
 
     /// Another try: by the key that was meant, or else by none.
-    fn retry(&self, id: &str) -> NextStep {
+    fn retry(&self, Outcome { id, flags, .. }: &Outcome<'_>) -> NextStep {
+        let flags = &flags.go;
         match &self.meant {
             Some(meant) => NextStep::new(
                 "send them by another key",
-                format!("respool quarantine retry {id} --partition-key {meant}"),
+                format!("respool quarantine retry {id} --partition-key {meant}{flags}"),
             ),
             None => NextStep::new(
                 "send them all the same, by a hash of their bytes",
-                format!("respool quarantine retry {id} --key-fallback hash"),
+                format!("respool quarantine retry {id} --key-fallback hash{flags}"),
             ),
         }
     }
@@ -167,6 +171,8 @@ fn distance(one: &str, other: &str) -> usize {
 pub struct Outcome<'a> {
     /// Its name.
     pub id: &'a str,
+    /// What a command about it has to say beside.
+    pub flags: &'a RunFlags,
     /// Whether it goes on only with the archive: the cache alone has let it down.
     pub online: bool,
     /// As the process tells it.
@@ -193,39 +199,40 @@ pub struct Outcome<'a> {
 
 /// What to type, in this order.
 pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
-    let Outcome { id, code, done, set_aside, readable, flood, typed, .. } = *outcome;
+    let Outcome { id, flags, code, done, set_aside, readable, flood, typed, .. } = *outcome;
+    let RunFlags { look, go } = flags;
     let keyless = outcome.keyless.filter(|keyless| keyless.are_most_of(set_aside));
     let mut steps = Vec::new();
     if done && code == ExitCode::Differs && readable {
-        steps.push(NextStep::new("see what differs", format!("respool verify {id}")));
+        steps.push(NextStep::new("see what differs", format!("respool verify {id}{go}")));
     }
     if set_aside == 0 || !done && flood.is_none() {
         if !done {
             let online = if outcome.online { " --online" } else { "" };
-            steps.push(NextStep::new("go on", format!("respool resume {id}{online}")));
+            steps.push(NextStep::new("go on", format!("respool resume {id}{online}{go}")));
         }
         return steps;
     }
     let Some(keyless) = keyless else {
-        steps.push(NextStep::new("see what was set aside", format!("respool quarantine ls {id}")));
+        steps.push(NextStep::new("see what was set aside", format!("respool quarantine ls {id}{look}")));
         match flood {
             None => {
-                steps.push(NextStep::new("try it again", format!("respool quarantine retry {id}")));
+                steps.push(NextStep::new("try it again", format!("respool quarantine retry {id}{go}")));
                 steps.extend(salvage(outcome));
             }
-            Some(flood) => steps.push(go_on(id, flood)),
+            Some(flood) => steps.push(go_on(outcome, flood)),
         }
         return steps;
     };
     match flood {
         None => {
-            steps.push(keyless.show(id, format!("{}; see one", keyless.sentence(outcome.routed))));
-            steps.push(keyless.retry(id));
+            steps.push(keyless.show(outcome, format!("{}; see one", keyless.sentence(outcome.routed))));
+            steps.push(keyless.retry(outcome));
             steps.extend(salvage(outcome));
         }
         // The reason why it was stopped says the same already.
         Some(flood) => {
-            steps.push(keyless.show(id, "see a record that has no key there".to_owned()));
+            steps.push(keyless.show(outcome, "see a record that has no key there".to_owned()));
             let key = keyless.another();
             // What is delivered would be there twice.
             let typed = typed.filter(|_| outcome.delivered == 0);
@@ -236,7 +243,7 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
                     format!("when the plan is made once more, as before but with --partition-key {key}");
                 steps.push(NextStep::new(why, "respool replay --plan FILE --new".to_owned()));
             }
-            steps.push(go_on(id, flood));
+            steps.push(go_on(outcome, flood));
         }
     }
     steps
@@ -244,16 +251,17 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
 
 /// What is broken for good stays so.
 fn salvage(outcome: &Outcome<'_>) -> Option<NextStep> {
-    let (id, objects) = (outcome.id, number(outcome.salvageable));
-    let why = format!("or send what is whole of {objects} broken objects, up to the damage");
-    let step = || NextStep::new(why, format!("respool quarantine retry {id} --salvage"));
+    let (id, go, objects) = (outcome.id, &outcome.flags.go, many(outcome.salvageable, "broken object"));
+    let why = format!("or send what is whole of {objects}, up to the damage");
+    let step = || NextStep::new(why, format!("respool quarantine retry {id} --salvage{go}"));
     (outcome.salvageable > 0).then(step)
 }
 
 /// Whoever resumes means it.
-fn go_on(id: &str, flood: Flood) -> NextStep {
+fn go_on(Outcome { id, flags, .. }: &Outcome<'_>, flood: Flood) -> NextStep {
     let bound = if matches!(flood, Flood::Bound { .. }) { " --max-quarantine COUNT" } else { "" };
-    NextStep::new("or go on, and set aside all that are like it", format!("respool resume {id}{bound}"))
+    let command = format!("respool resume {id}{bound}{}", flags.go);
+    NextStep::new("or go on, and set aside all that are like it", command)
 }
 
 #[cfg(test)]
@@ -315,8 +323,10 @@ mod tests {
         let typed = Typed { words, anew: "--new", follows_a_plan: false };
         let words = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
         let planned = Typed { words, anew: "--new", follows_a_plan: true };
+        let none = RunFlags::default();
         let outcome = Outcome {
             id: "7",
+            flags: &none,
             online: false,
             code: ExitCode::Incomplete,
             done: false,
@@ -368,6 +378,16 @@ mod tests {
         for (outcome, expected) in cases {
             let commands: Vec<_> = steps(&outcome).into_iter().map(|step| step.command).collect();
             assert_eq!(commands, expected, "{outcome:?}");
+        }
+        let (look, go) = (" --state-dir s".to_owned(), " --state-dir s --allow-insecure-endpoint".to_owned());
+        let flags = &RunFlags { look, go };
+        for (outcome, _) in cases {
+            for step in steps(&Outcome { flags, typed: None, ..outcome }) {
+                let looks =
+                    ["show", "ls"].iter().any(|word| step.command.contains(&format!("quarantine {word} ")));
+                let expected = if looks { &flags.look } else { &flags.go };
+                assert!(step.command.ends_with(expected.as_str()), "{}", step.command);
+            }
         }
         let named = steps(&Outcome { keyless: Some(&many), ..aside });
         assert_eq!(named[0].why, "100 of 120 records have no key at /tailnm (is /tailnum meant?); see one");

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::absent::Seeker;
 use crate::archive::local::LocalArchive;
 use crate::archive::s3::{S3Archive, S3Config};
 use crate::archive::{Archive, ArchiveError};
 use crate::cache::Cache;
 use crate::config::{
-    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, Order, RunSettings,
-    Target, Tuning,
+    Addressing, ArchiveAddress, AwsAccess, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, Order,
+    RunSettings, Target, Tuning,
 };
 use crate::decode::DecodeConfig;
 use crate::error::Error;
@@ -22,7 +23,7 @@ use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
 use crate::record::ByteCount;
 use crate::route::shard_map::ShardMap;
 use crate::sim::embedded::{EmbeddedConfig, EmbeddedStream};
-use crate::stream::kinesis::{KinesisConfig, KinesisStream};
+use crate::stream::kinesis::{KinesisConfig, KinesisStream, region_at_hand};
 use crate::stream::name::StreamName;
 use crate::stream::null::NullStream;
 use crate::stream::read::StreamReader;
@@ -126,8 +127,33 @@ pub struct OpenStream {
     pub map: ShardMap,
 }
 
+/// `tuning` with the regions that only the environment knows, for those services that are asked; for a target that is
+/// still open the stream's too. Whatever keeps or prints these doors then leads to the same place elsewhere.
+pub async fn settled(tuning: &Tuning, archive: &ArchiveAddress, target: Option<&Target>) -> Tuning {
+    let mut settled = tuning.clone();
+    if matches!(archive, ArchiveAddress::S3 { .. }) {
+        settle(&mut settled.s3).await;
+    }
+    if matches!(target, Some(Target::Kinesis { .. }) | None) {
+        settle(&mut settled.kinesis).await;
+    }
+    settled
+}
+
+/// Takes the region from the environment if nothing else has named one.
+pub async fn settle(access: &mut AwsAccess) {
+    if access.region.is_none() {
+        access.region = region_at_hand(access.profile.as_deref()).await;
+    }
+}
+
 /// Opens the target and looks at it.
-pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<OpenStream, Error> {
+pub async fn stream(
+    target: &Target,
+    tuning: &Tuning,
+    now: Timestamp,
+    seeker: &Seeker<'_>,
+) -> Result<OpenStream, Error> {
     let stream: Arc<dyn Stream> = match target {
         Target::Null => Arc::new(NullStream::default()),
         Target::Sim { shards } => {
@@ -139,20 +165,26 @@ pub async fn stream(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<
         }
         Target::Kinesis { stream } => Arc::new(kinesis(target, stream, tuning).await?),
     };
-    look_at(stream, target, tuning).await
+    look_at(stream, target, tuning, seeker).await
 }
 
 /// Looks at the target behind `stream`.
-pub async fn look_at(stream: Arc<dyn Stream>, target: &Target, tuning: &Tuning) -> Result<OpenStream, Error> {
-    let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
+pub async fn look_at(
+    stream: Arc<dyn Stream>,
+    target: &Target,
+    tuning: &Tuning,
+    seeker: &Seeker<'_>,
+) -> Result<OpenStream, Error> {
+    let failed = |error: CallError| stream_error(target, tuning, seeker, &error);
+    let description = stream.describe().await.map_err(failed)?;
     if !matches!(description.status.as_str(), "ACTIVE" | UPDATING) {
         let status = &description.status;
         return Err(Error::refused(format!(
             "the stream {target} is {status}, and must be ACTIVE or UPDATING: try again when `respool stream status {target}{}` says so",
-            tuning.kinesis.flags("kinesis")
+            tuning.kinesis.own_flags("kinesis")
         )));
     }
-    let shards = stream.list_open_shards().await.map_err(|error| stream_error(target, tuning, &error))?;
+    let shards = stream.list_open_shards().await.map_err(failed)?;
     let map = ShardMap::new(shards).map_err(|error| {
         Error::refused(format!("the shards of {target} do not add up")).with_source(error)
     })?;
@@ -168,32 +200,33 @@ async fn kinesis(target: &Target, stream: &StreamName, tuning: &Tuning) -> Resul
         send: tuning.send,
         ..KinesisConfig::new(stream.clone())
     };
-    KinesisStream::connect(config).await.map_err(|error| stream_error(target, tuning, &error))
+    KinesisStream::connect(config)
+        .await
+        .map_err(|error| stream_error(target, tuning, &Seeker::Replay, &error))
 }
 
 /// Opens the target to be read, and looks at it.
 pub async fn reader(
     target: &Target,
     tuning: &Tuning,
+    seeker: &Seeker<'_>,
 ) -> Result<(Arc<dyn StreamReader>, StreamDescription), Error> {
     let Target::Kinesis { stream } = target else {
         return Err(Error::refused(format!("{target} keeps nothing that could be read")));
     };
     let stream = kinesis(target, stream, tuning).await?;
-    let description = stream.describe().await.map_err(|error| stream_error(target, tuning, &error))?;
+    let failed = |error: CallError| stream_error(target, tuning, seeker, &error);
+    let description = stream.describe().await.map_err(failed)?;
     Ok((Arc::new(stream), description))
 }
 
 /// What a failed call before the first record means for the command.
-pub fn stream_error(target: &Target, tuning: &Tuning, error: &CallError) -> Error {
+pub fn stream_error(target: &Target, tuning: &Tuning, seeker: &Seeker<'_>, error: &CallError) -> Error {
     let at = place(tuning);
     match error.class {
-        CallErrorClass::NotFound => Error::refused(format!(
-            "the stream {target} does not exist{at}: `respool replay` makes it with --create, and so does `respool stream create \
-             {target} --shards N{}`; if it lives elsewhere, say --region, --profile or --endpoint-url ({})",
-            tuning.kinesis.flags("kinesis"),
-            error.message
-        )),
+        CallErrorClass::NotFound => {
+            Error::refused(format!("{} ({})", seeker.told(target, &at, tuning), error.message))
+        }
         CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {
             Error::refused(format!("the stream {target}: {}", error.message))
         }

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::console;
 use super::report::{Brake, duration, number, per_second};
 use crate::config::OutputConfig;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, many};
 
 /// Between two lines in a log.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -137,12 +137,13 @@ fn line(snapshot: &ProgressSnapshot, meter: &Meter) -> String {
     match total {
         Some(total) => {
             let about = if snapshot.is_exact { "" } else { "about " };
-            parts.push(format!("{done} of {about}{} records", number(total)));
+            parts.push(format!("{done} of {about}{}", many(total, "record")));
         }
         None => parts.push(format!(
-            "{done} records, {} of {} objects",
+            "{}, {} of {}",
+            many(snapshot.records_done, "record"),
             number(snapshot.objects_done),
-            number(snapshot.objects_total)
+            many(snapshot.objects_total, "object")
         )),
     }
     if let Some(rate) = meter.rate() {

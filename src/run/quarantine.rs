@@ -23,9 +23,11 @@ use super::report::number;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, Listing, ObjectEntry};
 use crate::config::{
-    Input, QuarantineAction, QuarantineConfig, ReplayConfig, RetryConfig, RunSettings, Tuning,
+    Input, QuarantineAction, QuarantineConfig, ReplayConfig, RetryConfig, RunFlags, RunSettings, StateDir,
+    Tuning,
 };
 use crate::error::{Error, ExitCode};
+use crate::record::{agree, many};
 
 /// Names that a message holds.
 const NAMES_SHOWN: usize = 10;
@@ -45,8 +47,8 @@ pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
         }
         QuarantineAction::Show { object, record } => {
             let lines = lines(&run)?;
-            let line =
-                record_named(&lines, *object, *record).ok_or_else(|| not_there(&run, &lines, *object))?;
+            let line = record_named(&lines, *object, *record)
+                .ok_or_else(|| not_there(config, &run, &lines, *object))?;
             let bytes = bytes(&run.path, line)?;
             match io::stdout().lock().write_all(&bytes) {
                 // Whoever read it has seen enough.
@@ -61,17 +63,17 @@ pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
 }
 
 /// The run of that name, or the last one with something in quarantine.
-fn find(state_dir: &Path, id: Option<&str>) -> Result<RunGlance, Error> {
+fn find(state_dir: &StateDir, id: Option<&str>) -> Result<RunGlance, Error> {
     let mut runs = directory::glance_at_all(state_dir)?.into_iter().rev();
     let found = match id {
         Some(id) => runs.find(|run| run.id == id),
         None => runs.find(|run| lines(run).is_ok_and(|lines| !lines.is_empty())),
     };
     found.ok_or_else(|| {
-        Error::refused(id.map_or_else(
-            || "no run has anything in quarantine".to_owned(),
-            |id| format!("there is no run {id}; `respool runs` lists them"),
-        ))
+        id.map_or_else(
+            || Error::refused("no run has anything in quarantine"),
+            |id| directory::no_such_run(state_dir, id),
+        )
     })
 }
 
@@ -109,7 +111,7 @@ fn record_named(lines: &[QuarantineLine], object: u32, record: Option<u32>) -> O
     found.next().filter(|_| record.is_some() || found.next().is_none())
 }
 
-fn not_there(run: &RunGlance, lines: &[QuarantineLine], object: u32) -> Error {
+fn not_there(config: &QuarantineConfig, run: &RunGlance, lines: &[QuarantineLine], object: u32) -> Error {
     if let Some(whole) = lines.iter().find(|line| line.object == object && line.record.is_none()) {
         return Error::refused(format!(
             "object {object} ({}) was set aside whole, so there are no bytes to show: {}, {}; {}",
@@ -129,9 +131,10 @@ fn not_there(run: &RunGlance, lines: &[QuarantineLine], object: u32) -> Error {
             )
         }
         Some(more @ 1..) => format!(
-            "that names no record in quarantine of run {}; there are {shown} and {} more (`respool quarantine ls`)",
+            "that names no record in quarantine of run {}; there are {shown} and {} more (`respool quarantine ls {0}{}`)",
             run.id,
-            number(more as u64)
+            number(more as u64),
+            config.state_dir.flag()
         ),
         _ => format!("that names no record in quarantine of run {}; there are {shown}", run.id),
     })
@@ -169,10 +172,10 @@ fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
     let records = lines.len() as u64 - objects;
     let _ = writeln!(
         text,
-        "run {}: {} objects and {} records in quarantine (retry: respool quarantine retry {0})",
+        "run {}: {} and {} in quarantine (retry: respool quarantine retry {0})",
         run.id,
-        number(objects),
-        number(records)
+        many(objects, "object"),
+        many(records, "record")
     );
     text
 }
@@ -207,7 +210,7 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     let run = find(&config.state_dir, config.run.as_deref())?;
     let lines = lines(&run)?;
     if run.is_unfinished() {
-        return Err(Error::refused(not_finished(&run, lines)));
+        return Err(Error::refused(not_finished(&config.state_dir, &run, lines)));
     }
     let (wanted, left_alone) = wanted(&lines);
     let left_alone_count = left_alone.len();
@@ -221,7 +224,7 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
         return Err(Error::refused(format!("run {} has nothing in quarantine", run.id)));
     }
     let replay = replay_config(config, &run);
-    refuse_the_same_key(&replay.settings, &run, lines)?;
+    refuse_the_same_key(&config.state_dir, &replay.settings, &run, lines)?;
     if !config.again && !config.dry_run {
         refuse_to_retry_twice(&config.state_dir, &run)?;
     }
@@ -229,21 +232,24 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
 }
 
 /// What to do instead of trying again what is still being tried.
-fn not_finished(run: &RunGlance, lines: Vec<QuarantineLine>) -> String {
+fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<QuarantineLine>) -> String {
     let (id, all) = (&run.id, lines.len() as u64);
+    let flags = RunFlags::new(state_dir, &run.file.tuning).go;
     let keyless = Keyless::among(lines, &run.file.settings, &run.path);
     let Some(keyless) = keyless.filter(|keyless| keyless.are_most_of(all)) else {
-        return format!("run {id} is not finished: `respool resume {id}` first");
+        return format!("run {id} is not finished: `respool resume {id}{flags}` first");
     };
     let another = match retried(run) {
         Some(retried) => {
             let key = keyless.another();
-            format!("`respool quarantine retry {retried} --partition-key {key} --again` takes another key")
+            format!(
+                "`respool quarantine retry {retried} --partition-key {key} --again{flags}` takes another key"
+            )
         }
         None => "`respool replay` with another --partition-key and --new begins anew".to_owned(),
     };
     format!(
-        "run {id} is not finished, has {} in quarantine, and {}: {another}, or `respool resume {id}` first",
+        "run {id} is not finished, has {} in quarantine, and {}: {another}, or `respool resume {id}{flags}` first",
         number(all),
         keyless.of_them()
     )
@@ -270,19 +276,18 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
         listing.objects.push(entry(&archive, known, only).await?);
     }
     if left_alone > 0 && !replay.output.quiet {
-        let count = number(left_alone as u64);
-        super::console::say(&format!(
-            "{count} objects were sent in part before they were set aside: left alone"
-        ));
+        let (objects, were) = (many(left_alone, "object"), agree(left_alone, "was", "were"));
+        super::console::say(&format!("{objects} {were} sent in part before being set aside: left alone"));
     }
     let manifest = Manifest::freeze(before.archive.clone(), before.selection.clone(), listing)
         .map_err(|error| Error::refused(error.to_string()))?;
-    let replayed = replay_listed(&replay, now, sources, manifest, Some(run.file.started)).await?;
+    let replayed = replay_listed(&replay, now, sources, manifest, Some(&run)).await?;
     Ok((replay, replayed))
 }
 
 /// Records that have no key where it is looked for have none there the next time either.
 fn refuse_the_same_key(
+    state_dir: &StateDir,
     wished: &RunSettings,
     run: &RunGlance,
     lines: Vec<QuarantineLine>,
@@ -296,17 +301,18 @@ fn refuse_the_same_key(
         return Ok(());
     };
     Err(Error::refused(format!(
-        "all {} records were set aside because of their partition key, and would be again: {}; name another one: \
-         `respool quarantine retry {} --partition-key {}`, or --key-fallback hash",
-        number(all),
+        "all {} were set aside because of their partition key, and would be again: {}; name another one: \
+         `respool quarantine retry {} --partition-key {}{}`, or --key-fallback hash",
+        many(all, "record"),
         keyless.of_them(),
         run.id,
-        keyless.another()
+        keyless.another(),
+        RunFlags::new(state_dir, &run.file.tuning).go
     )))
 }
 
 /// What was tried again once would be sent twice, and counted by nobody.
-fn refuse_to_retry_twice(state_dir: &Path, run: &RunGlance) -> Result<(), Error> {
+fn refuse_to_retry_twice(state_dir: &StateDir, run: &RunGlance) -> Result<(), Error> {
     let list = run.path.join(QUARANTINE_FILE);
     let runs = directory::glance_at_all(state_dir)?;
     let Some(earlier) = runs.iter().find(|other| other.file.settings.input.objects.as_ref() == Some(&list))
@@ -314,11 +320,12 @@ fn refuse_to_retry_twice(state_dir: &Path, run: &RunGlance) -> Result<(), Error>
         return Ok(());
     };
     let id = &earlier.id;
+    let flags = RunFlags::new(state_dir, &earlier.file.tuning).go;
     Err(Error::refused(if earlier.is_unfinished() {
-        format!("run {id} tries that already: `respool resume {id}` goes on with it")
+        format!("run {id} tries that already: `respool resume {id}{flags}` goes on with it")
     } else {
         format!(
-            "run {id} has tried that; what it could not send is in its own quarantine (`respool quarantine retry {id}`). \
+            "run {id} has tried that; what it could not send is in its own quarantine (`respool quarantine retry {id}{flags}`). \
              --again sends all of it once more"
         )
     }))

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::feed::Fed;
 use super::journal::QuarantineLine;
 use crate::error::Error;
+use crate::record::many;
 
 /// Reasons by which an archive refuses an object, rather than the object being broken.
 const REFUSALS: [&str; 3] = ["denied", "deleted", "archived"];
@@ -37,12 +38,13 @@ impl Refused {
     pub(super) fn push(&mut self, line: QuarantineLine, wanted: usize) -> Result<bool, Error> {
         let refusal = REFUSALS.contains(&line.reason.as_str());
         self.in_a_row = if refusal { self.in_a_row + 1 } else { 0 };
-        let many = self.in_a_row >= REFUSED_IN_A_ROW_MAX || (self.in_a_row as usize == wanted && wanted > 1);
-        if refusal && many && !self.accepted {
+        let too_many =
+            self.in_a_row >= REFUSED_IN_A_ROW_MAX || (self.in_a_row as usize == wanted && wanted > 1);
+        if refusal && too_many && !self.accepted {
             return Err(Error::incomplete(format!(
-                "{} objects in a row cannot be had, the last one {}: {} ({}); if they are not to be had, resume with \
+                "{} in a row cannot be had, the last one {}: {} ({}); if they are not to be had, resume with \
                  --accept-refusals to set them aside",
-                self.in_a_row,
+                many(self.in_a_row, "object"),
                 line.key.escape_debug(),
                 line.reason,
                 line.detail

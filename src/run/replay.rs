@@ -3,11 +3,11 @@
 //! Everything that can go wrong without a record being sent goes wrong here, in this order: the command
 //! line, the cache, the archive, the stream, the user's own second thoughts.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::absent::{Seeker, Sent};
 use super::checkpoint_log;
 use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
@@ -27,11 +27,13 @@ use super::work::Work;
 use crate::archive::Archive;
 use crate::archive::manifest::Manifest;
 use crate::cache::Cache;
-use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunSettings, Target, Tuning};
+use crate::config::{
+    ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunFlags, RunSettings, StateDir, Target, Tuning,
+};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
 use crate::error::Error;
 use crate::plan::warnings::refuse_loop;
-use crate::record::{ByteCount, HashKeyRange};
+use crate::record::{ByteCount, HashKeyRange, agree, many};
 use crate::route::ROUTE_VERSION;
 use crate::route::key::KeyExtractor;
 use crate::write::checkpoint::Checkpoint;
@@ -48,7 +50,7 @@ pub enum Replayed {
 pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
     let ReplayConfig { settings, tuning, .. } = config;
     // First the stream, which is asked one question; then the archive, which may be asked thousands.
-    let target = open::stream(&settings.target, tuning, now).await?;
+    let target = open::stream(&settings.target, tuning, now, &Seeker::Replay).await?;
     open::check_order(settings, &target.description)?;
     if !config.new_run && !config.dry_run {
         twice::refuse_to_start(config, &identity(&target.description))?;
@@ -75,21 +77,25 @@ async fn sent_before(
     Ok((manifest, before?))
 }
 
-/// Starts a run of the objects in `manifest`, whatever else the archive holds. A retry of what another run has set aside names
-/// the time at which that was started.
+/// Starts a run of the objects in `manifest`, whatever else the archive holds. A retry names the
+/// run that has set aside what it sends.
 pub async fn replay_listed(
     config: &ReplayConfig,
     now: Timestamp,
     sources: Sources,
     manifest: Manifest,
-    retried: Option<Timestamp>,
+    retried: Option<&RunGlance>,
 ) -> Result<Replayed, Error> {
-    let target = open::stream(&config.settings.target, &config.tuning, now).await?;
+    let seeker = retried.map_or(Seeker::Replay, |run| {
+        let flags = RunFlags::new(&config.state_dir, &run.file.tuning);
+        Seeker::Retry(Sent::new(&run.id, &run.file.settings, flags))
+    });
+    let target = open::stream(&config.settings.target, &config.tuning, now, &seeker).await?;
     open::check_order(&config.settings, &target.description)?;
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&config.settings.target, &manifest.objects)?;
     }
-    let listed = sent_before(config, &target, manifest, retried).await?;
+    let listed = sent_before(config, &target, manifest, retried.map(|run| run.file.started)).await?;
     begin(config, now, target, sources, listed).await
 }
 
@@ -130,7 +136,8 @@ async fn begin(
     if let Some(plan) = &config.plan {
         directory.write_plan(plan)?;
     }
-    tracing::info!("run {}: {} objects into {}", directory.id(), manifest.objects.len(), settings.target);
+    let objects = many(manifest.objects.len(), "object");
+    tracing::info!("run {}: {objects} into {}", directory.id(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
     let output = &config.output;
     let session = Session {
@@ -167,7 +174,8 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
     check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
     check_unchanged("route version", &file.route_version.to_string(), &ROUTE_VERSION.to_string())?;
-    let target = open::stream(&settings.target, tuning, now).await?;
+    let seeker = Seeker::Resume(Sent::by(&directory, &file));
+    let target = open::stream(&settings.target, tuning, now, &seeker).await?;
     check_same_stream(&file, &target.description)?;
     check_record_size(&file, &target.description)?;
     open::check_order(settings, &target.description)?;
@@ -179,8 +187,9 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         .map(KeyExtractor::new)
         .ok_or_else(|| Error::refused(format!("run {id} has no partition key: its run.json was edited")))?;
     if !config.output.quiet {
-        let before = number(checkpoint.totals.delivered);
-        super::console::say(&format!("resuming run {id}: {before} records were delivered before"));
+        let before = checkpoint.totals.delivered;
+        let (before, were) = (many(before, "record"), agree(before, "was", "were"));
+        super::console::say(&format!("resuming run {id}: {before} {were} delivered before"));
         if let Target::Sim { .. } = settings.target {
             super::console::say(
                 "the embedded stream ended with its process: this one holds what is still to come",
@@ -340,19 +349,23 @@ pub fn ask_for_a_key(sample: Option<Sample>) -> Error {
 }
 
 /// The run that is resumed if none is named.
-pub fn last_unfinished(state_dir: &Path) -> Result<RunGlance, Error> {
+pub fn last_unfinished(state_dir: &StateDir) -> Result<RunGlance, Error> {
     let runs = directory::glance_at_all(state_dir)?.into_iter().rev();
     // Another try of a few records must not stand before the run that is meant.
     let (retries, others): (Vec<_>, Vec<_>) =
         runs.filter(RunGlance::is_unfinished).partition(RunGlance::is_retry);
     if let Some(retry) = retries.first().filter(|_| !others.is_empty()) {
         tracing::warn!(
-            "a retry of a quarantine is not finished either: `respool resume {}` goes on with it",
-            retry.id
+            "a retry of a quarantine is not finished either: `respool resume {}{}` goes on with it",
+            retry.id,
+            RunFlags::new(state_dir, &retry.file.tuning).go
         );
     }
     let found = others.into_iter().chain(retries).next();
-    found.ok_or_else(|| Error::refused("there is no unfinished run: `respool runs` lists all there are"))
+    found.ok_or_else(|| {
+        let flag = state_dir.flag();
+        Error::refused(format!("there is no unfinished run: `respool runs{flag}` lists all there are"))
+    })
 }
 
 /// A write cannot be taken back: the user sees what it will be, and says yes.

@@ -23,6 +23,7 @@ use crate::archive::{
 use crate::cache::{CacheError, check_private};
 use crate::config::Input;
 use crate::error::Error;
+use crate::record::{agree, many};
 
 /// Objects that are looked up at the same time.
 const LOOK_UPS_AT_ONCE: usize = 32;
@@ -85,9 +86,13 @@ async fn log(
     let log = opened.inspect_err(|error| tracing::warn!(%error, "the listing is not noted")).ok()??;
     if let Some(Known { objects, prefixes, begun }) = log.known().filter(|_| !quiet) {
         console::say(&format!(
-            "listing goes on: {} objects in {} prefixes are known already, since {}",
-            number(objects),
-            number(prefixes),
+            "listing goes on: {} in {} {} known already, since {}",
+            many(objects, "object"),
+            match prefixes {
+                1 => "1 prefix".to_owned(),
+                more => format!("{} prefixes", number(more)),
+            },
+            agree(objects, "is", "are"),
             begun.strftime("%H:%M:%S UTC")
         ));
     }
@@ -149,9 +154,10 @@ async fn named(archive: &Arc<dyn Archive>, input: &Input, file: &Path) -> Result
     }
     let shown: Vec<_> = missing.iter().take(KEYS_SHOWN).map(|key| key.escape_debug().to_string()).collect();
     Err(Error::refused(format!(
-        "{} of the objects in {} are not in {}: {}{}",
+        "{} of the objects in {} {} not in {}: {}{}",
         number(missing.len() as u64),
         file.display(),
+        agree(missing.len(), "is", "are"),
         archive.location(),
         shown.join(", "),
         if missing.len() > KEYS_SHOWN { ", …" } else { "" }
@@ -186,7 +192,7 @@ async fn bring_back(
     if objects.is_empty() {
         return Ok(());
     }
-    let total = number(objects.len() as u64);
+    let total = many(objects.len(), "object");
     let asked = each(archive, objects, move |archive, object| async move {
         archive.restore(&object, tier).await?;
         Ok(object)
@@ -198,9 +204,9 @@ async fn bring_back(
             return Ok(());
         }
         if !quiet {
-            let left = number(waiting.len() as u64);
+            let (left, are) = (number(waiting.len() as u64), agree(waiting.len(), "is", "are"));
             console::say(&format!(
-                "S3 restores {total} objects ({tier:?}), {left} are still to come; Ctrl-C ends the wait, not the restore"
+                "S3 restores {total} ({tier:?}), {left} {are} still to come; Ctrl-C ends the wait, not the restore"
             ));
         }
         tokio::time::sleep(RESTORE_POLL).await;

@@ -6,6 +6,7 @@
 use super::journal::{QuarantineLine, Quarantined};
 use super::segments::Segments;
 use crate::archive::manifest::Manifest;
+use crate::record::{agree, many};
 use crate::route::{SetAside, SetAsideReason};
 
 /// The line about a record, and its bytes if they are wanted; of one that is damaged on disk there are none.
@@ -40,7 +41,8 @@ fn detail(aside: &SetAside) -> String {
         SetAsideReason::NoEventTime => "the record has no time where --event-time says".to_owned(),
         SetAsideReason::Salvaged { defect } => {
             let before = aside.ordinal.record();
-            format!("{defect}: the {before} records before were taken (--salvage), what follows is lost")
+            let (before, were) = (many(before, "record"), agree(before, "was", "were"));
+            format!("{defect}: the {before} before {were} taken (--salvage), what follows is lost")
         }
         SetAsideReason::TooLarge { found, max } => {
             format!("{} B with its key, the stream takes {} B", found.0, max.0)

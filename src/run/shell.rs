@@ -341,17 +341,8 @@ impl State {
             Ok(outcomes) => {
                 let failed =
                     outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Unknown { .. })).count();
-                let words = "it may have stored them";
-                (failed > 0)
-                    .then(|| {
-                        self.failures.failed(
-                            "the service has failed records of a call",
-                            failed as u64,
-                            words,
-                            now,
-                        )
-                    })
-                    .flatten()
+                let (kind, words) = ("the service has failed records of a call", "it may have stored them");
+                (failed > 0).then(|| self.failures.failed(kind, failed as u64, words, now)).flatten()
             }
             Err(error) => self.failures.call_failed(error, now),
         };

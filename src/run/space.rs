@@ -17,8 +17,11 @@ use tokio::sync::Notify;
 
 use super::segments::Segments;
 use super::spool::blocking;
-use crate::cache::{Cache, Placement, Reservation};
+use crate::cache::{Cache, Placement, Reservation, SegmentId};
 use crate::record::ByteCount;
+
+/// What one segment may take from others beyond its guess, as a divisor of the cache's limit.
+const OUTGROWN_SHARE: u64 = 8;
 
 /// Who may write how much where.
 pub struct Space {
@@ -182,10 +185,13 @@ impl Space {
         }
     }
 
-    /// The segment of a kept object will take `bytes`, whatever was guessed. `false` if there is no room for the rest of them.
-    /// Blocks on the disk.
-    pub fn settle(&self, reservation: &mut Reservation, bytes: u64) -> bool {
-        let grown = self.cache.grow(reservation, ByteCount(bytes), &|id| self.segments.is_pinned(id));
+    /// The segment of a kept object will take `bytes`, where `guess` was guessed. `false` if there is no room for the rest of
+    /// them: nobody knows how far it goes on to grow, or whether it comes to a good end, so others are evicted for
+    /// [a part](OUTGROWN_SHARE) of the cache at most. Blocks on the disk.
+    pub fn settle(&self, reservation: &mut Reservation, guess: u64, bytes: u64) -> bool {
+        let may_evict = bytes.saturating_sub(guess) <= self.cache.limit().0 / OUTGROWN_SHARE;
+        let stays = |id: &SegmentId| !may_evict || self.segments.is_pinned(id);
+        let grown = self.cache.grow(reservation, ByteCount(bytes), &stays);
         grown.unwrap_or_else(|error| {
             tracing::warn!("cannot make room in the cache: {error}");
             false

@@ -17,6 +17,7 @@ use super::shell::Ended;
 use super::spool::Spool;
 use crate::config::{Target, Typed};
 use crate::error::{Error, ExitCode};
+use crate::record::{agree, many};
 use crate::write::checkpoint::Totals;
 use crate::write::{Brake, End, EngineStats, StopReason};
 
@@ -40,7 +41,7 @@ pub fn report(
     let aside = SetAside::read(directory, file, totals)?;
     let (outcome, code, message) = verdict(ended, spool, aside.keyless.as_ref());
     let online = load(&spool.stats.forbidden) > 0;
-    let next_steps = next_steps(directory.id(), file, ended, code, &aside, online, typed);
+    let next_steps = next_steps(directory, file, ended, code, &aside, online, typed);
     let shards = || stats.shards.iter().filter(|shard| somewhere && shard.sent > 0);
     let sent = totals.entries_sent.max(1);
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
@@ -102,7 +103,7 @@ pub fn report(
 }
 
 fn next_steps(
-    id: &str,
+    directory: &RunDirectory,
     file: &RunFile,
     ended: &Ended,
     code: ExitCode,
@@ -113,7 +114,8 @@ fn next_steps(
     let (settings, totals) = (&file.settings, ended.engine.totals);
     let is_done = matches!(code, ExitCode::Done | ExitCode::Differs | ExitCode::Quarantine);
     next::steps(&next::Outcome {
-        id,
+        id: directory.id(),
+        flags: &directory.flags(&file.tuning),
         online,
         code,
         done: is_done,
@@ -204,9 +206,10 @@ fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState
             let expected = spool.manifest().objects.len() as u64;
             if objects != expected {
                 let sentence = format!(
-                    "the closing sum does not hold: {} of {} objects are accounted for; this is a defect in respool",
+                    "the closing sum does not hold: {} of {} {} accounted for; this is a defect in respool",
                     number(objects),
-                    number(expected)
+                    many(expected, "object"),
+                    agree(objects, "is", "are")
                 );
                 return (RunState::Incomplete, ExitCode::Internal, Some(sentence));
             }

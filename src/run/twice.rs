@@ -13,8 +13,9 @@ use super::forecast::what;
 use super::report::number;
 use crate::archive::manifest::Manifest;
 use crate::archive::{ObjectEntry, ObjectWindow};
-use crate::config::{ReplayConfig, RunSettings, Target};
+use crate::config::{ReplayConfig, RunFlags, Target};
 use crate::error::Error;
+use crate::record::many;
 use crate::route::key::KeyRule;
 
 /// Refuses to start beside an unfinished run of the same: both together would send everything twice.
@@ -32,26 +33,29 @@ pub(super) fn refuse_to_start(config: &ReplayConfig, stream: &StreamIdentity) ->
     }
     let runs = directory::glance_at_all(&config.state_dir)?;
     match runs.iter().rev().find(|run| run.is_unfinished() && is_same(config, stream, run)) {
-        Some(run) => Err(Error::refused(not_finished(run, &config.settings))),
+        Some(run) => Err(Error::refused(not_finished(run, config))),
         None => Ok(()),
     }
 }
 
-/// What to do instead of starting what `run` has begun; another key is another run.
-fn not_finished(run: &RunGlance, wished: &RunSettings) -> String {
-    let (id, begun) = (&run.id, &run.file.settings);
-    let (what, target) = (what(begun), &wished.target);
+/// What to do instead of starting what `run` has begun, or a part of it; another key is another run.
+fn not_finished(run: &RunGlance, config: &ReplayConfig) -> String {
+    let (id, begun, wished) = (&run.id, &run.file.settings, &config.settings);
+    let flags = RunFlags::new(&config.state_dir, &run.file.tuning).go;
+    let (unfinished, asked, target) = (what(begun), what(wished), &wished.target);
     let another = |key: &&KeyRule| wished.partition_key.as_ref().is_some_and(|wished| wished != *key);
-    let Some(key) = begun.partition_key.as_ref().filter(another) else {
-        return format!(
-            "run {id} ({what}) into {target} is not finished: go on with `respool resume {id}`, or start anew with \
-             --new"
-        );
+    let why = match begun.partition_key.as_ref().filter(another) {
+        Some(key) => {
+            format!(", and keeps its key, {}: another key takes a new run", key.to_string().escape_debug())
+        }
+        None if unfinished != asked => format!(", and sends some of what is asked for now ({asked}) as well"),
+        None => String::new(),
     };
+    let anew = config.typed.anew();
     format!(
-        "run {id} ({what}) into {target} is not finished, and keeps its key, {}: another key takes a new run, so start \
-         anew with --new, or go on as it is with `respool resume {id}`",
-        key.to_string().escape_debug()
+        "run {id} ({unfinished}) into {target} is not finished{why}. Go on with it as it is: `respool resume {id}{flags}`; or start \
+         anew with --new: `{}`, and what both send is there twice",
+        anew.as_deref().unwrap_or("respool replay … --new")
     )
 }
 
@@ -84,26 +88,28 @@ pub(super) fn sent_before(
         let again = |object: &&ObjectEntry| wanted.binary_search(&hash(object)).is_ok();
         let again = before.objects.iter().filter(again).count();
         if again > 0 {
-            return Ok(Some(told(&run, &config.settings.target, again, wanted.len(), runs.len())));
+            return Ok(Some(told(&run, config, again, wanted.len(), runs.len())));
         }
     }
     Ok(None)
 }
 
 /// That `run` has sent `again` of `wanted` objects, and so may have `older` other runs.
-fn told(run: &RunGlance, target: &Target, again: usize, wanted: usize, older: usize) -> String {
+fn told(run: &RunGlance, config: &ReplayConfig, again: usize, wanted: usize, older: usize) -> String {
+    let RunFlags { look, go } = RunFlags::new(&config.state_dir, &run.file.tuning);
+    let target = &config.settings.target;
     let others = match older {
         0 => String::new(),
         1 => ", and an older run may have sent some, too".to_owned(),
-        more => format!(", and {} older runs may have sent some, too", number(more as u64)),
+        more => format!(", and {} may have sent some, too", many(more, "older run")),
     };
     format!(
-        "run {id} has sent {} records into {target}, {}, out of a list with {} of these {} objects{others}: what is sent \
-         again is there twice. `respool runs show {id}` tells of it, `respool verify {id}` whether it is there",
-        number(delivered(run)),
+        "run {id} has sent {} into {target}, {}, out of a list with {} of these {}{others}: what is sent \
+         again is there twice. `respool runs show {id}{look}` tells of it, `respool verify {id}{go}` whether it is there",
+        many(delivered(run), "record"),
         run.file.started.strftime("%Y-%m-%d %H:%M UTC"),
         number(again as u64),
-        number(wanted as u64),
+        many(wanted, "object"),
         id = run.id,
     )
 }

@@ -14,10 +14,14 @@ use crate::stream::StreamDescription;
 pub fn begin(
     started: Timestamp,
     settings: RunSettings,
-    tuning: Tuning,
+    mut tuning: Tuning,
     stream: &StreamDescription,
     manifest: &Manifest,
 ) -> RunFile {
+    if let (Target::Kinesis { .. }, None) = (&settings.target, &tuning.kinesis.region) {
+        // Whoever goes on with it elsewhere has another environment.
+        tuning.kinesis.region.clone_from(&stream.region);
+    }
     RunFile {
         version: RUN_FILE_VERSION,
         started,

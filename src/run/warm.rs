@@ -17,7 +17,7 @@ use crate::archive::manifest::Manifest;
 use crate::cache::Segment;
 use crate::config::{ExportFormat, FillConfig};
 use crate::error::{Error, ExitCode};
-use crate::record::ByteCount;
+use crate::record::{ByteCount, agree, many};
 use crate::route::event_time::{EventTime, NoEventTime};
 
 /// A bound for what is kept to be named at the end.
@@ -157,12 +157,14 @@ fn tell(config: &FillConfig, spool: &Spool, outcome: &Outcome) -> Result<ExitCod
         format!("{value}\n")
     } else {
         let mut text = format!(
-            "{} objects, {} records, {}: {} were in the cache, {} were fetched\n",
-            number(outcome.objects),
-            number(outcome.records),
+            "{}, {}, {}: {} {} in the cache, {} {} fetched\n",
+            many(outcome.objects, "object"),
+            many(outcome.records, "record"),
             ByteCount(outcome.bytes),
             number(hits),
-            number(fetched)
+            agree(hits, "was", "were"),
+            number(fetched),
+            agree(fetched, "was", "were")
         );
         for named in &outcome.named {
             let _ = writeln!(text, "not read: {named}");
@@ -170,15 +172,19 @@ fn tell(config: &FillConfig, spool: &Spool, outcome: &Outcome) -> Result<ExitCod
         if outcome.not_lines > 0 {
             let _ = writeln!(
                 text,
-                "{} records are no lines of text and were not written",
-                number(outcome.not_lines)
+                "{} {} of text and {} not written",
+                many(outcome.not_lines, "record"),
+                agree(outcome.not_lines, "is no line", "are no lines"),
+                agree(outcome.not_lines, "was", "were")
             );
         }
         if outcome.no_time > 0 {
             let _ = writeln!(
                 text,
-                "{} records have no time where --event-time says and were not written",
-                number(outcome.no_time)
+                "{} {} no time where --event-time says and {} not written",
+                many(outcome.no_time, "record"),
+                agree(outcome.no_time, "has", "have"),
+                agree(outcome.no_time, "was", "were")
             );
         }
         text

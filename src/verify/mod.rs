@@ -1,7 +1,8 @@
 //! `respool verify`: did all of it arrive, and in order?
 //!
 //! The stream is read from where the run began, and the archive from the run's segments. Both are reduced to
-//! small entries, cut by key and [walked](walk) side by side. It proves content and order, not who wrote it.
+//! small entries, cut by key and [walked](walk) side by side. Only what stands in the stretch of a shard that
+//! was acknowledged to the run can be what it has delivered.
 
 mod both_sides;
 pub mod buckets;
@@ -25,6 +26,7 @@ use crate::archive::manifest::Manifest;
 use crate::config::{Order, Target, VerifyConfig};
 use crate::error::{Error, ExitCode};
 use crate::record::HashKeyRange;
+use crate::run::absent::{Seeker, Sent};
 use crate::run::directory::{self, RunDirectory, RunFile};
 use crate::run::replay::{self, Sources};
 use crate::run::spool::blocking;
@@ -56,18 +58,21 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let Target::Kinesis { .. } = file.settings.target else {
         return Err(Error::refused(format!(
             "run {id} went into {}, which ended with its process, so there is nothing left to read: verify a run into a Kinesis \
-             stream (`respool runs` lists them)",
-            file.settings.target
+             stream (`respool runs{}` lists them)",
+            file.settings.target,
+            config.state_dir.flag()
         )));
     };
     file.tuning = config.changes.clone().apply(file.tuning);
     let manifest = Arc::new(directory.manifest()?);
     replay::check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
-    let (reader, description) = open::reader(&file.settings.target, &file.tuning).await?;
+    let seeker = Seeker::Verify(Sent::by(&directory, &file));
+    let (reader, description) = open::reader(&file.settings.target, &file.tuning, &seeker).await?;
     replay::check_same_stream(&file, &description)?;
     let checkpoint = replay::last_checkpoint(&directory)?;
     let shards = reader.list_all_shards().await;
-    let shards = shards.map_err(|error| open::stream_error(&file.settings.target, &file.tuning, &error))?;
+    let shards =
+        shards.map_err(|error| open::stream_error(&file.settings.target, &file.tuning, &seeker, &error))?;
     let (ranges, sample) = sample(&shards, config.sample);
     let shards = read::choose(shards, &ranges);
     let sources = Sources::open(&file.settings, &file.tuning).await?;
@@ -77,6 +82,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
         directory: &directory,
         settings: &file.settings,
         checkpoint,
+        began_ms: file.started.as_millisecond(),
         due_in_all,
         spool,
         segments,
@@ -99,6 +105,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let path = directory.path().join(DIFFERENCES_FILE);
     let mut report = VerifyReport {
         run: id,
+        look: directory.flags(&file.tuning).look,
         target: file.settings.target.to_string(),
         sample,
         finished: due_in_all,
@@ -254,10 +261,12 @@ fn note(report: &mut VerifyReport, findings: &Findings) {
     report.order_violations += count(Difference::Late);
     for (&number, found) in &findings.shards {
         report.duplicates += found.duplicates;
+        report.copies_before += found.before;
         report.foreign += found.foreign;
         let line: &mut ShardLine = &mut report.shards[number as usize];
         line.ours += found.ours;
         line.duplicates += found.duplicates;
+        line.before += found.before;
         line.foreign += found.foreign;
     }
 }

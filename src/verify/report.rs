@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::record::ByteCount;
+use crate::record::{ByteCount, agree, many};
 use crate::run::report::{duration, number};
 
 /// Differences that stand in the report itself; all of them are in the file.
@@ -15,6 +15,9 @@ pub const DIFFERENCES_SHOWN: usize = 100;
 pub struct VerifyReport {
     /// The run.
     pub run: String,
+    /// What a command that looks at the run has to say beside.
+    #[serde(skip)]
+    pub look: String,
     /// The stream, as the user named it.
     pub target: String,
     /// The process' exit code: 0, 1 if anything is missing or late, 4 if nothing is but the run is not done or objects
@@ -36,8 +39,10 @@ pub struct VerifyReport {
     pub not_provable: u64,
     /// Records that stand behind a later one of their key.
     pub order_violations: u64,
-    /// Further copies of records of the run.
+    /// Further copies of records of the run that came since it began, also of runs behind it.
     pub duplicates: u64,
+    /// Copies of them that were there before it began: of earlier runs, or of others.
+    pub copies_before: u64,
     /// Records that are not of this run.
     pub foreign: u64,
     /// Whether the run was done; if not, what it had not come to was not asked for.
@@ -71,6 +76,8 @@ pub struct ShardLine {
     pub ours: u64,
     /// Further copies of them.
     pub duplicates: u64,
+    /// Copies that were there before the run began.
+    pub before: u64,
     /// Others.
     pub foreign: u64,
 }
@@ -101,26 +108,31 @@ impl VerifyReport {
                 "Nothing is wrong as far as it can be proved: the stream's retention may have taken some of it.\n\n".into()
             }
             4 if !self.finished => format!(
-                "Nothing is wrong so far: {} records are in the stream, but the run is not done; it has not come to {} yet.\n\n",
-                number(self.present),
+                "Nothing is wrong so far: {} {} in the stream, but the run is not done; it has not come to {} yet.\n\n",
+                many(self.present, "record"),
+                agree(self.present, "is", "are"),
                 number(self.not_due)
             ),
             4 => format!(
-                "Not all of it could be compared: {} objects of the archive cannot be had again as they were.\n\n",
-                number(self.objects_lost)
+                "Not all of it could be compared: {} of the archive cannot be had again as {}.\n\n",
+                many(self.objects_lost, "object"),
+                agree(self.objects_lost, "it was", "they were")
             ),
             0 => {
                 let order = if self.in_order { ", in order" } else { "" };
                 let of = if self.sample < 1.0 { " of the sample" } else { "" };
                 match self.expected {
                     0 => "There is nothing to compare: the run has delivered no record.\n\n".into(),
-                    all => format!("Verified: all {} records{of} are in the stream{order}.\n\n", number(all)),
+                    1 => format!("Verified: the one record{of} is in the stream{order}.\n\n"),
+                    all => format!("Verified: all {}{of} are in the stream{order}.\n\n", many(all, "record")),
                 }
             }
             _ => format!(
-                "The stream differs: {} records are missing, {} stand behind a later one of their key.\n\n",
-                number(self.missing),
-                number(self.order_violations)
+                "The stream differs: {} {} missing, {} {} behind a later one of their key.\n\n",
+                many(self.missing, "record"),
+                agree(self.missing, "is", "are"),
+                number(self.order_violations),
+                agree(self.order_violations, "stands", "stand")
             ),
         };
         let mut row = |label: &str, value: &str| {
@@ -139,6 +151,7 @@ impl VerifyReport {
             ("not due", self.not_due),
             ("late", self.order_violations),
             ("duplicates", self.duplicates),
+            ("from before", self.copies_before),
             ("foreign", self.foreign),
             ("objects lost", self.objects_lost),
         ] {
@@ -147,24 +160,27 @@ impl VerifyReport {
             }
         }
         if self.set_aside + self.objects_set_aside > 0 {
-            let (records, objects) = (number(self.set_aside), number(self.objects_set_aside));
-            let ls = format!("`respool quarantine ls {}`", self.run);
-            row(
-                "quarantine",
-                &format!("{records} records and {objects} whole objects are not in the stream: {ls}"),
-            );
+            let (records, objects) =
+                (many(self.set_aside, "record"), many(self.objects_set_aside, "whole object"));
+            let are = agree(self.set_aside + self.objects_set_aside, "is", "are");
+            let ls = format!("`respool quarantine ls {}{}`", self.run, self.look);
+            row("quarantine", &format!("{records} and {objects} {are} not in the stream: {ls}"));
         }
         row("took", &duration(self.seconds));
         text.push('\n');
         for shard in &self.shards {
             let mut notes = String::new();
-            for (count, what) in [(shard.duplicates, "duplicates"), (shard.foreign, "foreign")] {
+            for (count, what) in [
+                (shard.duplicates, "duplicates"),
+                (shard.before, "from before the run"),
+                (shard.foreign, "foreign"),
+            ] {
                 if count > 0 {
                     let _ = write!(notes, "   {} {what}", number(count));
                 }
             }
-            let (records, bytes) = (number(shard.records), ByteCount(shard.bytes).to_string());
-            let _ = writeln!(text, "  {}   {records:>12} records   {bytes:>10}{notes}", shard.shard);
+            let (records, bytes) = (many(shard.records, "record"), ByteCount(shard.bytes).to_string());
+            let _ = writeln!(text, "  {}   {records:>20}   {bytes:>10}{notes}", shard.shard);
         }
         if let Some(path) = &self.path {
             text.push_str("\nDifferences:\n");

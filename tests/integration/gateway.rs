@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -161,6 +162,22 @@ fn a_bucket_in_another_region_is_followed() {
     assert_eq!(report["records"]["delivered"], 1);
     let asked = asked.lock().unwrap();
     assert_eq!(asked.iter().filter(|request| request.contains("/eu-west-1/s3/")).count(), 1, "{asked:?}");
+}
+
+#[test]
+fn an_endpoint_of_a_services_section_is_part_of_where_the_archive_is() {
+    let key = "2026/07/01/05/a";
+    let (url, _) = bucket(BTreeMap::from([(key.to_owned(), b"{\"k\":\"a\"}\n".to_vec())]), whole);
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path(".aws")).unwrap();
+    let profile = format!("[default]\nservices = own\n\n[services own]\ns3 =\n  endpoint_url = {url}\n");
+    fs::write(sandbox.path(".aws/config"), profile).unwrap();
+    let report = sandbox.run("replay s3://events/ --into null: --partition-key /k --json").json(0);
+    assert_eq!(report["records"]["delivered"], 1);
+    // Else a list that is noted of one server would be gone on with at another.
+    let manifest = sandbox.path("state/respool/runs").join(report["run"].as_str().unwrap());
+    let manifest = fs::read_to_string(manifest.join("manifest.jsonl")).unwrap();
+    assert!(manifest.contains(&format!("\"endpoint\":\"{url}\"")), "{manifest}");
 }
 
 #[test]

@@ -151,6 +151,18 @@ fn a_server_that_is_only_a_stream_is_not_taken_for_the_workers_services() {
     for said in ["does not answer for DynamoDB", "the table worker", "--consumer-endpoint-url"] {
         assert!(asked.sentence(5).contains(said), "{asked:?}");
     }
+    for (line, service, variable) in [
+        ("stream drained --lease-table worker", "DynamoDB", "AWS_ENDPOINT_URL_DYNAMODB"),
+        ("stream drained", "CloudWatch", "AWS_ENDPOINT_URL_CLOUDWATCH"),
+    ] {
+        let asked = stage.sandbox.run(line);
+        for said in [&format!("AWS' {service} knows nothing of it")[..], "--consumer-endpoint-url", variable]
+        {
+            assert!(asked.sentence(5).contains(said), "{asked:?}");
+        }
+    }
+    let guide = stage.sandbox.run("guide").stdout;
+    assert!(guide.contains("--consumer-endpoint-url URL\n"), "{guide}");
     let guide = stage.sandbox.run(&format!("guide --endpoint-url {}", stage.server.url)).stdout;
     assert!(guide.contains("no more than 500 records"), "{guide}");
     assert!(guide.contains("has to answer for DynamoDB, which `respool simulate` does not"), "{guide}");

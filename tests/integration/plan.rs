@@ -203,7 +203,7 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
     let line =
         format!("plan {} --partition-key /tailnum --shards 3 --retention 50h --save plan.json", fixture());
     sandbox.run(&line).ended_with(0);
-    let door = format!("--kinesis-endpoint-url {url}");
+    let door = format!("--kinesis-region eu-west-1 --kinesis-endpoint-url {url}");
     let guide = sandbox.run(&format!("guide plan.json {door} --json")).json(0);
     let command = |number: usize| guide["steps"][number]["command"].as_str().unwrap();
     assert_eq!(command(0), format!("respool stream create NAME --plan plan.json {door}"));
@@ -286,7 +286,7 @@ fn a_plan_leads_to_where_it_was_made_for_unless_it_is_said_otherwise() {
         // The stream is there, so it need not be made.
         assert_eq!(commands.len(), 4, "{commands:?}");
         let to_delete = door.replace("kinesis-", "");
-        assert!(commands[..3].iter().all(|command| command.ends_with(&door)), "{commands:?}");
+        assert!(commands[..3].iter().all(|command| command.contains(&door)), "{commands:?}");
         assert!(commands[3].ends_with(&to_delete), "{commands:?}");
         let report = sandbox.run(&format!("replay --plan {plan} --limit 9 --json"));
         assert_eq!(report.json(0)["records"]["delivered"], 9);
@@ -328,4 +328,119 @@ fn a_stream_is_made_where_its_plan_was_made_for() {
     fs::write(sandbox.path("exposed.json"), text.replace(&url, "http://10.0.0.1")).unwrap();
     let exposed = sandbox.run("replay --plan exposed.json --into backfill");
     assert!(exposed.sentence(2).contains("--allow-insecure-endpoint"), "{}", exposed.stderr);
+}
+
+/// The commands of a guide.
+fn commands(guide: &Value) -> Vec<String> {
+    let steps = guide["steps"].as_array().unwrap();
+    steps.iter().filter_map(|step| step["command"].as_str()).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_region_that_only_the_environment_knew_goes_along() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("--unlimited");
+    let of_variable = |line: &str| {
+        let mut command = sandbox.command(line);
+        command.env("AWS_REGION", "ap-south-1");
+        sandbox.start_command(command).wait().ended_with(0);
+    };
+    fs::create_dir(sandbox.path(".aws")).unwrap();
+    let profiles = "[profile there]\nregion = us-east-2\n[default]\nregion = ca-central-1\n";
+    fs::write(sandbox.path(".aws/config"), profiles).unwrap();
+    let of_profile = |line: &str| {
+        let mut command = sandbox.command(line);
+        command.env_remove("AWS_REGION");
+        sandbox.start_command(command).wait().ended_with(0);
+    };
+    let plan = format!("plan {} --partition-key /tailnum --until 2013-04-02", fixture());
+    of_variable(&format!("{plan} --save variable.json"));
+    of_profile(&format!("{plan} --save default.json"));
+    of_profile(&format!("{plan} --kinesis-profile there --save there.json"));
+    for (file, region) in
+        [("variable.json", "ap-south-1"), ("default.json", "ca-central-1"), ("there.json", "us-east-2")]
+    {
+        let commands = commands(&sandbox.run(&format!("guide {file} --json")).json(0));
+        let said = format!(" --kinesis-region {region}");
+        assert!(
+            commands.len() == 5 && commands.iter().all(|command| command.contains(&said)),
+            "{commands:?}"
+        );
+    }
+    // A run knows its region, wherever it is gone on with.
+    let replay =
+        format!("replay {} --partition-key /tailnum --limit 9 --into demo --endpoint-url {url}", fixture());
+    of_variable(&replay);
+    let commands = commands(&sandbox.run("guide --json").json(0));
+    assert!(!commands.is_empty());
+    for command in commands {
+        assert!(command.contains("-region ap-south-1 "), "{command}");
+    }
+    let run = sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    let shown = sandbox.run(&format!("runs show {run} --json")).json(0);
+    assert_eq!(shown["settings"]["tuning"]["kinesis"]["region"], "ap-south-1");
+    sandbox.run(&format!("verify {run}")).ended_with(0);
+}
+
+#[test]
+fn what_is_printed_can_be_pasted_elsewhere() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("--unlimited");
+    let state = sandbox.path("my state");
+    let replay = format!("replay {} --into demo --endpoint-url {url} --json", fixture());
+    let mut command = sandbox.command(&format!("{replay} --partition-key /tailnm --limit 9"));
+    command.args(["--state-dir", "my state"]);
+    let report = sandbox.start_command(command).wait().json(3);
+    let flag = format!(" --state-dir '{}'", state.display());
+    let steps = report["next_steps"].as_array().unwrap();
+    assert!(!steps.is_empty());
+    for step in steps {
+        assert!(step["command"].as_str().unwrap().ends_with(&flag), "{step}");
+    }
+    // Without the variables of this shell and from another folder, the words reach the same runs.
+    let paste = |command: &str| {
+        let binary = env!("CARGO_BIN_EXE_respool");
+        let command = command.strip_prefix("respool").unwrap();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("exec {binary}{command}")]).current_dir("/").env_clear();
+        shell.env("HOME", sandbox.path("elsewhere"));
+        shell.env("AWS_ACCESS_KEY_ID", "nobody").env("AWS_SECRET_ACCESS_KEY", "nothing");
+        sandbox.start_command(shell).wait()
+    };
+    for step in steps.iter().map(|step| step["command"].as_str().unwrap()) {
+        let pasted = paste(step);
+        assert!(!pasted.stderr.contains("there is no run"), "{step}: {}", pasted.stderr);
+    }
+    let mut guide = sandbox.command("guide --json");
+    guide.args(["--state-dir", "my state"]);
+    let guide = sandbox.start_command(guide).wait().json(0);
+    for command in commands(&guide).iter().filter(|command| command.starts_with("respool ")) {
+        assert!(command.contains(&flag), "{command}");
+    }
+    let status = commands(&guide).into_iter().find(|command| command.contains(" stream status ")).unwrap();
+    let shown = paste(&status);
+    assert!(shown.stdout.contains(&format!("at {url})")), "{}", shown.stdout);
+    assert!(shown.stdout.lines().any(|line| line.starts_with("run ")), "{}", shown.stdout);
+    let mut missing = sandbox.command("resume 20200101-000000");
+    missing.args(["--state-dir", "my state"]);
+    let missing = sandbox.start_command(missing).wait();
+    assert!(missing.sentence(5).contains(&format!("`respool runs{flag}`")), "{}", missing.stderr);
+}
+
+#[test]
+fn a_dry_run_says_where_it_would_go() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("--unlimited");
+    let line =
+        format!("replay {} --into demo --endpoint-url {url} --partition-key /tailnum --dry-run", fixture());
+    let said = sandbox.run(&line).stdout;
+    assert!(
+        said.contains(&format!("into       demo, account 123456789012, eu-west-1, at {url}\n")),
+        "{said}"
+    );
+    let forecast = sandbox.run(&format!("{line} --json")).json(0);
+    assert_eq!(
+        (&forecast["target_endpoint"], &forecast["archive_endpoint"]),
+        (&Value::from(url), &Value::Null)
+    );
 }

@@ -78,7 +78,9 @@ fn a_refusal_says_what_to_do_next() {
             5,
             &[
                 "--create",
-                &format!("`respool stream create nowhere --shards N --kinesis-endpoint-url {url}`"),
+                &format!(
+                    "`respool stream create nowhere --shards N --kinesis-region eu-west-1 --kinesis-endpoint-url {url}`"
+                ),
                 "--region, --profile or --endpoint-url",
                 &url,
             ][..],
@@ -87,9 +89,21 @@ fn a_refusal_says_what_to_do_next() {
             format!("stream status nowhere {at}"),
             5,
             &[
-                &format!("`respool stream create nowhere --shards N --kinesis-endpoint-url {url}`"),
+                &format!(
+                    "`respool stream create nowhere --shards N --kinesis-region eu-west-1 --kinesis-endpoint-url {url}`"
+                ),
                 "--region, --profile or",
             ],
+        ),
+        (
+            format!("plan archive --into nowhere {key} {at}"),
+            5,
+            &["leave out --into", "--shards 1,4,16", "--into nowhere --create"],
+        ),
+        (
+            format!("plan archive --into demo --live-stream nowhere {key} {at}"),
+            5,
+            &["the live stream nowhere does not exist", "is its name right?"],
         ),
         (format!("replay archive --into demo {key} {away}"), 4, away_from),
         (format!("replay archive --into demo --create --shards 1 {key} {away}"), 4, away_from),
@@ -117,6 +131,38 @@ fn a_refusal_says_what_to_do_next() {
         assert!(!sentence.contains("respool resume"), "{line}: there is no run to resume: {sentence}");
     }
     assert!(sandbox.runs().is_empty(), "nothing was begun");
+}
+
+#[test]
+fn a_run_whose_stream_is_gone_is_not_told_to_make_it() {
+    let sandbox = sandbox();
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let at = format!("--endpoint-url {url}");
+    let run = |flags: &str, code| {
+        let line = format!("replay archive --into gone --partition-key /nope {flags} {at} --json");
+        sandbox.run(&line).json(code)["run"].as_str().unwrap().to_owned()
+    };
+    sandbox.run(&format!("stream create gone --shards 1 {at}")).ended_with(0);
+    let (unfinished, done) = (run("--max-quarantine 0", 4), run("--new", 3));
+    sandbox.run(&format!("stream delete gone --yes --force {at}")).ended_with(0);
+    let anew = format!(
+        "`respool replay {} --into gone --create --partition-key /nope --endpoint-url {url}",
+        sandbox.path("archive").display()
+    );
+    for (line, id, so) in [
+        (format!("resume {unfinished}"), &unfinished, "nothing left to go on with"),
+        (format!("verify {done}"), &done, "nothing can show any more"),
+        (format!("quarantine retry {done} --key-fallback hash"), &done, "what was set aside alone"),
+    ] {
+        let outcome = sandbox.run(&line);
+        let sentence = outcome.sentence(5);
+        for said in [so, &format!("into which run {id} went"), "its records went with it", &anew] {
+            assert!(sentence.contains(said), "{line}: {said} is missing in: {sentence}");
+        }
+        assert!(!sentence.contains("stream create"), "{line}: {sentence}");
+    }
+    let guide = sandbox.run(&format!("guide {unfinished}")).stdout;
+    assert!(guide.contains("a new replay is needed") && !guide.contains("respool resume"), "{guide}");
 }
 
 #[test]

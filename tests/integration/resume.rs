@@ -141,7 +141,19 @@ fn a_run_has_one_owner_and_is_not_started_twice() {
             until("the end", || (scene.last_run()["state"] == "incomplete").then_some(()));
         }
         let again = scene.sandbox.run(&scene.replay_line());
-        assert!(again.sentence(5).contains(&format!("respool resume {id}")), "{}", again.stderr);
+        let both = [format!("`respool resume {id}`"), format!("`respool {} --new`", scene.replay_line())];
+        for said in &both {
+            assert!(again.sentence(5).contains(said), "{said}: {}", again.stderr);
+        }
+        // A part of it is sent by the run that is not finished as well.
+        for part in ["--limit 10", "--from 2026-07-01"] {
+            let part = scene.sandbox.run(&format!("{} {part}", scene.replay_line()));
+            let sentence = part.sentence(5);
+            assert!(
+                sentence.contains("sends some of what is asked for now (") && sentence.contains(&both[0])
+            );
+            assert!(sentence.contains("--new`, and what both send is there twice"), "{sentence}");
+        }
     }
     scene.sandbox.run(&format!("{} --new --limit 10", scene.replay_line())).json(0);
     assert_eq!(scene.sandbox.run(&format!("resume {id} --json")).json(0)["run"], id);

@@ -202,6 +202,11 @@ fn check(path: &str, text: &str) -> Vec<String> {
             breaches.push("climbs out of its stage by super::".into());
         }
     }
+    if speaks(path) {
+        let by_hand = counted_by_hand(text).map(|rest| rest.split(['"', '{']).next().unwrap_or_default());
+        breaches
+            .extend(by_hand.map(|rest| format!("counts '{rest}' by hand: record::many knows one of them")));
+    }
     for (name, places) in FENCES {
         let allowed = places.iter().any(|place| match place.strip_suffix('/') {
             Some(_) => path.starts_with(place),
@@ -212,6 +217,48 @@ fn check(path: &str, text: &str) -> Vec<String> {
         }
     }
     breaches
+}
+
+/// Things that are counted for people, of which there may be one.
+const COUNTED: [&str; 10] = [
+    "records",
+    "objects",
+    "segments",
+    "runs",
+    "shards",
+    "requests",
+    "consumers",
+    "channels",
+    "minutes",
+    "steps",
+];
+
+/// Where sentences for people are made. What the spool says is about a whole archive.
+fn speaks(path: &str) -> bool {
+    ["run/", "plan/", "verify/", "lifecycle/", "bench/", "main.rs"]
+        .iter()
+        .any(|place| path.starts_with(place))
+        && !path.starts_with("run/spool")
+}
+
+/// The words behind a number that is put in, where one of what is counted would be called the same.
+fn counted_by_hand(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.lines().take_while(|line| *line != "mod tests {");
+    let lines = code.filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| line.split("} ").skip(1)).filter(|rest| {
+        COUNTED.iter().any(|counted| {
+            let behind = rest.strip_prefix(counted);
+            behind.is_some_and(|behind| !behind.starts_with(|c: char| c == '/' || c.is_alphanumeric()))
+        })
+    })
+}
+
+#[test]
+fn what_is_counted_by_hand_is_found() {
+    let found = |line: &str| counted_by_hand(line).count();
+    assert_eq!(found(r#"format!("{} records, {n} objects", n)"#), 2);
+    assert_eq!(found(r#"format!("{} records/s, {shards} and {} of records")"#), 0);
+    assert_eq!(found("// {} records"), 0);
 }
 
 /// The code without comments, the insides of string literals, and the test module at the end.

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use respool::archive::manifest::Manifest;
 use respool::archive::{Archive as _, LocalArchive, Selection};
 use respool::cache::Cache;
-use respool::config::{ArchiveAddress, Input, Order, OutputConfig, RunSettings, Target, Tuning};
+use respool::config::{ArchiveAddress, Input, Order, OutputConfig, RunSettings, StateDir, Target, Tuning};
 use respool::decode::aggregate::unpack;
 use respool::decode::{DECODER_VERSION, DecodeConfig};
 use respool::record::{ByteCount, HashKeyRange, ShardId};
@@ -291,7 +291,7 @@ impl<'a> World<'a> {
     /// The run's directory: made by the first attempt, opened by all others.
     async fn directory(&mut self, stream: &StreamDescription) -> (RunDirectory, RunFile, Manifest) {
         if let Some(run) = &self.run {
-            let directory = RunDirectory::open(self.state.path(), run).unwrap();
+            let directory = RunDirectory::open(&StateDir::usual(self.state.path()), run).unwrap();
             let (file, manifest) = (read_run_file(&directory).unwrap(), directory.manifest().unwrap());
             return (directory, file, manifest);
         }
@@ -299,7 +299,7 @@ impl<'a> World<'a> {
         let listing = archive.list(&Selection::default()).await.unwrap();
         let manifest = Manifest::freeze(archive.location().clone(), Selection::default(), listing).unwrap();
         let file = self.file(stream, manifest.digest());
-        let directory = RunDirectory::create(self.state.path(), file.started).unwrap();
+        let directory = RunDirectory::create(&StateDir::usual(self.state.path()), file.started).unwrap();
         directory.define(&file, &manifest).unwrap();
         self.run = Some(directory.id().to_owned());
         (directory, file, manifest)

@@ -116,8 +116,9 @@ async fn list(store: &Arc<Store>, log: Option<ListingLog>) -> Result<Manifest, A
         prefix: "live/".into(),
         selection: Arc::new(selection()),
         log: log.map(Arc::new),
+        what: "s3://events".into(),
     };
-    let listing = lister.list("s3://events").await?;
+    let listing = lister.list().await?;
     Ok(Manifest::freeze(location(), selection(), listing).unwrap())
 }
 
@@ -205,9 +206,27 @@ async fn what_is_known_is_told_and_a_listing_that_was_complete_asks_for_nothing(
 
 #[tokio::test]
 async fn a_prefix_whose_token_is_refused_later_is_listed_from_its_beginning() {
-    let (expected, total, ..) = undisturbed().await;
-    let (store, dir) =
-        (Arc::new(Store { pages_max: total / 2, ..Store::new() }), tempfile::tempdir().unwrap());
+    let (expected, ..) = undisturbed().await;
+    for status in [400, 404, 410, 412, 416] {
+        let (listed, left) = gone_on_with(status).await;
+        let found = Manifest::freeze(location(), selection(), listed.unwrap()).unwrap();
+        assert_eq!(found.digest(), expected.digest(), "{status}");
+        assert_eq!(left, 0, "every old token was tried once");
+    }
+}
+
+#[tokio::test]
+async fn trouble_that_no_token_causes_keeps_what_is_known() {
+    for status in [401, 403, 429, 500, 503] {
+        let (listed, _) = gone_on_with(status).await;
+        assert!(listed.is_err(), "{status}");
+    }
+}
+
+/// What a process lists that goes on in the midst of the first prefix, whose old token is answered with `status`; and how many old
+/// tokens were not tried.
+async fn gone_on_with(status: u16) -> (Result<Listing, ArchiveError>, usize) {
+    let (store, dir) = (Arc::new(Store { pages_max: 3, ..Store::new() }), tempfile::tempdir().unwrap());
     list(&store, Some(open(dir.path()))).await.unwrap_err();
     let path = file_in(dir.path());
     let next = left_behind(&path, &fs::read(&path).unwrap());
@@ -218,23 +237,24 @@ async fn a_prefix_whose_token_is_refused_later_is_listed_from_its_beginning() {
     assert!(!old.is_empty());
     drop(log);
     // Tokens of its own making it takes.
-    let store = Arc::new(Forgetful { store: Store::new(), old: Mutex::new(old) });
+    let store = Arc::new(Forgetful { store: Store::new(), old: Mutex::new(old), status });
     let lister = Lister {
         pages: store.clone(),
         prefix: "live/".into(),
         selection: Arc::new(selection()),
         log: Some(Arc::new(open(next.path()))),
+        what: "s3://events".into(),
     };
-    let listing = lister.list("s3://events").await.unwrap();
-    let found = Manifest::freeze(location(), selection(), listing).unwrap();
-    assert_eq!(found.digest(), expected.digest());
-    assert!(store.old.lock().unwrap().is_empty(), "every old token was tried once");
+    let ended = lister.list().await;
+    let left = store.old.lock().unwrap().len();
+    (ended, left)
 }
 
 /// A bucket that has forgotten the tokens it once gave.
 struct Forgetful {
     store: Store,
     old: Mutex<BTreeSet<(Walk, String)>>,
+    status: u16,
 }
 
 impl Pages for Forgetful {
@@ -245,7 +265,7 @@ impl Pages for Forgetful {
     ) -> BoxFuture<'a, Result<Page, ServiceFault>> {
         let forgotten =
             token.is_some_and(|token| self.old.lock().unwrap().remove(&(step.clone(), token.to_owned())));
-        let refusal = ServiceFault { status: Some(400), ..ServiceFault::default() };
+        let refusal = ServiceFault { status: Some(self.status), ..ServiceFault::default() };
         Box::pin(async move { if forgotten { Err(refusal) } else { self.store.answer(step, token) } })
     }
 }

@@ -9,7 +9,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{ResponseChecksumValidation, StalledStreamProtectionConfig};
 
 use super::S3Config;
-use super::connect::load;
+use super::connect::{endpoint, load};
 use crate::archive::ArchiveError;
 use crate::archive::fault::{ServiceFault, Verdict};
 use crate::renewed::Renewed;
@@ -31,7 +31,7 @@ pub(super) struct Clients {
 impl Clients {
     fn new(config: &S3Config, shared: &SdkConfig) -> Self {
         let builder = aws_sdk_s3::config::Builder::from(shared)
-            .force_path_style(config.path_style.unwrap_or(shared.endpoint_url().is_some()))
+            .force_path_style(config.path_style.unwrap_or(endpoint(config, shared).is_some()))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder()
@@ -63,7 +63,7 @@ impl ClientAccess {
     pub(super) async fn load(config: S3Config) -> Result<(Self, Option<String>), ArchiveError> {
         let shared = load(&config).await?;
         let clients = Renewed::new(Clients::new(&config, &shared));
-        let endpoint = shared.endpoint_url().map(str::to_owned);
+        let endpoint = endpoint(&config, &shared);
         Ok((Self { config, clients }, endpoint))
     }
 

@@ -4,6 +4,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::ProvideCredentials as _;
+use aws_types::service_config::ServiceConfigKey;
 
 use super::S3Config;
 use crate::archive::ArchiveError;
@@ -28,7 +29,7 @@ pub(super) async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, Arc
     }
     let mut shared = loader.load().await;
     if shared.region().is_none() {
-        if shared.endpoint_url().is_none() {
+        if endpoint(config, &shared).is_none() {
             let message =
                 "no region is known: use --s3-region, AWS_REGION or a profile that has one".to_owned();
             return Err(ArchiveError::Refused { what, message });
@@ -52,6 +53,17 @@ pub(super) async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, Arc
         return Err(ArchiveError::Refused { what, message });
     }
     Ok(shared)
+}
+
+/// Where `shared` leads the client for `config`, if not to AWS': what was asked for by name, else what a profile's services
+/// section or `AWS_ENDPOINT_URL_S3` says, else what is said for all services. The SDK's own order.
+pub(super) fn endpoint(config: &S3Config, shared: &aws_config::SdkConfig) -> Option<String> {
+    let of_s3 = || {
+        let key =
+            ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+        shared.service_config()?.load_config(key.build().ok()?)
+    };
+    config.endpoint_url.clone().or_else(of_s3).or_else(|| shared.endpoint_url().map(str::to_owned))
 }
 
 /// An error and what caused it, the innermost cause last.

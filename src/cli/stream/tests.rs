@@ -92,3 +92,42 @@ fn what_no_stream_can_be_ends_with_2() {
         assert!(message.contains(said), "{line}: {message}");
     }
 }
+
+#[test]
+fn what_only_the_environment_says_is_refused_in_clear_as_what_is_typed() {
+    let exposed = || Some("http://10.0.0.1".to_owned());
+    let kinesis = Environment { aws_endpoint_kinesis: exposed(), ..Environment::default() };
+    let dynamodb = Environment { aws_endpoint_dynamodb: exposed(), ..Environment::default() };
+    let firehose = Environment { aws_endpoint_firehose: exposed(), ..Environment::default() };
+    let replay = "replay s3://events --into orders --partition-key /id";
+    for (environment, line) in [
+        (&kinesis, "stream drained"),
+        (&kinesis, "guide"),
+        (&kinesis, "stream status orders"),
+        (&kinesis, replay),
+        (&dynamodb, "stream drained"),
+        (&dynamodb, "guide"),
+        (&firehose, replay),
+        (&firehose, "resume"),
+        (&firehose, "quarantine retry"),
+    ] {
+        let environment = Environment { home: Some("/home/ada".into()), ..environment.clone() };
+        let run = |line: &str| parse(["respool"].into_iter().chain(line.split(' ')), &environment);
+        let said = run(line).unwrap_err().to_string();
+        let expected = "http://10.0.0.1 is reached over the network in clear, with records and signatures: use https, or \
+                        give --allow-insecure-endpoint";
+        assert_eq!(said, expected, "{line}");
+        assert!(run(&format!("{line} --allow-insecure-endpoint")).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn a_guide_takes_the_environments_dynamodb_along() {
+    let environment = Environment {
+        home: Some("/home/ada".into()),
+        aws_endpoint_dynamodb: Some("http://127.0.0.1:3".into()),
+        ..Environment::default()
+    };
+    let Ok(Invocation::Guide(config)) = parse(["respool", "guide"], &environment) else { panic!() };
+    assert_eq!(config.consumer.endpoint_url.as_ref().map(Endpoint::as_str), Some("http://127.0.0.1:3"));
+}

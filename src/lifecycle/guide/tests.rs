@@ -7,6 +7,8 @@ use crate::run::directory::Drained;
 
 const NOW: &str = "2026-11-26T20:00:00Z";
 
+static STATE: std::sync::LazyLock<StateDir> = std::sync::LazyLock::new(|| StateDir::usual("/state"));
+
 fn facts(access: &AwsAccess) -> Facts<'_> {
     Facts {
         run: None,
@@ -18,6 +20,7 @@ fn facts(access: &AwsAccess) -> Facts<'_> {
         away_since: None,
         lease_table: None,
         access,
+        state: &STATE,
         consumer: const { &AwsAccess { region: None, profile: None, endpoint_url: None } },
         now: NOW.parse().unwrap(),
     }
@@ -99,6 +102,23 @@ fn a_time_that_has_passed_is_shouted() {
 }
 
 #[test]
+fn a_door_in_clear_and_another_state_directory_are_said_once_in_each_command() {
+    let access = AwsAccess { endpoint_url: "http://10.0.0.1".parse().ok(), ..AwsAccess::default() };
+    let mut run = run_into("r1", "incomplete", 5);
+    run.glance.file.tuning.kinesis = access.clone();
+    let (state, stream) = (StateDir::other("/my state"), ours(1));
+    let facts =
+        Facts { run: Some(&run), stream: Some(&stream), state: &state, consumer: &access, ..facts(&access) };
+    let commands: Vec<String> = steps(&facts).into_iter().filter_map(|step| step.command).collect();
+    assert_eq!(commands.len(), 4, "{commands:?}");
+    for command in commands {
+        for flag in [" --allow-insecure-endpoint", " --state-dir '/my state'"] {
+            assert_eq!(command.matches(flag).count(), 1, "{command}");
+        }
+    }
+}
+
+#[test]
 fn before_there_is_a_run_the_guide_has_blanks_to_fill_in() {
     let access = AwsAccess::default();
     let text = text(&facts(&access));
@@ -144,10 +164,12 @@ fn where_the_leases_are_is_not_guessed_from_a_stream_of_ones_own() {
         note(&simulator, &simulator)
             .contains("4567 has to answer for DynamoDB, which `respool simulate` does not")
     );
+    let nowhere = note(&simulator, &AwsAccess::default());
     assert!(
-        note(&simulator, &AwsAccess::default())
-            .contains("looked for in AWS: --consumer-endpoint-url names another")
+        nowhere.contains("--wait --kinesis-endpoint-url http://127.0.0.1:4567 --consumer-endpoint-url URL\n")
     );
+    let elsewhere = note(&at("https://streams.example"), &AwsAccess::default());
+    assert!(elsewhere.contains("looked for in AWS: --consumer-endpoint-url names another"), "{elsewhere}");
     assert!(!note(&simulator, &dynamodb).contains("answer for DynamoDB"));
     let aws = AwsAccess::default();
     assert!(!note(&aws, &aws).contains("DynamoDB:"));

@@ -4,7 +4,7 @@ use super::*;
 
 fn run_with(file: &str) -> (tempfile::TempDir, RunDirectory) {
     let state = tempfile::tempdir().unwrap();
-    let directory = RunDirectory::create(state.path(), Timestamp::UNIX_EPOCH).unwrap();
+    let directory = RunDirectory::create(&StateDir::usual(state.path()), Timestamp::UNIX_EPOCH).unwrap();
     fs::write(directory.path().join(RUN_FILE), file).unwrap();
     (state, directory)
 }
@@ -72,7 +72,7 @@ fn who_looks_at_a_run_for_a_moment_does_not_keep_its_owner_out() {
     let state_dir = state.path().to_owned();
     let owner = std::thread::spawn(move || {
         tell.send(()).unwrap();
-        RunDirectory::open(&state_dir, &id).map(drop)
+        RunDirectory::open(&StateDir::usual(&state_dir), &id).map(drop)
     });
     begun.recv().unwrap();
     drop(lock);

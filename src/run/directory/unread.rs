@@ -9,6 +9,7 @@ use super::{
     LOCK_FILE, RUN_FILE, RUN_FILE_VERSION, RunGlance, StreamIdentity, glance, other_layout, owner, run_ids,
     runs_dir,
 };
+use crate::config::StateDir;
 use crate::error::Error;
 use crate::run::checkpoint_log;
 use crate::run::summary::chain;
@@ -41,6 +42,12 @@ impl UnreadRun {
     pub fn may_be_into(&self, stream: &StreamIdentity) -> bool {
         self.stream.as_ref().is_none_or(|own| own == stream)
     }
+}
+
+/// Nobody knows a run of this name.
+#[must_use]
+pub fn no_such_run(state_dir: &StateDir, id: &str) -> Error {
+    Error::refused(format!("there is no run {id}; `respool runs{}` lists them", state_dir.flag()))
 }
 
 /// All runs below `state_dir`, oldest first: those that can be read, and the others.

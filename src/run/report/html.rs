@@ -15,7 +15,7 @@ use super::page::{causes, headline, percent};
 use super::{Brake, Latency, Report, RunState, ShardReport, duration, number};
 use crate::config::{PlanFigures, RateCap, Share};
 use crate::page::{Bar, Page, short};
-use crate::record::ByteCount;
+use crate::record::{ByteCount, many};
 use crate::run::timeline::{Process, Timeline};
 
 /// Shards in the table; of more, those that used least.
@@ -58,7 +58,7 @@ impl Report {
 #[expect(clippy::cast_precision_loss, reason = "a rate for a person")]
 fn in_short(report: &Report, timeline: &Timeline) -> String {
     let (records, bytes) = (report.records.delivered, report.bytes_delivered);
-    let mut text = format!("{} records ({}) delivered", number(records), ByteCount(bytes));
+    let mut text = format!("{} ({}) delivered", many(records, "record"), ByteCount(bytes));
     let seen = records.saturating_sub(timeline.records_unseen);
     if timeline.seconds > 0.0 && seen > 0 {
         let whole = timeline.records_unseen == 0;
@@ -109,25 +109,19 @@ fn facts(report: &Report, circumstances: &Circumstances) -> Vec<(&'static str, S
     };
     facts.push(("duplicates", duplicates));
     if report.order_violations > 0 {
-        facts.push(("order", format!("{} violations, by sequence number", number(report.order_violations))));
+        facts.push(("order", format!("{}, by sequence number", many(report.order_violations, "violation"))));
     }
     if report.inversions + report.possible_inversions > 0 {
-        let (sure, possible) = (number(report.inversions), number(report.possible_inversions));
-        facts.push((
-            "passed",
-            format!("{sure} records by a later one of their key, {possible} more possibly"),
-        ));
+        let (sure, possible) = (many(report.inversions, "record"), number(report.possible_inversions));
+        facts.push(("passed", format!("{sure} by a later one of their key, {possible} more possibly")));
     }
     if report.reshards > 0 {
-        facts.push(("resharded", format!("{} times under this process", number(report.reshards))));
+        facts.push(("resharded", format!("{} under this process", many(report.reshards, "time"))));
     }
-    let (entries, units) = (number(report.entries_acked), number(report.put_units));
+    let (entries, units) = (many(report.entries_acked, "entry"), many(report.put_units, "payload unit"));
     facts.push((
         "billed",
-        format!(
-            "{entries} entries, {units} payload units, {} requests to S3",
-            number(report.s3_object_requests)
-        ),
+        format!("{entries}, {units}, {} to S3", many(report.s3_object_requests, "request")),
     ));
     facts.push(("throttled", format!("{} of the entries sent", percent(report.throttled_share))));
     facts.push(("PutRecords", latency_words(&report.put_latency_ms)));
@@ -240,8 +234,8 @@ fn shards(page: &mut Page, shards: &[ShardReport]) {
     let mut heading = "Shards, in the last process".to_owned();
     if shown.len() > SHARDS_SHOWN {
         heading = format!(
-            "The {SHARDS_SHOWN} of {} shards that used least, in the last process",
-            number(shards.len() as u64)
+            "The {SHARDS_SHOWN} of {} that used least, in the last process",
+            many(shards.len(), "shard")
         );
         shown.sort_by(|one, other| {
             one.utilisation.unwrap_or(0.0).total_cmp(&other.utilisation.unwrap_or(0.0))
@@ -298,8 +292,8 @@ fn recorded(timeline: &Timeline) -> String {
     if timeline.records_unseen > 0 {
         let _ = write!(
             text,
-            " They lack {} records that were delivered by processes which were killed before they could leave a report.",
-            number(timeline.records_unseen)
+            " They lack {} delivered by processes which were killed before they could leave a report.",
+            many(timeline.records_unseen, "record")
         );
     }
     text + &format!(" respool {}.", env!("CARGO_PKG_VERSION"))

@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::{Report, RunState, ShardReport};
-use crate::record::ByteCount;
 pub(crate) use crate::record::number;
+use crate::record::{ByteCount, agree, many};
 use crate::write::checkpoint::Doubts;
 
 /// Shards that are listed one by one; more are a line of three numbers.
@@ -109,8 +109,9 @@ impl Page {
         self.row("records", &text);
 
         if report.entries_acked > 0 && report.entries_acked < records.delivered {
-            let (entries, units) = (number(report.entries_acked), number(report.put_units));
-            self.row("aggregates", &format!("{entries} entries, billed as {units} payload units"));
+            let (entries, units) =
+                (many(report.entries_acked, "entry"), many(report.put_units, "payload unit"));
+            self.row("aggregates", &format!("{entries}, billed as {units}"));
         }
 
         let duplicates = match report.possible_duplicates {
@@ -119,30 +120,27 @@ impl Page {
         };
         self.row("duplicates", &duplicates);
         if report.order_violations > 0 {
-            self.row("order", &format!("{} violations, by sequence number", number(report.order_violations)));
+            self.row("order", &format!("{}, by sequence number", many(report.order_violations, "violation")));
         }
         if report.inversions + report.possible_inversions > 0 {
-            let (sure, possible) = (number(report.inversions), number(report.possible_inversions));
+            let (sure, possible) = (many(report.inversions, "record"), number(report.possible_inversions));
             self.row(
                 "order",
-                &format!("{sure} records passed by a later one of their key, {possible} more possibly"),
+                &format!("{sure} passed by a later one of their key, {possible} more possibly"),
             );
         }
         if report.reshards > 0 {
-            let elsewhere = number(report.records_elsewhere);
-            let times = number(report.reshards);
-            self.row(
-                "resharded",
-                &format!("{times} times under this run; {elsewhere} records met it on their way"),
-            );
+            let elsewhere = many(report.records_elsewhere, "record");
+            let times = many(report.reshards, "time");
+            self.row("resharded", &format!("{times} under this run; {elsewhere} met it on the way"));
         }
         let cache = &report.cache;
         if cache.hits + cache.fetched > 0 {
-            let (hits, fetched) = (number(cache.hits), number(cache.fetched));
-            let size = ByteCount(cache.bytes);
-            self.row("cache", &format!("{hits} objects were there, {fetched} fetched; {size} decoded"));
+            let (hits, fetched) = (many(cache.hits, "object"), number(cache.fetched));
+            let (size, were) = (ByteCount(cache.bytes), agree(cache.hits, "was", "were"));
+            self.row("cache", &format!("{hits} {were} there, {fetched} fetched; {size} decoded"));
         }
-        self.row("S3", &format!("{} requests for objects", number(report.s3_object_requests)));
+        self.row("S3", &format!("{} for objects", many(report.s3_object_requests, "request")));
     }
 
     fn speed(&mut self, report: &Report) {
@@ -157,9 +155,9 @@ impl Page {
         }
         self.row("took", &text);
         if let Some(plan) = &report.plan {
-            let (records, seconds) = (number(plan.records), duration(plan.seconds));
+            let (records, seconds) = (many(plan.records, "record"), duration(plan.seconds));
             let limit = &plan.binding_limit;
-            self.row("planned", &format!("{records} records in {seconds}, limited by {limit}"));
+            self.row("planned", &format!("{records} in {seconds}, limited by {limit}"));
         }
         if let Some(brake) = report.brake {
             self.row("limited by", brake.words());
@@ -193,7 +191,7 @@ impl Page {
                     0 => String::new(),
                     count => format!("{} throttled", number(count)),
                 };
-                let records = format!("{} records", number(shard.records));
+                let records = many(shard.records, "record");
                 [shard.shard.clone(), records, ByteCount(shard.bytes).to_string(), used, throttled]
             })
             .collect();
@@ -225,7 +223,7 @@ impl Page {
             self.line(&format!("  {}   {} of its time", shard.shard, percent(held(shard))));
         }
         if let Some(more) = hot.len().checked_sub(SHARDS_LISTED_MAX).filter(|&more| more > 0) {
-            self.line(&format!("  and {} more shards", number(more as u64)));
+            self.line(&format!("  and {}", many(more, "more shard")));
         }
         self.line(
             "  --order relaxed sends them at full speed; a record that is throttled may then be passed",
@@ -235,11 +233,13 @@ impl Page {
     fn late(&mut self, report: &Report) {
         let Some(late) = &report.late_objects else { return };
         for (count, what) in [
-            (late.late, "objects have come into the window since it was listed"),
-            (late.changed, "objects have changed since they were listed"),
+            (late.late, "come into the window since it was listed"),
+            (late.changed, "changed since the listing"),
         ] {
             if count > 0 {
-                self.line(&format!("\nLate: {} {what}; replay again to send them.", number(count)));
+                let (objects, have) = (many(count, "object"), agree(count, "has", "have"));
+                let them = agree(count, "it", "them");
+                self.line(&format!("\nLate: {objects} {have} {what}; replay again to send {them}."));
             }
         }
         for key in &late.keys {
@@ -247,7 +247,6 @@ impl Page {
         }
         if let Some(path) = &late.path {
             self.line(&format!("  listed in {path}"));
-            self.line(&format!("  see: respool quarantine ls {}", report.run));
         }
         if let Some(error) = &late.error {
             self.line(&format!("\nWhether anything has come late is not known: {error}"));
@@ -298,7 +297,7 @@ pub(super) fn headline(report: &Report) -> (&'static str, String) {
     let message = report.message.as_deref().unwrap_or("it was stopped");
     match report.state {
         RunState::Done if report.exit_code == 1 => {
-            (BOLD_RED, format!("Done, but {} records arrived out of order.", number(report.order_violations)))
+            (BOLD_RED, format!("Done, but {} arrived out of order.", many(report.order_violations, "record")))
         }
         RunState::Done if aside > 0 => {
             (BOLD_YELLOW, "Done, but not everything could be sent: see quarantine.".into())

@@ -18,12 +18,15 @@ pub(super) struct Growing<'a> {
     space: &'a Space,
     number: u32,
     room: Room,
+    /// What was guessed that it would take.
+    guess: u64,
 }
 
 impl<'a> Growing<'a> {
     /// Object `number` goes into `writer`, having been let into `room`.
     pub(super) fn new(writer: SegmentWriter, space: &'a Space, number: u32, room: Room) -> Self {
-        Self { writer, space, number, room }
+        let guess = room.bytes();
+        Self { writer, space, number, room, guess }
     }
 
     /// The writer, to be renamed.
@@ -50,7 +53,9 @@ impl<'a> Growing<'a> {
         let more = if grows { (bytes / 4).min(STEP_BYTES_MAX) } else { 0 };
         let wanted = bytes.saturating_add(more);
         if let Room::Kept(reservation) = &mut self.room {
-            if self.space.settle(reservation, wanted) {
+            if self.space.settle(reservation, self.guess, wanted)
+                || self.space.settle(reservation, self.guess, bytes)
+            {
                 return;
             }
             self.writer.pass();
@@ -108,5 +113,30 @@ mod tests {
         let (segment, placement) = growing.publish(&Spans::default(), &SegmentLabel::default()).unwrap();
         assert_eq!((placement, segment.data_bytes()), (Placement::Passing, 2_000_000));
         assert_eq!(cache.usage().segments, 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_outgrows_its_guess_by_far_takes_no_more_than_a_part_from_others() {
+        const LIMIT: u64 = 1_000_000;
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Arc::new(Cache::open(directory.path(), ByteCount(LIMIT)).unwrap());
+        for other in 0..60 {
+            let mut writer = cache.create(&SegmentId([other; 32]), Placement::Kept).unwrap();
+            writer.write_all(&[b'x'; 15_000]).unwrap();
+            writer.publish(&Spans::default(), &SegmentLabel::default()).unwrap();
+        }
+        let segments = Arc::new(Segments::new(cache.clone()));
+        let space = Space::new(cache.clone(), segments, true, ByteCount(LIMIT));
+        let _in_work = space.begin(7);
+        let room = space.reserve(7, 1_000).await;
+        let held = cache.usage().bytes.0;
+        let writer = cache.create(&SegmentId([70; 32]), room.placement()).unwrap();
+        let mut growing = Growing::new(writer, &space, 7, room);
+        for _ in 0..2_000 {
+            growing.write_all(&[b'x'; 1_000]).unwrap();
+        }
+        assert_eq!(growing.room.placement(), Placement::Passing);
+        let evicted = held - cache.usage().bytes.0;
+        assert!(evicted > 0 && evicted <= LIMIT / 5, "{evicted}");
     }
 }

@@ -1,10 +1,11 @@
 //! The drawings of a report's page.
 
-use super::super::{Brake, Report, duration, number, page::percent};
+use super::super::{Brake, Report, duration, page::percent};
 use super::{Circumstances, latency_words, waited};
 use crate::page::{
     Axis, Bars, Chart, Column, Figure, Guide, HeatMap, HeatRow, Mark, Part, Scale, Series, short,
 };
+use crate::record::many;
 use crate::run::timeline::{Bin, Cell, LATENCY_FIRST_MS, LATENCY_STEPS_PER_OCTAVE, Process, Timeline};
 
 /// Vertical lines where a process took over; more would hide what they divide.
@@ -120,8 +121,8 @@ fn heat(timeline: &Timeline) -> Option<HeatMap> {
     Some(HeatMap {
         title: "Shards, by the share of their limit that was used".to_owned(),
         description: format!(
-            "{} shards{together}, {} a column; the limit is the configured share. Blank: not written to.",
-            number(u64::try_from(timeline.shards.len()).unwrap_or(u64::MAX)),
+            "{}{together}, {} a column; the limit is the configured share. Blank: not written to.",
+            many(timeline.shards.len(), "shard"),
             duration(timeline.bin_seconds)
         ),
         x: time_axis(timeline),
@@ -241,7 +242,7 @@ fn latencies(report: &Report, timeline: &Timeline) -> Option<Bars> {
     let whose = if timeline.processes.len() > 1 { " in the last process" } else { "" };
     Some(Bars {
         title: "Latency of PutRecords, in percent of the requests".to_owned(),
-        description: format!("{} requests;{whose} {}.", number(all), latency_words(&report.put_latency_ms)),
+        description: format!("{};{whose} {}.", many(all, "request"), latency_words(&report.put_latency_ms)),
         x: Axis { label, scale: Scale::Log, ends, ticks: round_values(ends) },
         y: Axis::linear("percent", 0.0, columns.iter().flat_map(|column| column.heights.clone())),
         parts: vec![Part { name: "requests".to_owned(), colour: 1 }],

@@ -112,7 +112,7 @@ fn what_is_not_shown_is_said() {
     let mut report = finished();
     report.plan = Some(planned());
     let html = report.html(&timeline(5_000), &circumstances());
-    assert!(html.contains("They lack 5,000 records that were delivered by processes which were killed"));
+    assert!(html.contains("They lack 5,000 records delivered by processes which were killed"));
     assert!(html.contains("more than 16.0 s"), "{html}");
 }
 
