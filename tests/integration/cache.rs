@@ -81,6 +81,53 @@ fn the_second_run_fetches_nothing_and_needs_no_archive() {
 }
 
 #[test]
+fn what_is_known_to_be_broken_keeps_no_run_from_going_without_the_archive() {
+    let sandbox = sandbox();
+    let archive = sandbox.path("archive");
+    let mut paths = Vec::new();
+    for object in [2, 5] {
+        let lines = format!("{{\"k\":\"{object}\"}}\n").repeat(RECORDS);
+        let whole = events::gzip(lines.as_bytes());
+        paths.push((events::put(&archive, object, &whole[..whole.len() - 5]), whole));
+    }
+    fs::write(&paths[1].0, "").unwrap();
+    let first = sandbox.run(REPLAY).json(3);
+    let reasons = json!({"truncated": 1, "empty": 1});
+    assert_eq!(first["quarantine"]["reasons"], reasons);
+    let gone = sandbox.path("gone");
+    fs::rename(&archive, &gone).unwrap();
+    sandbox.run(&format!("{REPLAY} --offline --dry-run")).json(0);
+    // What only was told by an earlier run is told on, and whoever has looked is named.
+    let found_by = format!("known from run {} ", first["run"].as_str().unwrap());
+    for _ in 0..2 {
+        let offline = sandbox.run(&format!("{REPLAY} --offline")).json(3);
+        assert_eq!(offline["state"], "done");
+        assert_eq!(offline["objects"], json!({"total": 8, "decoded": 6, "quarantined": 2, "skipped": 0}));
+        assert_eq!(offline["records"]["delivered"], 6 * RECORDS);
+        assert_eq!((&offline["cache"]["hits"], &offline["cache"]["fetched"]), (&json!(6), &json!(0)));
+        assert_eq!(
+            (&offline["s3_object_requests"], &offline["quarantine"]["reasons"]),
+            (&json!(0), &reasons)
+        );
+        let list = fs::read_to_string(offline["quarantine"]["path"].as_str().unwrap()).unwrap();
+        assert!(list.lines().all(|line| line.matches("known from run ").count() == 1), "{list}");
+        assert_eq!(list.matches(&found_by).count(), 2, "{list}");
+    }
+
+    // What was put in its place is another object, of which nothing is known.
+    fs::rename(&gone, &archive).unwrap();
+    let before = segments(&sandbox);
+    for (path, whole) in &paths {
+        fs::write(path, whole).unwrap();
+    }
+    sandbox.run(REPLAY).ended_with(0);
+    let new = segments(&sandbox).into_iter().find(|segment| !before.contains(segment)).unwrap();
+    fs::remove_file(new).unwrap();
+    let refused = sandbox.run(&format!("{REPLAY} --offline"));
+    assert!(refused.sentence(5).contains("1 of 8 objects are not in the cache"), "{refused:?}");
+}
+
+#[test]
 fn an_object_that_has_changed_is_fetched_again() {
     let sandbox = sandbox();
     replay(&sandbox, "");
