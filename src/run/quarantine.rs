@@ -45,8 +45,9 @@ pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
         }
         QuarantineAction::Show { object, record } => {
             let lines = lines(&run)?;
-            let line =
-                record_named(&lines, *object, *record).ok_or_else(|| not_there(config, &run, &lines))?;
+            let line = record_named(&lines, *object, *record).ok_or_else(|| {
+                whole(&run, &lines, *object).unwrap_or_else(|| not_there(config, &run, &lines))
+            })?;
             let bytes = bytes(&run.path, line)?;
             match io::stdout().lock().write_all(&bytes) {
                 // Whoever read it has seen enough.
@@ -93,6 +94,18 @@ fn record_named(lines: &[QuarantineLine], object: u32, record: Option<u32>) -> O
     };
     let mut found = lines.iter().filter(fits);
     found.next().filter(|_| record.is_some() || found.next().is_none())
+}
+
+/// What to say of an object that was set aside as a whole.
+fn whole(run: &RunGlance, lines: &[QuarantineLine], object: u32) -> Option<Error> {
+    let line = lines.iter().find(|line| line.object == object && line.record.is_none())?;
+    Some(Error::refused(format!(
+        "{object} is a whole object ({}: {}); it lies in the archive {} at {}",
+        line.reason,
+        line.detail.escape_debug(),
+        run.file.settings.archive,
+        line.key.escape_debug()
+    )))
 }
 
 fn not_there(config: &QuarantineConfig, run: &RunGlance, lines: &[QuarantineLine]) -> Error {
