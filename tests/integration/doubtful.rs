@@ -124,8 +124,11 @@ fn an_array_that_auto_takes_for_a_record_is_named_once() {
     let exploded = sandbox.run(&format!("{line} --include *01/01* --include *01/02* --framing json-array"));
     assert_eq!(exploded.json(0)["records"]["delivered"], 4);
     // With -v it says what each kind was taken for, and why.
-    let told = sandbox.run(&format!("{line} --no-cache -v")).stderr;
+    let told = sandbox.run(&format!("{line} --cache-dir another -v")).stderr;
     let newline = "is read as gzip, newline (each line is one JSON value)";
     assert!(told.contains(newline), "{told}");
     assert!(told.contains("is read as plain, json (JSON values span lines)"), "{told}");
+    assert!(
+        sandbox.run(&format!("{line} -v")).stderr.contains("is read as gzip, newline, and so are others")
+    );
 }

@@ -43,7 +43,7 @@ fn replayed<'a>(
     archive: &str,
     flags: impl IntoIterator<Item = &'a str>,
 ) -> (Vec<(Value, Value)>, Value) {
-    let line = format!("replay {archive} --into null: --key-fallback hash --new --yes --json");
+    let line = format!("replay {archive} --into null: --new --yes --json");
     let mut command = sandbox.command(&line);
     command.args(flags);
     let report = sandbox.start_command(command).wait().json(0);
@@ -54,7 +54,10 @@ fn replayed<'a>(
         let object: Value = serde_json::from_str(line).unwrap();
         (object["key"].clone(), object["etag"].clone())
     });
-    (objects.collect(), report["records"]["delivered"].clone())
+    let mut objects: Vec<_> = objects.collect();
+    // Their order is that of the times that a layout reads.
+    objects.sort_by_key(|(key, _)| key.to_string());
+    (objects, report["records"]["delivered"].clone())
 }
 
 /// The same objects and records by the flags that were typed and by those that are offered for them; how many.
@@ -63,9 +66,8 @@ fn offers_the_same(sandbox: &Sandbox, archive: &str, typed: &[&str]) -> (usize, 
     inspect.args(typed);
     let found = sandbox.start_command(inspect).wait().json(0);
     let mut offered = words(&found["flags"]);
-    if !offered.iter().any(|word| word == "--partition-key") {
-        offered.extend(["--partition-key", "hash"].map(str::to_owned));
-    }
+    let keyed = offered.iter().any(|word| word == "--partition-key");
+    offered.extend([if keyed { "--key-fallback" } else { "--partition-key" }, "hash"].map(str::to_owned));
     let by_offer = replayed(sandbox, archive, offered.iter().map(String::as_str));
     let by_typed = replayed(sandbox, archive, typed.iter().copied().chain(["--partition-key", "hash"]));
     assert_eq!(by_offer, by_typed, "{typed:?}: {offered:?}");
@@ -168,6 +170,6 @@ fn a_sample_that_is_framed_in_two_ways_is_offered_neither() {
     assert!(!words(&found["flags"]).contains(&"--framing".to_owned()), "{found}");
     let told = sandbox.run("inspect archive").stdout;
     assert!(told.contains("auto and json-array: no one --framing reads all of it"), "{told}");
-    assert!(told.contains("plain, newline (each line is one JSON value): 1 of"), "{told}");
+    assert!(told.contains("plain, newline (each line is one JSON value): 2 of"), "{told}");
     assert!(told.contains("plain, json-array (one JSON value with an array of others): 1 of"), "{told}");
 }

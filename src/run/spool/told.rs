@@ -16,7 +16,7 @@ const BEGINNING_BYTES: usize = 64 * 1024;
 /// What was told.
 #[derive(Default)]
 pub(super) struct Told {
-    decodings: Mutex<BTreeSet<String>>,
+    kinds: Mutex<BTreeSet<String>>,
     /// An object that may hold records in its one record.
     alone: AtomicBool,
 }
@@ -24,17 +24,22 @@ pub(super) struct Told {
 impl Told {
     /// The object `key` showed to be this.
     pub(super) fn decoded(&self, key: &str, decoded: &Decoded) {
-        let what = decoded.told();
+        let kind = format!("{}, {}", decoded.compression, decoded.framing);
+        self.once(kind, key, &decoded.told());
+    }
+
+    fn once(&self, kind: String, key: &str, what: &str) {
         // Nothing is left half changed in it.
-        let mut decodings = self.decodings.lock().unwrap_or_else(PoisonError::into_inner);
-        if !decodings.contains(&what) {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if kinds.insert(kind) {
             tracing::info!("{} is read as {what}, and so are others of its kind", key.escape_debug());
-            decodings.insert(what);
         }
     }
 
-    /// Looks at a segment's record if it is the only one. Blocks on the disk.
+    /// Looks at a segment, and at its record if it has only one. Blocks on the disk.
     pub(super) fn segment(&self, segment: &Segment, config: &DecodeConfig) {
+        let label = segment.label();
+        self.once(label.decoding.clone(), &label.key, &label.decoding);
         if config.framing != FramingChoice::Auto
             || segment.records() != 1
             || self.alone.load(Ordering::Relaxed)
@@ -49,7 +54,7 @@ impl Told {
                 "{} is one JSON value with an array of others in it, and is taken for one record, as are others like it: \
                  if the array's elements are the records, begin with --framing json-array; --framing json says that \
                  they are not",
-                segment.label().key.escape_debug()
+                label.key.escape_debug()
             );
         }
     }
