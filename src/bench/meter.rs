@@ -219,6 +219,7 @@ mod tests {
             shards: vec![shard],
             reshards: 0,
             times: LaneTimes::default(),
+            away: None,
         }
     }
 

@@ -36,7 +36,7 @@ use crate::error::{Error, ExitCode};
 use crate::record::many;
 use crate::run::absent::Seeker;
 use crate::run::open::{self, OpenStream};
-use crate::run::{console, now, session};
+use crate::run::{console, now, signals};
 use crate::sim::{BurstRule, EmbeddedConfig, EmbeddedStream};
 use crate::stream::Stream;
 use crate::write::StopReason;
@@ -47,7 +47,7 @@ use table::{Bench, Step};
 
 /// Measures what `config` says, and shows it.
 pub async fn run(config: &BenchConfig) -> Result<ExitCode, Error> {
-    let mut stop = session::stop_signals()?;
+    let mut stop = signals::stop_signals(signals::OF_A_BENCH, config.output.quiet)?;
     let scratch = Scratch::new(&config.tuning.cache.dir)?;
     if config.subject == BenchSubject::Stages {
         return stages::run(config, &scratch, &mut stop).await;

@@ -6,11 +6,15 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::OutputConfig;
 
-/// Starts to write the log to stderr.
-pub fn start(output: &OutputConfig) {
+/// Starts to write the log to stderr, which `stderr` stands for.
+pub fn start<W>(output: &OutputConfig, stderr: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let level = match (output.quiet, output.verbosity) {
         (true, _) => "error",
         (false, 0) => "warn",
@@ -21,7 +25,7 @@ pub fn start(output: &OutputConfig) {
     let filter = EnvFilter::new(format!("error,respool={level}"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(stderr)
         .with_ansi(output.color && std::io::stderr().is_terminal())
         .with_target(false)
         // Else it tells stderr itself that stderr cannot be written, and panics.

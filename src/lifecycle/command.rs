@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::door::Door;
-use super::runs::{RunInto, names};
+use super::runs::{RunInto, names, runs_into};
 use super::{create, delete, guide, scale, status};
 use crate::config::{AwsAccess, GuideConfig, SavedPlan, StateDir, StreamAction, StreamConfig, Target};
 use crate::error::Error;
@@ -44,6 +44,10 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     let plan = config.plan.as_deref().map(|(path, plan)| (path.as_str(), plan));
     let run = if plan.is_none() { choose(&config.state_dir, config.run.as_deref(), runs)? } else { None };
     let run = run.map(RunInto::of).transpose()?;
+    let runs = match &run {
+        Some(run) => runs_into(&config.state_dir, &run.glance.file.stream)?.runs,
+        None => Vec::new(),
+    };
     let name = match &run {
         Some(run) => Some(target(&run.glance)?),
         None => plan.map(|(_, plan)| planned_target(plan)).transpose()?.flatten(),
@@ -90,6 +94,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     };
     let facts = guide::Facts {
         run: run.as_ref(),
+        runs: &runs,
         plan,
         stream: stream.as_ref(),
         gone,

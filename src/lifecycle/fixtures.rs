@@ -104,6 +104,7 @@ pub(super) fn run_into(id: &str, state: &str, delivered: u64) -> RunInto {
             report: Some(serde_json::json!({ "state": state })),
         },
         delivered,
+        set_aside: (0, 0),
         shards: BTreeMap::new(),
     }
 }

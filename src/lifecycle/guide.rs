@@ -16,7 +16,7 @@ use crate::config::{
 };
 use crate::record::many;
 use crate::run::forecast::what;
-use crate::run::report::{duration, number};
+use crate::run::report::{RunState, duration, number};
 use crate::stream::control::StreamParticulars;
 
 /// What the checklist is made of.
@@ -24,6 +24,8 @@ use crate::stream::control::StreamParticulars;
 pub struct Facts<'a> {
     /// The run, if there is one.
     pub run: Option<&'a RunInto>,
+    /// All runs into its stream that can be read, this one among them, oldest first.
+    pub runs: &'a [RunInto],
     /// The plan that is to become one, with the name of its file.
     pub plan: Option<(&'a str, &'a SavedPlan)>,
     /// Its stream, if it is there and can be looked at.
@@ -137,21 +139,32 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     };
     let settings = &run.glance.file.settings;
     let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
-    step.done = Some(run.state() == "done");
+    step.done = Some(run.state() == RunState::Done && !run.has_sent_nothing());
     step.notes.push(format!(
         "run {}, started {}, {}: {} delivered",
         run.glance.id,
         clock(run.glance.file.started),
-        run.state(),
+        run.state().word(),
         many(run.delivered, "record")
     ));
-    if facts.gone && run.state() != "done" {
+    if facts.gone && run.state() != RunState::Done {
         step.notes.push(
             "it cannot go on: what it had delivered went with the stream, so a new replay is needed".into(),
         );
-    } else if run.state() == "unfinished" {
+    } else if matches!(run.state(), RunState::Incomplete | RunState::Refused) {
         let flags = RunFlags::new(facts.state, &run.glance.file.tuning).go;
         step.command = Some(format!("respool resume {}{flags}", run.glance.id));
+    }
+    if let Some(set_aside) = run.set_aside() {
+        let flags = RunFlags::new(facts.state, &run.glance.file.tuning).look;
+        let ls = format!("respool quarantine ls {}{flags}", run.glance.id);
+        if run.has_sent_nothing() {
+            step.notes
+                .push(format!("all of it was set aside: {set_aside} in quarantine, nothing in {stream}"));
+            step.command = Some(ls);
+        } else {
+            step.notes.push(format!("{set_aside} were set aside: `{ls}`"));
+        }
     }
     step
 }
@@ -208,7 +221,7 @@ fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     step.command = Some(format!("respool stream status {stream}{door}"));
     step.notes.push("too slow? `respool stream scale` works while a run is writing".into());
-    if let Some(run) = facts.run.filter(|run| run.state() == "done") {
+    if let Some(run) = facts.run.filter(|run| run.state() == RunState::Done && run.delivered > 0) {
         step.notes.push(format!(
             "did all of it arrive? `respool verify {}{}`",
             run.glance.id,
@@ -224,7 +237,8 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let table = facts.lease_table.unwrap_or("TABLE");
     if let Some(run) = facts.run {
         let seen = run.seen_drained().filter(|_| run.delivered > 0);
-        step.done = Some(seen.is_some() && run.is_drained());
+        // Whoever else has written into it must have been read, too.
+        step.done = Some(seen.is_some() && run.is_drained() && unread(facts).is_empty());
         step.notes.extend(seen.map(|seen| {
             let estimate =
                 if run.is_drained() { "" } else { ", which is an estimate: --lease-table proves it" };
@@ -238,12 +252,32 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
             if here && facts.consumer.endpoint_url.is_none() { " --consumer-endpoint-url URL" } else { "" };
         step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}{url}"));
     }
-    if let (Some(run), Some(found)) = (facts.run, facts.stream) {
+    if let Some(found) = facts.stream {
         let hours = found.description.retention_hours;
-        step.until = after(run.glance.file.started, hours);
-        step.notes.push(format!("{stream} forgets the first records {hours} h after the run's start"));
+        let unread = unread(facts);
+        if let Some(first) = unread.iter().min_by_key(|run| run.glance.file.started) {
+            step.until = after(first.glance.file.started, hours);
+            let (id, others) = (&first.glance.id, unread.len() - 1);
+            step.notes.push(match others {
+                0 => format!("{stream} forgets the first records {hours} h after the start of run {id}"),
+                _ => format!(
+                    "{stream} forgets the first records {hours} h after the start of run {id}, the oldest of {} into it that are \
+                     not known to be read",
+                    unread.len()
+                ),
+            });
+        }
     }
     step
+}
+
+/// The runs whose records are in the stream, or will be, and were not seen to be read.
+fn unread<'a>(facts: &Facts<'a>) -> Vec<&'a RunInto> {
+    let unread = |run: &&RunInto| {
+        let writes = run.delivered > 0 || run.state() != RunState::Done;
+        writes && (run.seen_drained().is_none() || !run.is_drained())
+    };
+    facts.runs.iter().filter(unread).collect()
 }
 
 /// A stream of one's own says nothing of where its worker's leases are.

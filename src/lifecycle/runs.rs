@@ -8,6 +8,7 @@ use std::path::Path;
 use super::drained::Replayed;
 use crate::error::Error;
 use crate::run::directory::{self, Drained, RunGlance, StreamIdentity, UnreadRun};
+use crate::run::report::{RunState, number};
 use crate::run::{checkpoint_log, journal};
 use crate::stream::StreamDescription;
 
@@ -43,6 +44,8 @@ pub struct RunInto {
     pub glance: RunGlance,
     /// Records that it has delivered.
     pub delivered: u64,
+    /// Records and whole objects that it has set aside.
+    pub set_aside: (u64, u64),
     /// What it has put into each shard.
     pub shards: BTreeMap<String, Replayed>,
 }
@@ -50,13 +53,28 @@ pub struct RunInto {
 impl RunInto {
     /// A look at what the run has left on the disk.
     pub fn of(glance: RunGlance) -> Result<Self, Error> {
-        let (delivered, shards) = put(&glance)?;
-        Ok(Self { glance, delivered, shards })
+        let Put { delivered, set_aside, shards } = put(&glance)?;
+        Ok(Self { glance, delivered, set_aside, shards })
     }
 
     /// Whether a process works on it now.
     pub fn is_running(&self) -> bool {
         self.glance.owner.is_some()
+    }
+
+    /// Whether it is done, but all that it had to send was set aside.
+    pub fn has_sent_nothing(&self) -> bool {
+        self.state() == RunState::Done && self.delivered == 0 && self.set_aside != (0, 0)
+    }
+
+    /// `12 records and 3 whole objects`; `None` if nothing was set aside.
+    pub fn set_aside(&self) -> Option<String> {
+        let part = |count: u64, what: &str| {
+            (count > 0).then(|| format!("{} {what}{}", number(count), if count == 1 { "" } else { "s" }))
+        };
+        let (records, objects) = (part(self.set_aside.0, "record"), part(self.set_aside.1, "whole object"));
+        let parts: Vec<String> = records.into_iter().chain(objects).collect();
+        (!parts.is_empty()).then(|| parts.join(" and "))
     }
 
     /// Whether a worker's leases have shown that it has read all that the run has delivered by now.
@@ -69,18 +87,21 @@ impl RunInto {
         self.glance.drained().filter(|drained| drained.delivered == self.delivered)
     }
 
-    /// `running`, `done`, or what else is to be said of it.
-    pub fn state(&self) -> &'static str {
-        match (self.is_running(), self.glance.is_unfinished()) {
-            (true, _) => "running",
-            (false, true) => "unfinished",
-            (false, false) => "done",
-        }
+    /// How it stands.
+    pub fn state(&self) -> RunState {
+        self.glance.state()
     }
 }
 
+/// What a run has done so far.
+struct Put {
+    delivered: u64,
+    set_aside: (u64, u64),
+    shards: BTreeMap<String, Replayed>,
+}
+
 /// The records that a run has delivered, and what went into which shard.
-fn put(glance: &RunGlance) -> Result<(u64, BTreeMap<String, Replayed>), Error> {
+fn put(glance: &RunGlance) -> Result<Put, Error> {
     let unreadable =
         |error| Error::refused(format!("cannot read the checkpoints of {}", glance.id)).with_source(error);
     let checkpoint = checkpoint_log::newest(&glance.path).map_err(unreadable)?;
@@ -90,7 +111,7 @@ fn put(glance: &RunGlance) -> Result<(u64, BTreeMap<String, Replayed>), Error> {
             glance.id
         )));
     }
-    let delivered = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.totals.delivered);
+    let totals = checkpoint.as_ref().map(|checkpoint| checkpoint.totals).unwrap_or_default();
     let shards = checkpoint.into_iter().flat_map(|checkpoint| checkpoint.shards);
     let shards = shards.map(|(shard, ledger)| {
         let last_records = match ledger.last_records {
@@ -101,7 +122,8 @@ fn put(glance: &RunGlance) -> Result<(u64, BTreeMap<String, Replayed>), Error> {
         };
         (shard.to_string(), Replayed { records: ledger.records, last: ledger.last, last_records })
     });
-    Ok((delivered, shards.collect()))
+    let set_aside = (totals.quarantined, totals.objects_quarantined);
+    Ok(Put { delivered: totals.delivered, set_aside, shards: shards.collect() })
 }
 
 /// All runs into the stream.
@@ -111,7 +133,9 @@ pub fn runs_into(state_dir: &Path, stream: &StreamIdentity) -> Result<RunsInto, 
     let mut into = RunsInto { runs: Vec::new(), unread };
     for glance in runs.into_iter().filter(|run| run.file.stream == *stream) {
         match put(&glance) {
-            Ok((delivered, shards)) => into.runs.push(RunInto { glance, delivered, shards }),
+            Ok(Put { delivered, set_aside, shards }) => {
+                into.runs.push(RunInto { glance, delivered, set_aside, shards });
+            }
             Err(error) => into.unread.push(UnreadRun::of(glance, &error)),
         }
     }

@@ -121,7 +121,7 @@ fn render(found: &StreamParticulars, endpoint: Option<&str>, RunsInto { runs, un
             (false, None) => "not seen drained",
         };
         let records = many(run.delivered, "record");
-        row("run", format!("{} {}, {records}, {read}", run.glance.id, run.state()));
+        row("run", format!("{} {}, {records}, {read}", run.glance.id, run.state().word()));
     }
     for run in unread {
         row("run", format!("{} cannot be read: {}", run.id, run.why));

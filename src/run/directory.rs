@@ -18,6 +18,7 @@
 //!   lock              locked, and holding the process id, while a process owns the run
 //! ```
 
+mod glance;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -32,8 +33,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::glance::RunGlance;
+use self::glance::says_done;
 pub use self::unread::{UnreadRun, look_at_all, no_such_run};
-use super::journal::QUARANTINE_FILE;
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
 use crate::config::{RunFlags, RunSettings, SavedPlan, StateDir, Tuning};
@@ -258,47 +260,6 @@ fn lock_soon(lock: &File) -> Result<(), TryLockError> {
         }
     }
     lock.try_lock()
-}
-
-/// What a look at a run's directory shows, without owning it.
-#[derive(Debug)]
-pub struct RunGlance {
-    /// The run's name.
-    pub id: String,
-    /// Where its files lie.
-    pub path: PathBuf,
-    /// What defines it.
-    pub file: RunFile,
-    /// The process that owns it now.
-    pub owner: Option<String>,
-    /// The last report, as JSON.
-    pub report: Option<serde_json::Value>,
-}
-
-impl RunGlance {
-    /// That a worker has read everything, if that was seen.
-    pub fn drained(&self) -> Option<Drained> {
-        read_json(&self.path.join(DRAINED_FILE)).unwrap_or_default()
-    }
-
-    /// Notes that a worker has read everything.
-    pub fn note_drained(&self, drained: &Drained) -> Result<(), Error> {
-        write_json(&self.path.join(DRAINED_FILE), drained)
-    }
-
-    /// Whether something is left to do: no report says `done`.
-    pub fn is_unfinished(&self) -> bool {
-        !self.report.as_ref().is_some_and(says_done)
-    }
-
-    /// Whether it sends what another run has set aside.
-    pub fn is_retry(&self) -> bool {
-        self.file.settings.input.objects.as_ref().is_some_and(|objects| objects.ends_with(QUARANTINE_FILE))
-    }
-}
-
-fn says_done(report: &serde_json::Value) -> bool {
-    report.get("state").and_then(serde_json::Value::as_str) == Some("done")
 }
 
 /// All runs below `state_dir` that can be read, oldest first. Directories that are no runs are passed over.

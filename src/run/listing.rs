@@ -9,7 +9,7 @@ use super::checkpoint_log;
 use super::directory::{self, RunGlance};
 use super::forecast::what;
 use super::ledger::Ledger;
-use super::report::number;
+use super::report::{RunState, number};
 use crate::config::RunsConfig;
 use crate::error::Error;
 use crate::record::{ByteCount, many};
@@ -20,8 +20,8 @@ use crate::write::checkpoint::Checkpoint;
 pub struct RunLine {
     /// Its name.
     pub run: String,
-    /// `running`, `done`, `incomplete`, `refused`, or `interrupted` if it left no word.
-    pub state: String,
+    /// How it stands.
+    pub state: RunState,
     /// When it began.
     pub started: Timestamp,
     /// Where from.
@@ -73,7 +73,7 @@ pub fn runs(config: &RunsConfig) -> Result<String, Error> {
             text,
             "{:<20} {started:<20} {:<12} {:>14} {:>10}  {} -> {}",
             line.run,
-            line.state,
+            line.state.word(),
             number(line.records_delivered),
             ByteCount(line.bytes_delivered).to_string(),
             line.archive,
@@ -104,7 +104,7 @@ fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
         let _ = writeln!(text, "{name:<12} {value}");
     };
     row("run", &line.run);
-    row("state", &line.state);
+    row("state", line.state.word());
     row("started", &format!("{:.0}", line.started));
     row("from", &format!("{}, {}", line.archive, what(&run.file.settings)));
     row("into", &line.target);
@@ -132,11 +132,6 @@ fn checkpoint_of(run: &RunGlance) -> Result<Option<Checkpoint>, Error> {
 fn line(run: &RunGlance) -> Result<RunLine, Error> {
     let totals = checkpoint_of(run)?.map(|checkpoint| checkpoint.totals).unwrap_or_default();
     let reported = |field: &str| run.report.as_ref()?.get(field).cloned();
-    let state = match (&run.owner, reported("state")) {
-        (Some(_), _) => "running".to_owned(),
-        (None, Some(state)) => state.as_str().unwrap_or_default().to_owned(),
-        (None, None) => "interrupted".to_owned(),
-    };
     let of_attempt = |shards: &serde_json::Value| {
         let counts = shards.as_array()?.iter().map(|shard| shard.get("records")?.as_f64());
         counts.sum::<Option<f64>>()
@@ -149,7 +144,7 @@ fn line(run: &RunGlance) -> Result<RunLine, Error> {
         .map(|(records, seconds)| records / seconds);
     Ok(RunLine {
         run: run.id.clone(),
-        state,
+        state: run.state(),
         started: run.file.started,
         archive: run.file.settings.archive.to_string(),
         target: run.file.settings.target.to_string(),

@@ -21,7 +21,7 @@ use crate::route::key::KeyFault;
 /// A key that stands for the right one where nobody can guess it.
 const ANY_KEY: &str = "/POINTER";
 /// Reasons of records that lie in what `--partition-key` says.
-const KEY_FAULTS: [KeyFault; 6] = [
+pub(super) const KEY_FAULTS: [KeyFault; 6] = [
     KeyFault::Missing,
     KeyFault::Null,
     KeyFault::Empty,
@@ -185,6 +185,8 @@ pub struct Outcome<'a> {
     pub routed: u64,
     /// What was set aside, records and objects.
     pub set_aside: u64,
+    /// Broken objects among it, of which the whole records before the damage can still be sent.
+    pub salvageable: u64,
     /// Whether what was delivered can be read again.
     pub readable: bool,
     /// Why it was stopped, if it set aside too much.
@@ -213,16 +215,20 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     }
     let Some(keyless) = keyless else {
         steps.push(NextStep::new("see what was set aside", format!("respool quarantine ls {id}{look}")));
-        steps.push(match flood {
-            None => NextStep::new("try it again", format!("respool quarantine retry {id}{go}")),
-            Some(flood) => go_on(outcome, flood),
-        });
+        match flood {
+            None => {
+                steps.push(NextStep::new("try it again", format!("respool quarantine retry {id}{go}")));
+                steps.extend(salvage(outcome));
+            }
+            Some(flood) => steps.push(go_on(outcome, flood)),
+        }
         return steps;
     };
     match flood {
         None => {
             steps.push(keyless.show(outcome, format!("{}; see one", keyless.sentence(outcome.routed))));
             steps.push(keyless.retry(outcome));
+            steps.extend(salvage(outcome));
         }
         // The reason why it was stopped says the same already.
         Some(flood) => {
@@ -241,6 +247,14 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         }
     }
     steps
+}
+
+/// What is broken for good stays so.
+fn salvage(outcome: &Outcome<'_>) -> Option<NextStep> {
+    let (id, go, objects) = (outcome.id, &outcome.flags.go, many(outcome.salvageable, "broken object"));
+    let why = format!("or send what is whole of {objects}, up to the damage");
+    let step = || NextStep::new(why, format!("respool quarantine retry {id} --salvage{go}"));
+    (outcome.salvageable > 0).then(step)
 }
 
 /// Whoever resumes means it.
@@ -319,6 +333,7 @@ mod tests {
             delivered: 0,
             routed: 120,
             set_aside: 0,
+            salvageable: 0,
             readable: true,
             flood: None,
             keyless: None,
@@ -332,12 +347,14 @@ mod tests {
         let (show, ls) = ("respool quarantine show 3:7 7", "respool quarantine ls 7");
         let (retry, resume) = ("respool quarantine retry 7", "respool resume 7");
         let vague = Keyless { meant: None, ..many.clone() };
-        let cases: [(_, &[&str]); 12] = [
+        let salvage = "respool quarantine retry 7 --salvage";
+        let cases: [(_, &[&str]); 13] = [
             (outcome, &[resume]),
             (Outcome { set_aside: 101, keyless: Some(&many), ..outcome }, &[resume]),
             (done, &[]),
             (Outcome { code: ExitCode::Differs, ..done }, &["respool verify 7"]),
             (Outcome { keyless: Some(&few), ..aside }, &[ls, retry]),
+            (Outcome { salvageable: 2, ..aside }, &[ls, retry, salvage]),
             (
                 Outcome { keyless: Some(&many), ..aside },
                 &[show, "respool quarantine retry 7 --partition-key /tailnum"],

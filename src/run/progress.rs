@@ -7,11 +7,11 @@
 //! those of the last seconds, so that a pause is seen as one.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::console;
 use super::report::{Brake, duration, number, per_second};
 use crate::config::OutputConfig;
 use crate::record::{ByteCount, many};
@@ -44,6 +44,8 @@ pub struct ProgressSnapshot {
     pub objects_total: u64,
     /// What limits at this moment.
     pub brake: Option<Brake>,
+    /// For how long no call has succeeded, if the service is away: then nothing else limits.
+    pub away: Option<Duration>,
 }
 
 /// Shows snapshots.
@@ -68,7 +70,9 @@ impl Progress {
             Display::Silent
         } else if output.progress_bar {
             // Ten times a second is as fast as anyone reads.
-            Display::Bar(ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10)))
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+            console::stand_above(Some(bar.clone()));
+            Display::Bar(bar)
         } else {
             Display::Lines { next: LINE_INTERVAL }
         };
@@ -84,24 +88,16 @@ impl Progress {
             Display::Lines { next } => {
                 if snapshot.elapsed >= *next {
                     *next = snapshot.elapsed + LINE_INTERVAL;
-                    say(&line(snapshot, &self.meter));
+                    console::say(&line(snapshot, &self.meter));
                 }
             }
-        }
-    }
-
-    /// Prints a line without tearing the bar; for what a person must see at once. Not with `--quiet`.
-    pub fn note(&self, text: &str) {
-        match &self.display {
-            Display::Silent => {}
-            Display::Bar(bar) => bar.suspend(|| say(text)),
-            Display::Lines { .. } => say(text),
         }
     }
 
     /// Takes the bar away, so that the report stands on clean ground.
     pub fn finish(self) {
         if let Display::Bar(bar) = self.display {
+            console::stand_above(None);
             bar.finish_and_clear();
         }
     }
@@ -118,8 +114,19 @@ fn draw(bar: &ProgressBar, snapshot: &ProgressSnapshot, meter: &Meter) {
     }
     bar.set_length(total);
     bar.set_position(done.min(total));
-    bar.set_message(line(&ProgressSnapshot { brake: None, ..*snapshot }, meter));
-    bar.set_prefix(snapshot.brake.map_or_else(String::new, |brake| format!("limited by {}", brake.words())));
+    bar.set_message(line(&ProgressSnapshot { brake: None, away: None, ..*snapshot }, meter));
+    bar.set_prefix(held_up(snapshot).unwrap_or_default());
+}
+
+/// What the run waits for.
+fn held_up(snapshot: &ProgressSnapshot) -> Option<String> {
+    match (snapshot.away, snapshot.brake) {
+        (Some(away), _) => {
+            let time = duration(away.as_secs_f64());
+            Some(format!("the service fails: no call has succeeded for {time}; it is tried again"))
+        }
+        (None, brake) => brake.map(|brake| format!("limited by {}", brake.words())),
+    }
 }
 
 /// `12,345 of 60,000 records, 3,920/s, 1.2 MB/s, 12.0 s left; limited by …`.
@@ -148,8 +155,8 @@ fn line(snapshot: &ProgressSnapshot, meter: &Meter) -> String {
         }
     }
     let line = parts.join(", ");
-    match snapshot.brake {
-        Some(brake) => format!("{line}; limited by {}", brake.words()),
+    match held_up(snapshot) {
+        Some(held_up) => format!("{line}; {held_up}"),
         None => line,
     }
 }
@@ -167,11 +174,6 @@ fn total(snapshot: &ProgressSnapshot) -> Option<u64> {
 #[expect(clippy::cast_precision_loss, reason = "an estimate for a person")]
 fn seconds_for(records: u64, per_second: u64) -> f64 {
     records as f64 / per_second as f64
-}
-
-/// stderr may be gone; a progress line is nothing to stop for.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// What was reached in the last seconds.
@@ -227,6 +229,7 @@ mod tests {
             objects_done: seconds,
             objects_total: 60,
             brake: Some(Brake::Shards),
+            away: None,
         }
     }
 
@@ -239,6 +242,15 @@ mod tests {
         assert_eq!(line(&at(10), &meter), expected);
         let unknown = ProgressSnapshot { records_total: None, brake: None, ..at(10) };
         assert_eq!(line(&unknown, &meter), "10,000 records, 10 of 60 objects, 1,000/s, 300.0 kB/s");
+    }
+
+    #[test]
+    fn a_service_that_is_away_is_not_called_a_brake() {
+        let meter = Meter::default();
+        let away = Some(Duration::from_secs(12));
+        let dead = ProgressSnapshot { brake: Some(Brake::Service), away, ..at(10) };
+        let expected = "10,000 of 60,000 records; the service fails: no call has succeeded for 12.0 s; it is tried again";
+        assert_eq!(line(&dead, &meter), expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Another try is a run of its own, into the same stream, of nothing but what was set aside: whole objects as they
 //! are in the archive now, single records out of the objects as they were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,11 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::directory::{self, RunGlance};
 use super::journal::{QUARANTINE_FILE, QuarantineLine, RECORDS_FILE, quarantine_lines};
 use super::next::Keyless;
 use super::open::archive_error;
+use super::remedy::remedy;
 use super::replay::{Replayed, Sources, replay_listed};
 use super::report::number;
 use crate::archive::manifest::Manifest;
@@ -38,16 +40,15 @@ pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
             let (lines, limit) = (lines(&run)?, limit.unwrap_or(usize::MAX));
             let shown = lines.get(..limit).unwrap_or(&lines);
             super::console::print(&if config.output.json {
-                json(shown)
+                json(&run, shown)
             } else {
                 table(&run, &lines, limit)
             })?;
         }
         QuarantineAction::Show { object, record } => {
             let lines = lines(&run)?;
-            let line = record_named(&lines, *object, *record).ok_or_else(|| {
-                whole(&run, &lines, *object).unwrap_or_else(|| not_there(config, &run, &lines))
-            })?;
+            let line = record_named(&lines, *object, *record)
+                .ok_or_else(|| not_there(config, &run, &lines, *object))?;
             let bytes = bytes(&run.path, line)?;
             match io::stdout().lock().write_all(&bytes) {
                 // Whoever read it has seen enough.
@@ -83,8 +84,22 @@ fn lines(run: &RunGlance) -> Result<Vec<QuarantineLine>, Error> {
     Ok(lines.collect())
 }
 
-fn json(lines: &[QuarantineLine]) -> String {
-    serde_json::to_string_pretty(lines).unwrap_or_default() + "\n"
+/// A line, and what can be done about it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    line: &'a QuarantineLine,
+    remedy: &'static str,
+}
+
+fn json(run: &RunGlance, lines: &[QuarantineLine]) -> String {
+    let listed = |line| Listed { line, remedy: remedy_of(run, line) };
+    let lines: Vec<_> = lines.iter().map(listed).collect();
+    serde_json::to_string_pretty(&lines).unwrap_or_default() + "\n"
+}
+
+fn remedy_of(run: &RunGlance, line: &QuarantineLine) -> &'static str {
+    remedy(line, run.file.settings.input.decoding.salvage)
 }
 
 /// The record that is meant; without its number, the only one of its object.
@@ -96,19 +111,17 @@ fn record_named(lines: &[QuarantineLine], object: u32, record: Option<u32>) -> O
     found.next().filter(|_| record.is_some() || found.next().is_none())
 }
 
-/// What to say of an object that was set aside as a whole.
-fn whole(run: &RunGlance, lines: &[QuarantineLine], object: u32) -> Option<Error> {
-    let line = lines.iter().find(|line| line.object == object && line.record.is_none())?;
-    Some(Error::refused(format!(
-        "{object} is a whole object ({}: {}); it lies in the archive {} at {}",
-        line.reason,
-        line.detail.escape_debug(),
-        run.file.settings.archive,
-        line.key.escape_debug()
-    )))
-}
-
-fn not_there(config: &QuarantineConfig, run: &RunGlance, lines: &[QuarantineLine]) -> Error {
+fn not_there(config: &QuarantineConfig, run: &RunGlance, lines: &[QuarantineLine], object: u32) -> Error {
+    if let Some(whole) = lines.iter().find(|line| line.object == object && line.record.is_none()) {
+        return Error::refused(format!(
+            "object {object} ({} in {}) was set aside whole, so there are no bytes to show: {}, {}; {}",
+            whole.key.escape_debug(),
+            run.file.settings.archive,
+            whole.reason,
+            whole.detail.escape_debug(),
+            remedy_of(run, whole)
+        ));
+    }
     let records: Vec<_> = lines.iter().filter(|line| line.record.is_some()).map(name).collect();
     let shown = records.iter().take(NAMES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
     Error::refused(match records.len().checked_sub(NAMES_SHOWN) {
@@ -144,6 +157,10 @@ fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
     let mut text = String::new();
     for (reason, lines) in reasons {
         let _ = writeln!(text, "{reason}: {}", number(lines.len() as u64));
+        let remedies: BTreeSet<&str> = lines.iter().map(|line| remedy_of(run, line)).collect();
+        for remedy in remedies {
+            let _ = writeln!(text, "  {remedy}");
+        }
         for line in lines.iter().take(limit) {
             let (key, detail) = (line.key.escape_debug(), line.detail.escape_debug());
             let _ = writeln!(text, "{:>12}  {key}  {detail}", name(line));
@@ -156,7 +173,7 @@ fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
     let records = lines.len() as u64 - objects;
     let _ = writeln!(
         text,
-        "run {}: {} and {} in quarantine",
+        "run {}: {} and {} in quarantine (retry: respool quarantine retry {0})",
         run.id,
         many(objects, "object"),
         many(records, "record")

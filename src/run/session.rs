@@ -17,6 +17,7 @@ use super::report::{Circumstances, LateReport, Report};
 use super::segments::Segments;
 use super::shares::Shares;
 use super::shell::{Ended, Shell};
+use super::signals;
 use super::spool::Spool;
 use super::summary::{self, limits};
 use super::timeline::{Recorder, Timeline};
@@ -30,6 +31,9 @@ use crate::write::{Brake, End, Engine, EngineStats, LaneTimes, StopReason};
 
 /// Chunks that wait for the engine: routed, not yet taken.
 const INPUT_QUEUE: usize = 4;
+
+/// A service of which no call has succeeded for so long is told to be away: before, it may just be throttling.
+const AWAY_SHOWN: Duration = Duration::from_secs(3);
 
 /// What a session works with.
 pub struct Session<'a> {
@@ -56,7 +60,8 @@ pub struct Session<'a> {
 impl Session<'_> {
     /// Works until everything is settled or a signal stops it, and leaves a report.
     pub async fn run(self) -> Result<Report, Error> {
-        self.run_until(stop_signals()?, Work::pool("route")?).await
+        let stop = signals::stop_signals(signals::OF_A_RUN, self.output.quiet)?;
+        self.run_until(stop, Work::pool("route")?).await
     }
 
     /// Works until everything is settled or `stop` tells why not; chunks are routed and requests encoded
@@ -172,41 +177,6 @@ fn leave(
     Ok(())
 }
 
-/// Comes when the process is told to end, by SIGINT or SIGTERM.
-pub fn first_signal() -> Result<impl Future<Output = ()> + Send, Error> {
-    let mut stop = stop_signals()?;
-    Ok(async move {
-        let _ = stop.recv().await;
-    })
-}
-
-/// The first signal ends the run in order, the second at once: what is durable then is still safe.
-pub fn stop_signals() -> Result<mpsc::Receiver<StopReason>, Error> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let cannot = |error| Error::incomplete("cannot listen for signals").with_source(error);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let (tell, stop) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let mut signals = 0;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                () = tell.closed() => return,
-            }
-            signals += 1;
-            if signals == 1 {
-                tracing::info!("stopping: what is in flight is finished; once more to stop at once");
-                let _ = tell.send(StopReason::Interrupted).await;
-            } else {
-                std::process::exit(i32::from(crate::error::ExitCode::Incomplete as u8));
-            }
-        }
-    });
-    Ok(stop)
-}
-
 fn snapshot(
     stats: &EngineStats,
     spool: &Spool,
@@ -226,6 +196,7 @@ fn snapshot(
         bytes_done: totals.delivered_bytes,
         objects_done: totals.objects_settled + totals.objects_quarantined,
         objects_total: spool.manifest().objects.len() as u64,
+        away: stats.away.filter(|away| *away >= AWAY_SHOWN),
         brake: brakes
             .update(&stats.times, spool.brake_of_input().is_none())
             .map(|brake| limits(brake, spool)),

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::encode::Encoder;
+use super::failures::Failures;
 use super::feed::Fed;
 use super::flood::Flood;
 use super::in_flight::InFlight;
@@ -23,15 +24,12 @@ use super::set_aside;
 use super::spool::Spool;
 use super::work::{AbortOnDrop, Work};
 use crate::error::Error;
-use crate::record::{agree, many};
 use crate::route::shard_map::ShardMap;
-use crate::stream::{CallError, CallErrorClass, Outcome, Stream};
+use crate::stream::{CallError, Outcome, Stream};
 use crate::write::Packed;
 use crate::write::checkpoint::ObjectLedger;
 use crate::write::{Command, End, Engine, EngineStats, Event, RequestId, StopReason, StreamState};
 
-/// How often, at most, the user is told that the service fails records.
-const FAILURE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often the user is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest latency that is told apart from longer ones.
@@ -41,7 +39,7 @@ const LATENCY_MAX: Duration = Duration::from_mins(10);
 enum Told {
     Departed(RequestId),
     Answered { request: RequestId, latency: Duration, result: Result<Vec<Outcome>, CallError> },
-    Shards { map: Option<ShardMap>, state: Option<StreamState> },
+    Shards { map: Option<ShardMap>, state: Option<StreamState>, troubles: Vec<(&'static str, String)> },
     CannotEncode(Error),
     FeedFailed(Error),
 }
@@ -108,7 +106,7 @@ impl Shell {
         let journal = self.journal(durable)?;
         let feed_watch = watch(feed, tell.clone());
         let (start, mut commands) = (Instant::now(), Vec::new());
-        let mut session = State::new(journal, tell)?;
+        let mut session = State::new(journal, tell, start)?;
         let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while session.end.is_none() {
@@ -123,6 +121,7 @@ impl Shell {
                 _ = ticks.tick() => {
                     let now = start.elapsed();
                     progress(&engine.stats(now), now);
+                    session.failures.due(now).into_iter().for_each(warn);
                     None
                 }
                 next = input.recv(), if has_room => Self::fed(next, &mut session),
@@ -147,6 +146,7 @@ impl Shell {
         let journal = session.journal;
         super::spool::blocking(move || journal.close()).await?;
         let now = start.elapsed();
+        session.failures.rest(now).into_iter().for_each(warn);
         let end = session.end.unwrap_or(End::Stopped(StopReason::Interrupted));
         Ok(Ended {
             end,
@@ -258,20 +258,19 @@ impl Shell {
     fn list_shards(&self, tell: mpsc::Sender<Told>) {
         let (stream, told) = (self.stream.clone(), tell.clone());
         let list = tokio::spawn(async move {
-            let state = match stream.describe().await {
-                Ok(stream) => Some(state_of(&stream)),
-                Err(error) => {
-                    tracing::warn!("the stream cannot be described: {error}");
-                    None
-                }
-            };
+            let mut troubles = Vec::new();
+            let mut note = |what, error: String| troubles.push((what, error));
+            let described = stream.describe().await;
+            let described =
+                described.map_err(|error| note("the stream cannot be described", error.to_string()));
+            let state = described.ok().map(|stream| state_of(&stream));
             let listed = stream.list_open_shards().await.map_err(|error| error.to_string());
             let map = listed.and_then(|shards| ShardMap::new(shards).map_err(|error| error.to_string()));
             // In the middle of a reshard the list may not add up; the engine asks again.
-            let map = map.inspect_err(|error| tracing::warn!("the shards cannot be listed: {error}")).ok();
-            let _ = told.send(Told::Shards { map, state }).await;
+            let map = map.map_err(|error| note("the shards cannot be listed", error)).ok();
+            let _ = told.send(Told::Shards { map, state, troubles }).await;
         });
-        tell_if_it_fails(list, tell, || Told::Shards { map: None, state: None });
+        tell_if_it_fails(list, tell, || Told::Shards { map: None, state: None, troubles: Vec::new() });
     }
 }
 
@@ -287,12 +286,13 @@ struct State {
     flooded: Option<Flood>,
     /// A closing sum does not hold: no checkpoint may say that it does.
     contradiction: Option<String>,
-    /// When the user was last told that records fail.
-    warned: Option<Instant>,
+    /// What the user is told of calls that fail.
+    failures: Failures,
+    start: Instant,
 }
 
 impl State {
-    fn new(journal: Journal, tell: mpsc::Sender<Told>) -> Result<Self, Error> {
+    fn new(journal: Journal, tell: mpsc::Sender<Told>, start: Instant) -> Result<Self, Error> {
         let stats = ShellStats::new()?;
         Ok(Self {
             end: None,
@@ -304,7 +304,8 @@ impl State {
             journal_answers: true,
             flooded: None,
             contradiction: None,
-            warned: None,
+            failures: Failures::default(),
+            start,
         })
     }
 
@@ -334,14 +335,18 @@ impl State {
         }
     }
 
-    /// Says now and then that the service fails records.
-    fn warn_of_failures(&mut self, outcomes: &[Outcome]) {
-        let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Unknown { .. })).count();
-        if failed > 0 && self.warned.is_none_or(|warned| warned.elapsed() >= FAILURE_INTERVAL) {
-            self.warned = Some(Instant::now());
-            let (failed, they_are) = (many(failed, "record"), agree(failed, "it is", "they are"));
-            tracing::warn!("the service has failed {failed} of a call; {they_are} sent again");
-        }
+    fn warn_of_failures(&mut self, result: &Result<Vec<Outcome>, CallError>) {
+        let now = self.start.elapsed();
+        let line = match result {
+            Ok(outcomes) => {
+                let failed =
+                    outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Unknown { .. })).count();
+                let (kind, words) = ("the service has failed records of a call", "it may have stored them");
+                (failed > 0).then(|| self.failures.failed(kind, failed as u64, words, now)).flatten()
+            }
+            Err(error) => self.failures.call_failed(error, now),
+        };
+        line.into_iter().for_each(warn);
     }
 
     fn told(&mut self, told: Told) -> Event {
@@ -350,23 +355,24 @@ impl State {
             Told::Answered { request, latency, result } => {
                 let micros = u64::try_from(latency.min(LATENCY_MAX).as_micros()).unwrap_or(u64::MAX);
                 self.stats.put_latency.saturating_record(micros);
-                match &result {
-                    Ok(outcomes) => {
-                        self.warn_of_failures(outcomes);
-                        tracing::debug!(
-                            request = request.0,
-                            entries = outcomes.len(),
-                            ?latency,
-                            "PutRecords answered"
-                        );
-                    }
-                    Err(error) => {
-                        tracing::warn!("PutRecords failed: {}: {}", class_name(error.class), error.message);
-                    }
+                self.warn_of_failures(&result);
+                if let Ok(outcomes) = &result {
+                    tracing::debug!(
+                        request = request.0,
+                        entries = outcomes.len(),
+                        ?latency,
+                        "PutRecords answered"
+                    );
                 }
                 Event::Answered(request, result)
             }
-            Told::Shards { map, state } => Event::Shards { map, state },
+            Told::Shards { map, state, troubles } => {
+                let now = self.start.elapsed();
+                let lines =
+                    troubles.iter().filter_map(|(what, error)| self.failures.failed(what, 1, error, now));
+                lines.for_each(warn);
+                Event::Shards { map, state }
+            }
             Told::CannotEncode(error) | Told::FeedFailed(error) => {
                 let reason = StopReason::Failed(error.to_string());
                 self.error.get_or_insert(error);
@@ -414,14 +420,7 @@ fn watch(
     })
 }
 
-fn class_name(class: CallErrorClass) -> &'static str {
-    match class {
-        CallErrorClass::Throttled => "throttled",
-        CallErrorClass::Credentials => "credentials",
-        CallErrorClass::Unreachable => "unreachable",
-        CallErrorClass::Unknown(_) => "outcome unknown",
-        CallErrorClass::Invalid => "invalid",
-        CallErrorClass::NotFound => "not found",
-        CallErrorClass::Denied => "denied",
-    }
+#[expect(clippy::needless_pass_by_value, reason = "lines are made to be said")]
+fn warn(line: String) {
+    tracing::warn!("{line}");
 }

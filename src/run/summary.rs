@@ -8,6 +8,7 @@ use super::directory::{RunDirectory, RunFile};
 use super::flood::Flood;
 use super::journal::{QUARANTINE_FILE, quarantine_lines};
 use super::next::{self, Keyless, NextStep};
+use super::remedy;
 use super::report::{
     Brake as Limits, CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState,
     ShardReport, Spread, WindowReport, number,
@@ -88,6 +89,7 @@ pub fn report(
         },
         quarantine: QuarantineReport {
             reasons: aside.reasons,
+            remedies: aside.remedies,
             path: (aside.count > 0).then(|| directory.path().join(QUARANTINE_FILE).display().to_string()),
         },
         brake: main_brake(stats).map(|brake| limits(brake, spool)),
@@ -120,6 +122,7 @@ fn next_steps(
         delivered: totals.delivered,
         routed: totals.delivered + totals.quarantined,
         set_aside: aside.count,
+        salvageable: aside.salvageable,
         readable: matches!(settings.target, Target::Kinesis { .. }),
         flood: ended.flood.filter(|_| code == ExitCode::Incomplete),
         keyless: aside.keyless.as_ref(),
@@ -131,6 +134,8 @@ fn next_steps(
 struct SetAside {
     count: u64,
     reasons: BTreeMap<String, u64>,
+    remedies: BTreeMap<String, String>,
+    salvageable: u64,
     keyless: Option<Keyless>,
 }
 
@@ -139,11 +144,17 @@ impl SetAside {
         let path = directory.path();
         let unreadable = |error| Error::incomplete("cannot read the quarantine's list").with_source(error);
         let count = totals.quarantined + totals.objects_quarantined;
-        let mut reasons = BTreeMap::new();
+        let salvaged = file.settings.input.decoding.salvage;
+        let (mut reasons, mut remedies, mut salvageable) = (BTreeMap::new(), BTreeMap::new(), 0);
         let lines = quarantine_lines(path).map_err(unreadable)?;
-        let lines = lines.inspect(|line| *reasons.entry(line.reason.clone()).or_default() += 1);
+        let lines = lines.inspect(|line| {
+            *reasons.entry(line.reason.clone()).or_default() += 1;
+            salvageable += u64::from(!salvaged && remedy::can_be_salvaged(line));
+            let remedy = || remedy::remedy(line, salvaged).to_owned();
+            remedies.entry(line.reason.clone()).or_insert_with(remedy);
+        });
         let keyless = Keyless::among(lines, &file.settings, path).filter(|_| count > 0);
-        Ok(Self { count, reasons, keyless })
+        Ok(Self { count, reasons, remedies, salvageable, keyless })
     }
 }
 
@@ -173,7 +184,7 @@ fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState
     }
     match &ended.end {
         End::Stopped(StopReason::Interrupted) => {
-            (RunState::Incomplete, ExitCode::Incomplete, Some("interrupted".into()))
+            (RunState::Incomplete, ExitCode::Incomplete, Some("it was stopped by Ctrl-C or a signal".into()))
         }
         End::Stopped(StopReason::Refused(message)) => {
             (RunState::Refused, ExitCode::Refused, Some(format!("the service refuses: {message}")))

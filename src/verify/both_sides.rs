@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,12 +12,12 @@ use tokio::sync::mpsc;
 use super::buckets::{Buckets, bucket_count};
 use super::read::{Read, Reading, read_all};
 use super::report::ShardLine;
-use super::walk::{Digest, Expected, Form, Seen};
+use super::walk::{Digest, Era, Expected, Form, Seen};
 use crate::cache::{Segment, SegmentError};
 use crate::config::RunSettings;
 use crate::decode::aggregate;
 use crate::error::Error;
-use crate::record::{HashKey, HashKeyRange, Ordinal, many};
+use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, many};
 use crate::route::key::KeyExtractor;
 use crate::route::{RouteRules, Routed};
 use crate::run::ahead::Ahead;
@@ -27,6 +28,7 @@ use crate::run::segments::Segments;
 use crate::run::shares::Shares;
 use crate::run::spool::{Spool, Spooled, blocking};
 use crate::stream::ShardDescription;
+use crate::stream::read::StoredRecord;
 use crate::write::checkpoint::Checkpoint;
 
 /// Pages that wait to be written.
@@ -64,6 +66,8 @@ pub(super) struct Sides<'a> {
     pub(super) directory: &'a RunDirectory,
     pub(super) settings: &'a RunSettings,
     pub(super) checkpoint: Checkpoint,
+    /// When the run began, in milliseconds since 1970.
+    pub(super) began_ms: i64,
     /// Whether the run is done, so that every record is due that is not set aside.
     pub(super) due_in_all: bool,
     pub(super) spool: Arc<Spool>,
@@ -93,6 +97,16 @@ impl Sides<'_> {
                 self.ranges.clone()
             },
             of_shards: shards.iter().map(|shard| shard.range).collect(),
+            stretches: shards
+                .iter()
+                .map(|shard| {
+                    let ledger = self.checkpoint.shards.get(&shard.id);
+                    Stretch {
+                        own: ledger.map(|of| of.first.clone()..=of.last.clone()),
+                        began_ms: self.began_ms,
+                    }
+                })
+                .collect(),
             lines: shards
                 .iter()
                 .map(|shard| ShardLine { shard: shard.id.to_string(), ..ShardLine::default() })
@@ -254,8 +268,28 @@ struct Collector {
     buckets: Buckets,
     ranges: Vec<HashKeyRange>,
     of_shards: Vec<HashKeyRange>,
+    stretches: Vec<Stretch>,
     lines: Vec<ShardLine>,
     progress: Arc<Progress>,
+}
+
+/// The part of a shard that is the run's own. Numbers tell it, so clocks do not matter; they only tell what was there before
+/// from what came since.
+struct Stretch {
+    own: Option<RangeInclusive<SequenceNumber>>,
+    began_ms: i64,
+}
+
+impl Stretch {
+    fn era(&self, record: &StoredRecord) -> Era {
+        let own = self.own.as_ref();
+        match () {
+            () if own.is_some_and(|own| own.contains(&record.number)) => Era::Own,
+            () if own.is_some_and(|own| record.number > *own.end()) => Era::Since,
+            () if record.arrived_ms < self.began_ms => Era::Before,
+            () => Era::Since,
+        }
+    }
 }
 
 impl Collector {
@@ -267,6 +301,7 @@ impl Collector {
             line.records += records.len() as u64;
             line.bytes += records.iter().map(|record| record.data.len() as u64).sum::<u64>();
             for record in records {
+                let era = self.stretches[shard as usize].era(&record);
                 // Ours all have a key.
                 let Some(key) = record.key else {
                     *foreign.entry(shard).or_default() += 1;
@@ -276,14 +311,14 @@ impl Collector {
                 let hash = HashKey::of(key.as_str());
                 let inner = aggregate::unpack(&record.data);
                 let form = if inner.is_some() { Form::Aggregate } else { Form::Plain };
-                self.see(Seen { hash, digest, shard, form })?;
+                self.see(Seen { hash, digest, shard, form, era })?;
                 // A consumer drops the whole if one of its records belongs elsewhere.
                 let range = self.of_shards[shard as usize];
                 let inner = inner.unwrap_or_default();
                 if inner.iter().all(|record| range.contains(record.hash)) {
                     for record in inner {
                         let digest = Digest::of(&record.key, record.data);
-                        self.see(Seen { hash: record.hash, digest, shard, form: Form::Inner })?;
+                        self.see(Seen { hash: record.hash, digest, shard, form: Form::Inner, era })?;
                     }
                 }
             }
@@ -305,4 +340,32 @@ fn covers(ranges: &[HashKeyRange], hash: HashKey) -> bool {
 
 fn on_disk(error: std::io::Error) -> Error {
     Error::incomplete("cannot write into the run's directory").with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_shard_has_a_stretch_that_is_the_runs_own_whatever_the_clocks_say() {
+        let number = |text: &str| SequenceNumber::new(text).unwrap();
+        let era = |stretch: &Stretch, text: &str, arrived_ms: i64| {
+            let (key, data) = (None, Bytes::new());
+            stretch.era(&StoredRecord { key, data, number: number(text), arrived_ms })
+        };
+        let stretch = Stretch { own: Some(number("50")..=number("100")), began_ms: 1_000 };
+        for (text, arrived, expected) in [
+            ("50", 1_000, Era::Own),
+            ("100", 900, Era::Own),
+            ("9", 900, Era::Before),
+            ("9", 1_000, Era::Since),
+            ("101", 900, Era::Since),
+        ] {
+            assert_eq!(era(&stretch, text, arrived), expected, "{text} {arrived}");
+        }
+        let none = Stretch { own: None, ..stretch };
+        assert_eq!((era(&none, "60", 999), era(&none, "60", 1_000)), (Era::Before, Era::Since));
+    }
 }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
-use super::walk::{Digest, Expected, Form, Seen};
+use super::walk::{Digest, Era, Expected, Form, Seen};
 use crate::record::{HashKey, Ordinal};
 
 /// Records of both sides that a bucket is made for, at some 150 bytes each during the walk.
@@ -20,6 +20,8 @@ const BUCKETS_MAX: u64 = 256;
 const SPLIT_WAYS: usize = 16;
 const BUFFER_BYTES: usize = 32 * 1024;
 /// Hash, digest, position, and what it is.
+/// Forms of a record of the stream, which share a byte with its era.
+const FORMS: u8 = 3;
 const ENTRY_BYTES: usize = 16 + 16 + 8 + 1;
 
 /// The number of buckets for so many expected records; the stream has about as many.
@@ -52,7 +54,12 @@ impl Buckets {
             Form::Aggregate => 1,
             Form::Inner => 2,
         };
-        self.write(record.hash, record.digest, u64::from(record.shard), form)
+        let era = match record.era {
+            Era::Own => 0,
+            Era::Before => 1,
+            Era::Since => 2,
+        };
+        self.write(record.hash, record.digest, u64::from(record.shard), form + FORMS * era)
     }
 
     fn write(&mut self, hash: HashKey, digest: Digest, position: u64, what: u8) -> io::Result<()> {
@@ -115,12 +122,17 @@ pub fn read_expected(file: File) -> io::Result<Vec<Expected>> {
 /// The records of the stream in a bucket.
 pub fn read_seen(file: File) -> io::Result<Vec<Seen>> {
     read(file, |hash, digest, position, what| {
-        let form = match what {
+        let form = match what % FORMS {
             0 => Form::Plain,
             1 => Form::Aggregate,
             _ => Form::Inner,
         };
-        Seen { hash, digest, shard: u32::try_from(position).unwrap_or(u32::MAX), form }
+        let era = match what / FORMS {
+            0 => Era::Own,
+            1 => Era::Before,
+            _ => Era::Since,
+        };
+        Seen { hash, digest, shard: u32::try_from(position).unwrap_or(u32::MAX), form, era }
     })
 }
 

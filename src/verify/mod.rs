@@ -1,7 +1,8 @@
 //! `respool verify`: did all of it arrive, and in order?
 //!
 //! The stream is read from where the run began, and the archive from the run's segments. Both are reduced to
-//! small entries, cut by key and [walked](walk) side by side. It proves content and order, not who wrote it.
+//! small entries, cut by key and [walked](walk) side by side. Only what stands in the stretch of a shard that
+//! was acknowledged to the run can be what it has delivered.
 
 mod both_sides;
 pub mod buckets;
@@ -81,6 +82,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
         directory: &directory,
         settings: &file.settings,
         checkpoint,
+        began_ms: file.started.as_millisecond(),
         due_in_all,
         spool,
         segments,
@@ -259,10 +261,12 @@ fn note(report: &mut VerifyReport, findings: &Findings) {
     report.order_violations += count(Difference::Late);
     for (&number, found) in &findings.shards {
         report.duplicates += found.duplicates;
+        report.copies_before += found.before;
         report.foreign += found.foreign;
         let line: &mut ShardLine = &mut report.shards[number as usize];
         line.ours += found.ours;
         line.duplicates += found.duplicates;
+        line.before += found.before;
         line.foreign += found.foreign;
     }
 }

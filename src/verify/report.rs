@@ -39,8 +39,10 @@ pub struct VerifyReport {
     pub not_provable: u64,
     /// Records that stand behind a later one of their key.
     pub order_violations: u64,
-    /// Further copies of records of the run.
+    /// Further copies of records of the run that came since it began, also of runs behind it.
     pub duplicates: u64,
+    /// Copies of them that were there before it began: of earlier runs, or of others.
+    pub copies_before: u64,
     /// Records that are not of this run.
     pub foreign: u64,
     /// Whether the run was done; if not, what it had not come to was not asked for.
@@ -74,6 +76,8 @@ pub struct ShardLine {
     pub ours: u64,
     /// Further copies of them.
     pub duplicates: u64,
+    /// Copies that were there before the run began.
+    pub before: u64,
     /// Others.
     pub foreign: u64,
 }
@@ -147,6 +151,7 @@ impl VerifyReport {
             ("not due", self.not_due),
             ("late", self.order_violations),
             ("duplicates", self.duplicates),
+            ("from before", self.copies_before),
             ("foreign", self.foreign),
             ("objects lost", self.objects_lost),
         ] {
@@ -165,7 +170,11 @@ impl VerifyReport {
         text.push('\n');
         for shard in &self.shards {
             let mut notes = String::new();
-            for (count, what) in [(shard.duplicates, "duplicates"), (shard.foreign, "foreign")] {
+            for (count, what) in [
+                (shard.duplicates, "duplicates"),
+                (shard.before, "from before the run"),
+                (shard.foreign, "foreign"),
+            ] {
                 if count > 0 {
                     let _ = write!(notes, "   {} {what}", number(count));
                 }

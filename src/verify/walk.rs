@@ -52,6 +52,19 @@ pub struct Seen {
     pub shard: u32,
     /// What it is a part of.
     pub form: Form,
+    /// When it came to its shard, as the run sees it.
+    pub era: Era,
+}
+
+/// Whose time a place in a shard lies in. Only what came in the run's own can be what it has delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// Before the run began.
+    Before,
+    /// From the first record of the shard that was acknowledged to the run until the last.
+    Own,
+    /// Since the run began, but beside that: of others, or of a request of its own whose answer was lost.
+    Since,
 }
 
 /// How a record stands in the stream.
@@ -92,6 +105,8 @@ pub struct ShardCount {
     pub ours: u64,
     /// Further copies of them.
     pub duplicates: u64,
+    /// Copies of them that were there before the run began.
+    pub before: u64,
     /// Others.
     pub foreign: u64,
 }
@@ -195,6 +210,13 @@ impl<'a> Key<'a> {
             return;
         };
         let place = places.unseen.front().copied();
+        // What the run has not come to may lie behind the last that was acknowledged to it.
+        let not_due = place.is_some_and(|place| !self.expected[place].due);
+        match record.era {
+            Era::Before => return shard.before += 1,
+            Era::Since if !not_due => return shard.duplicates += 1,
+            Era::Since | Era::Own => {}
+        }
         let Some(place) = place.filter(|&place| {
             let passed = place < self.next;
             let in_turn = passed || self.expected[self.next..place].iter().all(|skipped| !skipped.due);
@@ -241,8 +263,13 @@ mod tests {
     }
 
     fn seen(contents: &[u8]) -> Vec<Seen> {
-        let record =
-            |&content| Seen { hash: HashKey(7), digest: digest(content), shard: 0, form: Form::Plain };
+        let record = |&content| Seen {
+            hash: HashKey(7),
+            digest: digest(content),
+            shard: 0,
+            form: Form::Plain,
+            era: Era::Own,
+        };
         contents.iter().map(record).collect()
     }
 
@@ -295,6 +322,25 @@ mod tests {
         assert_eq!(find(&[1, 2, 3, 4], &[3, 4], rules).0, [(0, unprovable), (1, unprovable)]);
         assert_eq!(find(&[1, 2, 3, 4], &[2, 4], rules).0, [(0, unprovable), (2, Difference::Missing)]);
         assert_eq!(find(&[1, 2], &[], rules).0, [(0, unprovable), (1, unprovable)]);
+    }
+
+    #[test]
+    fn what_others_have_brought_proves_nothing() {
+        let find = |era: Era| {
+            let mut stream = seen(&[1, 2]);
+            for record in &mut stream {
+                record.era = era;
+            }
+            stream.extend(seen(&[2]));
+            let mut findings = Findings::default();
+            walk(expected(&[1, 2]), stream, ORDERED, &mut findings);
+            let count = findings.shards[&0];
+            (findings.differences, count.ours, count.duplicates, count.before)
+        };
+        let missing = vec![(Ordinal::new(0, 0), Difference::Missing)];
+        assert_eq!(find(Era::Before), (missing.clone(), 1, 0, 2));
+        assert_eq!(find(Era::Since), (missing, 1, 2, 0));
+        assert_eq!(find(Era::Own), (vec![], 2, 1, 0));
     }
 
     #[test]

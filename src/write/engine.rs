@@ -358,6 +358,7 @@ impl Engine {
             shards: self.shards.iter().enumerate().map(shard_stats).collect(),
             reshards: self.reshard.count,
             times,
+            away: self.away_since.map(|since| now.saturating_sub(since)),
         }
     }
 

@@ -140,4 +140,6 @@ pub struct EngineStats {
     pub reshards: u64,
     /// What all lanes together waited for.
     pub times: LaneTimes,
+    /// For how long no call has succeeded, since one failed other than by throttling.
+    pub away: Option<Duration>,
 }

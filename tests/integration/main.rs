@@ -32,6 +32,7 @@ mod s3;
 mod sandbox;
 mod secrets;
 mod send;
+mod terminal;
 mod tidy;
 mod usage;
 mod verify;

@@ -89,10 +89,14 @@ fn what_is_set_aside_is_listed_by_reason_and_not_tried_again_with_the_same_key()
     assert_eq!(report["records"]["delivered"], 2);
 
     let list = sandbox.run("quarantine ls").stdout;
-    assert!(list.starts_with("missing: 31\n") && list.contains("11 more (--limit 0 names all)"), "{list}");
+    assert!(
+        list.starts_with("missing: 31\n  retry --partition-key names another field")
+            && list.contains("11 more (--limit 0 names all)"),
+        "{list}"
+    );
     assert!(list.contains("null: 1\n") && list.contains("0 objects and 32 records"), "{list}");
     assert_eq!(sandbox.run("quarantine ls --limit 0").stdout.matches("  archive").count(), 0);
-    assert_eq!(sandbox.run("quarantine ls --limit 0").stdout.lines().count(), 32 + 2 + 1);
+    assert_eq!(sandbox.run("quarantine ls --limit 0").stdout.lines().count(), 32 + 2 * 2 + 1);
     let named = |flags: &str| {
         let list = sandbox.run(&format!("quarantine ls --json {flags}")).stdout;
         serde_json::from_str::<Vec<serde_json::Value>>(&list).unwrap().len()
@@ -136,4 +140,36 @@ fn an_archive_with_nothing_in_it_is_no_finding() {
     assert!(sandbox.run("inspect archive").sentence(5).contains("nothing is selected"));
     let missing = sandbox.run("replay --into null:");
     assert!(missing.sentence(2).contains("--plan"), "{missing:?}");
+}
+
+#[test]
+fn a_broken_object_says_what_can_be_done_and_its_whole_records_can_be_had() {
+    let sandbox = Sandbox::new();
+    let archive = sandbox.path("archive");
+    let whole = gzip(&b"{\"k\":\"a\"}\n".repeat(3));
+    put(&archive, 0, &whole);
+    put(&archive, 1, &[&whole[..], &whole[..whole.len() - 4]].concat());
+    let report = sandbox.run("replay archive --into sim:1 --partition-key /k --json").json(3);
+    let id = report["run"].as_str().unwrap();
+    let steps: Vec<_> = report["next_steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["command"].as_str().unwrap())
+        .collect();
+    let salvage = format!("respool quarantine retry {id} --salvage");
+    let expected = [format!("respool quarantine ls {id}"), format!("respool quarantine retry {id}"), salvage];
+    assert_eq!(steps, expected, "{report}");
+    let remedy = report["quarantine"]["remedies"]["truncated"].as_str().unwrap();
+    assert!(remedy.contains("retry --salvage"), "{remedy}");
+    assert!(sandbox.run("quarantine ls").stdout.contains(remedy));
+    let listed = sandbox.run("quarantine ls --json").stdout;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&listed).unwrap()[0]["remedy"], remedy);
+    assert!(sandbox.run("quarantine show 1").sentence(5).ends_with(remedy));
+    let page = std::fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
+    assert!(page.contains(remedy), "the page for a browser names it too");
+
+    let salvaged = sandbox.run(&expected[2]["respool ".len()..]);
+    assert!(salvaged.code == 3 && salvaged.stdout.contains("6 delivered"), "{salvaged:?}");
+    assert!(sandbox.run("quarantine ls").stdout.contains("put a whole copy in its place"));
 }

@@ -69,7 +69,7 @@ fn killed_again_and_again_a_run_loses_nothing_and_counts_what_may_stand_twice() 
     for delivered in [0, 1_000, 8_000, 8_500, 20_000] {
         sandbox.wait_for_progress(delivered);
         process.kill();
-        assert_eq!(sandbox.runs().pop().unwrap()["state"], "interrupted");
+        assert_eq!(sandbox.runs().pop().unwrap()["state"], "incomplete");
         process = sandbox.start("resume --json");
     }
     let report = process.wait().json(0);
@@ -138,7 +138,7 @@ fn a_run_has_one_owner_and_is_not_started_twice() {
     for under_way in [true, false] {
         if !under_way {
             process.signal(Signal::KILL);
-            until("the end", || (scene.last_run()["state"] == "interrupted").then_some(()));
+            until("the end", || (scene.last_run()["state"] == "incomplete").then_some(()));
         }
         let again = scene.sandbox.run(&scene.replay_line());
         let both = [format!("`respool resume {id}`"), format!("`respool {} --new`", scene.replay_line())];

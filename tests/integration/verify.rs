@@ -197,7 +197,55 @@ fn pretend_it_went_into(sandbox: &Sandbox, server: &Server, sooner: u64) {
     let mut file: Value = serde_json::from_str(&text).unwrap();
     let seconds = std::time::Duration::from_secs_f64(created + 0.000_1);
     file["stream"]["created_ms"] = json!(u64::try_from(seconds.as_millis()).unwrap() - sooner);
-    fs::write(path, file.to_string()).unwrap();
+    fs::write(&path, file.to_string()).unwrap();
+    // The numbers of the other stream are others.
+    acknowledged(path.parent().unwrap(), "1", &"9".repeat(60));
+}
+
+/// Makes the last checkpoint of the run in `directory` say that its shards gave the numbers from `first` to `last`.
+fn acknowledged(directory: &Path, first: &str, last: &str) {
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let is_log = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "log");
+    for path in files.filter(is_log) {
+        let log = fs::read(&path).unwrap();
+        let (magic, log) = log.split_at(8);
+        let (mut at, mut newest) = (0, None);
+        while let Some(header) = log.get(at..at + 8) {
+            let length = u32::from_le_bytes(header[..4].try_into().unwrap()) as usize;
+            newest = log.get(at + 8..at + 8 + length);
+            at += 8 + length;
+        }
+        let mut checkpoint: Value = serde_json::from_slice(newest.unwrap()).unwrap();
+        for (_, shard) in checkpoint["shards"].as_object_mut().unwrap() {
+            (shard["first"], shard["last"]) = (json!(first), json!(last));
+        }
+        let payload = checkpoint.to_string().into_bytes();
+        let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
+        let mut frame = [magic, &length].concat();
+        frame.extend(crc32c::crc32c(&payload).to_le_bytes());
+        frame.extend(payload);
+        fs::write(path, frame).unwrap();
+    }
+}
+
+#[test]
+fn what_other_runs_have_left_in_the_stream_proves_nothing() {
+    let server = Server::simulate("--shards 2");
+    let sandbox = delivered(&server, "demo");
+    let flags = format!("--into demo --kinesis-endpoint-url {} --partition-key /k --new", server.url);
+    replay(&sandbox, sandbox.path("archive"), &flags, Some(KEYS)).json(0);
+    let runs: Vec<String> =
+        sandbox.runs().iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect();
+    let found = |run: &str, code: i32| {
+        let report = verify(&sandbox, run).json(code);
+        ["present", "missing", "duplicates", "copies_before"].map(|field| report[field].as_u64().unwrap())
+    };
+    let all = RECORDS as u64;
+    assert_eq!(found(&runs[0], 0), [all, 0, all, 0], "what came later");
+    assert_eq!(found(&runs[1], 0), [all, 0, 0, all], "what was there before");
+    // As if what it was told to be stored had never been.
+    acknowledged(&sandbox.path("state/respool/runs").join(&runs[1]), "1", "2");
+    assert_eq!(found(&runs[1], 1)[..2], [0, all]);
 }
 
 #[test]

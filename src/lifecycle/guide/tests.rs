@@ -12,6 +12,7 @@ static STATE: std::sync::LazyLock<StateDir> = std::sync::LazyLock::new(|| StateD
 fn facts(access: &AwsAccess) -> Facts<'_> {
     Facts {
         run: None,
+        runs: &[],
         plan: None,
         stream: None,
         gone: false,
@@ -25,8 +26,18 @@ fn facts(access: &AwsAccess) -> Facts<'_> {
     }
 }
 
+/// The run that the checklist is about is one of those into the stream.
+fn all<'a>(facts: &Facts<'a>) -> Facts<'a> {
+    let runs = facts.run.map(std::slice::from_ref).filter(|_| facts.runs.is_empty());
+    Facts { runs: runs.unwrap_or(facts.runs), ..*facts }
+}
+
 fn text(facts: &Facts<'_>) -> String {
     render(&steps(facts), facts.now)
+}
+
+fn steps(facts: &Facts<'_>) -> Vec<Step> {
+    super::steps(&all(facts))
 }
 
 #[test]
@@ -167,4 +178,51 @@ fn where_the_leases_are_is_not_guessed_from_a_stream_of_ones_own() {
     let delete =
         "aws kinesis delete-stream --stream-name orders-backfill --endpoint-url http://127.0.0.1:4567";
     assert_eq!(steps.last().unwrap().command.as_deref(), Some(delete));
+}
+
+#[test]
+fn a_run_that_has_set_aside_everything_is_not_ticked_off() {
+    let access = AwsAccess::default();
+    let nothing = RunInto { set_aside: (7, 1), ..run_into("r1", "done", 0) };
+    let replay = |run: &RunInto| steps(&Facts { run: Some(run), ..facts(&access) }).swap_remove(1);
+    let step = replay(&nothing);
+    assert_eq!((step.done, step.command.as_deref()), (Some(false), Some("respool quarantine ls r1")));
+    assert!(step.notes[1].contains("7 records and 1 whole object in quarantine, nothing in"), "{step:?}");
+    let some = RunInto { set_aside: (7, 0), ..run_into("r1", "done", 5) };
+    let step = replay(&some);
+    assert_eq!((step.done, step.command.as_deref()), (Some(true), None));
+    assert!(step.notes[1].contains("7 records were set aside: `respool quarantine ls r1`"), "{step:?}");
+    assert_eq!(replay(&run_into("r1", "done", 0)).done, Some(true), "there was nothing to send");
+}
+
+#[test]
+fn the_earliest_record_that_was_not_read_sets_the_time() {
+    let access = AwsAccess::default();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |id: &str, started: &str| {
+        let mut run = run_into(id, "done", 5);
+        run.glance.file.started = started.parse().unwrap();
+        run
+    };
+    let stream = ours(1);
+    let mut runs = vec![
+        at("r1", "2026-11-26T03:00:00Z"),
+        at("r2", "2026-11-26T06:00:00Z"),
+        at("r3", "2026-11-26T19:00:00Z"),
+        RunInto { delivered: 0, ..at("r0", "2026-11-26T01:00:00Z") },
+    ];
+    let drained = |runs: &[RunInto]| {
+        let facts = Facts { run: runs.get(2), runs, stream: Some(&stream), ..facts(&access) };
+        steps(&facts).into_iter().find(|step| step.step == "drained").unwrap()
+    };
+    let step = drained(&runs);
+    assert_eq!(step.until.unwrap().to_string(), "2026-11-27T03:00:00Z");
+    assert!(step.notes.iter().any(|note| note.contains("run r1, the oldest of 3")), "{step:?}");
+    // What was read may be forgotten.
+    runs[0].glance.path = directory.path().into();
+    let seen = Drained { at: NOW.parse().unwrap(), by: BY_LEASES.into(), delivered: 5 };
+    runs[0].glance.note_drained(&seen).unwrap();
+    assert_eq!(drained(&runs).until.unwrap().to_string(), "2026-11-27T06:00:00Z");
+    runs[2].glance.path = directory.path().into();
+    assert_eq!(drained(&runs).done, Some(false), "r2 was not read");
 }

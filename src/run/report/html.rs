@@ -215,6 +215,12 @@ fn quarantine(page: &mut Page, report: &Report) {
         value: number(*count),
     };
     page.bars(&reasons.iter().map(bar).collect::<Vec<_>>());
+    let remedies = report.quarantine.remedies.iter();
+    let rows: Vec<Vec<String>> =
+        remedies.map(|(reason, remedy)| vec![reason.clone(), remedy.clone()]).collect();
+    if !rows.is_empty() {
+        page.table(&["reason", "what can be done (retry is `respool quarantine retry`)"], &rows);
+    }
     if let Some(path) = &report.quarantine.path {
         page.paragraph(&format!("Records and objects, by reason. Listed in {path}"), true);
     }
@@ -262,7 +268,7 @@ fn processes(page: &mut Page, timeline: &Timeline) {
             clock(process.began),
             duration(process.seconds),
             number(process.delivered),
-            state_name(process.state).to_owned(),
+            process.state.word().to_owned(),
             millis(latency.p50),
             millis(latency.p99),
             millis(latency.p999),
@@ -274,14 +280,6 @@ fn processes(page: &mut Page, timeline: &Timeline) {
     if timeline.processes_before > 0 {
         let text = format!("{} earlier ones are in the drawings only.", number(timeline.processes_before));
         page.paragraph(&text, true);
-    }
-}
-
-const fn state_name(state: RunState) -> &'static str {
-    match state {
-        RunState::Done => "done",
-        RunState::Incomplete => "stopped",
-        RunState::Refused => "refused",
     }
 }
 

@@ -102,16 +102,32 @@ pub struct Report {
     pub next_steps: Vec<NextStep>,
 }
 
-/// How a run ended.
+/// How a run stands: the same words wherever one is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
+    /// A process works on it now. No report says so, because it is written at the end.
+    Running,
     /// Every record is delivered, quarantined or filtered.
     Done,
-    /// It stopped before that, and can be resumed.
+    /// It stopped before that, however it was stopped, and can be resumed.
     Incomplete,
-    /// It was refused before anything was sent, or stopped by the service for good.
+    /// It was refused before anything was sent, or stopped by the service for good; when the cause is mended it can be
+    /// resumed, too.
     Refused,
+}
+
+impl RunState {
+    /// The word for it, as in the JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Incomplete => "incomplete",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// What limits a run.
@@ -238,6 +254,9 @@ pub struct CacheReport {
 pub struct QuarantineReport {
     /// Objects and records by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// What can be done about each of them, in a sentence.
+    #[serde(default)]
+    pub remedies: BTreeMap<String, String>,
     /// The list, one JSON object a line; `null` if it is empty.
     pub path: Option<String>,
 }
@@ -370,7 +389,7 @@ impl Brake {
             Self::Shards => "the shards' limits",
             Self::Order => "order: few keys have most of the records",
             Self::MaxRate => "--max-rate",
-            Self::Service => "the service: throttling or slow answers",
+            Self::Service => "the service: throttling, failures or slow answers",
             Self::RoundTrip => "round trips: all requests that may be are in flight",
             Self::Disk => "the disk: making progress durable",
         }

@@ -281,6 +281,9 @@ impl Page {
         let widest = counts.iter().map(String::len).max().unwrap_or(0);
         for (reason, count) in quarantine.reasons.keys().zip(&counts) {
             self.line(&format!("  {count:>widest$}  {reason}"));
+            if let Some(remedy) = quarantine.remedies.get(reason) {
+                self.line(&format!("  {:>widest$}  {remedy}", ""));
+            }
         }
         if let Some(path) = &quarantine.path {
             self.line(&format!("  listed in {path}"));
@@ -300,11 +303,11 @@ pub(super) fn headline(report: &Report) -> (&'static str, String) {
             (BOLD_YELLOW, "Done, but not everything could be sent: see quarantine.".into())
         }
         RunState::Done => (BOLD_GREEN, "Done: every record is delivered.".into()),
-        RunState::Incomplete => {
+        RunState::Running | RunState::Incomplete => {
             let first = report.next_steps.first();
             let goes_on = first.is_none_or(|step| step.command.starts_with("respool resume"));
             let goes_on = if goes_on { "; the run can go on" } else { "" };
-            (BOLD_YELLOW, format!("Not done: {message}. Nothing is lost{goes_on}."))
+            (BOLD_YELLOW, format!("Incomplete: {message}. Nothing is lost{goes_on}."))
         }
         RunState::Refused => (BOLD_RED, format!("Refused: {message}.")),
     }

@@ -87,7 +87,7 @@ fn what_was_set_aside_is_named_and_the_next_command_stands_last() {
     report.next_steps = vec![step("respool resume flights-1", "go on")];
     let page = report.to_string();
     for line in [
-        "Not done: it was interrupted. Nothing is lost; the run can go on.",
+        "Incomplete: it was interrupted. Nothing is lost; the run can go on.",
         "  window       since 2013-01-01T00:00:00Z",
         "  objects      32 of 32 decoded, 2 in quarantine, 1 skipped by name, 4 from before the window (--slack)",
         "  records      12,345 delivered, 1,005 in quarantine, 3 left out as asked; 18.3 MB",
@@ -120,7 +120,7 @@ fn of_several_commands_each_says_what_it_is_for() {
     report.next_steps =
         vec![step("respool quarantine show 0:0 7", "see one"), step("respool resume 7", "or go on")];
     let page = report.to_string();
-    assert!(page.starts_with("Not done: no record of 12,288 has /tailnm. Nothing is lost.\n"), "{page}");
+    assert!(page.starts_with("Incomplete: no record of 12,288 has /tailnm. Nothing is lost.\n"), "{page}");
     let end = "
 Next:
   see one:
@@ -250,5 +250,12 @@ fn numbers_and_durations_are_for_people() {
         (f64::INFINITY, "213503982334601 d 07 h"),
     ] {
         assert_eq!(duration(seconds), text);
+    }
+}
+
+#[test]
+fn a_state_has_one_word() {
+    for state in [RunState::Running, RunState::Done, RunState::Incomplete, RunState::Refused] {
+        assert_eq!(serde_json::to_value(state).unwrap(), state.word());
     }
 }

@@ -40,7 +40,7 @@ impl World {
             ..Totals::default()
         };
         let shards = (0..self.shards).map(shard).collect();
-        EngineStats { totals, unsettled: 0, requests_in_flight: 0, shards, reshards: 0, times }
+        EngineStats { totals, unsettled: 0, requests_in_flight: 0, shards, reshards: 0, times, away: None }
     }
 
     /// A timeline of one process that worked so long and was looked at in steps of `step`.

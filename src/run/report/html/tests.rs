@@ -55,7 +55,8 @@ fn timeline(delivered: u64) -> Timeline {
             let shards = (0..12).map(shard).collect();
             let (unsettled, requests_in_flight, reshards) = (0, 0, 0);
             let times = times.clone();
-            let stats = EngineStats { totals, unsettled, requests_in_flight, shards, reshards, times };
+            let stats =
+                EngineStats { totals, unsettled, requests_in_flight, shards, reshards, times, away: None };
             recorder.add(&stats, now, Some(Brake::Decode));
         }
         timeline = recorder.finish(RunState::Incomplete, &latency);

@@ -1,0 +1,63 @@
+//! A look at a run from outside: nothing is owned, and nothing but what a worker has read is noted.
+
+use std::path::PathBuf;
+
+use serde::Deserialize as _;
+
+use super::{DRAINED_FILE, Drained, RunFile, read_json, write_json};
+use crate::error::Error;
+use crate::run::journal::QUARANTINE_FILE;
+use crate::run::report::RunState;
+
+/// What a look at a run's directory shows, without owning it.
+#[derive(Debug)]
+pub struct RunGlance {
+    /// The run's name.
+    pub id: String,
+    /// Where its files lie.
+    pub path: PathBuf,
+    /// What defines it.
+    pub file: RunFile,
+    /// The process that owns it now.
+    pub owner: Option<String>,
+    /// The last report, as JSON.
+    pub report: Option<serde_json::Value>,
+}
+
+impl RunGlance {
+    /// That a worker has read everything, if that was seen.
+    pub fn drained(&self) -> Option<Drained> {
+        read_json(&self.path.join(DRAINED_FILE)).unwrap_or_default()
+    }
+
+    /// Notes that a worker has read everything.
+    pub fn note_drained(&self, drained: &Drained) -> Result<(), Error> {
+        write_json(&self.path.join(DRAINED_FILE), drained)
+    }
+
+    /// Whether something is left to do: no report says `done`.
+    pub fn is_unfinished(&self) -> bool {
+        !self.report.as_ref().is_some_and(says_done)
+    }
+
+    /// How it stands. One that was killed has left no report, or an earlier one.
+    pub fn state(&self) -> RunState {
+        match (&self.owner, self.report.as_ref().and_then(state_in)) {
+            (Some(_), _) => RunState::Running,
+            (None, state) => state.unwrap_or(RunState::Incomplete),
+        }
+    }
+
+    /// Whether it sends what another run has set aside.
+    pub fn is_retry(&self) -> bool {
+        self.file.settings.input.objects.as_ref().is_some_and(|objects| objects.ends_with(QUARANTINE_FILE))
+    }
+}
+
+pub(super) fn says_done(report: &serde_json::Value) -> bool {
+    state_in(report) == Some(RunState::Done)
+}
+
+fn state_in(report: &serde_json::Value) -> Option<RunState> {
+    RunState::deserialize(report.get("state")?).ok()
+}

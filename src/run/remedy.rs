@@ -1,0 +1,117 @@
+//! What can be done about what was set aside, by its reason.
+
+use super::journal::QuarantineLine;
+
+const DAMAGED: &str = "retry fetches it once more; if it is broken for good, retry --salvage sends the whole records before the damage";
+const SALVAGED_IN_VAIN: &str = "retry fetches it once more; no whole record stands before the damage";
+const SENT_IN_PART: &str = "a part of it was sent before, so retry leaves it alone: replay it by itself, and that part is there twice";
+const KEYLESS: &str =
+    "retry --partition-key names another field, retry --key-fallback hash gives the record a key";
+const TRIED_AGAIN: &str = "retry tries it once more";
+
+/// Whether the whole records before the damage of this object could be sent.
+pub(super) fn can_be_salvaged(line: &QuarantineLine) -> bool {
+    let damage = matches!(
+        line.reason.as_str(),
+        "corrupt" | "truncated" | "trailing_data" | "bad_framing" | "mixed_framing"
+    );
+    line.record.is_none() && damage && !line.sent_in_part
+}
+
+/// What can be done about `line`, of a run that has `salvaged` what it could; `retry` is `respool quarantine retry`.
+pub(super) fn remedy(line: &QuarantineLine, salvaged: bool) -> &'static str {
+    if line.record.is_some() {
+        return of_a_record(&line.reason);
+    }
+    match line.reason.as_str() {
+        _ if line.sent_in_part => SENT_IN_PART,
+        _ if can_be_salvaged(line) && salvaged => SALVAGED_IN_VAIN,
+        _ if can_be_salvaged(line) => DAMAGED,
+        "empty" => {
+            "it has no bytes: put a whole copy in its place, then retry; if there was never more in it, nothing is lost"
+        }
+        "unknown_format" => "its compression or encoding is not read: replay a copy that is decoded",
+        "too_large" => "it decompresses to more than one object may: replay a copy that is cut into pieces",
+        "changed" => "it was replaced after it was listed: retry takes it as it is now",
+        "deleted" => "it is gone: put it back, then retry",
+        "archived" => "restore it from its archive tier, then retry",
+        "denied" => "allow s3:GetObject on it (and kms:Decrypt, if it is encrypted), then retry",
+        "checksum" => "what arrived is not what was stored: retry fetches it once more",
+        _ => TRIED_AGAIN,
+    }
+}
+
+fn of_a_record(reason: &str) -> &'static str {
+    match reason {
+        "missing" | "null" | "empty" | "container" | "too_long" | "invalid_json" => KEYLESS,
+        "no_event_time" => {
+            "replay it anew with another --event-time, or without one: retry looks in the same place"
+        }
+        "salvaged" => {
+            "what follows the damage is lost with it: put a whole copy in its place, and retry sends what follows"
+        }
+        "too_large" => "let the stream take larger records (aws kinesis update-max-record-size), then retry",
+        "rejected" => "the stream has refused it: mend what it says (quarantine ls), then retry",
+        _ => TRIED_AGAIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::DefectReason;
+    use crate::decode::DecodeDefect;
+    use crate::record::ByteCount;
+    use crate::route::SetAsideReason;
+    use crate::run::next::KEY_FAULTS;
+
+    fn line(record: Option<u32>, reason: String) -> QuarantineLine {
+        let (key, detail) = ("x.gz".into(), String::new());
+        QuarantineLine {
+            object: 0,
+            record,
+            key,
+            reason,
+            detail,
+            offset: None,
+            stored: None,
+            sent_in_part: false,
+        }
+    }
+
+    #[test]
+    fn every_reason_says_what_can_be_done() {
+        use DecodeDefect::{
+            BadFraming, Corrupt, Empty, MixedFraming, TooLarge, TrailingData, Truncated, UnknownFormat,
+        };
+        use DefectReason::{Archived, Changed, Checksum, Deleted, Denied};
+        for defect in
+            [Corrupt, Truncated, TrailingData, Empty, UnknownFormat, TooLarge, BadFraming, MixedFraming]
+        {
+            let line = line(None, defect.to_string());
+            assert_eq!(can_be_salvaged(&line), defect.is_damage(), "{defect}");
+            assert_ne!(remedy(&line, false), TRIED_AGAIN, "{defect}");
+            assert_eq!(remedy(&line, false).contains("--salvage"), defect.is_damage(), "{defect}");
+            assert!(!remedy(&line, true).contains("--salvage"), "{defect}");
+        }
+        for reason in [Changed, Deleted, Archived, Denied, Checksum] {
+            assert_ne!(remedy(&line(None, reason.to_string()), false), TRIED_AGAIN, "{reason}");
+        }
+        let reasons = [
+            SetAsideReason::NoEventTime,
+            SetAsideReason::Salvaged { defect: String::new() },
+            SetAsideReason::TooLarge { found: ByteCount(2), max: ByteCount(1) },
+            SetAsideReason::Rejected { reason: String::new(), possibly_delivered: false },
+        ];
+        let faults = KEY_FAULTS.into_iter().map(SetAsideReason::KeyFault);
+        for reason in faults.chain(reasons) {
+            assert_ne!(remedy(&line(Some(3), reason.to_string()), false), TRIED_AGAIN, "{reason}");
+        }
+    }
+
+    #[test]
+    fn of_what_was_sent_in_part_nothing_is_promised() {
+        let line = QuarantineLine { sent_in_part: true, ..line(None, "corrupt".into()) };
+        assert_eq!((remedy(&line, false), can_be_salvaged(&line)), (SENT_IN_PART, false));
+    }
+}
