@@ -56,15 +56,16 @@ pub fn framing(data: &[u8]) {
     }
 }
 
-/// The records are what another decoder makes of each line.
+/// The records are what another decoder makes of each line, if it reads all of them: of fields that are not needed ours
+/// looks at less.
 fn unwrapped(object: &[u8], spans: &Spans, out: &[u8]) {
     let lines = object.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    let raw = |line| {
-        let line: serde_json::Value = serde_json::from_slice(line).expect("ours has read it");
-        let text = line.get("rawData").and_then(serde_json::Value::as_str).expect("ours has found it");
-        base64_of(text)
+    let parsed: Result<Vec<serde_json::Value>, _> = lines.map(serde_json::from_slice).collect();
+    let Ok(parsed) = parsed else { return };
+    let raw = |line: &serde_json::Value| {
+        base64_of(line.get("rawData").and_then(serde_json::Value::as_str).expect("ours has found it"))
     };
-    let expected: Vec<Vec<u8>> = lines.map(raw).collect();
+    let expected: Vec<Vec<u8>> = parsed.iter().map(raw).collect();
     let cut = |span: super::Span| {
         let start = usize::try_from(span.offset).expect("inside of memory");
         out.get(start..start + span.len as usize).expect("inside of the output").to_vec()
