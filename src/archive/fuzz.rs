@@ -8,20 +8,33 @@ use jiff::Timestamp;
 
 use super::layout::{Layout, LayoutRule};
 use super::manifest::Manifest;
+use super::objects::Named;
 use super::selection::{KeyPattern, Selection};
 use super::window::TimeBound;
 use super::{ArchiveLocation, objects};
 
-/// Any file is read as a manifest, or as a list of objects, without a panic; what is read is written as it was.
+/// Any file is read as a manifest, or as a list of objects, without a panic; what is read is written as it was. So is what
+/// stands under a digest of its own.
 pub fn manifest(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("manifest");
-    fs::write(&path, data).expect("room");
-    let location = ArchiveLocation::S3 { endpoint: None, bucket: "events".into(), prefix: String::new() };
-    let _ = objects::read(&path, &location);
-    if let Ok(manifest) = Manifest::read(&path) {
+    let read = |data: &[u8]| {
+        fs::write(&path, data).expect("room");
+        let found = Manifest::read(&path);
+        let of_a_bucket =
+            || ArchiveLocation::S3 { endpoint: None, bucket: "events".into(), prefix: String::new() };
+        let location = found.as_ref().map_or_else(|_| of_a_bucket(), |manifest| manifest.archive.clone());
+        let named = objects::read(&path, &location);
+        let manifest = found.ok()?;
+        let entries = manifest.objects.iter().cloned().map(Named::Entry);
+        assert!(entries.eq(named.expect("it is a manifest of that archive")));
         manifest.write(&path).expect("room");
         assert_eq!(Manifest::read(&path).expect("it was just written"), manifest);
+        Some(manifest)
+    };
+    let _ = read(data);
+    if let Some((sealed, fits)) = super::manifest::sealed(data) {
+        assert_eq!(read(&sealed).is_some(), fits);
     }
 }
 

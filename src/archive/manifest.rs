@@ -271,6 +271,25 @@ impl Manifest {
     }
 }
 
+/// `lines` under the digest that makes a manifest of them, if each of them may stand in one; its counts are left as they
+/// are. Also whether that many objects follow.
+#[cfg(any(test, fuzzing))]
+pub(super) fn sealed(lines: &[u8]) -> Option<(Vec<u8>, bool)> {
+    let (first, rest) = lines.split_at(memchr::memchr(b'\n', lines)? + 1);
+    let mut header: Header = serde_json::from_slice(first).ok()?;
+    let mut hash = Sha256::new();
+    header.digest = None;
+    hash.update(line_of(&header));
+    let mut objects = 0;
+    for line in rest.split_inclusive(|byte| *byte == b'\n') {
+        hash.update(line_of(&serde_json::from_slice::<ObjectEntry>(line).ok()?));
+        objects += 1;
+    }
+    let fits = header.version == MANIFEST_VERSION && header.objects == objects;
+    header.digest = Some(hex(&hash.finalize()));
+    Some(([&line_of(&header), rest].concat(), fits))
+}
+
 /// A value as one line of JSON. Ours always can be: they hold strings, numbers and times.
 fn line_of(value: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(value).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! A listing names Glacier and Deep Archive, but not whether an object there was restored, and of Intelligent-Tiering
 //! it does not say which tier an object is in: only a look at the object itself tells.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,16 @@ pub enum RestoreTier {
 impl RestoreTier {
     /// The words on the command line.
     pub const WORDS: [&str; 3] = ["standard", "bulk", "expedited"];
+}
+
+impl fmt::Display for RestoreTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Standard => "standard",
+            Self::Bulk => "bulk",
+            Self::Expedited => "expedited",
+        })
+    }
 }
 
 impl FromStr for RestoreTier {

@@ -212,9 +212,9 @@ pub(super) fn copy(input: &mut Input<'_>, output: &mut Output<'_>) -> Result<(),
 }
 
 /// What a decompressed head looks like, if it is compressed again or otherwise not to be read.
-pub(super) fn nested(head: &[u8]) -> Option<&'static str> {
+pub(super) fn nested(head: &[u8]) -> Option<String> {
     match by_magic(head) {
-        Some(_) => Some("compressed once more"),
-        None => unreadable(head),
+        Some(compression) => Some(format!("{compression} once more")),
+        None => unreadable(head).map(str::to_owned),
     }
 }

@@ -131,6 +131,13 @@ impl Elements {
         Ok(())
     }
 
+    /// Whether an element begins in `beginning`.
+    pub(super) fn begins_in(mut self, beginning: &[u8]) -> bool {
+        // What does not fit has no elements.
+        let _ = self.push(beginning);
+        self.element.is_some() || !self.pending.is_empty() || !self.spans.is_empty()
+    }
+
     /// Whether the last value has ended.
     pub(super) fn is_whole(&self) -> bool {
         self.open.is_empty() && self.bom_seen == 0
@@ -295,6 +302,25 @@ mod tests {
         }
         for text in ["{\"a\":1}", "[1", "[1}", "1", "{\"Records\":{}}", "[1]x", "\u{feff}\u{feff}["] {
             assert!(elements(text, Wanted::Array, 3).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_hold_records_is_told_by_its_beginning() {
+        for text in ["[1", " [ {\"a\"", "{\"x\":[1],\"Records\":[{}]}", "\u{feff}{\"Records\":[{\"a\":1"] {
+            assert!(super::super::holds_records(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "[",
+            "[]",
+            "{\"Records\":[]}",
+            "{\"Records\":1}",
+            "{\"a\":{\"Records\":[1]}}",
+            "12",
+            "{\"a\":[1]}",
+        ] {
+            assert!(!super::super::holds_records(text.as_bytes()), "{text}");
         }
     }
 

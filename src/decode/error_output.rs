@@ -10,7 +10,7 @@ use base64_simd::STANDARD;
 use serde::Deserialize;
 
 use super::spans::{SpanError, Spans};
-use super::{DecodeDefect, DecodeError};
+use super::{DecodeDefect, DecodeError, compression};
 use crate::limits::RECORD_BYTES_MAX;
 
 /// A line holds a record in base64, and some hundred bytes beside.
@@ -85,6 +85,9 @@ impl ErrorOutput {
     }
 
     fn bad(&self, what: &str) -> DecodeError {
+        if let Some(name) = compression::nested(&self.line).filter(|_| self.position == 0) {
+            return super::framing::not_read(&name);
+        }
         let message = format!("not an error output of Firehose: {what}");
         DecodeError::defect(DecodeDefect::BadFraming, self.position, message)
     }

@@ -13,7 +13,8 @@
 //! | has values that share or span lines, and something that does not fit | a defect: `mixed_framing` |
 //! | anything else | a defect: `bad_framing` |
 //!
-//! An object that begins with the magic of the Kinesis Producer Library's aggregates is told by that.
+//! An object that begins with the magic of the Kinesis Producer Library's aggregates is told by that. Where a framing of
+//! text was asked for, the first bytes are judged all the same: what is compressed once more is no text.
 //!
 //! Wrongly cut, two records become one or one becomes two, and nobody notices: so doubt is a defect.
 
@@ -31,12 +32,17 @@ use super::{DecodeDefect, DecodeError, Framing, FramingChoice};
 /// The first value is parsed for good before an object counts as concatenated JSON, if it ends within this.
 const FIRST_VALUE_BYTES: usize = 64 * 1024;
 
+/// What is held back to be judged: no magic is longer.
+const HELD_BYTES: usize = 16;
+
 /// The bytes that were looked at so far, and what they are looked at with.
 pub(super) struct Framer {
     rule: Rule,
     position: u64,
     /// The whole records of a broken object may be asked for.
     salvage: bool,
+    /// Why it is framed so, in a few words; nothing where that was asked for.
+    why: &'static str,
 }
 
 enum Rule {
@@ -47,29 +53,44 @@ enum Rule {
     LengthPrefixed(PrefixFramer),
     Kpl(Box<KplFramer>),
     Whole,
-    /// Too little has come to tell an aggregate from text.
-    Undecided(Vec<u8>),
+    /// Too little has come to tell text from what is none.
+    Undecided(Vec<u8>, FramingChoice),
     Auto(Box<Auto>),
+}
+
+impl Rule {
+    fn new(choice: FramingChoice, salvage: bool) -> Self {
+        let elements = |wanted, framing| Self::Elements(Box::new(Elements::new(wanted)), framing);
+        match choice {
+            FramingChoice::Auto => Self::Auto(Box::new(Auto::new(salvage))),
+            FramingChoice::Newline => Self::Newline(NewlineFramer::default()),
+            FramingChoice::ConcatenatedJson => Self::ConcatenatedJson(Box::new(Scanner::new(salvage))),
+            FramingChoice::JsonArray => elements(Wanted::Array, Framing::JsonArray),
+            FramingChoice::CloudwatchLogs => elements(Wanted::LogEvents, Framing::CloudwatchLogs),
+            FramingChoice::Delimiter(delimiter) => Self::Delimiter(Box::new(DelimiterFramer::new(delimiter))),
+            FramingChoice::LengthPrefixed(prefix) => Self::LengthPrefixed(PrefixFramer::new(prefix)),
+            FramingChoice::Kpl => Self::Kpl(Box::default()),
+            FramingChoice::Whole => Self::Whole,
+            FramingChoice::ErrorOutput => panic!("an error output is rewritten, not framed"),
+        }
+    }
 }
 
 impl Framer {
     /// # Panics
     /// For a choice that rewrites what it reads: that is no framing of the bytes themselves.
     pub(super) fn new(choice: FramingChoice, salvage: bool) -> Self {
-        let elements = |wanted, framing| Rule::Elements(Box::new(Elements::new(wanted)), framing);
-        let rule = match choice {
-            FramingChoice::Auto => Rule::Undecided(Vec::new()),
-            FramingChoice::Newline => Rule::Newline(NewlineFramer::default()),
-            FramingChoice::ConcatenatedJson => Rule::ConcatenatedJson(Box::new(Scanner::new(salvage))),
-            FramingChoice::JsonArray => elements(Wanted::Array, Framing::JsonArray),
-            FramingChoice::CloudwatchLogs => elements(Wanted::LogEvents, Framing::CloudwatchLogs),
-            FramingChoice::Delimiter(delimiter) => Rule::Delimiter(Box::new(DelimiterFramer::new(delimiter))),
-            FramingChoice::LengthPrefixed(prefix) => Rule::LengthPrefixed(PrefixFramer::new(prefix)),
-            FramingChoice::Kpl => Rule::Kpl(Box::default()),
-            FramingChoice::Whole => Rule::Whole,
-            FramingChoice::ErrorOutput => panic!("an error output is rewritten, not framed"),
+        let rule = if choice.is_of_text() {
+            Rule::Undecided(Vec::new(), choice)
+        } else {
+            Rule::new(choice, salvage)
         };
-        Self { rule, position: 0, salvage }
+        Self { rule, position: 0, salvage, why: "" }
+    }
+
+    /// Why it is framed so, in a few words; nothing where that was asked for.
+    pub(super) fn why(&self) -> &'static str {
+        self.why
     }
 
     /// Takes the next piece of the decoded object. How the object is cut into pieces makes no difference.
@@ -91,14 +112,9 @@ impl Framer {
             Rule::LengthPrefixed(framer) => framer.push(piece).map_err(counting)?.map_err(fits)?,
             Rule::Kpl(framer) => framer.push(piece).map_err(counting)?.map_err(fits)?,
             Rule::Whole => {}
-            Rule::Undecided(held) => {
+            Rule::Undecided(held, _) => {
                 held.extend_from_slice(piece);
-                if held.len() < aggregate::MAGIC.len() {
-                    return Ok(());
-                }
-                let held = std::mem::take(held);
-                self.decide(&held);
-                return self.push(&held);
+                return if held.len() < HELD_BYTES { Ok(()) } else { self.decide() };
             }
             Rule::Auto(auto) => auto.push(piece)?,
         }
@@ -106,22 +122,27 @@ impl Framer {
         Ok(())
     }
 
-    fn decide(&mut self, first: &[u8]) {
-        let aggregates = first.starts_with(&aggregate::MAGIC);
-        self.rule = if aggregates {
-            Rule::Kpl(Box::default())
+    /// Judges what was held back, and takes it.
+    fn decide(&mut self) -> Result<(), DecodeError> {
+        let Rule::Undecided(held, choice) = &mut self.rule else { return Ok(()) };
+        let (held, choice) = (std::mem::take(held), *choice);
+        let auto = choice == FramingChoice::Auto;
+        // For itself Auto judges more of it, as a whole.
+        if let Some(name) = compression::nested(&held).filter(|_| !auto) {
+            return Err(not_read(&name));
+        }
+        self.rule = if auto && held.starts_with(&aggregate::MAGIC) {
+            self.why = "it begins with the magic of the Kinesis Producer Library";
+            Rule::new(FramingChoice::Kpl, self.salvage)
         } else {
-            Rule::Auto(Box::new(Auto::new(self.salvage)))
+            Rule::new(choice, self.salvage)
         };
+        self.push(&held)
     }
 
     /// Ends the last record. The spans are taken, unless something does not fit.
     pub(super) fn finish(&mut self) -> Result<(Spans, Framing), DecodeError> {
-        if let Rule::Undecided(held) = &mut self.rule {
-            let held = std::mem::take(held);
-            self.decide(&held);
-            self.push(&held)?;
-        }
+        self.decide()?;
         let position = self.position;
         let counting = |error| beyond_counting(error, position);
         match &mut self.rule {
@@ -142,13 +163,19 @@ impl Framer {
             Rule::Kpl(framer) if framer.is_whole() => Ok((framer.spans(), Framing::Kpl)),
             Rule::Elements(..) | Rule::LengthPrefixed(_) | Rule::Kpl(_) => Err(cut(position)),
             Rule::Whole => Ok((all_of(position).map_err(counting)?, Framing::Whole)),
-            Rule::Undecided(_) => Ok((Spans::default(), Framing::Newline)),
-            Rule::Auto(auto) => auto.finish(),
+            Rule::Undecided(..) => Ok((Spans::default(), Framing::Newline)),
+            Rule::Auto(auto) => {
+                let (spans, framing, why) = auto.finish()?;
+                self.why = why;
+                Ok((spans, framing))
+            }
         }
     }
 
     /// The records that are whole although the object has this defect; its first `sound` bytes are right.
     pub(super) fn salvage(&mut self, reason: DecodeDefect, sound: u64) -> Option<(Spans, Framing)> {
+        // Of very little all may still be held back.
+        self.decide().ok()?;
         Some(match &mut self.rule {
             Rule::Newline(framer) => (framer.spans(), Framing::Newline),
             Rule::ConcatenatedJson(scanner) => (scanner.take_spans(), Framing::ConcatenatedJson),
@@ -161,7 +188,7 @@ impl Framer {
                 return None;
             }
             Rule::Auto(auto) => return auto.salvage(sound),
-            Rule::Whole | Rule::Undecided(_) => return None,
+            Rule::Whole | Rule::Undecided(..) => return None,
         })
     }
 }
@@ -180,6 +207,11 @@ fn bad_framing(offset: u64, what: &str) -> DecodeError {
 
 fn beyond_counting(error: SpanError, offset: u64) -> DecodeError {
     DecodeError::defect(DecodeDefect::TooLarge, offset, error.to_string())
+}
+
+pub(super) fn not_read(name: &str) -> DecodeError {
+    let message = format!("decompressed, it looks like {name}, which is not read");
+    DecodeError::defect(DecodeDefect::UnknownFormat, 0, message)
 }
 
 fn cut(offset: u64) -> DecodeError {
@@ -254,28 +286,30 @@ impl Auto {
         if compression::is_text(head) {
             return Ok(());
         }
-        let message = compression::nested(head).map_or_else(
-            || "not text, so its framing cannot be told (a framing can be asked for)".to_owned(),
-            |name| format!("decompressed, it looks like {name}, which is not read"),
-        );
-        Err(DecodeError::defect(DecodeDefect::UnknownFormat, 0, message))
+        let message = "not text, so its framing cannot be told (a framing can be asked for)";
+        let not_text = || DecodeError::defect(DecodeDefect::UnknownFormat, 0, message);
+        Err(compression::nested(head).map_or_else(not_text, |name| not_read(&name)))
     }
 
-    fn finish(&mut self) -> Result<(Spans, Framing), DecodeError> {
+    /// The records, how they were cut, and why so.
+    fn finish(&mut self) -> Result<(Spans, Framing, &'static str), DecodeError> {
         if !self.head_judged {
             self.judge_head()?;
         }
         let position = self.position;
         let counting = |error| beyond_counting(error, position);
+        let mut why = "it does not begin as JSON";
         if let Some(json) = &mut self.json {
             let evidence = json.finish().map_err(counting)?;
-            if judge(&evidence)? == Framing::ConcatenatedJson {
+            let framing = judge(&evidence)?;
+            why = reason(&evidence);
+            if framing == Framing::ConcatenatedJson {
                 first_value_parses(&self.head, &json.spans)?;
-                return Ok((json.take_spans(), Framing::ConcatenatedJson));
+                return Ok((json.take_spans(), framing, why));
             }
         }
         let lines = self.newline.as_mut().map(NewlineFramer::finish).transpose().map_err(counting)?;
-        Ok((lines.unwrap_or_default(), Framing::Newline))
+        Ok((lines.unwrap_or_default(), Framing::Newline, why))
     }
 }
 
@@ -317,6 +351,18 @@ fn judge(evidence: &Evidence) -> Result<Framing, DecodeError> {
         (DecodeDefect::MixedFraming, "some JSON values share or span lines, and not all of it is JSON")
     };
     Err(DecodeError::defect(reason, misfit.offset, format!("{message}: {}", misfit.what)))
+}
+
+/// What the evidence is, in a few words.
+fn reason(evidence: &Evidence) -> &'static str {
+    match evidence {
+        Evidence { several: 1.., spanning: 1.., .. } => "JSON values share lines and span lines",
+        Evidence { several: 1.., .. } => "JSON values share lines",
+        Evidence { spanning: 1.., .. } => "JSON values span lines",
+        Evidence { bad: 1.., .. } => "at least half of the lines are one JSON value each",
+        Evidence { single: 0, .. } => "there is nothing in it",
+        _ => "each line is one JSON value",
+    }
 }
 
 /// Brackets alone do not make JSON: `[12:00:01] [3] up` on each line must not be taken for arrays.

@@ -6,7 +6,6 @@ use std::io::Read as _;
 
 use flate2::read::MultiGzDecoder;
 
-use super::framing::Framer;
 use super::input::Input;
 use super::output::Output;
 use super::{
@@ -19,20 +18,27 @@ const OUTPUT_BYTES_MAX: u64 = 1 << 20;
 fn choices() -> Vec<FramingChoice> {
     let words = FramingChoice::WORDS.into_iter().filter_map(|word| word.parse().ok());
     let delimiters = ["\\n", "}{", "aa", "\\n\\n"].into_iter().filter_map(|text| text.parse().ok());
-    words.chain(delimiters.map(FramingChoice::Delimiter)).collect()
+    words.chain(delimiters.map(FramingChoice::Delimiter)).chain([FramingChoice::ErrorOutput]).collect()
 }
 
-fn in_pieces(
-    data: &[u8],
-    size: usize,
-    choice: FramingChoice,
-) -> Result<(Spans, Framing), (DecodeDefect, u64)> {
-    let mut framer = Framer::new(choice, false);
-    let pushed = data.chunks(size).try_for_each(|piece| framer.push(piece));
-    pushed.and_then(|()| framer.finish()).map_err(|error| match error {
-        DecodeError::Defect { reason, offset, .. } => (reason, offset),
-        other => panic!("{other}"),
-    })
+/// The records, what they lie in and how they were cut; or the defect and its place.
+type Cut = Result<(Spans, Framing, Vec<u8>), (DecodeDefect, u64)>;
+
+fn in_pieces(data: &[u8], size: usize, choice: FramingChoice) -> Cut {
+    let config = DecodeConfig { framing: choice, ..DecodeConfig::default() };
+    let mut out = Vec::new();
+    let mut output = Output::new(&mut out, &config);
+    let pushed = data.chunks(size).try_for_each(|piece| output.push(piece, data.len() as u64));
+    let finished = pushed.and_then(|()| output.finish());
+    match finished {
+        Ok((spans, framing, bytes)) => {
+            assert_eq!(bytes, out.len() as u64);
+            assert!(spans.end() <= bytes, "{choice}");
+            Ok((spans, framing, out))
+        }
+        Err(DecodeError::Defect { reason, offset, .. }) => Err((reason, offset)),
+        Err(other) => panic!("{other}"),
+    }
 }
 
 /// Cut anywhere, an object is framed as it is in one piece; and records never overlap or lie outside.
@@ -42,9 +48,49 @@ pub fn framing(data: &[u8]) {
     let Some(choice) = choices.get(usize::from(*choice) % choices.len()).copied() else { return };
     let whole = in_pieces(object, object.len().max(1), choice);
     assert_eq!(whole, in_pieces(object, usize::from(*size % 17) + 1, choice), "{choice}");
-    if let Ok((spans, _)) = whole {
-        assert!(spans.end() <= object.len() as u64);
+    if let Ok((spans, _, out)) = whole {
+        match choice {
+            FramingChoice::ErrorOutput => unwrapped(object, &spans, &out),
+            _ => assert_eq!(out, object),
+        }
     }
+}
+
+/// The records are what another decoder makes of each line, if it reads all of them: of fields that are not needed ours
+/// looks at less.
+fn unwrapped(object: &[u8], spans: &Spans, out: &[u8]) {
+    let lines = object.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let parsed: Result<Vec<serde_json::Value>, _> = lines.map(serde_json::from_slice).collect();
+    let Ok(parsed) = parsed else { return };
+    let raw = |line: &serde_json::Value| {
+        base64_of(line.get("rawData").and_then(serde_json::Value::as_str).expect("ours has found it"))
+    };
+    let expected: Vec<Vec<u8>> = parsed.iter().map(raw).collect();
+    let cut = |span: super::Span| {
+        let start = usize::try_from(span.offset).expect("inside of memory");
+        out.get(start..start + span.len as usize).expect("inside of the output").to_vec()
+    };
+    assert_eq!(spans.iter().map(cut).collect::<Vec<_>>(), expected);
+}
+
+/// What base64 that is known to be whole stands for, six bits a letter.
+fn base64_of(text: &str) -> Vec<u8> {
+    let letters = text.bytes().filter(|byte| *byte != b'=').map(|byte| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    });
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0_u32);
+    for letter in letters {
+        (held, bits) = (held << 6 | u32::from(letter), bits + 6);
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((held >> bits & 0xff) as u8);
+        }
+    }
+    bytes
 }
 
 fn config() -> DecodeConfig {
@@ -135,11 +181,25 @@ pub fn snappy(data: &[u8]) {
         hadoop.extend([&length(piece)[..], &length(&packed), &packed].concat());
     }
     assert_eq!(decoded(&xerial).expect("it was just packed").1, content);
-    // Without a magic number it has to be told from text.
-    let mut out = Vec::new();
-    let label = Some("hadoop-snappy");
-    let found = decode(&mut hadoop.as_slice(), label, &config(), &mut out).expect("it was just packed");
-    assert!(found.compression != Compression::SnappyHadoop || out == content);
+    let mut framed = Vec::new();
+    snap::read::FrameEncoder::new(content).read_to_end(&mut framed).expect("memory takes it");
+    assert_eq!(decoded(&framed).expect("it was just packed").1, content);
+    // Without a magic number it has to be told from text: by its label, or because text was asked for and it is none.
+    for (label, framing) in [(Some("hadoop-snappy"), FramingChoice::Whole), (None, FramingChoice::Newline)] {
+        let config = DecodeConfig { framing, ..config() };
+        let mut out = Vec::new();
+        match decode(&mut hadoop.as_slice(), label, &config, &mut out) {
+            Ok(found) => {
+                assert_eq!(found.compression, Compression::SnappyHadoop);
+                assert_eq!(out, content);
+            }
+            // What was packed is compressed itself.
+            Err(DecodeError::Defect { reason: DecodeDefect::UnknownFormat, .. }) => {
+                assert!(framing == FramingChoice::Newline && super::compression::nested(content).is_some());
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// What is unpacked of an aggregate lies where it says, inside of it.
@@ -159,7 +219,7 @@ pub fn kpl(data: &[u8]) {
         let twice = [&sealed[..], &sealed].concat();
         let once = in_pieces(&sealed, 7, FramingChoice::Kpl);
         let both = in_pieces(&twice, 5, FramingChoice::Kpl);
-        if let (Ok((once, _)), Ok((both, _))) = (once, both) {
+        if let (Ok((once, ..)), Ok((both, ..))) = (once, both) {
             assert_eq!(both.len(), 2 * once.len());
         }
     }

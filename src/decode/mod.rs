@@ -25,6 +25,8 @@ mod error_output;
 #[cfg(test)]
 mod foreign_tests;
 mod framing;
+#[cfg(test)]
+mod framing_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gzip;
@@ -62,7 +64,7 @@ use input::Input;
 use output::Output;
 
 /// Part of each segment's identity: goes up whenever the same object would decode to something else.
-pub const DECODER_VERSION: u32 = 2;
+pub const DECODER_VERSION: u32 = 3;
 
 /// Input and output move in pieces of this size: 8 KiB would cost a quarter of the speed.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -231,10 +233,24 @@ pub struct Decoded {
     pub compression: Compression,
     /// How it was cut into records.
     pub framing: Framing,
+    /// Why so, in a few words, where the object itself showed it; nothing where it was asked for.
+    pub why: &'static str,
     /// Bytes that went to `out`.
     pub bytes: u64,
     /// What is wrong behind the last record, where the object was salvaged.
     pub salvaged: Option<Salvaged>,
+}
+
+impl Decoded {
+    /// How it was read, and why so.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let (compression, framing) = (self.compression, self.framing);
+        match self.why {
+            "" => format!("{compression}, {framing}"),
+            why => format!("{compression}, {framing} ({why})"),
+        }
+    }
 }
 
 /// What an object lacks of which the whole records were taken.
@@ -367,14 +383,21 @@ pub fn decode(
         Compression::None => compression::copy(&mut input, &mut output),
     };
     let found = match decompressed.and_then(|()| output.finish()) {
-        Ok(found) => Ok((found, None)),
+        Ok(found) => Ok((found, output.why(), None)),
         Err(DecodeError::Defect { reason, offset, message }) if config.salvage && reason.is_damage() => {
             let salvaged = Salvaged { reason, message: format!("{message} (at byte {offset})") };
-            let found = output.salvage(reason).map(|found| (found, Some(salvaged)));
+            let found = output.salvage(reason).map(|found| (found, "", Some(salvaged)));
             found.ok_or(DecodeError::Defect { reason, offset, message })
         }
         Err(error) => Err(error),
     };
-    let ((spans, framing, bytes), salvaged) = found?;
-    Ok(Decoded { spans, compression, framing, bytes, salvaged })
+    let ((spans, framing, bytes), why, salvaged) = found?;
+    Ok(Decoded { spans, compression, framing, why, bytes, salvaged })
+}
+
+/// Whether a record, of which these are the first bytes, may itself hold records: it is a JSON array with something in
+/// it, or an object that has one of the name `Records`.
+#[must_use]
+pub fn holds_records(beginning: &[u8]) -> bool {
+    elements::Elements::new(elements::Wanted::Array).begins_in(beginning)
 }

@@ -80,6 +80,14 @@ impl<'a> Output<'a> {
         self.verified = self.written;
     }
 
+    /// See [`super::Decoded::why`].
+    pub(super) fn why(&self) -> &'static str {
+        match &self.stage {
+            Stage::Verbatim(framer) => framer.why(),
+            Stage::Unwrapped(_) => "",
+        }
+    }
+
     pub(super) fn finish(&mut self) -> Result<(Spans, Framing, u64), DecodeError> {
         if let Some(misfit) = self.misfit.take() {
             return Err(misfit);

@@ -3,7 +3,8 @@
 //! A Parquet file has no bytes of the events any more: format conversion has taken them apart into columns. So what
 //! comes out is *not* what went into the archive, byte for byte, but an object per row: columns in the order of the
 //! schema, null where a row has none, times in RFC 3339, decimals as strings (a number would lose digits), binary
-//! columns in base64. The same file gives the same bytes each time.
+//! columns in base64. What JSON or a calendar has no word for stays a value and becomes a string: `"NaN"`, `"Infinity"`,
+//! `"-Infinity"`, and a time outside of the years -9999 to 9999 as its number and unit, `"9223372036854775807ms"`. The same file gives the same bytes each time.
 //!
 //! The format is read from its end, so a body first goes to a file without a name. What the library panics about in a
 //! broken file is a defect of the file.
@@ -85,9 +86,9 @@ impl Serialize for Json<'_, Row> {
 
 impl Serialize for Json<'_, Field> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let time = |time: Result<Timestamp, jiff::Error>, to: S| match time {
+        let time = |time: Result<Timestamp, jiff::Error>, value: i64, unit: &str, to: S| match time {
             Ok(time) => to.collect_str(&time),
-            Err(_) => to.serialize_none(),
+            Err(_) => to.collect_str(&format_args!("{value}{unit}")),
         };
         match self.0 {
             Field::Null => to.serialize_none(),
@@ -100,13 +101,14 @@ impl Serialize for Json<'_, Field> {
             Field::UShort(value) => to.serialize_u16(*value),
             Field::UInt(value) => to.serialize_u32(*value),
             Field::ULong(value) => to.serialize_u64(*value),
-            Field::Float16(value) => to.serialize_f32(value.to_f32()),
-            Field::Float(value) => to.serialize_f32(*value),
-            Field::Double(value) => to.serialize_f64(*value),
+            Field::Float16(value) => float(value.to_f32(), to),
+            Field::Float(value) => float(*value, to),
+            Field::Double(value) if value.is_finite() => to.serialize_f64(*value),
+            Field::Double(value) => to.serialize_str(not_finite(*value)),
             Field::Str(text) => to.serialize_str(text),
             Field::Bytes(bytes) => to.serialize_str(&STANDARD.encode_to_string(bytes.data())),
-            Field::TimestampMillis(value) => time(Timestamp::from_millisecond(*value), to),
-            Field::TimestampMicros(value) => time(Timestamp::from_microsecond(*value), to),
+            Field::TimestampMillis(value) => time(Timestamp::from_millisecond(*value), *value, "ms", to),
+            Field::TimestampMicros(value) => time(Timestamp::from_microsecond(*value), *value, "us", to),
             Field::Decimal(_) | Field::Date(_) | Field::TimeMillis(_) | Field::TimeMicros(_) => {
                 to.collect_str(&self.0.to_string().trim_matches('"'))
             }
@@ -116,6 +118,19 @@ impl Serialize for Json<'_, Field> {
                 to.collect_map(map.entries().iter().map(|(key, value)| (Key(key), Json(value))))
             }
         }
+    }
+}
+
+fn float<S: Serializer>(value: f32, to: S) -> Result<S::Ok, S::Error> {
+    if value.is_finite() { to.serialize_f32(value) } else { to.serialize_str(not_finite(value.into())) }
+}
+
+/// A number that JSON has no word for.
+fn not_finite(value: f64) -> &'static str {
+    match value {
+        f64::INFINITY => "Infinity",
+        f64::NEG_INFINITY => "-Infinity",
+        _ => "NaN",
     }
 }
 
@@ -158,6 +173,22 @@ mod tests {
         };
         assert_eq!(values(&out), values(&read("records.ndjson")));
         assert!(out.starts_with(b"{\"id\":0,\"user\":\"u0\",\"ts\":"));
+    }
+
+    #[test]
+    fn what_json_has_no_word_for_is_not_lost() {
+        let json = |field: Field| serde_json::to_string(&Json(&field)).unwrap();
+        for (field, expected) in [
+            (Field::Double(f64::NAN), "\"NaN\""),
+            (Field::Double(f64::INFINITY), "\"Infinity\""),
+            (Field::Float(f32::NEG_INFINITY), "\"-Infinity\""),
+            (Field::Float(0.5), "0.5"),
+            (Field::TimestampMillis(i64::MAX), "\"9223372036854775807ms\""),
+            (Field::TimestampMicros(i64::MIN), "\"-9223372036854775808us\""),
+            (Field::TimestampMillis(0), "\"1970-01-01T00:00:00Z\""),
+        ] {
+            assert_eq!(json(field), expected);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Everything is listed, a few objects are read, nothing is written. Layouts and framings that nobody asked for are
 //! tried here, and only here: a replay takes what it was told.
 
+mod flags;
 mod sample;
 
 use std::collections::BTreeMap;
@@ -11,14 +12,14 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::key_fields::{KeyField, shell_word, table};
+use super::key_fields::{KeyField, table};
 use super::open;
 use super::replay::check_not_empty;
 use super::report::number;
 use super::select::select;
 use crate::archive::layout::{Layout, LayoutRule};
 use crate::archive::manifest::Manifest;
-use crate::config::{Input, InspectConfig};
+use crate::config::InspectConfig;
 use crate::error::Error;
 use crate::record::{ByteCount, many};
 
@@ -68,6 +69,8 @@ pub struct Inspection {
     pub unread: Vec<String>,
     /// The framing to ask for, where it cannot be told by itself.
     pub framing: Option<String>,
+    /// The framings that the sampled objects have, if no one of them reads all.
+    pub framings: Vec<String>,
     /// Mean bytes of a record.
     pub record_bytes: Option<u64>,
     /// Records, estimated from the sample.
@@ -84,7 +87,7 @@ pub struct Inspection {
     pub fields_whole: bool,
     /// Fields that hold a time, as `--event-time` takes them.
     pub time_fields: Vec<TimeField>,
-    /// The flags that would select all of it, by the doors that were used.
+    /// The flags that select the same objects and read them so, by the doors that were used.
     pub flags: Vec<String>,
 }
 
@@ -112,36 +115,43 @@ pub struct TimeField {
 pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
     let archive = open::archive_at(&config.archive, &config.tuning).await?;
     let mut input = config.input.clone();
-    let given = input.selection.layout.rule.clone();
-    if given == LayoutRule::Auto && input.selection.window == crate::archive::ObjectWindow::default() {
-        input.selection.layout.rule = LayoutRule::All;
-    }
-    let manifest = select(&archive, &input, None, &config.tuning.cache.dir, config.output.quiet).await?;
+    let list =
+        async |input| select(&archive, input, None, &config.tuning.cache.dir, config.output.quiet).await;
+    let mut manifest = list(&input).await?;
     check_not_empty(&config.archive, &manifest)?;
-    let mut found = Inspection {
-        archive: config.archive.to_string(),
-        objects: manifest.objects.len() as u64,
-        bytes_stored: manifest.bytes().0,
-        skipped: manifest.skipped,
-        ..Inspection::default()
-    };
+    let mut found = Inspection { archive: config.archive.to_string(), ..Inspection::default() };
+    find_times(&mut found, &manifest, &input.selection.layout);
+    if let Some(layout) = found.layout.as_deref().and_then(|layout| layout.parse().ok()) {
+        // Whether an object lies in a window depends on how its key is read.
+        if layout != input.selection.layout.rule && !flags::window_is_open(&input) {
+            let mut by_layout = input.clone();
+            by_layout.selection.layout.rule = layout;
+            let listed = list(&by_layout).await?;
+            if !listed.objects.is_empty() {
+                (input, manifest) = (by_layout, listed);
+                find_times(&mut found, &manifest, &input.selection.layout);
+            }
+        }
+    }
+    found.objects = manifest.objects.len() as u64;
+    found.bytes_stored = manifest.bytes().0;
+    found.skipped = manifest.skipped;
     for class in manifest.objects.iter().filter_map(|object| object.storage_class.as_deref()) {
         *found.storage_classes.entry(class.to_owned()).or_default() += 1;
     }
-    let rules = if given == LayoutRule::Auto { LAYOUTS.map(str::parse).to_vec() } else { vec![Ok(given)] };
-    let zone = &input.selection.layout.zone;
-    let layouts = rules.into_iter().flatten().map(|rule| Layout { rule, zone: zone.clone() });
-    find_times(&mut found, &manifest, layouts);
     sample::sample(&mut found, &archive, &manifest, &input).await?;
-    let doors = open::settled(&config.tuning, &config.archive, None).await.door_flags();
-    found.flags = flags(&found, &input);
-    found.flags.extend(Some(doors.trim_start().to_owned()).filter(|doors| !doors.is_empty()));
+    let tuning = open::settled(&config.tuning, &config.archive, None).await;
+    found.flags = flags::flags(&found, &manifest, &input, &tuning);
     Ok(found)
 }
 
 /// The layout that tells most, and what it tells.
-fn find_times(found: &mut Inspection, manifest: &Manifest, layouts: impl Iterator<Item = Layout>) {
-    for layout in layouts {
+fn find_times(found: &mut Inspection, manifest: &Manifest, given: &Layout) {
+    let rules = match &given.rule {
+        LayoutRule::Auto => LAYOUTS.iter().filter_map(|layout| layout.parse().ok()).collect(),
+        rule => vec![rule.clone()],
+    };
+    for layout in rules.into_iter().map(|rule| Layout { rule, zone: given.zone.clone() }) {
         let times = manifest.objects.iter().filter_map(|object| layout.key_time(&object.key));
         let mut times: Vec<Timestamp> = times.map(|time| time.start).collect();
         if times.is_empty() || times.len() * 100 < manifest.objects.len() * LAYOUT_PERCENT_MIN {
@@ -174,24 +184,6 @@ pub(crate) fn gaps(times: &[Timestamp]) -> Vec<Gap> {
         .collect();
     gaps.sort_by_key(|gap| std::cmp::Reverse(gap.seconds));
     gaps
-}
-
-fn flags(found: &Inspection, input: &Input) -> Vec<String> {
-    let mut flags = Vec::new();
-    match &found.layout {
-        Some(layout) if layout != "auto" => flags.push(format!("--layout '{layout}'")),
-        None if input.selection.layout.rule == LayoutRule::All => flags.push("--layout modified".to_owned()),
-        _ => {}
-    }
-    if let (Some(from), Some(until)) = (&found.from, &found.until) {
-        flags.push(format!("--from {from}"));
-        let behind = until.parse::<Timestamp>().ok().and_then(|until| until.checked_add(GAP_MIN).ok());
-        flags.extend(behind.map(|until| format!("--until {until}")));
-    }
-    flags.extend(found.framing.as_ref().map(|framing| format!("--framing {framing}")));
-    let key = found.partition_keys.iter().find_map(|field| shell_word(&field.pointer));
-    flags.extend(key.map(|key| format!("--partition-key {key}")));
-    flags
 }
 
 impl Inspection {
@@ -235,6 +227,15 @@ impl Inspection {
         }
         for unread in &self.unread {
             row("unread", unread);
+        }
+        if !self.framings.is_empty() {
+            let framings = self.framings.join(" and ");
+            row(
+                "framing",
+                &format!(
+                    "{framings}: no one --framing reads all of it, so replay each kind with its own --include"
+                ),
+            );
         }
         if let (Some(bytes), Some(records)) = (self.record_bytes, self.records_estimated) {
             let error = match self.records_error {

@@ -114,8 +114,9 @@ fn record_named(lines: &[QuarantineLine], object: u32, record: Option<u32>) -> O
 fn not_there(config: &QuarantineConfig, run: &RunGlance, lines: &[QuarantineLine], object: u32) -> Error {
     if let Some(whole) = lines.iter().find(|line| line.object == object && line.record.is_none()) {
         return Error::refused(format!(
-            "object {object} ({}) was set aside whole, so there are no bytes to show: {}, {}; {}",
+            "object {object} ({} in {}) was set aside whole, so there are no bytes to show: {}, {}; {}",
             whole.key.escape_debug(),
+            run.file.settings.archive,
             whole.reason,
             whole.detail.escape_debug(),
             remedy_of(run, whole)

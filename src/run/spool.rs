@@ -12,6 +12,7 @@ mod growing;
 mod known;
 mod names;
 mod stats;
+mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +25,7 @@ pub use known::KnownDefects;
 use names::{Name, Names};
 use stats::Counted;
 pub use stats::SpoolStats;
+use told::Told;
 
 use super::estimate::Estimate;
 use super::pace::{Pace, Place};
@@ -82,6 +84,7 @@ pub struct Spool {
     segments: Arc<Segments>,
     pace: Arc<Pace>,
     space: Space,
+    told: Arc<Told>,
     /// What was done.
     pub stats: SpoolStats,
     /// What is to come.
@@ -111,6 +114,7 @@ impl Spool {
             segments,
             pace,
             space,
+            told: Arc::default(),
             stats: SpoolStats::default(),
             estimate,
         }
@@ -244,11 +248,8 @@ impl Spool {
     }
 
     async fn look_up(&self, number: u32, name: Name, entry: &ObjectEntry) -> Result<Option<Spooled>, Error> {
-        let cache = self.cache.clone();
-        let look = move || match (cache.lookup(&name.whole)?, name.salvaged) {
-            (None, Some(salvaged)) => cache.lookup(&salvaged),
-            (found, _) => Ok(found),
-        };
+        let (cache, told, config) = (self.cache.clone(), self.told.clone(), self.config.decode);
+        let look = move || Ok(name.look_up(&cache)?.inspect(|segment| told.segment(segment, &config)));
         let found = blocking(look).await?.map_err(|error| cache_error(&entry.key, error))?;
         Ok(found.map(|segment| {
             self.stats.hits.fetch_add(1, Ordering::Relaxed);
@@ -353,12 +354,15 @@ impl Spool {
         let encoding = body.content_encoding.clone();
         let mut reader = body.reader().map_err(ArchiveError::Io)?;
         let decoded = decode::decode(&mut reader, encoding.as_deref(), config, &mut segment)?;
+        self.told.decoded(&label.key, &decoded);
         label.decoding = format!("{}, {}", decoded.compression, decoded.framing);
         if let Some((salvaged, id)) = decoded.salvaged.zip(name.salvaged) {
             self.cache.rename(segment.writer(), &id);
             label.defect = format!("{}: {}", salvaged.reason, salvaged.message);
         }
-        Ok(segment.publish(&decoded.spans, &label)?)
+        let (segment, placement) = segment.publish(&decoded.spans, &label)?;
+        self.told.segment(&segment, config);
+        Ok((segment, placement))
     }
 
     fn published(&self, number: u32, entry: &ObjectEntry, segment: Segment, source: Source) -> Spooled {

@@ -127,6 +127,19 @@ fn what_was_written_can_be_read_however_many_records_of_an_object_are_meant() {
 }
 
 #[test]
+fn the_fuzz_target_begins_with_whole_manifests() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/manifest");
+    assert_eq!(Manifest::read(&corpus.join("run")).unwrap().objects.len(), 5);
+    let retry = Manifest::read(&corpus.join("retry")).unwrap();
+    assert_eq!(retry.objects.first().and_then(|object| object.only.as_ref()).map(|only| only.len()), Some(2));
+    // An edited one is sealed anew, and one with a count that lies is not read all the same.
+    let edited = fs::read_to_string(corpus.join("run")).unwrap().replace("s-10-c", "s-10-d");
+    assert_eq!(sealed(edited.as_bytes()).map(|(_, fits)| fits), Some(true));
+    let lies = edited.replace("\"objects\":5", "\"objects\":6");
+    assert_eq!(sealed(lies.as_bytes()).map(|(_, fits)| fits), Some(false));
+}
+
+#[test]
 fn the_digest_tells_manifests_apart() {
     let (one, mut other) = (manifest(), manifest());
     assert_eq!(one.digest(), other.digest());

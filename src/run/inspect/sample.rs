@@ -2,7 +2,7 @@
 
 mod whole;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Inspection, TimeField};
@@ -29,8 +29,24 @@ const SAMPLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const SAMPLE_RECORDS: usize = 2_000;
 /// Characters of the first record that are shown.
 const RECORD_CHARS_MAX: usize = 1_000;
-/// Framings that are tried where none can be told, the strictest first.
-const FRAMINGS: [&str; 7] = ["cloudwatch-logs", "json-array", "kpl", "u32be", "u32le", "varint", "newline"];
+/// Framings that are tried where none can be told, the strictest first, and what it means that they fit.
+const FRAMINGS: [(&str, &str); 7] = [
+    ("cloudwatch-logs", "payloads of CloudWatch Logs"),
+    ("json-array", "one JSON value with an array of others"),
+    ("kpl", "aggregates one after the other"),
+    ("u32be", "lengths lead from record to record"),
+    ("u32le", "lengths lead from record to record"),
+    ("varint", "lengths lead from record to record"),
+    ("newline", "lines, of which too few are JSON"),
+];
+
+/// An object as it was read.
+struct Seen {
+    /// How it has to be read; nothing if more than one framing makes the same of it, or one was asked for.
+    framing: Option<FramingChoice>,
+    decoded: Decoded,
+    data: Vec<u8>,
+}
 
 /// What the sampled objects hold.
 #[derive(Default)]
@@ -50,7 +66,7 @@ pub(super) async fn sample(
 ) -> Result<(), Error> {
     let readable: Vec<&ObjectEntry> =
         manifest.objects.iter().filter(|object| (1..=SAMPLE_BYTES_MAX).contains(&object.size.0)).collect();
-    let (mut sampled, mut framings) = (Sampled::default(), HashSet::new());
+    let (mut sampled, mut framings) = (Sampled::default(), BTreeSet::new());
     for object in spread(&readable) {
         let body = match archive.fetch(object).await {
             Ok(body) => body,
@@ -62,17 +78,20 @@ pub(super) async fn sample(
         };
         let asked = input.decoding.framing;
         match blocking(move || read(body, asked)).await? {
-            Ok((framing, decoded, data)) => {
-                framings.extend(framing);
-                let what = format!("{}, {}", decoded.compression, decoded.framing);
-                *found.decodings.entry(what).or_default() += 1;
+            Ok(Seen { framing, decoded, data }) => {
+                framings.extend(framing.map(|framing| framing.to_string()));
+                *found.decodings.entry(decoded.told()).or_default() += 1;
                 sampled.take(object, &decoded, &data);
             }
             Err(error) => found.unread.push(format!("{}: {error}", object.key.escape_debug())),
         }
     }
     // One that all of the sample agrees about.
-    found.framing = framings.iter().next().filter(|_| framings.len() == 1).map(ToString::to_string);
+    if framings.len() > 1 {
+        found.framings = framings.into_iter().collect();
+    } else {
+        found.framing = framings.pop_first().filter(|framing| *framing != FramingChoice::Auto.to_string());
+    }
     if let Some((records, error)) = whole::records(&sampled.looks, &manifest.objects) {
         (found.records_estimated, found.records_error) = (Some(records), error);
     }
@@ -92,10 +111,7 @@ fn spread<'a>(objects: &[&'a ObjectEntry]) -> Vec<&'a ObjectEntry> {
 }
 
 /// Reads an object as it was asked for; if it shows no framing, as whichever fits.
-fn read(
-    body: ObjectBody,
-    asked: FramingChoice,
-) -> Result<(Option<FramingChoice>, Decoded, Vec<u8>), DecodeError> {
+fn read(body: ObjectBody, asked: FramingChoice) -> Result<Seen, DecodeError> {
     let encoding = body.content_encoding.clone();
     let mut stored = Vec::new();
     let mut reader = body.reader().map_err(DecodeError::Input)?;
@@ -109,27 +125,29 @@ fn read(
     };
     let first: Result<_, DecodeError> = try_as(asked);
     if asked != FramingChoice::Auto {
-        return first.map(|(decoded, data)| (None, decoded, data));
+        return first.map(|(decoded, data)| Seen { framing: None, decoded, data });
     }
     // An object that is one value may be a record, or hold them; and payloads of logs hold them.
     let alone = first.as_ref().is_ok_and(|(decoded, _)| decoded.spans.len() == 1);
     let none = first.is_err();
     let data = first.as_ref().map_or(&[][..], |(_, data)| data);
     let logs = memchr::memmem::find(data, b"\"logEvents\"").is_some();
-    let fits = |word: &&str| match *word {
+    let fits = |(word, _): &(&str, &str)| match *word {
         "cloudwatch-logs" => none || logs,
         "json-array" => none || alone,
         _ => none,
     };
-    for word in FRAMINGS.into_iter().filter(fits) {
+    let mut sure = true;
+    for (word, why) in FRAMINGS.into_iter().filter(fits) {
         let Ok(framing) = word.parse::<FramingChoice>() else { continue };
-        if let Ok((decoded, data)) = try_as(framing)
-            && decoded.spans.len() > 1
-        {
-            return Ok((Some(framing), decoded, data));
+        let Ok((decoded, data)) = try_as(framing) else { continue };
+        if decoded.spans.len() > 1 {
+            return Ok(Seen { framing: Some(framing), decoded: Decoded { why, ..decoded }, data });
         }
+        sure = false;
     }
-    first.map(|(decoded, data)| (None, decoded, data))
+    let framing = sure.then_some(FramingChoice::Auto);
+    first.map(|(decoded, data)| Seen { framing, decoded, data })
 }
 
 fn io_read(reader: &mut dyn std::io::Read, into: &mut Vec<u8>) -> Result<(), DecodeError> {

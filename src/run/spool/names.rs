@@ -5,7 +5,7 @@
 
 use crate::archive::ObjectEntry;
 use crate::archive::manifest::Manifest;
-use crate::cache::{SegmentId, SegmentIdentity};
+use crate::cache::{Cache, CacheError, Segment, SegmentId, SegmentIdentity};
 use crate::decode::{DECODER_VERSION, DecodeConfig};
 
 /// What all names of one run have in common.
@@ -21,6 +21,16 @@ pub(super) struct Name {
     pub(super) whole: SegmentId,
     /// If the object turns out to be damaged, and salvaging was asked for.
     pub(super) salvaged: Option<SegmentId>,
+}
+
+impl Name {
+    /// The object's segment, if the cache has it: whole, or else as it was salvaged. Blocks on the disk.
+    pub(super) fn look_up(&self, cache: &Cache) -> Result<Option<Segment>, CacheError> {
+        match (cache.lookup(&self.whole)?, self.salvaged) {
+            (None, Some(salvaged)) => cache.lookup(&salvaged),
+            (found, _) => Ok(found),
+        }
+    }
 }
 
 impl Names {
