@@ -36,7 +36,7 @@ use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
 use crate::cache::{Cache, Placement, Segment, SegmentError, SegmentLabel};
 use crate::decode::{self, DecodeConfig, DecodeError};
 use crate::error::Error;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, agree, many};
 
 /// Where an object's records are, or why they are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,10 +146,12 @@ impl Spool {
         match missing.await? {
             None => Ok(()),
             Some((first, missing)) => Err(Error::refused(format!(
-                "{} of {} objects are not in the cache, such as {first}, and --offline forbids to fetch them: without it only these \
-                 are fetched",
+                "{} of {} {} not in the cache, such as {first}, and --offline forbids to fetch {}: without it only what is missing \
+                 is fetched",
                 number(missing as u64),
-                number(self.manifest.objects.len() as u64)
+                many(self.manifest.objects.len(), "object"),
+                agree(missing, "is", "are"),
+                agree(missing, "it", "them")
             ))),
         }
     }

@@ -19,9 +19,9 @@ const BUCKETS_MAX: u64 = 256;
 /// Parts that a bucket is cut into which is too large all the same.
 const SPLIT_WAYS: usize = 16;
 const BUFFER_BYTES: usize = 32 * 1024;
-/// Hash, digest, position, and what it is.
 /// Forms of a record of the stream, which share a byte with its era.
 const FORMS: u8 = 3;
+/// Hash, digest, position, and what it is.
 const ENTRY_BYTES: usize = 16 + 16 + 8 + 1;
 
 /// The number of buckets for so many expected records; the stream has about as many.

@@ -305,7 +305,7 @@ fn a_worker_is_seen_to_be_done_by_its_leases() {
 
     let waiting =
         stage.sandbox.start(&format!("stream drained {run} --lease-table worker --wait {consumer}"));
-    until("news of the worker", || waiting.stderr().contains("1 of 2 shards are drained").then_some(()));
+    until("news of the worker", || waiting.stderr().contains("1 of 2 shards is drained").then_some(()));
     worker(&python, &["leases", &moto.url, "worker"], &json!([lease(&shards[0].0, &shards[0].1)]));
     let done = waiting.wait();
     assert_eq!(done.code, 0, "{}", done.stderr);
