@@ -225,9 +225,10 @@ pub fn check_private(path: &Path) -> Result<(), CacheError> {
 }
 
 /// Magic numbers of file systems whose files lie elsewhere. Sources: statfs(2) and `linux/magic.h`, read 2026-11-22;
-/// GPFS: stat.c of GNU coreutils, `BeeGFS`: `BEEGFS_MAGIC` of its own client, read 2026-11-27.
+/// GPFS: stat.c of GNU coreutils, `BeeGFS`: `BEEGFS_MAGIC` of its own client, read 2026-11-27. 9p is not
+/// among them: sandboxes such as gVisor call local files that too.
 #[cfg(target_os = "linux")]
-const NETWORK: [(i128, &str); 12] = [
+const NETWORK: [(i128, &str); 11] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),
     (0xff53_4d42, "CIFS"),
@@ -235,7 +236,6 @@ const NETWORK: [(i128, &str); 12] = [
     (0x6573_5546, "FUSE"),
     (0x5346_414f, "AFS"),
     (0x6b41_4653, "AFS"),
-    (0x0102_1997, "9p"),
     (0x4750_4653, "GPFS"),
     (0x1983_0326, "BeeGFS"),
     (0x00c3_6400, "Ceph"),
