@@ -120,8 +120,8 @@ impl Keyless {
     }
 
     /// Another try: by the key that was meant, or else by none.
-    fn retry(&self, Outcome { id, flags, .. }: &Outcome<'_>) -> NextStep {
-        let flags = &flags.go;
+    fn retry(&self, outcome: &Outcome<'_>) -> NextStep {
+        let (id, flags) = (outcome.id, outcome.flags_to_archive());
         match &self.meant {
             Some(meant) => NextStep::new(
                 "send them by another key",
@@ -173,7 +173,7 @@ pub struct Outcome<'a> {
     pub id: &'a str,
     /// What a command about it has to say beside.
     pub flags: &'a RunFlags,
-    /// Whether it goes on only with the archive: the cache alone has let it down.
+    /// Whether what comes next needs the archive, which the run was told not to ask.
     pub online: bool,
     /// As the process tells it.
     pub code: ExitCode,
@@ -197,6 +197,14 @@ pub struct Outcome<'a> {
     pub typed: Option<&'a Typed>,
 }
 
+impl Outcome<'_> {
+    /// What a command says beside that asks the archive.
+    fn flags_to_archive(&self) -> String {
+        let online = if self.online { " --online" } else { "" };
+        format!("{online}{}", self.flags.go)
+    }
+}
+
 /// What to type, in this order.
 pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     let Outcome { id, flags, code, done, set_aside, readable, flood, typed, .. } = *outcome;
@@ -208,8 +216,7 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     }
     if set_aside == 0 || !done && flood.is_none() {
         if !done {
-            let online = if outcome.online { " --online" } else { "" };
-            steps.push(NextStep::new("go on", format!("respool resume {id}{online}{go}")));
+            steps.push(NextStep::new("go on", format!("respool resume {id}{}", outcome.flags_to_archive())));
         }
         return steps;
     }
@@ -217,7 +224,8 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         steps.push(NextStep::new("see what was set aside", format!("respool quarantine ls {id}{look}")));
         match flood {
             None => {
-                steps.push(NextStep::new("try it again", format!("respool quarantine retry {id}{go}")));
+                let flags = outcome.flags_to_archive();
+                steps.push(NextStep::new("try it again", format!("respool quarantine retry {id}{flags}")));
                 steps.extend(salvage(outcome));
             }
             Some(flood) => steps.push(go_on(outcome, flood)),
@@ -251,7 +259,8 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
 
 /// What is broken for good stays so.
 fn salvage(outcome: &Outcome<'_>) -> Option<NextStep> {
-    let (id, go, objects) = (outcome.id, &outcome.flags.go, many(outcome.salvageable, "broken object"));
+    let (id, objects) = (outcome.id, many(outcome.salvageable, "broken object"));
+    let go = outcome.flags_to_archive();
     let why = format!("or send what is whole of {objects}, up to the damage");
     let step = || NextStep::new(why, format!("respool quarantine retry {id} --salvage{go}"));
     (outcome.salvageable > 0).then(step)
@@ -389,6 +398,9 @@ mod tests {
                 assert!(step.command.ends_with(expected.as_str()), "{}", step.command);
             }
         }
+        let offline = steps(&Outcome { online: true, salvageable: 1, ..aside });
+        let commands: Vec<_> = offline.iter().map(|step| step.command.as_str()).collect();
+        assert_eq!(commands, [ls, &format!("{retry} --online"), &format!("{salvage} --online")]);
         let named = steps(&Outcome { keyless: Some(&many), ..aside });
         assert_eq!(named[0].why, "100 of 120 records have no key at /tailnm (is /tailnum meant?); see one");
     }

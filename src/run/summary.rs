@@ -15,7 +15,7 @@ use super::report::{
 };
 use super::shell::Ended;
 use super::spool::Spool;
-use crate::config::{Target, Typed};
+use crate::config::{CacheMode, Target, Typed};
 use crate::error::{Error, ExitCode};
 use crate::record::{agree, many};
 use crate::write::checkpoint::Totals;
@@ -40,8 +40,8 @@ pub fn report(
     }
     let aside = SetAside::read(directory, file, totals)?;
     let (outcome, code, message) = verdict(ended, spool, aside.keyless.as_ref());
-    let online = load(&spool.stats.forbidden) > 0;
-    let next_steps = next_steps(directory, file, ended, code, &aside, online, typed);
+    let forbidden = load(&spool.stats.forbidden) > 0;
+    let next_steps = next_steps(directory, file, ended, code, &aside, forbidden, typed);
     let shards = || stats.shards.iter().filter(|shard| somewhere && shard.sent > 0);
     let sent = totals.entries_sent.max(1);
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
@@ -108,7 +108,7 @@ fn next_steps(
     ended: &Ended,
     code: ExitCode,
     aside: &SetAside,
-    online: bool,
+    forbidden: bool,
     typed: Option<&Typed>,
 ) -> Vec<NextStep> {
     let (settings, totals) = (&file.settings, ended.engine.totals);
@@ -116,7 +116,7 @@ fn next_steps(
     next::steps(&next::Outcome {
         id: directory.id(),
         flags: &directory.flags(&file.tuning),
-        online,
+        online: forbidden || is_done && file.tuning.cache.mode == CacheMode::Offline,
         code,
         done: is_done,
         delivered: totals.delivered,
