@@ -4,6 +4,7 @@
 //! <dir>/lock                a shared lock per process at work; exclusive to clear everything
 //! <dir>/tmp/…               segments being written, each under its own lock
 //! <dir>/pins/…              what runs need, each list under its own lock
+//! <dir>/claims/…            how much each process may add, under its own lock; claims.lock to claim, evict or pin
 //! <dir>/v1/ab/<id>.seg      finished segments; ab are the first digits of the id
 //! ```
 //! A link is resolved once, when the cache is opened, and what it leads to is checked; from then on no link is
@@ -13,8 +14,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::OFlags;
+use tempfile::NamedTempFile;
 
 use super::error::CacheError;
 use super::identity::SegmentId;
@@ -26,10 +29,25 @@ const EXPOSED: u32 = 0o022;
 pub(super) struct Directory {
     pub(super) root: PathBuf,
     lock: File,
+    turns: Mutex<File>,
+}
+
+/// Nobody else claims, evicts or pins as long as this lives.
+pub(super) struct Turn<'a>(MutexGuard<'a, File>);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // What fails here ends with the process.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Directory {
     pub(super) fn open(dir: &Path) -> Result<Self, CacheError> {
+        Self::open_in(dir).map_err(|error| error.when_opening(dir))
+    }
+
+    fn open_in(dir: &Path) -> Result<Self, CacheError> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 CacheError::NotADirectory { path: dir.to_owned() }
@@ -39,17 +57,11 @@ impl Directory {
         let root = dir.canonicalize()?;
         check_private(&root)?;
         check_local(&root)?;
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(no_follow())
-            .open(root.join("lock"))?;
-        let this = Self { root, lock };
-        this.share()?;
-        for folder in [this.temporary(), this.pins(), this.segments()] {
+        let lock = open_lock(&root.join("lock"))?;
+        let turns = Mutex::new(open_lock(&root.join("claims.lock"))?);
+        let this = Self { root, lock, turns };
+        this.lock.try_lock_shared().map_err(|error| this.lock_error(error))?;
+        for folder in [this.temporary(), this.pins(), this.claims(), this.segments()] {
             super::writer::make_private_folder(&folder)?;
             check_private(&folder)?;
         }
@@ -62,6 +74,10 @@ impl Directory {
 
     pub(super) fn pins(&self) -> PathBuf {
         self.root.join("pins")
+    }
+
+    pub(super) fn claims(&self) -> PathBuf {
+        self.root.join("claims")
     }
 
     pub(super) fn segments(&self) -> PathBuf {
@@ -80,12 +96,21 @@ impl Directory {
             Ok(()) => action().map_err(CacheError::from),
             Err(error) => Err(self.lock_error(error)),
         };
-        self.share()?;
+        // Who has won it meanwhile clears up and shares it again: that is waited for.
+        until_locked(|| self.lock.lock_shared())?;
         result
     }
 
-    fn share(&self) -> Result<(), CacheError> {
-        self.lock.try_lock_shared().map_err(|error| self.lock_error(error))
+    #[cfg(test)]
+    pub(super) fn unlock(&self) -> io::Result<()> {
+        self.lock.unlock()
+    }
+
+    /// Waits until nobody else claims, evicts or pins.
+    pub(super) fn turn(&self) -> io::Result<Turn<'_>> {
+        let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        until_locked(|| turns.lock())?;
+        Ok(Turn(turns))
     }
 
     fn lock_error(&self, error: TryLockError) -> CacheError {
@@ -120,6 +145,48 @@ impl Directory {
 
 pub(super) fn no_follow() -> i32 {
     OFlags::NOFOLLOW.bits().cast_signed()
+}
+
+fn until_locked(lock: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match lock() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            locked => return locked,
+        }
+    }
+}
+
+/// Opens a file to be locked; it is made if it is not there.
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(no_follow())
+        .open(path)
+}
+
+pub(super) fn is_locked(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// A new temporary file, locked. Between its making and its locking a cleaner may have taken it for an
+/// abandoned one: then it has no name any more, and another is made.
+pub(super) fn locked_file(folder: &Path, suffix: &str) -> Result<NamedTempFile, CacheError> {
+    loop {
+        let file = tempfile::Builder::new().suffix(suffix).tempfile_in(folder)?;
+        match file.as_file().try_lock() {
+            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+    }
 }
 
 /// Opens a file to be read, unless it is a link.
@@ -157,15 +224,20 @@ pub fn check_private(path: &Path) -> Result<(), CacheError> {
     Ok(())
 }
 
-/// Magic numbers of file systems whose files lie elsewhere. Source: statfs(2), read 2026-11-22.
+/// Magic numbers of file systems whose files lie elsewhere. Sources: statfs(2) and `linux/magic.h`, read 2026-11-22;
+/// GPFS: stat.c of GNU coreutils, `BeeGFS`: `BEEGFS_MAGIC` of its own client, read 2026-11-27. 9p is not
+/// among them: sandboxes such as gVisor call local files that too.
 #[cfg(target_os = "linux")]
-const NETWORK: [(i128, &str); 8] = [
+const NETWORK: [(i128, &str); 11] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),
     (0xff53_4d42, "CIFS"),
     (0xfe53_4d42, "SMB2"),
     (0x6573_5546, "FUSE"),
     (0x5346_414f, "AFS"),
+    (0x6b41_4653, "AFS"),
+    (0x4750_4653, "GPFS"),
+    (0x1983_0326, "BeeGFS"),
     (0x00c3_6400, "Ceph"),
     (0x0bd0_0bd0, "Lustre"),
 ];
@@ -173,12 +245,18 @@ const NETWORK: [(i128, &str); 8] = [
 #[cfg(target_os = "linux")]
 fn check_local(path: &Path) -> Result<(), CacheError> {
     let kind = rustix::fs::statfs(path).map_err(io::Error::from)?.f_type;
-    // The word's width and sign differ between systems, and only its lower 32 bits say something.
-    let kind = i128::from(kind) & 0xffff_ffff;
-    let found = NETWORK.iter().find(|(magic, _)| *magic == kind);
-    found.map_or(Ok(()), |&(_, found)| Err(CacheError::NetworkFileSystem { path: path.to_owned(), found }))
+    let found = network(i128::from(kind));
+    found.map_or(Ok(()), |found| Err(CacheError::NetworkFileSystem { path: path.to_owned(), found }))
 }
 
+/// The name of a file system whose files lie elsewhere.
+#[cfg(target_os = "linux")]
+pub(super) fn network(kind: i128) -> Option<&'static str> {
+    // The word's width and sign differ between systems, and only its lower 32 bits say something.
+    NETWORK.iter().find(|(magic, _)| *magic == kind & 0xffff_ffff).map(|(_, name)| *name)
+}
+
+/// Elsewhere nothing is checked: a local directory is the user's care.
 #[cfg(not(target_os = "linux"))]
 fn check_local(_: &Path) -> Result<(), CacheError> {
     Ok(())

@@ -1,7 +1,7 @@
 //! What can go wrong with the cache as a whole, and with one segment.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::SegmentId;
 
@@ -45,6 +45,17 @@ pub enum CacheError {
         /// What was named.
         path: PathBuf,
     },
+    /// Nothing can be made or changed in the directory.
+    #[error(
+        "{} cannot be written to: make it writable, or name another directory with --cache-dir (--no-cache needs one as \
+         well, for what passes through)", path.display()
+    )]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Another process uses the cache, or is clearing it.
     #[error("another respool process uses the cache in {}: try again when it has ended", path.display())]
     Busy {
@@ -57,6 +68,24 @@ pub enum CacheError {
     /// Anything else the system says.
     #[error("the cache cannot be read or written")]
     Io(#[source] io::Error),
+}
+
+impl CacheError {
+    /// Whether the system forbids to write.
+    pub fn is_not_writable(&self) -> bool {
+        let (Self::Io(error) | Self::NotWritable { source: error, .. }) = self else { return false };
+        matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    }
+
+    /// The same where directory `path` was about to be opened.
+    pub(super) fn when_opening(self, path: &Path) -> Self {
+        match self {
+            Self::Io(source) if Self::Io(source.kind().into()).is_not_writable() => {
+                Self::NotWritable { path: path.to_owned(), source }
+            }
+            other => other,
+        }
+    }
 }
 
 impl From<io::Error> for CacheError {

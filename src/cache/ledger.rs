@@ -1,15 +1,19 @@
 //! Who takes how much room, and who goes first when there is too little.
 //!
 //! The ledger is this process' view of the directory: exact for what this process does, and read anew from
-//! the disk before anything is evicted, because other processes fill and evict too. The least recently used
-//! go first. A reservation holds room for a segment whose file is still growing.
+//! the disk before room is claimed or made, because other processes fill and evict too. The least recently used
+//! go first. A reservation holds room for a segment whose file is still growing; all of them lie within what this
+//! process has claimed (see `room.rs`).
 
 use std::collections::HashMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use super::error::CacheError;
 use super::identity::SegmentId;
+use super::room::Claim;
 use crate::record::ByteCount;
 
 #[derive(Debug, Clone, Default)]
@@ -19,9 +23,26 @@ pub(super) struct Ledger(Arc<Mutex<Books>>);
 struct Books {
     entries: HashMap<SegmentId, Entry>,
     bytes: u64,
+    /// What is claimed is the sum of the three: reserved,
     reserved: u64,
-    /// All that was ever reserved since the disk was read.
-    reserved_since_read: u64,
+    /// not reserved yet,
+    free: u64,
+    /// and reserved once: it lies in the cache now, or was given up.
+    spent: u64,
+    /// How much may be spent before others are told.
+    spent_max: u64,
+    claim: Option<Claim>,
+}
+
+impl Books {
+    /// What is claimed from now on is what is reserved, `bytes` and what is free.
+    fn write_claim(&mut self, bytes: u64, free: u64) -> io::Result<()> {
+        if let Some(claim) = &self.claim {
+            claim.write(self.reserved.saturating_add(bytes).saturating_add(free))?;
+        }
+        (self.free, self.spent) = (free, 0);
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +83,20 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut books = self.ledger.books();
         books.reserved = books.reserved.saturating_sub(self.bytes);
+        books.spent = books.spent.saturating_add(self.bytes);
+        if books.spent > books.spent_max {
+            let free = books.free;
+            // If it cannot be written, others leave more room than they must.
+            let _ = books.write_claim(0, free);
+        }
     }
+}
+
+/// What came of claiming room.
+pub(super) enum Claimed {
+    Room(Reservation),
+    /// It would be too much by so many bytes.
+    Excess(u64),
 }
 
 impl Ledger {
@@ -93,13 +127,7 @@ impl Ledger {
         let entries = read()?;
         books.bytes = entries.values().map(|entry| entry.bytes).sum();
         books.entries = entries;
-        books.reserved_since_read = 0;
         Ok(())
-    }
-
-    /// How many bytes were reserved since [`replace`](Self::replace).
-    pub(super) fn reserved_since_read(&self) -> u64 {
-        self.books().reserved_since_read
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -107,21 +135,41 @@ impl Ledger {
         Usage { bytes: ByteCount(books.bytes), segments: books.entries.len() }
     }
 
-    /// Reserves `bytes` if they fit below `limit`.
-    pub(super) fn reserve(&self, bytes: u64, limit: u64) -> Option<Reservation> {
+    /// Reserves `bytes` if they lie within what is claimed.
+    pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let mut books = self.books();
-        let total = books.bytes.checked_add(books.reserved)?.checked_add(bytes)?;
-        (total <= limit).then(|| {
-            books.reserved += bytes;
-            books.reserved_since_read += bytes;
-            Reservation { ledger: self.clone(), bytes }
-        })
+        books.free = books.free.checked_sub(bytes)?;
+        books.reserved += bytes;
+        Some(Reservation { ledger: self.clone(), bytes })
     }
 
-    /// How far `bytes` more would be above `limit`.
-    pub(super) fn excess(&self, bytes: u64, limit: u64) -> u64 {
-        let books = self.books();
-        books.bytes.saturating_add(books.reserved).saturating_add(bytes).saturating_sub(limit)
+    /// Others are told what is claimed in a file that `make` makes, if there is none yet.
+    pub(super) fn join(&self, make: impl FnOnce() -> Result<Claim, CacheError>) -> Result<(), CacheError> {
+        let mut books = self.books();
+        if books.claim.is_none() {
+            books.claim = Some(make()?);
+        }
+        Ok(())
+    }
+
+    /// Claims `bytes` anew and reserves them, if they fit below `limit` together with what is here; and with them, as
+    /// far as it fits, `step` more. What the claim before has left is given up either way.
+    pub(super) fn claim(&self, bytes: u64, step: u64, limit: u64) -> io::Result<Claimed> {
+        let mut books = self.books();
+        let taken = books.bytes.saturating_add(books.reserved).saturating_add(bytes);
+        if taken > limit {
+            books.write_claim(0, 0)?;
+            return Ok(Claimed::Excess(taken - limit));
+        }
+        books.write_claim(bytes, step.min(limit - taken))?;
+        books.reserved += bytes;
+        books.spent_max = step;
+        Ok(Claimed::Room(Reservation { ledger: self.clone(), bytes }))
+    }
+
+    /// The file of this process' claim.
+    pub(super) fn claim_path(&self) -> Option<PathBuf> {
+        self.books().claim.as_ref().map(Claim::path).map(Path::to_owned)
     }
 
     /// All segments, the least recently used first.

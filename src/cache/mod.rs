@@ -19,6 +19,9 @@ mod identity;
 mod ledger;
 mod mmap;
 mod pins;
+mod room;
+#[cfg(test)]
+mod room_tests;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -38,17 +41,13 @@ pub use identity::{LABEL_BYTES_MAX, SegmentId, SegmentIdentity, SegmentLabel};
 pub use ledger::{Reservation, Usage};
 pub use pins::{Fill, Pin};
 pub use segment::{READ_AHEAD_BYTES, Segment};
-pub use upkeep::{Removed, SegmentCheck, SegmentInfo};
+pub use upkeep::{Removed, SegmentCheck, SegmentInfo, Verified};
 pub use writer::{Placement, SegmentWriter};
 
 use crate::record::ByteCount;
 use directory::Directory;
 use ledger::Ledger;
 use segment::Opened;
-
-/// How often the directory is read while the whole limit is filled: by so much of it several processes together
-/// may be above it for a while, and so much is evicted at once.
-const LOOKS: u64 = 64;
 
 /// The segments in one directory. Processes may share it.
 #[derive(Debug)]
@@ -60,6 +59,8 @@ pub struct Cache {
     /// The lists of what this process needs.
     own_pins: Mutex<Vec<PathBuf>>,
     version_warned: AtomicBool,
+    /// What other processes may still add, as this one has seen it last.
+    others: AtomicU64,
 }
 
 impl Cache {
@@ -71,6 +72,7 @@ impl Cache {
         let directory = Directory::open(dir)?;
         writer::remove_abandoned(&directory.temporary())?;
         writer::remove_abandoned(&directory.pins())?;
+        writer::remove_abandoned(&directory.claims())?;
         let cache = Self {
             directory,
             limit,
@@ -78,6 +80,7 @@ impl Cache {
             damaged: AtomicU64::new(0),
             own_pins: Mutex::default(),
             version_warned: AtomicBool::new(false),
+            others: AtomicU64::new(0),
         };
         cache.rescan()?;
         Ok(cache)
@@ -168,6 +171,11 @@ impl Cache {
         self.limit
     }
 
+    /// What is kept free below the limit for what other processes fetch, as far as this process knows.
+    pub fn kept_for_others(&self) -> ByteCount {
+        ByteCount(self.others.load(Ordering::Relaxed))
+    }
+
     /// Segments found damaged and removed so far.
     pub fn damaged(&self) -> u64 {
         self.damaged.load(Ordering::Relaxed)
@@ -175,66 +183,5 @@ impl Cache {
 
     fn own_pins(&self) -> MutexGuard<'_, Vec<PathBuf>> {
         self.own_pins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes room for `bytes` and reserves it: the least recently used segments go, except for those that
-    /// `pinned` holds or that another process has pinned. `None` if that would not be enough; then nothing is evicted in vain.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn make_room(
-        &self,
-        bytes: ByteCount,
-        pinned: &dyn Fn(&SegmentId) -> bool,
-    ) -> Result<Option<Reservation>, CacheError> {
-        // Another thread may take the room that was made here: then there is less to evict, and it ends.
-        loop {
-            // Other processes fill it too: what they have put there is looked for before much more is.
-            if self.ledger.reserved_since_read() > self.limit.0 / LOOKS {
-                self.rescan()?;
-            }
-            if let Some(reservation) = self.ledger.reserve(bytes.0, self.limit.0) {
-                return Ok(Some(reservation));
-            }
-            self.rescan()?;
-            let excess = self.ledger.excess(bytes.0, self.limit.0);
-            let others = self.pinned_by_others()?;
-            let mut freed = 0_u64;
-            let mut chosen = Vec::new();
-            // Room for some more at once: to look for it takes a walk through the whole cache.
-            let wanted = excess.saturating_add(self.limit.0 / LOOKS);
-            for (id, entry) in self.ledger.by_age() {
-                let more = freed < excess || freed + entry.bytes <= wanted;
-                if more && !pinned(&id) && !others.contains(&id) {
-                    freed += entry.bytes;
-                    chosen.push(id);
-                }
-            }
-            if freed < excess {
-                return Ok(None);
-            }
-            for id in chosen {
-                self.remove(&id)?;
-            }
-        }
-    }
-
-    /// Makes `reservation` one of at least `bytes`, as [`make_room`](Self::make_room) does. `false` if there is no room
-    /// for the rest; then it stays what it was.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn grow(
-        &self,
-        reservation: &mut Reservation,
-        bytes: ByteCount,
-        pinned: &dyn Fn(&SegmentId) -> bool,
-    ) -> Result<bool, CacheError> {
-        let more = bytes.0.saturating_sub(reservation.bytes().0);
-        if more == 0 {
-            return Ok(true);
-        }
-        let rest = self.make_room(ByteCount(more), pinned)?;
-        Ok(rest.map(|rest| reservation.absorb(rest)).is_some())
     }
 }

@@ -7,13 +7,13 @@
 //! A lock ends with its process, however that ends, so nothing here can be left behind that would bind anybody.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 
 use super::Cache;
-use super::directory::{no_follow, open_file, remove_file};
+use super::directory::{is_locked, locked_file, open_file, open_lock, remove_file};
 use super::error::CacheError;
 use super::identity::SegmentId;
 
@@ -54,15 +54,7 @@ impl Cache {
     /// Those of the file system.
     pub fn pin(&self, ids: impl Iterator<Item = SegmentId>) -> Result<Pin, CacheError> {
         let folder = self.directory.pins();
-        let mut file = loop {
-            let file = tempfile::Builder::new().suffix(".new").tempfile_in(&folder)?;
-            // Whoever clears up may have taken it for abandoned between its making and its locking.
-            match file.as_file().try_lock() {
-                Ok(()) if file.as_file().metadata()?.nlink() > 0 => break file,
-                Ok(()) | Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error.into()),
-            }
-        };
+        let mut file = locked_file(&folder, ".new")?;
         let mut out = BufWriter::new(file.as_file_mut());
         for id in ids {
             out.write_all(&id.0)?;
@@ -71,12 +63,15 @@ impl Cache {
         drop(out);
         // Only a whole list has this name.
         let path = file.path().with_extension("pin");
+        // In the middle of an eviction it would come too late for what has been chosen to go, and might be looked up still.
+        let turn = self.directory.turn()?;
         let file = file.persist(&path).map_err(|error| error.error)?;
+        drop(turn);
         self.own_pins().push(path.clone());
         Ok(Pin { path, _file: file })
     }
 
-    /// What other processes need.
+    /// What other processes need. It stays true as long as the caller holds a turn.
     pub(super) fn pinned_by_others(&self) -> io::Result<HashSet<SegmentId>> {
         let own = self.own_pins().clone();
         let mut pinned = HashSet::new();
@@ -114,24 +109,5 @@ impl Cache {
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
         }
-    }
-}
-
-fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(no_follow())
-        .open(path)
-}
-
-fn is_locked(file: &File) -> io::Result<bool> {
-    match file.try_lock_shared() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }

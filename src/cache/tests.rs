@@ -11,15 +11,15 @@ use crate::decode::Spans;
 
 const LIMIT: ByteCount = ByteCount(1 << 30);
 
-fn scratch() -> TempDir {
+pub(super) fn scratch() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn open(dir: &TempDir) -> Cache {
+pub(super) fn open(dir: &TempDir) -> Cache {
     Cache::open(dir.path(), LIMIT).unwrap()
 }
 
-fn identity(key: &str) -> SegmentIdentity<'_> {
+pub(super) fn identity(key: &str) -> SegmentIdentity<'_> {
     SegmentIdentity {
         archive: "{}",
         key,
@@ -31,14 +31,14 @@ fn identity(key: &str) -> SegmentIdentity<'_> {
     }
 }
 
-fn fill(cache: &Cache, key: &str, data: &[u8], spans: &Spans, placement: Placement) -> Segment {
+pub(super) fn fill(cache: &Cache, key: &str, data: &[u8], spans: &Spans, placement: Placement) -> Segment {
     let mut writer = cache.create(&identity(key).id(), placement).unwrap();
     writer.write_all(data).unwrap();
     writer.publish(spans, &identity(key).label()).unwrap()
 }
 
 /// Lines of `len` bytes each, and where they lie.
-fn lines(count: u32, len: usize) -> (Vec<u8>, Spans) {
+pub(super) fn lines(count: u32, len: usize) -> (Vec<u8>, Spans) {
     let (mut data, mut spans) = (Vec::new(), Spans::default());
     for n in 0..count {
         spans.push(data.len() as u64, len as u64).unwrap();
@@ -47,7 +47,7 @@ fn lines(count: u32, len: usize) -> (Vec<u8>, Spans) {
     (data, spans)
 }
 
-fn path(dir: &TempDir, key: &str) -> PathBuf {
+pub(super) fn path(dir: &TempDir, key: &str) -> PathBuf {
     let name = identity(key).id().to_string();
     dir.path().join("v1").join(&name[..2]).join(name + ".seg")
 }
@@ -57,7 +57,7 @@ fn used_at(dir: &TempDir, key: &str, seconds: u64) {
     file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
 }
 
-fn temporaries(dir: &TempDir) -> usize {
+pub(super) fn temporaries(dir: &TempDir) -> usize {
     fs::read_dir(dir.path().join("tmp")).unwrap().count()
 }
 
@@ -188,7 +188,7 @@ fn only_the_touched_blocks_are_checked_when_reading_and_all_when_verifying() {
     let segment = cache.lookup(&identity("a").id()).unwrap().unwrap();
     assert!(segment.record(0).is_ok() && segment.record(59).is_err());
     let faults = |full| {
-        cache.verify(full, |_| true).unwrap().into_iter().filter(|check| check.fault.is_some()).count()
+        cache.verify(full, |_| true).unwrap().checks.into_iter().filter(|check| check.fault.is_some()).count()
     };
     assert_eq!((faults(false), faults(true)), (0, 1));
 }
@@ -218,6 +218,18 @@ fn another_format_version_is_a_miss_and_stays() {
     assert!(cache.lookup(&identity("a").id()).unwrap().is_none());
     assert!(path(&dir, "a").exists());
     assert_eq!(cache.damaged(), 0);
+    fill(&cache, "b", &data, &spans, Placement::Kept);
+    let verified = cache.verify(true, |_| true).unwrap();
+    let found: Vec<_> = verified.checks.iter().map(|check| (check.id, check.fault.is_some())).collect();
+    assert_eq!((found, verified.other_version), (vec![(identity("b").id(), false)], 1));
+    // Nor is it written over.
+    let before = fs::read(path(&dir, "a")).unwrap();
+    let mut writer = cache.create(&identity("a").id(), Placement::Kept).unwrap();
+    writer.write_all(&data).unwrap();
+    let (segment, placement) = writer.place(&spans, &identity("a").label()).unwrap();
+    assert_eq!(placement, Placement::Passing);
+    assert_holds(&segment, &data, &spans);
+    assert!(fs::read(path(&dir, "a")).unwrap() == before);
 }
 
 #[test]
@@ -356,6 +368,10 @@ fn files_and_folders_are_private() {
     let folder = root.join("v1").join(&id[..2]);
     let folders = [mode(&root), mode(&root.join("v1")), mode(&root.join("tmp")), mode(&folder)];
     assert_eq!(folders, [0o700; 4]);
+    drop(cache.make_room(ByteCount(1), &|_| false).unwrap());
+    let claims: Vec<_> =
+        fs::read_dir(root.join("claims")).unwrap().map(|claim| mode(&claim.unwrap().path())).collect();
+    assert_eq!((claims, mode(&root.join("claims.lock"))), (vec![0o600], 0o600));
     assert_eq!([mode(&root.join("lock")), mode(&folder.join(id + ".seg"))], [0o600; 2]);
 }
 
@@ -375,6 +391,47 @@ fn a_full_disk_has_its_own_name() {
     let full = CacheError::from(io::Error::from(io::ErrorKind::StorageFull));
     let quota = CacheError::from(io::Error::from(io::ErrorKind::QuotaExceeded));
     assert!(matches!((full, quota), (CacheError::NoSpace(_), CacheError::NoSpace(_))));
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_to_says_what_to_do() {
+    for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+        let error = CacheError::from(io::Error::from(kind)).when_opening(Path::new("/the/cache"));
+        let said = error.to_string();
+        assert!(
+            error.is_not_writable() && said.contains("/the/cache") && said.contains("--cache-dir"),
+            "{said}"
+        );
+    }
+    let other = CacheError::from(io::Error::from(io::ErrorKind::InvalidInput)).when_opening(Path::new("/"));
+    assert!(matches!(other, CacheError::Io(_)));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn network_file_systems_are_known_by_their_numbers() {
+    // As `stat -f` of GNU coreutils 9 names them, and as a 32-bit system gives the two whose highest bit is set.
+    for (kind, name) in [
+        (0x6969, "NFS"),
+        (0x517b, "SMB"),
+        (0xff53_4d42, "CIFS"),
+        (i128::from(0xff53_4d42_u32.cast_signed()), "CIFS"),
+        (i128::from(0xfe53_4d42_u32.cast_signed()), "SMB2"),
+        (0x6573_5546, "FUSE"),
+        (0x6b41_4653, "AFS"),
+        (0x00c3_6400, "Ceph"),
+        (0x0bd0_0bd0, "Lustre"),
+        (0x4750_4653, "GPFS"),
+        (0x1983_0326, "BeeGFS"),
+    ] {
+        assert_eq!(directory::network(kind), Some(name), "{kind:x}");
+    }
+    // ext, XFS, Btrfs, tmpfs, ZFS, overlayfs, F2FS, and 9p as sandboxes use it.
+    for local in
+        [0x0102_1997, 0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x2fc1_2fc1, 0x794c_7630, 0xf2f5_2010]
+    {
+        assert_eq!(directory::network(local), None, "{local:x}");
+    }
 }
 
 #[test]

@@ -43,6 +43,15 @@ pub struct SegmentCheck {
     pub fault: Option<SegmentError>,
 }
 
+/// What a check of the cache has found.
+#[derive(Debug, Clone, Default)]
+pub struct Verified {
+    /// Of each segment that was checked.
+    pub checks: Vec<SegmentCheck>,
+    /// Segments of another format version: only another version of respool can tell, so they are left alone.
+    pub other_version: usize,
+}
+
 /// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Removed {
@@ -95,18 +104,14 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn verify(
-        &self,
-        full: bool,
-        chosen: impl Fn(&SegmentId) -> bool,
-    ) -> Result<Vec<SegmentCheck>, CacheError> {
+    pub fn verify(&self, full: bool, chosen: impl Fn(&SegmentId) -> bool) -> Result<Verified, CacheError> {
         let mut paths = Vec::new();
         self.directory.walk(|id, path, _| {
             if chosen(&id) {
                 paths.push((id, path.to_owned()));
             }
         })?;
-        let mut checks = Vec::new();
+        let mut verified = Verified::default();
         for (id, path) in paths {
             let file = match directory::open_file(&path) {
                 Ok(file) => file,
@@ -114,14 +119,18 @@ impl Cache {
                 Err(error) => return Err(error.into()),
             };
             let fault = match Segment::open(&file, &id)? {
+                Opened::Faulty(SegmentError::OtherVersion { .. }) => {
+                    verified.other_version += 1;
+                    continue;
+                }
                 Opened::Faulty(error) => Some(error),
                 Opened::Whole(segment) if full => segment.verify().err(),
                 Opened::Whole(_) => None,
             };
-            checks.push(SegmentCheck { id, fault });
+            verified.checks.push(SegmentCheck { id, fault });
         }
-        checks.sort_unstable_by_key(|check| check.id);
-        Ok(checks)
+        verified.checks.sort_unstable_by_key(|check| check.id);
+        Ok(verified)
     }
 
     /// Removes what was last used before `unused_since`, and then the least recently used until the rest
@@ -134,6 +143,7 @@ impl Cache {
         unused_since: Option<SystemTime>,
         size: Option<ByteCount>,
     ) -> Result<Removed, CacheError> {
+        let _turn = self.directory.turn()?;
         self.rescan()?;
         let needed = self.pinned_by_others()?;
         let mut removed = Removed::default();

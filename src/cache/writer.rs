@@ -4,8 +4,8 @@
 //! synced; then it is renamed to its name. A crash leaves a temporary file whose lock can be had: the next
 //! [`Cache::open`](super::Cache::open) removes it. What is dropped unpublished removes its file itself.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -13,7 +13,8 @@ use std::time::UNIX_EPOCH;
 use tempfile::NamedTempFile;
 
 use super::Ledger;
-use super::error::CacheError;
+use super::directory::{locked_file, open_file};
+use super::error::{CacheError, SegmentError};
 use super::format::{self, BLOCK_BYTES, Counts, Footer, HEADER_BYTES, Header};
 use super::identity::{SegmentId, SegmentLabel};
 use super::segment::{Opened, Segment};
@@ -53,7 +54,7 @@ impl SegmentWriter {
         id: SegmentId,
         target: Option<(PathBuf, Ledger)>,
     ) -> Result<Self, CacheError> {
-        let file = locked_file(temporary)?;
+        let file = locked_file(temporary, "")?;
         let mut buffer = Vec::with_capacity(WRITE_BYTES);
         // Where the header will be. Until then the file is no segment.
         buffer.resize(HEADER_BYTES, 0);
@@ -91,7 +92,18 @@ impl SegmentWriter {
     ///
     /// # Panics
     /// If `spans` reaches beyond the bytes that were written.
-    pub fn publish(mut self, spans: &Spans, label: &SegmentLabel) -> Result<Segment, CacheError> {
+    pub fn publish(self, spans: &Spans, label: &SegmentLabel) -> Result<Segment, CacheError> {
+        self.place(spans, label).map(|(segment, _)| segment)
+    }
+
+    /// The same, and where it lies: it only passes through where a segment of another format version has its name.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    ///
+    /// # Panics
+    /// As for [`publish`](Self::publish).
+    pub fn place(mut self, spans: &Spans, label: &SegmentLabel) -> Result<(Segment, Placement), CacheError> {
         assert!(spans.end() <= self.data_bytes, "records lie beyond the data");
         if self.block_fill > 0 {
             self.end_block();
@@ -108,8 +120,15 @@ impl SegmentWriter {
         self.settle()
     }
 
-    fn settle(self) -> Result<Segment, CacheError> {
-        let file = match self.target {
+    fn settle(self) -> Result<(Segment, Placement), CacheError> {
+        let mut target = self.target;
+        if let Some((path, _)) = &target
+            && is_of_another_version(path)?
+        {
+            target = None;
+        }
+        let placement = if target.is_some() { Placement::Kept } else { Placement::Passing };
+        let file = match target {
             // The map keeps an unlinked file alive, and a crash leaves nothing.
             None => self.file.into_file(),
             Some((path, ledger)) => {
@@ -124,7 +143,7 @@ impl SegmentWriter {
             }
         };
         match Segment::open(&file, &self.id)? {
-            Opened::Whole(segment) => Ok(segment),
+            Opened::Whole(segment) => Ok((segment, placement)),
             Opened::Faulty(error) => Err(CacheError::Segment(error)),
         }
     }
@@ -202,25 +221,24 @@ impl Write for SegmentWriter {
     }
 }
 
-/// A new temporary file, locked. Between its making and its locking a cleaner may have taken it for an
-/// abandoned one: then it has no name any more, and another is made.
-fn locked_file(folder: &Path) -> Result<NamedTempFile, CacheError> {
-    loop {
-        let file = NamedTempFile::new_in(folder)?;
-        match file.as_file().try_lock() {
-            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
-            Ok(()) | Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-    }
+/// Whether a segment lies there that only another version of respool can read.
+fn is_of_another_version(path: &Path) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    match open_file(path) {
+        Ok(file) => file.take(HEADER_BYTES as u64).read_to_end(&mut beginning)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    Ok(matches!(Header::decode(&beginning), Err(SegmentError::OtherVersion { .. })))
 }
 
 /// Removes what crashed writers left behind. Those at work hold their locks.
 pub(super) fn remove_abandoned(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let Ok(file) = super::directory::open_file(&path) else { continue };
-        if file.try_lock().is_ok() {
+        let Ok(file) = open_file(&path) else { continue };
+        // Another cleaner may have removed it; its name may be somebody else's by now.
+        if file.try_lock().is_ok() && file.metadata()?.nlink() > 0 {
             super::directory::remove_file(&path)?;
         }
     }

@@ -185,7 +185,7 @@ async fn survey(
     manifest: Manifest,
 ) -> Result<Forecast, Error> {
     let ReplayConfig { settings, tuning, .. } = config;
-    let sources = Sources::open(settings, tuning).await?;
+    let sources = Sources::open(settings, tuning).await?.recalling(&config.state_dir);
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
     let Some(extractor) = settings.key_config().map(KeyExtractor::new) else {
         return Err(replay::ask_for_a_key(feed::look_at_fields(&spool, &segments).await?));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::report::number;
 use super::{console, select};
 use crate::archive::layout::Layout;
-use crate::cache::{Cache, Removed, SegmentCheck, SegmentId, SegmentInfo};
+use crate::cache::{Cache, Removed, SegmentCheck, SegmentId, SegmentInfo, Verified};
 use crate::config::{CacheAction, CacheCommandConfig};
 use crate::error::{Error, ExitCode};
 use crate::record::{ByteCount, agree, many};
@@ -40,13 +40,13 @@ pub fn run(config: &CacheCommandConfig, now: Timestamp) -> Result<ExitCode, Erro
         CacheAction::Verify { full, part: (part, parts) } => {
             // The names are hashes: any four of their bytes are as good as a die.
             let die = |id: &SegmentId| u32::from_le_bytes(id.0.first_chunk().copied().unwrap_or_default());
-            let checks = cache.verify(full, |id| die(id) % parts == part - 1).map_err(failed)?;
-            for SegmentCheck { id, fault } in &checks {
+            let verified = cache.verify(full, |id| die(id) % parts == part - 1).map_err(failed)?;
+            for SegmentCheck { id, fault } in &verified.checks {
                 if let Some(fault) = fault {
                     cache.discard(id, fault).map_err(failed)?;
                 }
             }
-            verified(&checks, json)
+            checked(&verified, json)
         }
         CacheAction::Prune { older_than, to_size } => {
             let before = older_than.and_then(|age| now.checked_sub(age).ok()).map(SystemTime::from);
@@ -136,14 +136,15 @@ fn by_day(lines: &[Line]) -> String {
     text
 }
 
-fn verified(checks: &[SegmentCheck], json: bool) -> Result<ExitCode, Error> {
+fn checked(Verified { checks, other_version }: &Verified, json: bool) -> Result<ExitCode, Error> {
     let damaged: Vec<_> = checks.iter().filter_map(|check| Some((check.id, check.fault.as_ref()?))).collect();
     let text = if json {
         let damaged: Vec<_> = damaged
             .iter()
             .map(|(id, fault)| serde_json::json!({ "segment": id.to_string(), "fault": fault.to_string() }))
             .collect();
-        format!("{}\n", serde_json::json!({ "segments": checks.len(), "damaged": damaged }))
+        let found = serde_json::json!({ "segments": checks.len(), "damaged": damaged, "other_version": other_version });
+        format!("{found}\n")
     } else {
         let mut text = String::new();
         for (id, fault) in &damaged {
@@ -162,6 +163,15 @@ fn verified(checks: &[SegmentCheck], json: bool) -> Result<ExitCode, Error> {
                 them = agree(count, "it", "them")
             ),
         };
+        if *other_version > 0 {
+            let _ = writeln!(
+                text,
+                "{} of another format version {} left alone: another version of respool can read {}",
+                many(*other_version, "segment"),
+                agree(*other_version, "is", "are"),
+                agree(*other_version, "it", "them")
+            );
+        }
         text
     };
     console::print(&text)?;

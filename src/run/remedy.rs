@@ -18,6 +18,12 @@ pub(super) fn can_be_salvaged(line: &QuarantineLine) -> bool {
     line.record.is_none() && damage && !line.sent_in_part
 }
 
+/// Whether this object was set aside for its bytes: it would be again, by whoever reads the same in the same way.
+pub(super) fn is_in_its_bytes(line: &QuarantineLine) -> bool {
+    let unreadable = matches!(line.reason.as_str(), "empty" | "unknown_format" | "too_large");
+    can_be_salvaged(line) || line.record.is_none() && unreadable && !line.sent_in_part
+}
+
 /// What can be done about `line`, of a run that has `salvaged` what it could; `retry` is `respool quarantine retry`.
 pub(super) fn remedy(line: &QuarantineLine, salvaged: bool) -> &'static str {
     if line.record.is_some() {
@@ -90,12 +96,15 @@ mod tests {
         {
             let line = line(None, defect.to_string());
             assert_eq!(can_be_salvaged(&line), defect.is_damage(), "{defect}");
+            assert!(is_in_its_bytes(&line), "{defect}");
             assert_ne!(remedy(&line, false), TRIED_AGAIN, "{defect}");
             assert_eq!(remedy(&line, false).contains("--salvage"), defect.is_damage(), "{defect}");
             assert!(!remedy(&line, true).contains("--salvage"), "{defect}");
         }
         for reason in [Changed, Deleted, Archived, Denied, Checksum] {
-            assert_ne!(remedy(&line(None, reason.to_string()), false), TRIED_AGAIN, "{reason}");
+            let line = line(None, reason.to_string());
+            assert_ne!(remedy(&line, false), TRIED_AGAIN, "{reason}");
+            assert!(!is_in_its_bytes(&line), "{reason}");
         }
         let reasons = [
             SetAsideReason::NoEventTime,
@@ -113,5 +122,6 @@ mod tests {
     fn of_what_was_sent_in_part_nothing_is_promised() {
         let line = QuarantineLine { sent_in_part: true, ..line(None, "corrupt".into()) };
         assert_eq!((remedy(&line, false), can_be_salvaged(&line)), (SENT_IN_PART, false));
+        assert!(!is_in_its_bytes(&line), "it was whole once");
     }
 }

@@ -19,7 +19,7 @@ use super::report::{Report, number};
 use super::segments::Segments;
 use super::select::select;
 use super::session::Session;
-use super::spool::{Spool, SpoolConfig, blocking};
+use super::spool::{KnownDefects, Spool, SpoolConfig, blocking};
 use super::twice;
 use super::unchanged::{self, check_record_size, identity};
 pub use super::unchanged::{check_same_stream, check_unchanged};
@@ -110,6 +110,7 @@ async fn begin(
     let ReplayConfig { settings, tuning, .. } = config;
     let extractor = settings.key_config().map(KeyExtractor::new);
     let manifest = Arc::new(manifest);
+    let sources = sources.recalling(&config.state_dir);
     let (spool, segments) = sources.spool(settings, tuning, manifest.clone())?;
     spool.check_in_reach().await?;
     let Some(extractor) = extractor else {
@@ -180,7 +181,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     check_record_size(&file, &target.description)?;
     open::check_order(settings, &target.description)?;
     let checkpoint = last_checkpoint(&directory)?;
-    let sources = Sources::open(settings, tuning).await?;
+    let sources = Sources::open(settings, tuning).await?.recalling(&config.state_dir);
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
     let extractor = settings
         .key_config()
@@ -234,6 +235,8 @@ pub struct Sources {
     passing_bytes_max: ByteCount,
     /// Absent with `--offline`.
     archive: Option<Arc<dyn Archive>>,
+    /// Where the runs are that have looked at the objects before.
+    runs: Option<StateDir>,
 }
 
 impl Sources {
@@ -249,7 +252,13 @@ impl Sources {
             CacheMode::Offline => None,
             CacheMode::Keep | CacheMode::Discard => Some(open::archive_at(address, tuning).await?),
         };
-        Ok(Self { cache, passing_bytes_max, archive })
+        Ok(Self { cache, passing_bytes_max, archive, runs: None })
+    }
+
+    /// The same; without the archive the runs in `state_dir` tell which objects are broken.
+    #[must_use]
+    pub fn recalling(self, state_dir: &StateDir) -> Self {
+        Self { runs: Some(state_dir.clone()), ..self }
     }
 
     /// The archive, unless only the cache is read.
@@ -278,7 +287,11 @@ impl Sources {
         tuning: &Tuning,
         manifest: Arc<Manifest>,
     ) -> Result<(Arc<Spool>, Arc<Segments>), Error> {
-        self.spool_with(open::decoding(&settings.input), tuning, manifest)
+        let known = match (&self.archive, &self.runs) {
+            (None, Some(runs)) => KnownDefects::recall(runs, &manifest, settings.input.decoding)?,
+            _ => KnownDefects::default(),
+        };
+        self.spool_knowing(known, open::decoding(&settings.input), tuning, manifest)
     }
 
     /// The same for objects without a run.
@@ -288,7 +301,18 @@ impl Sources {
         tuning: &Tuning,
         manifest: Arc<Manifest>,
     ) -> Result<(Arc<Spool>, Arc<Segments>), Error> {
+        self.spool_knowing(KnownDefects::default(), decode, tuning, manifest)
+    }
+
+    fn spool_knowing(
+        self,
+        known: KnownDefects,
+        decode: DecodeConfig,
+        tuning: &Tuning,
+        manifest: Arc<Manifest>,
+    ) -> Result<(Arc<Spool>, Arc<Segments>), Error> {
         let config = SpoolConfig {
+            known,
             decode,
             keep: tuning.cache.mode != CacheMode::Discard,
             passing_bytes_max: self.passing_bytes_max,

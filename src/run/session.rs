@@ -76,12 +76,13 @@ impl Session<'_> {
             recorder.add(stats, elapsed, spool.brake_of_input());
             display.update(&snapshot(stats, &spool, &mut brakes, elapsed, file.settings.limit));
         };
-        let typed = self.typed;
+        let (typed, resumed) = (self.typed, self.typed.is_none());
         let ended = self.write(&mut stop, work, show).await;
         display.finish();
         let ended = ended?;
         let time = started.elapsed();
         let mut report = summary::report(directory, file, &spool, &ended, time, typed)?;
+        report.resumed = resumed;
         recorder.add(&ended.engine, time, spool.brake_of_input());
         report.brake = recorder.main_brake().or(report.brake).map(|brake| brake.of(&file.settings.target));
         let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();

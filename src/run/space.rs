@@ -42,8 +42,10 @@ struct State {
     writing: BTreeSet<u32>,
     /// Room for segments that only pass through, by object: expected, then taken.
     passing: BTreeMap<u32, u64>,
-    /// The cache holds nothing but what this run needs, up to its limit.
+    /// The cache holds nothing but what is needed, up to its limit.
     full: bool,
+    /// It was said that an object is larger than the limit.
+    told_of_size: bool,
 }
 
 impl State {
@@ -150,7 +152,11 @@ impl Space {
     }
 
     async fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
-        if self.keep && !self.state().full {
+        let larger_than_all = ByteCount(bytes) > self.cache.limit();
+        if self.keep && larger_than_all {
+            self.tell_of_size("is expected to take", bytes);
+        }
+        if self.keep && !larger_than_all && !self.state().full {
             if let Some(reservation) = self.make_room(bytes).await {
                 self.state().writing.insert(number);
                 return Some(Room::Kept(reservation));
@@ -176,10 +182,33 @@ impl Space {
 
     fn cache_is_full(&self) {
         if !std::mem::replace(&mut self.state().full, true) && self.keep {
+            let others = match self.cache.kept_for_others() {
+                ByteCount(0) => String::new(),
+                bytes => format!(" (and {bytes} kept for what other runs fetch)"),
+            };
             tracing::warn!(
-                "the cache is full with {} of its limit of {}: the rest of this run passes through it, to be fetched \
-                 anew next time",
+                "the cache is full with {} of its limit of {}{others}: the rest of this run passes through it, to be \
+                 fetched anew next time",
                 self.cache.usage().bytes,
+                self.cache.limit()
+            );
+        }
+    }
+
+    /// An object that takes `bytes` or more passes through, because the cache has no room for it.
+    pub fn has_no_room(&self, bytes: u64) {
+        if ByteCount(bytes) > self.cache.limit() {
+            self.tell_of_size("takes at least", bytes);
+        }
+    }
+
+    /// An object could not be kept in the emptiest of caches: that is said once.
+    fn tell_of_size(&self, takes: &str, bytes: u64) {
+        if !std::mem::replace(&mut self.state().told_of_size, true) {
+            tracing::warn!(
+                "an object {takes} {}, more than the cache's limit of {} (--cache-size sets it): such an object passes \
+                 through the cache, to be fetched anew next time",
+                ByteCount(bytes),
                 self.cache.limit()
             );
         }
@@ -212,8 +241,14 @@ impl Space {
 
     /// Evicts `bytes` that nobody pins although the limit is not reached.
     async fn evict(&self, bytes: u64) -> bool {
-        let below_limit = self.cache.limit().0.saturating_sub(self.cache.usage().bytes.0);
-        self.make_room(below_limit.saturating_add(bytes)).await.is_some()
+        let (cache, segments) = (self.cache.clone(), self.segments.clone());
+        let evicted = blocking(move || cache.evict(ByteCount(bytes), &|id| segments.is_pinned(id))).await;
+        evicted.is_ok_and(|evicted| {
+            evicted.unwrap_or_else(|error| {
+                tracing::warn!("cannot evict from the cache: {error}");
+                false
+            })
+        })
     }
 
     async fn give_up_settled(&self, bytes: u64) -> bool {
@@ -222,7 +257,8 @@ impl Space {
             let before = cache.usage().bytes.0;
             while before.saturating_sub(cache.usage().bytes.0) < bytes {
                 let Some(id) = segments.pop_settled() else { break };
-                if let Err(error) = cache.remove(&id) {
+                // What another run needs as well stays.
+                if let Err(error) = cache.give_up(&id) {
                     tracing::warn!("cannot remove a settled segment: {error}");
                 }
             }

@@ -9,16 +9,22 @@ mod count;
 mod error;
 mod fill;
 mod growing;
+mod known;
 mod names;
+mod stats;
 mod told;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use error::{SpoolError, cache_error};
 use fill::Filling;
 use growing::Growing;
+use known::KnownDefect;
+pub use known::KnownDefects;
 use names::{Name, Names};
+use stats::Counted;
+pub use stats::SpoolStats;
 use told::Told;
 
 use super::estimate::Estimate;
@@ -32,7 +38,7 @@ use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
 use crate::cache::{Cache, Placement, Segment, SegmentError, SegmentLabel};
 use crate::decode::{self, DecodeConfig, DecodeError};
 use crate::error::Error;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, agree, many};
 
 /// Where an object's records are, or why they are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,25 +59,6 @@ pub enum Spooled {
     },
 }
 
-/// What was done, for the report and for estimates.
-#[derive(Debug, Default)]
-pub struct SpoolStats {
-    /// Objects whose segment was there already.
-    pub hits: AtomicU64,
-    /// Objects that were fetched and published.
-    pub fetched: AtomicU64,
-    /// Objects that were set aside.
-    pub quarantined: AtomicU64,
-    /// Fetches under way.
-    pub fetching: AtomicU64,
-    /// Decodes under way.
-    pub decoding: AtomicU64,
-    /// Objects that were wanted and that `--offline` forbade to fetch.
-    pub forbidden: AtomicU64,
-    /// Whether every record has been handed on: who waits for input now waits for nothing.
-    pub ended: AtomicBool,
-}
-
 /// How objects are spooled.
 #[derive(Debug, Clone)]
 pub struct SpoolConfig {
@@ -83,6 +70,8 @@ pub struct SpoolConfig {
     pub passing_bytes_max: ByteCount,
     /// Where objects are decoded.
     pub work: Work,
+    /// What is known to be broken, if the archive cannot be asked.
+    pub known: KnownDefects,
 }
 
 /// Brings objects into the cache.
@@ -151,17 +140,22 @@ impl Spool {
             let held = |name: Name| {
                 spool.cache.holds(&name.whole) || name.salvaged.is_some_and(|name| spool.cache.holds(&name))
             };
-            let mut missing = spool.manifest.objects.iter().filter(|entry| !held(spool.names.of(entry)));
+            let known = |number| spool.config.known.of(number).is_some();
+            let missing = (0..).zip(&spool.manifest.objects);
+            let missing = missing.filter(|(number, entry)| !known(*number) && !held(spool.names.of(entry)));
+            let mut missing = missing.map(|(_, entry)| entry);
             let first = missing.next().map(|entry| entry.key.escape_debug().to_string());
             first.map(|first| (first, missing.count() + 1))
         });
         match missing.await? {
             None => Ok(()),
             Some((first, missing)) => Err(Error::refused(format!(
-                "{} of {} objects are not in the cache, such as {first}, and --offline forbids to fetch them: without it only these \
-                 are fetched",
+                "{} of {} {} not in the cache, such as {first}, and --offline forbids to fetch {}: without it only what is missing \
+                 is fetched",
                 number(missing as u64),
-                number(self.manifest.objects.len() as u64)
+                many(self.manifest.objects.len(), "object"),
+                agree(missing, "is", "are"),
+                agree(missing, "it", "them")
             ))),
         }
     }
@@ -207,6 +201,11 @@ impl Spool {
             return Ok(found);
         }
         let Some(archive) = self.archive.clone() else {
+            if let Some(KnownDefect { reason, detail }) = self.config.known.of(number).cloned() {
+                self.estimate.lost(number, entry);
+                self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
+                return Ok(Spooled::Quarantined { reason, detail });
+            }
             self.stats.forbidden.fetch_add(1, Ordering::Relaxed);
             return Err(Error::refused(format!(
                 "{} is not in the cache or was damaged there, and --offline forbids to fetch it: --online does, as in `respool \
@@ -417,22 +416,6 @@ impl Spool {
 enum Source {
     Cache,
     Archive { passing: bool },
-}
-
-/// One more as long as it lives.
-struct Counted<'a>(&'a AtomicU64);
-
-impl<'a> Counted<'a> {
-    fn new(counter: &'a AtomicU64) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(counter)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Runs `work` where blocking is allowed.

@@ -221,6 +221,14 @@ impl Timeline {
         self.version == VERSION && bins && rows && time && fits
     }
 
+    /// How long lanes waited for each brake, with its place in [`Brake::ALL`]; those that did not matter are left out.
+    #[must_use]
+    pub fn waited(&self) -> Vec<(usize, Brake, f64)> {
+        let sum = |place: usize| self.bins.iter().filter_map(|bin| bin.brakes.get(place)).sum::<f64>();
+        let all = Brake::ALL.into_iter().enumerate().map(|(place, brake)| (place, brake, sum(place)));
+        all.filter(|(.., time)| *time > 0.0).collect()
+    }
+
     /// The names of the shards of a row.
     pub fn rows(&self) -> impl Iterator<Item = &[String]> {
         self.shards.chunks(self.shards_per_row.max(1))
@@ -278,8 +286,6 @@ pub struct Recorder {
     from: f64,
     delivered_before: u64,
     before: Before,
-    /// Seconds that the lanes of this process waited for each of [`Brake::ALL`].
-    waited: [f64; Brake::ALL.len()],
 }
 
 /// What was seen last.
@@ -309,8 +315,7 @@ impl Recorder {
         timeline.records_unseen += totals.delivered.saturating_sub(seen);
         let from = timeline.seconds;
         let before = Before { totals: *totals, ..Before::default() };
-        let waited = [0.0; Brake::ALL.len()];
-        Self { timeline, began, from, delivered_before: totals.delivered, before, waited }
+        Self { timeline, began, from, delivered_before: totals.delivered, before }
     }
 
     /// Adds what is new in `stats`, `elapsed` after the process began; lanes without input wait for `input`, or have
@@ -329,11 +334,11 @@ impl Recorder {
         self.before.elapsed = elapsed;
     }
 
-    /// What the lanes of this process waited for most of the time in which there was something to send.
+    /// What the run's lanes waited for most of the time in which there was something to send, in all processes.
     #[must_use]
     pub fn main_brake(&self) -> Option<Brake> {
-        let waited = Brake::ALL.into_iter().zip(self.waited).filter(|(_, time)| *time > 0.0);
-        waited.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(brake, _)| brake)
+        let waited = self.timeline.waited().into_iter();
+        waited.max_by(|(.., one), (.., other)| one.total_cmp(other)).map(|(_, brake, _)| brake)
     }
 
     /// The timeline, when the process has ended.
@@ -375,11 +380,9 @@ impl Recorder {
                 bin.finished += time;
                 continue;
             };
-            let sums = bin.brakes.iter_mut().zip(&mut self.waited);
-            for (one, (sum, all)) in Brake::ALL.into_iter().zip(sums) {
+            for (one, sum) in Brake::ALL.into_iter().zip(&mut bin.brakes) {
                 if one == brake {
                     *sum += time;
-                    *all += time;
                 }
             }
         }

@@ -76,8 +76,55 @@ fn the_second_run_fetches_nothing_and_needs_no_archive() {
     let runs = sandbox.runs().len();
     let refused = sandbox.run(&format!("{REPLAY} --offline"));
     assert_eq!(refused.code, 5, "{refused:?}");
-    assert!([refused.stdout, refused.stderr].concat().contains("1 of 8 objects are not in the cache"));
+    assert!([refused.stdout, refused.stderr].concat().contains("1 of 8 objects is not in the cache"));
     assert_eq!(sandbox.runs().len(), runs, "nothing is left that could not be resumed");
+}
+
+#[test]
+fn what_is_known_to_be_broken_keeps_no_run_from_going_without_the_archive() {
+    let sandbox = sandbox();
+    let archive = sandbox.path("archive");
+    let mut paths = Vec::new();
+    for object in [2, 5] {
+        let lines = format!("{{\"k\":\"{object}\"}}\n").repeat(RECORDS);
+        let whole = events::gzip(lines.as_bytes());
+        paths.push((events::put(&archive, object, &whole[..whole.len() - 5]), whole));
+    }
+    fs::write(&paths[1].0, "").unwrap();
+    let first = sandbox.run(REPLAY).json(3);
+    let reasons = json!({"truncated": 1, "empty": 1});
+    assert_eq!(first["quarantine"]["reasons"], reasons);
+    let gone = sandbox.path("gone");
+    fs::rename(&archive, &gone).unwrap();
+    sandbox.run(&format!("{REPLAY} --offline --dry-run")).json(0);
+    // What only was told by an earlier run is told on, and whoever has looked is named.
+    let found_by = format!("known from run {} ", first["run"].as_str().unwrap());
+    for _ in 0..2 {
+        let offline = sandbox.run(&format!("{REPLAY} --offline")).json(3);
+        assert_eq!(offline["state"], "done");
+        assert_eq!(offline["objects"], json!({"total": 8, "decoded": 6, "quarantined": 2, "skipped": 0}));
+        assert_eq!(offline["records"]["delivered"], 6 * RECORDS);
+        assert_eq!((&offline["cache"]["hits"], &offline["cache"]["fetched"]), (&json!(6), &json!(0)));
+        assert_eq!(
+            (&offline["s3_object_requests"], &offline["quarantine"]["reasons"]),
+            (&json!(0), &reasons)
+        );
+        let list = fs::read_to_string(offline["quarantine"]["path"].as_str().unwrap()).unwrap();
+        assert!(list.lines().all(|line| line.matches("known from run ").count() == 1), "{list}");
+        assert_eq!(list.matches(&found_by).count(), 2, "{list}");
+    }
+
+    // What was put in its place is another object, of which nothing is known.
+    fs::rename(&gone, &archive).unwrap();
+    let before = segments(&sandbox);
+    for (path, whole) in &paths {
+        fs::write(path, whole).unwrap();
+    }
+    sandbox.run(REPLAY).ended_with(0);
+    let new = segments(&sandbox).into_iter().find(|segment| !before.contains(segment)).unwrap();
+    fs::remove_file(new).unwrap();
+    let refused = sandbox.run(&format!("{REPLAY} --offline"));
+    assert!(refused.sentence(5).contains("1 of 8 objects are not in the cache"), "{refused:?}");
 }
 
 #[test]
@@ -131,6 +178,45 @@ fn the_limit_holds_although_every_guess_is_far_too_low() {
     assert!((250_000..=1_000_000).contains(&bytes), "{bytes} B");
 }
 
+/// Each of them alone would fill most of the cache.
+#[test]
+fn the_limit_holds_for_all_runs_that_share_the_cache() {
+    const LIMIT: u64 = 20_000_000;
+    let sandbox = Sandbox::new();
+    let line = |n: usize| format!("{{\"k\":\"{n}\",\"pad\":\"{}\"}}\n", "0".repeat(1_000));
+    let object = events::gzip((0..12_500).map(line).collect::<String>().as_bytes());
+    for archive in 0..4 {
+        events::put(&sandbox.path(format!("archive-{archive}")), 0, &object);
+    }
+    let warm = |archive| sandbox.start(&format!("cache warm archive-{archive} --cache-size {LIMIT}B --json"));
+    for process in [0, 1, 2, 3].map(warm) {
+        assert_eq!(process.wait().json(0)["fetched"], 1);
+    }
+    let bytes: u64 = segments(&sandbox).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!(bytes <= LIMIT, "{bytes} B");
+    for left in ["tmp", "pins", "claims"] {
+        assert_eq!(fs::read_dir(sandbox.path("cache/respool").join(left)).unwrap().count(), 0, "{left}");
+    }
+    let again = sandbox.run(&format!("cache warm archive-0 --cache-size {LIMIT}B --json")).json(0);
+    assert_eq!(again["records"], 12_500, "{again}");
+    assert_eq!(segments(&sandbox).len(), 1, "there is room for one");
+}
+
+#[test]
+fn an_object_that_is_larger_than_the_limit_is_called_so_and_the_others_are_kept() {
+    let sandbox = Sandbox::new();
+    let large = "{\"k\":\"1\"}\n".repeat(200_000);
+    events::put(&sandbox.path("archive"), 0, large.as_bytes());
+    for hour in 1..4 {
+        events::put(&sandbox.path("archive"), hour, b"{\"k\":\"1\"}\n");
+    }
+    let outcome = sandbox.run("cache warm archive --cache-size 1MB");
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let said = "more than the cache's limit of 875.0 kB";
+    assert!(outcome.stderr.contains(said) && !outcome.stderr.contains("is full"), "{outcome:?}");
+    assert_eq!(segments(&sandbox).len(), 3);
+}
+
 #[test]
 fn a_damaged_segment_is_never_sent() {
     let sandbox = sandbox();
@@ -170,7 +256,10 @@ fn the_cache_is_listed_verified_pruned_and_purged() {
         assert!(segment["key"].as_str().unwrap().starts_with("2026/07/01/"), "{segment}");
     }
     assert!(sandbox.run("cache ls").stdout.contains("8 segments"));
-    assert_eq!(sandbox.run("cache verify --json").json(0), json!({ "segments": 8, "damaged": [] }));
+    assert_eq!(
+        sandbox.run("cache verify --json").json(0),
+        json!({ "segments": 8, "damaged": [], "other_version": 0 })
+    );
 
     let files = segments(&sandbox);
     flip_a_byte(&files[0], 5_000);
@@ -181,6 +270,14 @@ fn the_cache_is_listed_verified_pruned_and_purged() {
     assert!(files[0].ends_with(format!("{name}.seg")), "{report}");
     let verified = sandbox.run("cache verify");
     assert!(verified.code <= 1, "{verified:?}");
+    // One of another version is left alone.
+    let another = segments(&sandbox).pop().unwrap();
+    let whole = fs::read(&another).unwrap();
+    flip_a_byte(&another, 8);
+    let report = sandbox.run("cache verify --json").json(0);
+    assert_eq!(report["other_version"], 1, "{report}");
+    assert!(sandbox.run("cache verify").stdout.contains("1 segment of another format version is left alone"));
+    fs::write(another, whole).unwrap();
 
     assert_eq!(sandbox.run("cache prune --older-than 1d --json").json(0)["segments"], 0);
     let left = list(&sandbox);
@@ -201,7 +298,7 @@ fn a_run_that_the_cache_lets_down_goes_on_with_the_archive() {
     replay(&sandbox, "");
     fs::remove_file(&segments(&sandbox)[0]).unwrap();
     let refused = sandbox.run(&format!("{REPLAY} --offline"));
-    assert!(refused.stderr.contains("without it only these are fetched"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("without it only what is missing is fetched"), "{}", refused.stderr);
     assert_eq!(replay(&sandbox, ""), (7, 1));
     // That one is damaged is seen when it is read.
     let segment = &segments(&sandbox)[0];

@@ -336,6 +336,22 @@ fn a_state_directory_on_a_full_disk_ends_in_one_sentence_and_resumes_when_there_
     }
 }
 
+#[test]
+fn a_cache_that_cannot_be_written_to_says_what_to_do() {
+    let sandbox = sandbox();
+    let Some(_disk) = SmallDisk::mount(sandbox.path("disk"), "2m") else { return left_out() };
+    sandbox.run("cache warm archive --cache-dir disk/cache").ended_with(0);
+    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(sandbox.path("disk")).output();
+    assert!(remounted.unwrap().status.success());
+    for line in ["replay archive --into null: --partition-key /k", "cache ls"] {
+        let outcome = sandbox.run(&format!("{line} --cache-dir disk/cache"));
+        let sentence = outcome.sentence(5);
+        for said in ["disk/cache cannot be written to", "--cache-dir", "Read-only file system"] {
+            assert!(sentence.contains(said), "{said} is missing in: {sentence}");
+        }
+    }
+}
+
 fn left_out() {
     println!("left out: mounting a small file system is not permitted here");
 }

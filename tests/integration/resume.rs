@@ -253,3 +253,30 @@ fn the_page_of_a_run_tells_of_all_its_processes() {
     assert!(page.contains("<h2>Processes</h2>") && page.contains("resumed"), "{page}");
     assert!(page.contains("processes which were killed"), "{page}");
 }
+
+#[test]
+fn a_resumed_runs_report_tells_the_process_from_the_run() {
+    let scene = Scene::new();
+    let process = scene.replay_until_under_way();
+    process.signal(Signal::INT);
+    let stopped = process.wait().json(4);
+    let before = stopped["records"]["delivered"].as_u64().unwrap();
+    assert_eq!(stopped["resumed"], false);
+    let resumed = scene.sandbox.run("resume");
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    let (run, process) = resumed.stdout.split_once("\nIn this process:\n").unwrap();
+    assert!(run.contains("\n  records      6,000 delivered; "), "{run}");
+    for row in ["took", "cache", "S3", "PutRecords", "shards used"] {
+        let row = format!("  {row:<13}");
+        assert!(process.contains(&row) && !run.contains(&row), "{row} in {}", resumed.stdout);
+    }
+    let folder = scene.sandbox.path("state/respool/runs").join(stopped["run"].as_str().unwrap());
+    let report = fs::read_to_string(folder.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let shards = report["shards"].as_array().unwrap();
+    let sent: u64 = shards.iter().map(|shard| shard["records"].as_u64().unwrap()).sum();
+    assert_eq!((&report["resumed"], &report["records"]["delivered"]), (&true.into(), &ALL.into()));
+    assert_eq!(sent, ALL - before, "what is of the process is not the run's");
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("<h2>In this process</h2>"), "{page}");
+}

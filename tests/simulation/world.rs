@@ -28,7 +28,7 @@ use respool::run::open::OpenStream;
 use respool::run::report::Report;
 use respool::run::segments::Segments;
 use respool::run::session::Session;
-use respool::run::spool::{Spool, SpoolConfig};
+use respool::run::spool::{KnownDefects, Spool, SpoolConfig};
 use respool::run::work::Work;
 use respool::sim::{BurstRule, EmbeddedConfig, EmbeddedStream, FaultPlan, Retention};
 use respool::stream::batch::{Batch, Draft, DraftSize};
@@ -268,6 +268,7 @@ impl<'a> World<'a> {
             keep: true,
             passing_bytes_max: ByteCount(self.setup.cache_bytes.1),
             work: Work::Inline,
+            known: KnownDefects::default(),
         };
         let archive = Arc::new(LocalArchive::open(&self.archive.root()).unwrap());
         let spool = Spool::new(config, Some(archive), cache, Arc::new(manifest), segments.clone());

@@ -41,14 +41,23 @@ impl Report {
         let mut page = Page::new(&format!("Run {}", self.run));
         page.paragraph(&headline(self).1, false);
         page.paragraph(&in_short(self, timeline), false);
-        page.facts(&facts(self, circumstances));
+        let mut facts = facts(self, circumstances);
+        if !self.resumed {
+            facts.extend(facts_of_the_process(self));
+        }
+        facts.extend(self.next_steps.iter().map(|step| ("next", format!("{}: {}", step.why, step.command))));
+        page.facts(&facts);
         if let Some(plan) = &self.plan {
             planned(&mut page, plan, self, timeline);
         }
         page.figures(&figures::figures(self, timeline, circumstances));
         brakes(&mut page, timeline);
         quarantine(&mut page, self);
-        shards(&mut page, &self.shards);
+        if self.resumed {
+            page.heading("In this process");
+            page.facts(&facts_of_the_process(self));
+        }
+        shards(&mut page, self);
         processes(&mut page, timeline);
         page.paragraph(&recorded(timeline), true);
         page.html()
@@ -115,19 +124,24 @@ fn facts(report: &Report, circumstances: &Circumstances) -> Vec<(&'static str, S
         let (sure, possible) = (many(report.inversions, "record"), number(report.possible_inversions));
         facts.push(("passed", format!("{sure} by a later one of their key, {possible} more possibly")));
     }
-    if report.reshards > 0 {
-        facts.push(("resharded", format!("{} under this process", many(report.reshards, "time"))));
+    if report.records_elsewhere > 0 {
+        let records = many(report.records_elsewhere, "record");
+        facts.push(("elsewhere", format!("{records}, by shards that were just split or merged")));
     }
     let (entries, units) = (many(report.entries_acked, "entry"), many(report.put_units, "payload unit"));
-    facts.push((
-        "billed",
-        format!("{entries}, {units}, {} to S3", many(report.s3_object_requests, "request")),
-    ));
+    facts.push(("billed", format!("{entries}, {units}")));
     facts.push(("throttled", format!("{} of the entries sent", percent(report.throttled_share))));
-    facts.push(("PutRecords", latency_words(&report.put_latency_ms)));
-    for step in &report.next_steps {
-        facts.push(("next", format!("{}: {}", step.why, step.command)));
+    facts
+}
+
+/// What is known of the last process only.
+fn facts_of_the_process(report: &Report) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("took", duration(report.seconds))];
+    if report.reshards > 0 {
+        facts.push(("resharded", many(report.reshards, "time")));
     }
+    facts.push(("S3", format!("{} for objects", many(report.s3_object_requests, "request"))));
+    facts.push(("PutRecords", latency_words(&report.put_latency_ms)));
     facts
 }
 
@@ -177,15 +191,8 @@ fn planned(page: &mut Page, plan: &PlanFigures, report: &Report, timeline: &Time
     );
 }
 
-/// How long the lanes waited for each brake; those that did not matter are left out.
-fn waited(timeline: &Timeline) -> Vec<(usize, Brake, f64)> {
-    let sum = |place: usize| timeline.bins.iter().filter_map(|bin| bin.brakes.get(place)).sum::<f64>();
-    let all = Brake::ALL.into_iter().enumerate().map(|(place, brake)| (place, brake, sum(place)));
-    all.filter(|(.., time)| *time > 0.0).collect()
-}
-
 fn brakes(page: &mut Page, timeline: &Timeline) {
-    let brakes = waited(timeline);
+    let brakes = timeline.waited();
     let all: f64 = brakes.iter().map(|(.., time)| time).sum();
     if all <= 0.0 {
         return;
@@ -226,17 +233,15 @@ fn quarantine(page: &mut Page, report: &Report) {
     }
 }
 
-fn shards(page: &mut Page, shards: &[ShardReport]) {
+fn shards(page: &mut Page, report: &Report) {
+    let (shards, whose) = (&report.shards, if report.resumed { ", in this process" } else { "" });
     if shards.is_empty() {
         return;
     }
     let mut shown: Vec<&ShardReport> = shards.iter().collect();
-    let mut heading = "Shards, in the last process".to_owned();
+    let mut heading = format!("Shards{whose}");
     if shown.len() > SHARDS_SHOWN {
-        heading = format!(
-            "The {SHARDS_SHOWN} of {} that used least, in the last process",
-            many(shards.len(), "shard")
-        );
+        heading = format!("The {SHARDS_SHOWN} of {} that used least{whose}", many(shards.len(), "shard"));
         shown.sort_by(|one, other| {
             one.utilisation.unwrap_or(0.0).total_cmp(&other.utilisation.unwrap_or(0.0))
         });

@@ -34,6 +34,9 @@ pub struct Report {
     pub exit_code: u8,
     /// Why it is not done, in a sentence; `null` if it is.
     pub message: Option<String>,
+    /// Whether a process before this one worked on the run: then what is said to be of this process is a part of it.
+    #[serde(default)]
+    pub resumed: bool,
     /// From start to end of this process, in seconds; an earlier attempt is not included.
     pub seconds: f64,
     /// The archive, as the user named it.
@@ -73,21 +76,21 @@ pub struct Report {
     pub put_units: u64,
     /// Entries that the service throttled, as a part of all entries sent: 0 to 1.
     pub throttled_share: f64,
-    /// Requests for objects made to S3 (GET and HEAD).
+    /// Requests for objects made to S3 (GET and HEAD) by this process.
     pub s3_object_requests: u64,
-    /// Per shard, the part of its configured rate that was used while it had work.
+    /// Per shard, the part of its configured rate that was used while it had work, in this process.
     pub utilisation: Spread,
-    /// From a PutRecords request to its answer.
+    /// From a PutRecords request to its answer, in this process.
     pub put_latency_ms: Latency,
-    /// What the cache spared.
+    /// What the cache spared this process.
     pub cache: CacheReport,
     /// What was set aside.
     pub quarantine: QuarantineReport,
     /// What has come to the archive since; `null` unless the run is done and the archive was asked again.
     pub late_objects: Option<LateReport>,
-    /// What limited the run for most of its time; `null` if nothing was measured.
+    /// What limited the run for most of its time, all its processes together; `null` if nothing was measured.
     pub brake: Option<Brake>,
-    /// Every shard that took records.
+    /// Every shard that took records of this process.
     pub shards: Vec<ShardReport>,
     /// What the plan said that was carried out (`--plan FILE`); `null` if there was none.
     #[serde(default)]
@@ -303,6 +306,7 @@ impl Report {
             state: RunState::Incomplete,
             exit_code: crate::error::ExitCode::Incomplete as u8,
             message: None,
+            resumed: false,
             seconds: 0.0,
             archive: archive.into(),
             target: target.into(),

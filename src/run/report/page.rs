@@ -1,7 +1,8 @@
 //! The report as a page: one line per fact, aligned, the next command last.
 //!
 //! A line stands only where it says something: nothing in quarantine is said in the headline, not by a
-//! row of zeros. Numbers have thousands separators and units, and a part of a whole is a percentage.
+//! row of zeros. What is of the last process only stands below all that is of the run, of a run that was resumed under a
+//! heading; so no row mixes them. Numbers have thousands separators and units, and a part of a whole is a percentage.
 
 use std::fmt::Write as _;
 
@@ -30,7 +31,8 @@ pub(super) fn render(report: &Report, width: usize, color: bool) -> String {
     page.headline(report);
     page.what(report);
     page.counts(report);
-    page.speed(report);
+    page.course(report);
+    page.process(report);
     page.shards(&report.shards, width);
     page.order(&report.shards);
     if let Some(path) = &report.page {
@@ -129,11 +131,35 @@ impl Page {
                 &format!("{sure} passed by a later one of their key, {possible} more possibly"),
             );
         }
-        if report.reshards > 0 {
-            let elsewhere = many(report.records_elsewhere, "record");
-            let times = many(report.reshards, "time");
-            self.row("resharded", &format!("{times} under this run; {elsewhere} met it on the way"));
+        if report.records_elsewhere > 0 {
+            let records = many(report.records_elsewhere, "record");
+            let were = agree(report.records_elsewhere, "was", "were");
+            let text = format!("{records} {were} taken by another shard than meant, just split or merged");
+            self.row("elsewhere", &text);
         }
+    }
+
+    /// What held the run up, and what was expected of it.
+    fn course(&mut self, report: &Report) {
+        if let Some(brake) = report.brake {
+            self.row("limited by", brake.words());
+        }
+        if report.put_latency_ms.p50.is_some() || report.throttled_share > 0.0 {
+            self.row("throttled", &format!("{} of the entries sent", percent(report.throttled_share)));
+        }
+        if let Some(plan) = &report.plan {
+            let (records, seconds) = (many(plan.records, "record"), duration(plan.seconds));
+            let limit = &plan.binding_limit;
+            self.row("planned", &format!("{records} in {seconds}, limited by {limit}"));
+        }
+    }
+
+    /// What this process did.
+    fn process(&mut self, report: &Report) {
+        if report.resumed {
+            self.line("\nIn this process:");
+        }
+        self.speed(report);
         let cache = &report.cache;
         if cache.hits + cache.fetched > 0 {
             let (hits, fetched) = (many(cache.hits, "object"), number(cache.fetched));
@@ -141,11 +167,14 @@ impl Page {
             self.row("cache", &format!("{hits} {were} there, {fetched} fetched; {size} decoded"));
         }
         self.row("S3", &format!("{} for objects", many(report.s3_object_requests, "request")));
+        if report.reshards > 0 {
+            self.row("resharded", &many(report.reshards, "time"));
+        }
+        self.requests(report);
     }
 
     fn speed(&mut self, report: &Report) {
         let mut text = duration(report.seconds);
-        // Of this attempt, as the time is; earlier attempts of the run have had theirs.
         let records: u64 = report.shards.iter().map(|shard| shard.records).sum();
         let bytes: u64 = report.shards.iter().map(|shard| shard.bytes).sum();
         if report.seconds > 0.0 && records > 0 {
@@ -154,23 +183,15 @@ impl Page {
             let _ = write!(text, "; {} records/s, {}/s", number(records), ByteCount(bytes));
         }
         self.row("took", &text);
-        if let Some(plan) = &report.plan {
-            let (records, seconds) = (many(plan.records, "record"), duration(plan.seconds));
-            let limit = &plan.binding_limit;
-            self.row("planned", &format!("{records} in {seconds}, limited by {limit}"));
-        }
-        if let Some(brake) = report.brake {
-            self.row("limited by", brake.words());
-        }
+    }
+
+    fn requests(&mut self, report: &Report) {
         let latency = &report.put_latency_ms;
         if let (Some(p50), Some(p99), Some(max)) = (latency.p50, latency.p99, latency.max) {
             self.row(
                 "PutRecords",
                 &format!("{} median, {} p99, {} max", millis(p50), millis(p99), millis(max)),
             );
-        }
-        if latency.p50.is_some() {
-            self.row("throttled", &format!("{} of the entries sent", percent(report.throttled_share)));
         }
         let used = &report.utilisation;
         if let (Some(min), Some(median), Some(max)) = (used.min, used.median, used.max) {

@@ -50,12 +50,12 @@ Done: every record is delivered.
   objects      32 of 32 decoded, 1 skipped by name
   records      60,000 delivered; 18.3 MB
   duplicates   none
+  limited by   the shards' limits
+  throttled    0 % of the entries sent
+  took         15.6 s; 3,841 records/s, 1.2 MB/s
   cache        32 objects were there, 0 fetched; 18.9 MB decoded
   S3           0 requests for objects
-  took         15.6 s; 3,841 records/s, 1.2 MB/s
-  limited by   the shards' limits
   PutRecords   12 ms median, 40 ms p99, 88 ms max
-  throttled    0 % of the entries sent
   shards used  98.0 % of the configured rate (least 97.9 %, most 98.1 %)
 
   shardId-000000000000   15,012 records    4.5 MB   98.0 %   ████████████████████
@@ -106,6 +106,68 @@ Next:
   respool resume flights-1
 ";
     assert!(page.ends_with(end), "{page}");
+}
+
+#[test]
+fn of_a_resumed_run_no_row_mixes_the_run_and_the_process() {
+    let mut report = finished();
+    (report.resumed, report.reshards, report.records_elsewhere) = (true, 2, 7);
+    report.plan = Some(planned());
+    let page = report.to_string();
+    let (run, process) = page.split_once("\nIn this process:\n").unwrap();
+    let process = process.split_once("\n\n").unwrap().0;
+    let labels = |text: &str| -> Vec<String> {
+        let rows = text.lines().filter_map(|line| line.strip_prefix("  "));
+        rows.map(|row| row.get(..12).unwrap_or(row).trim().to_owned()).collect()
+    };
+    let of_the_run = [
+        "run",
+        "from",
+        "into",
+        "objects",
+        "records",
+        "duplicates",
+        "elsewhere",
+        "limited by",
+        "throttled",
+        "planned",
+    ];
+    assert_eq!(labels(run), of_the_run, "{page}");
+    let of_the_process = ["took", "cache", "S3", "resharded", "PutRecords", "shards used"];
+    assert_eq!(labels(process), of_the_process, "{page}");
+    assert!(run.contains("7 records were taken by another shard") && process.contains("2 times"), "{page}");
+}
+
+#[test]
+fn each_field_says_whose_it_is() {
+    let rows = include_str!("../../../docs/report.md").lines().filter(|line| line.starts_with("| `"));
+    let of_the_process: Vec<&str> = rows
+        .filter_map(|row| {
+            let mut cells = row.split(" | ");
+            let field = cells.next()?.trim_start_matches("| `").split(['.', '[', '`']).next()?;
+            match cells.next()? {
+                "process" => Some(field),
+                whose => {
+                    assert_eq!(whose, "run", "{row}");
+                    None
+                }
+            }
+        })
+        .collect();
+    let mut found = of_the_process;
+    found.dedup();
+    let expected = [
+        "exit_code",
+        "resumed",
+        "seconds",
+        "reshards",
+        "s3_object_requests",
+        "utilisation",
+        "put_latency_ms",
+        "cache",
+        "shards",
+    ];
+    assert_eq!(found, expected);
 }
 
 fn step(command: &str, why: &str) -> NextStep {

@@ -34,6 +34,10 @@ pub(super) fn cache_error(key: &str, error: CacheError) -> Error {
         CacheError::NoSpace { .. } => {
             format!("the disk is full: no room in the cache for {}", key.escape_debug())
         }
+        error if error.is_not_writable() => format!(
+            "the cache cannot be written to any more, at {}: make it writable, or resume with a --cache-dir that is",
+            key.escape_debug()
+        ),
         _ => format!("the cache failed on {}", key.escape_debug()),
     };
     Error::incomplete(sentence).with_source(error)

@@ -41,8 +41,7 @@ impl<'a> Growing<'a> {
         label: &SegmentLabel,
     ) -> Result<(Segment, Placement), CacheError> {
         self.account(self.writer.file_bytes(spans.len()), false);
-        let placement = self.room.placement();
-        Ok((self.writer.publish(spans, label)?, placement))
+        self.writer.place(spans, label)
     }
 
     /// The file will take `bytes`, and probably goes on to grow.
@@ -58,6 +57,7 @@ impl<'a> Growing<'a> {
             {
                 return;
             }
+            self.space.has_no_room(bytes);
             self.writer.pass();
         }
         self.room = Room::Passing(wanted);

@@ -1,7 +1,7 @@
 //! The drawings of a report's page.
 
 use super::super::{Brake, Report, duration, page::percent};
-use super::{Circumstances, latency_words, waited};
+use super::{Circumstances, latency_words};
 use crate::page::{
     Axis, Bars, Chart, Column, Figure, Guide, HeatMap, HeatRow, Mark, Part, Scale, Series, short,
 };
@@ -162,7 +162,7 @@ const fn colour(brake: Brake) -> usize {
 }
 
 fn brakes_over_time(timeline: &Timeline) -> Bars {
-    let brakes = waited(timeline);
+    let brakes = timeline.waited();
     let column = |(from, until, bin): (f64, f64, &Bin)| {
         let all = bin.brakes.iter().sum::<f64>() + bin.finished;
         let part =

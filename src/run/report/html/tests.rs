@@ -108,6 +108,27 @@ fn the_plan_stands_beside_what_happened() {
 }
 
 #[test]
+fn what_is_of_the_last_process_stands_under_a_heading_if_there_were_others() {
+    let mut report = finished();
+    let heading = "<h2>In this process</h2>";
+    let page = report.html(&timeline(0), &circumstances());
+    assert!(!page.contains(heading) && page.contains("<h2>Shards</h2>"), "{page}");
+    report.resumed = true;
+    (report.reshards, report.records_elsewhere, report.s3_object_requests) = (3, 8, 9);
+    let page = report.html(&timeline(0), &circumstances());
+    let (run, process) = page.split_once(heading).unwrap();
+    for label in ["took", "resharded", "S3", "PutRecords"] {
+        let row = format!("<tr><th scope=\"row\">{label}</th>");
+        assert!(process.contains(&row) && !run.contains(&row), "{label} in {page}");
+    }
+    for label in ["objects", "elsewhere", "billed", "throttled"] {
+        let row = format!("<tr><th scope=\"row\">{label}</th>");
+        assert!(run.contains(&row) && !process.contains(&row), "{label} in {page}");
+    }
+    assert!(process.contains("<h2>Shards, in this process</h2>"), "{page}");
+}
+
+#[test]
 fn what_is_not_shown_is_said() {
     let mut report = finished();
     report.plan = Some(planned());
