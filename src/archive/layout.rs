@@ -309,12 +309,8 @@ const ERROR_DIRS: [&str; 7] = [
     "opensearch-failed",
 ];
 
-/// What Firehose leaves beside the events when it loads them into Redshift. Source: Firehose developer guide, data
-/// delivery failure handling, read 2026-11-22.
-const REDSHIFT_DIRS: [&str; 2] = ["manifests", "errors"];
-
 /// Whether an object holds no events, by its name below what the user asked for: a folder's marker, a
-/// writer's `_SUCCESS`, Redshift's manifests and errors, or what Firehose or a channel could not process. A user who names such a
+/// writer's `_SUCCESS`, Redshift's manifests (in `errors/` too), or what Firehose or a channel could not process. A user who names such a
 /// directory himself gets what lies in it, because only `below` is looked at.
 #[must_use]
 pub fn holds_no_events(below: &str, size: u64) -> bool {
@@ -323,7 +319,7 @@ pub fn holds_no_events(below: &str, size: u64) -> bool {
     let marker = size == 0 && (name.is_empty() || name.ends_with("_$folder$"));
     let channel_errors =
         below.starts_with("kinesis-channel/errors/") || below.contains("/kinesis-channel/errors/");
-    let error_dir = dirs.any(|dir| REDSHIFT_DIRS.contains(&dir) || ERROR_DIRS.contains(&dir));
+    let error_dir = dirs.any(|dir| dir == "manifests" || ERROR_DIRS.contains(&dir));
     marker || name == "_SUCCESS" || channel_errors || error_dir
 }
 
