@@ -148,17 +148,20 @@ async fn look(name: &StreamName, access: &AwsAccess, quiet: bool) -> Looked {
     }
 }
 
-/// The run of that name; the last one into Kinesis without a name.
+/// The run of that name; the last replay into Kinesis without a name.
 pub(super) fn choose(
     state_dir: &StateDir,
     id: Option<&str>,
     runs: Vec<RunGlance>,
 ) -> Result<Option<RunGlance>, Error> {
-    let mut newest_first = runs.into_iter().rev();
     let Some(id) = id else {
-        return Ok(newest_first.find(|run| matches!(run.file.settings.target, Target::Kinesis { .. })));
+        let mut found = runs;
+        found.retain(|run| matches!(run.file.settings.target, Target::Kinesis { .. }));
+        // What sends once more what a replay has set aside does not stand for that.
+        let at = found.iter().rposition(|run| !run.is_retry()).or(found.len().checked_sub(1));
+        return Ok(at.map(|at| found.swap_remove(at)));
     };
-    let run = newest_first.find(|run| run.id == id);
+    let run = runs.into_iter().rev().find(|run| run.id == id);
     let run = run.ok_or_else(|| directory::no_such_run(state_dir, id))?;
     target(&run)?;
     Ok(Some(run))

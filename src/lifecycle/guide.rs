@@ -324,7 +324,13 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     if let Some(table) = facts.lease_table {
         let streams = AwsAccess { endpoint_url: None, ..facts.access.clone() };
-        let door = facts.consumer.clone().or(streams).flags("");
+        let mut door = facts.consumer.clone().or(streams).flags("");
+        if facts.consumer.endpoint_url.is_none()
+            && facts.access.endpoint_url.as_ref().is_some_and(Endpoint::is_loopback)
+        {
+            // A table of that name in AWS would be another one.
+            door.push_str(" --endpoint-url URL");
+        }
         step.notes
             .push(format!("and the worker's table: aws dynamodb delete-table --table-name {table}{door}"));
     }

@@ -19,7 +19,7 @@ use super::report::number;
 use super::select::select;
 use crate::archive::layout::{Layout, LayoutRule};
 use crate::archive::manifest::Manifest;
-use crate::config::InspectConfig;
+use crate::config::{InspectConfig, quoted};
 use crate::error::Error;
 use crate::record::{ByteCount, many};
 
@@ -262,7 +262,7 @@ impl Inspection {
             let _ = writeln!(
                 text,
                 "\nTo replay it:\n  respool replay {} --into STREAM \\\n    {}",
-                self.archive,
+                quoted(&self.archive),
                 self.flags.join(" \\\n    ")
             );
         }

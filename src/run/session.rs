@@ -21,6 +21,7 @@ use super::signals;
 use super::spool::Spool;
 use super::summary::{self, limits};
 use super::timeline::{Recorder, Timeline};
+use super::unchanged;
 use super::work::Work;
 use crate::config::{OutputConfig, Typed};
 use crate::error::Error;
@@ -77,9 +78,13 @@ impl Session<'_> {
             display.update(&snapshot(stats, &spool, &mut brakes, elapsed, file.settings.limit));
         };
         let (typed, resumed) = (self.typed, self.typed.is_none());
+        let stream = self.target.stream.clone();
         let ended = self.write(&mut stop, work, show).await;
         display.finish();
-        let ended = ended?;
+        let mut ended = ended?;
+        if let Some(error) = unchanged::made_anew(file, &*stream).await {
+            ended.error = Some(error);
+        }
         let time = started.elapsed();
         let mut report = summary::report(directory, file, &spool, &ended, time, typed)?;
         report.resumed = resumed;

@@ -8,7 +8,7 @@ use crate::config::{RunSettings, Target, Tuning};
 use crate::decode::DECODER_VERSION;
 use crate::error::Error;
 use crate::route::ROUTE_VERSION;
-use crate::stream::StreamDescription;
+use crate::stream::{CallErrorClass, Stream, StreamDescription};
 
 /// What a run is defined by that begins now: all that the checks below hold a resume against.
 pub fn begin(
@@ -65,6 +65,23 @@ pub fn check_same_stream(file: &RunFile, stream: &StreamDescription) -> Result<(
     let time =
         |ms| Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"));
     check_unchanged("stream's creation time", &time(expected.created_ms), &time(found.created_ms))
+}
+
+/// What is wrong if the stream that a run ends with is not the one that it began with: what was acknowledged before is not
+/// there. A service that was away for a while may come back with another stream of the same name.
+pub async fn made_anew(file: &RunFile, stream: &dyn Stream) -> Option<Error> {
+    let Target::Kinesis { .. } = file.settings.target else { return None };
+    match stream.describe().await {
+        Ok(found) => check_same_stream(file, &found).err(),
+        Err(error) if error.class == CallErrorClass::NotFound => {
+            let gone = format!("the stream {} is gone, and with it what it had taken", file.settings.target);
+            Some(Error::refused(gone))
+        }
+        Err(error) => {
+            tracing::warn!("whether {} is still the same stream is not known: {error}", file.settings.target);
+            None
+        }
+    }
 }
 
 /// The run's own largest record decides on what is set aside for its size. A stream that takes more by now

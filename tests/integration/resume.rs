@@ -206,6 +206,27 @@ fn what_no_longer_fits_the_run_is_refused_with_the_difference() {
 }
 
 #[test]
+fn a_stream_that_is_made_anew_under_a_run_is_never_called_done() {
+    let sandbox = Sandbox::new();
+    events::make_archive(&sandbox.path("archive"), 4, 1_500);
+    let (first, url) = sandbox.simulate("--shards 1");
+    let line = format!("replay archive --into demo --partition-key /k --endpoint-url {url} --yes --json");
+    let run = sandbox.start(&line);
+    sandbox.wait_for_progress(0);
+    first.kill();
+    // The service is away, and then back with another stream of that name.
+    let port = url.rsplit(':').next().unwrap();
+    let again = sandbox.start(&format!("simulate --port {port} --shards 1"));
+    until("the stream's being back", || again.stdout().contains('\n').then_some(()));
+    let report = run.wait().json(5);
+    assert_eq!(report["state"], "refused");
+    let message = report["message"].as_str().unwrap();
+    assert!(message.contains("its stream's creation time has changed"), "{message}");
+    let arrived = read_stream(&url, "demo").len() as u64;
+    assert!(arrived < report["records"]["delivered"].as_u64().unwrap(), "some went with the first stream");
+}
+
+#[test]
 fn a_limit_holds_for_all_attempts_together() {
     // Within an object, at the end of one, and at the end of all.
     for limit in [2_250, 3_000, 6_000] {
