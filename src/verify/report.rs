@@ -162,9 +162,9 @@ impl VerifyReport {
         if self.set_aside + self.objects_set_aside > 0 {
             let (records, objects) =
                 (many(self.set_aside, "record"), many(self.objects_set_aside, "whole object"));
-            let are = agree(self.set_aside + self.objects_set_aside, "is", "are");
+            let are = agree(self.set_aside + self.objects_set_aside, "was", "were");
             let ls = format!("`respool quarantine ls {}{}`", self.run, self.look);
-            row("quarantine", &format!("{records} and {objects} {are} not in the stream: {ls}"));
+            row("quarantine", &format!("{records} and {objects} {are} set aside, and not looked for: {ls}"));
         }
         row("took", &duration(self.seconds));
         text.push('\n');

@@ -320,6 +320,9 @@ pub(super) fn headline(report: &Report) -> (&'static str, String) {
         RunState::Done if report.exit_code == 1 => {
             (BOLD_RED, format!("Done, but {} arrived out of order.", many(report.order_violations, "record")))
         }
+        RunState::Done if aside > 0 && report.records.delivered == 0 => {
+            (BOLD_YELLOW, "Done, but nothing was sent: see quarantine.".into())
+        }
         RunState::Done if aside > 0 => {
             (BOLD_YELLOW, "Done, but not everything could be sent: see quarantine.".into())
         }

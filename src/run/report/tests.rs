@@ -210,6 +210,8 @@ fn the_headline_never_flatters() {
         r.order_violations = 7;
     });
     assert_eq!(disorder, "Done, but 7 records arrived out of order.");
+    let nothing = headline(|r| (r.objects.quarantined, r.records.delivered) = (1, 0));
+    assert_eq!(nothing, "Done, but nothing was sent: see quarantine.");
     let aside = headline(|r| r.objects.quarantined = 1);
     assert_eq!(aside, "Done, but not everything could be sent: see quarantine.");
 }
