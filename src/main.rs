@@ -46,23 +46,27 @@ fn exit(code: Code) -> ExitCode {
     ExitCode::from(code as u8)
 }
 
+fn start_log(output: &OutputConfig) {
+    logging::start(output, || console::AboveTheBar);
+}
+
 fn execute(invocation: Invocation) -> Result<Code, Error> {
     match invocation {
         Invocation::Print(text) => console::print(&String::from_utf8_lossy(&text)).map(|()| Code::Done),
         Invocation::Replay(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             let outcome = runtime()?.block_on(run_replay(&config));
             let RunSettings { archive, target, .. } = &config.settings;
             told_as_json(outcome, &config.output, &archive.to_string(), &target.to_string())
         }
         Invocation::Inspect(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             let found = runtime()?.block_on(inspect::inspect(&config))?;
             console::print(&if config.output.json { found.to_json() } else { found.render() })
                 .map(|()| Code::Done)
         }
         Invocation::Plan(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             let plan = runtime()?.block_on(plan::plan(&config, now()))?;
             let OutputConfig { json, width, color, .. } = config.output;
             console::print(&if json { plan.to_json() } else { plan.render(width, color) })?;
@@ -70,52 +74,52 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
         }
         Invocation::Iam(config) => iam(&config),
         Invocation::Resume(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             let outcome = runtime()?.block_on(lifecycle::replay::resume(&config, now()));
             let outcome = outcome.and_then(|report| show_report(&report, &config.output));
             told_as_json(outcome, &config.output, "", "")
         }
         Invocation::Verify(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             let report = runtime()?.block_on(respool::verify::verify(&config, now()))?;
             let text = if config.output.json { report.to_json() + "\n" } else { report.render() };
             console::print(&text)?;
             Ok(Code::from_number(report.exit_code))
         }
         Invocation::Stream(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             let outcome = runtime()?.block_on(lifecycle::command::stream(&config, now()));
             failed_as_json(outcome.map(|()| Code::Done), &config.output)
         }
         Invocation::Drained(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             let outcome = runtime()?.block_on(lifecycle::watch::drained(&config, now()));
             failed_as_json(outcome, &config.output)
         }
         Invocation::Guide(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             let outcome = runtime()?.block_on(lifecycle::command::guide(&config, now()));
             failed_as_json(outcome.map(|()| Code::Done), &config.output)
         }
         Invocation::Runs(config) => console::print(&listing::runs(&config)?).map(|()| Code::Done),
         Invocation::Quarantine(config) => quarantine::run(&config),
         Invocation::Retry(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             let outcome = runtime()?.block_on(lifecycle::replay::retry(&config, now()));
             let outcome = outcome.and_then(|(replay, replayed)| show_replayed(&replayed, &replay.output));
             told_as_json(outcome, &config.output, "", "")
         }
         Invocation::Fill(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             runtime()?.block_on(warm::run(&config))
         }
         Invocation::Cache(config) => cache_command::run(&config, now()),
         Invocation::Bench(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             runtime()?.block_on(respool::bench::run(&config))
         }
         Invocation::Simulate(config) => {
-            logging::start(&config.output, || console::AboveTheBar);
+            start_log(&config.output);
             runtime()?.block_on(simulate(config))
         }
     }

@@ -55,6 +55,12 @@ impl AwsAccess {
         [&self.flags(whose), exposure_flag(&[self])].concat()
     }
 
+    /// Whether it leads to this machine, of which AWS knows nothing.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.endpoint_url.as_ref().is_some_and(Endpoint::is_loopback)
+    }
+
     /// Where this door differs from the one that was planned with, in words.
     #[must_use]
     pub fn other_than(&self, planned: &Self) -> Option<String> {

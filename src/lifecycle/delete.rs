@@ -12,7 +12,7 @@ use super::door::Door;
 use super::runs::{BY_AGE, RunsInto, identity, names, runs_into, unfinished};
 use super::settle::{Look, until};
 use super::shape::{CREATED_BY, is_ours};
-use crate::config::{AwsAccess, Endpoint, OutputConfig, RunFlags, StateDir};
+use crate::config::{AwsAccess, OutputConfig, RunFlags, StateDir};
 use crate::error::Error;
 use crate::plan::permission;
 use crate::record::{agree, many};
@@ -143,10 +143,9 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
         None => format!("nobody has seen yet that the worker has read what run {id} delivered"),
     };
     // AWS' own is not asked about a stream on this machine.
-    let local = access.endpoint_url.as_ref().is_some_and(Endpoint::is_loopback);
     Some(format!(
         "{seen}: `respool stream drained {id} --lease-table TABLE{}{}{}` looks; {LOST}",
-        if local { " --consumer-endpoint-url URL" } else { "" },
+        if access.is_local() { " --consumer-endpoint-url URL" } else { "" },
         access.own_flags("kinesis"),
         state.flag()
     ))

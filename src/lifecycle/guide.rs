@@ -11,8 +11,7 @@ use serde::Serialize;
 
 use super::runs::RunInto;
 use crate::config::{
-    AwsAccess, Endpoint, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag,
-    quoted,
+    AwsAccess, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag, quoted,
 };
 use crate::record::many;
 use crate::run::forecast::what;
@@ -247,9 +246,7 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     if step.done != Some(true) && !facts.gone {
         step.notes.extend(leases_elsewhere(facts));
-        let here = facts.access.endpoint_url.as_ref().is_some_and(Endpoint::is_loopback);
-        let url =
-            if here && facts.consumer.endpoint_url.is_none() { " --consumer-endpoint-url URL" } else { "" };
+        let url = if lacks_the_workers_place(facts) { " --consumer-endpoint-url URL" } else { "" };
         step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}{url}"));
     }
     if let Some(found) = facts.stream {
@@ -280,11 +277,16 @@ fn unread<'a>(facts: &Facts<'a>) -> Vec<&'a RunInto> {
     facts.runs.iter().filter(unread).collect()
 }
 
+/// Whether the stream is on this machine and nobody has said where its worker keeps its leases: not in AWS.
+fn lacks_the_workers_place(facts: &Facts<'_>) -> bool {
+    facts.consumer.endpoint_url.is_none() && facts.access.is_local()
+}
+
 /// A stream of one's own says nothing of where its worker's leases are.
 fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
     let stream = facts.access.endpoint_url.as_ref()?;
     match &facts.consumer.endpoint_url {
-        None if stream.is_loopback() => {
+        None if lacks_the_workers_place(facts) => {
             Some("URL is the DynamoDB in which the worker keeps it: AWS' own is not asked".into())
         }
         None => Some("the table is looked for in AWS: --consumer-endpoint-url names another DynamoDB".into()),
@@ -325,9 +327,7 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     if let Some(table) = facts.lease_table {
         let streams = AwsAccess { endpoint_url: None, ..facts.access.clone() };
         let mut door = facts.consumer.clone().or(streams).flags("");
-        if facts.consumer.endpoint_url.is_none()
-            && facts.access.endpoint_url.as_ref().is_some_and(Endpoint::is_loopback)
-        {
+        if lacks_the_workers_place(facts) {
             // A table of that name in AWS would be another one.
             door.push_str(" --endpoint-url URL");
         }

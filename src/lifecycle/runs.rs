@@ -7,8 +7,9 @@ use std::path::Path;
 
 use super::drained::Replayed;
 use crate::error::Error;
+use crate::record::many;
 use crate::run::directory::{self, Drained, RunGlance, StreamIdentity, UnreadRun};
-use crate::run::report::{RunState, number};
+use crate::run::report::RunState;
 use crate::run::{checkpoint_log, journal};
 use crate::stream::StreamDescription;
 
@@ -69,9 +70,7 @@ impl RunInto {
 
     /// `12 records and 3 whole objects`; `None` if nothing was set aside.
     pub fn set_aside(&self) -> Option<String> {
-        let part = |count: u64, what: &str| {
-            (count > 0).then(|| format!("{} {what}{}", number(count), if count == 1 { "" } else { "s" }))
-        };
+        let part = |count: u64, what: &str| (count > 0).then(|| many(count, what));
         let (records, objects) = (part(self.set_aside.0, "record"), part(self.set_aside.1, "whole object"));
         let parts: Vec<String> = records.into_iter().chain(objects).collect();
         (!parts.is_empty()).then(|| parts.join(" and "))

@@ -188,9 +188,10 @@ async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient
 
 /// Nobody has said where the worker's progress is known, and AWS does not know what is read on this machine.
 fn nowhere(service: Neighbour, config: &DrainedConfig, stream: &StreamName) -> Error {
-    let (name, variable) = match service {
-        Neighbour::CloudWatch => (service.name(), "AWS_ENDPOINT_URL_CLOUDWATCH"),
-        _ => (service.name(), "AWS_ENDPOINT_URL_DYNAMODB"),
+    let name = service.name();
+    let variable = match service {
+        Neighbour::CloudWatch => "AWS_ENDPOINT_URL_CLOUDWATCH",
+        _ => "AWS_ENDPOINT_URL_DYNAMODB",
     };
     let other = if config.lease_table.is_none() { ", or --lease-table for the worker's leases" } else { "" };
     Error::refused(format!(

@@ -52,9 +52,8 @@ impl<'a> Growing<'a> {
         let more = if grows { (bytes / 4).min(STEP_BYTES_MAX) } else { 0 };
         let wanted = bytes.saturating_add(more);
         if let Room::Kept(reservation) = &mut self.room {
-            if self.space.settle(reservation, self.guess, wanted)
-                || self.space.settle(reservation, self.guess, bytes)
-            {
+            let mut settle = |bytes| self.space.settle(reservation, self.guess, bytes);
+            if settle(wanted) || more > 0 && settle(bytes) {
                 return;
             }
             self.space.has_no_room(bytes);
