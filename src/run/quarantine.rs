@@ -240,7 +240,7 @@ fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<QuarantineLine
     let Some(keyless) = keyless.filter(|keyless| keyless.are_most_of(all)) else {
         return format!("run {id} is not finished: `respool resume {id}{flags}` first");
     };
-    let another = match retried(run) {
+    let another = match run.retried() {
         Some(retried) => {
             let key = keyless.another();
             format!(
@@ -254,12 +254,6 @@ fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<QuarantineLine
         number(all),
         keyless.of_them()
     )
-}
-
-/// The run whose quarantine `run` sends.
-fn retried(run: &RunGlance) -> Option<&str> {
-    let list = run.file.settings.input.objects.as_ref().filter(|_| run.is_retry())?;
-    list.parent()?.parent()?.file_name()?.to_str()
 }
 
 /// Sends it, as a run of its own.

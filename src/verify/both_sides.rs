@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 use super::buckets::{Buckets, bucket_count};
 use super::read::{Read, Reading, read_all};
 use super::report::ShardLine;
-use super::walk::{Digest, Era, Expected, Form, Seen};
+use super::walk::{Digest, Era, Expected, Form, Seen, Standing};
 use crate::cache::{Segment, SegmentError};
 use crate::config::RunSettings;
 use crate::decode::aggregate;
@@ -21,7 +22,6 @@ use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, many};
 use crate::route::key::KeyExtractor;
 use crate::route::{RouteRules, Routed};
 use crate::run::ahead::Ahead;
-use crate::run::directory::RunDirectory;
 use crate::run::journal::{quarantine_lines, segment_lines};
 use crate::run::report::number;
 use crate::run::segments::Segments;
@@ -62,36 +62,48 @@ pub(super) struct Both {
 }
 
 /// What is compared.
-pub(super) struct Sides<'a> {
-    pub(super) directory: &'a RunDirectory,
-    pub(super) settings: &'a RunSettings,
-    pub(super) checkpoint: Checkpoint,
+pub(super) struct Sides {
+    /// The run.
+    pub(super) run: Deliverer,
+    /// Its retries, whose records are its own.
+    pub(super) retries: Vec<Deliverer>,
     /// When the run began, in milliseconds since 1970.
     pub(super) began_ms: i64,
-    /// Whether the run is done, so that every record is due that is not set aside.
-    pub(super) due_in_all: bool,
-    pub(super) spool: Arc<Spool>,
-    pub(super) segments: Arc<Segments>,
     pub(super) ranges: Vec<HashKeyRange>,
-    pub(super) record_bytes_max: usize,
     pub(super) progress: Arc<Progress>,
 }
 
-impl Sides<'_> {
+/// What has sent records, and out of what.
+pub(super) struct Deliverer {
+    pub(super) path: PathBuf,
+    pub(super) settings: RunSettings,
+    pub(super) checkpoint: Checkpoint,
+    /// Whether it is done, so that every record is due that is not set aside.
+    pub(super) due_in_all: bool,
+    /// What a record of it is that is due.
+    pub(super) due: Standing,
+    /// The number that its first object has here.
+    pub(super) first_object: u32,
+    pub(super) spool: Arc<Spool>,
+    pub(super) segments: Arc<Segments>,
+    pub(super) record_bytes_max: usize,
+}
+
+impl Sides {
     /// Reads both sides to their ends.
     pub(super) async fn bring_together(
         self,
         reading: &Reading,
         shards: &[ShardDescription],
     ) -> Result<Both, Error> {
-        let count = bucket_count(self.checkpoint.totals.delivered);
-        let buckets = || Buckets::new(self.directory.path(), count).map_err(on_disk);
+        let count = bucket_count(self.all().map(|run| run.checkpoint.totals.delivered).sum());
+        let buckets = || Buckets::new(&self.run.path, count).map_err(on_disk);
         let (expected, seen) = (buckets()?, buckets()?);
         let (sink, pages) = mpsc::channel(PAGES);
         let collector = Collector {
             buckets: seen,
             // What was placed without regard to its key may lie in any shard.
-            ranges: if self.settings.spread().is_some() {
+            ranges: if self.all().any(|run| run.settings.spread().is_some()) {
                 vec![HashKeyRange::ALL]
             } else {
                 self.ranges.clone()
@@ -99,12 +111,10 @@ impl Sides<'_> {
             of_shards: shards.iter().map(|shard| shard.range).collect(),
             stretches: shards
                 .iter()
-                .map(|shard| {
-                    let ledger = self.checkpoint.shards.get(&shard.id);
-                    Stretch {
-                        own: ledger.map(|of| of.first.clone()..=of.last.clone()),
-                        began_ms: self.began_ms,
-                    }
+                .map(|shard| Stretch {
+                    own: self.run.stretch(shard),
+                    retries: self.retries.iter().filter_map(|retry| retry.stretch(shard)).collect(),
+                    began_ms: self.began_ms,
                 })
                 .collect(),
             lines: shards
@@ -125,11 +135,34 @@ impl Sides<'_> {
         Ok(Both { expected, seen, shards, objects_lost, set_aside, not_due })
     }
 
-    /// Brings every record that the run was to deliver.
+    fn all(&self) -> impl Iterator<Item = &Deliverer> {
+        std::iter::once(&self.run).chain(&self.retries)
+    }
+
+    /// Brings every record that the run and its retries were to deliver, the run's first.
     async fn expect(&self, buckets: Buckets) -> Result<Archived, Error> {
+        let archived = Archived { buckets, objects_lost: 0, not_due: 0, set_aside: (0, 0) };
+        let mut archived = self.run.expect(self, archived).await?;
+        let (not_due, set_aside) = (archived.not_due, archived.set_aside);
+        for retry in &self.retries {
+            archived = retry.expect(self, archived).await?;
+        }
+        // What a retry has not sent is no more than what the run has set aside.
+        Ok(Archived { not_due, set_aside, ..archived })
+    }
+}
+
+impl Deliverer {
+    /// The first and the last number that a shard has acknowledged to it.
+    fn stretch(&self, shard: &ShardDescription) -> Option<RangeInclusive<SequenceNumber>> {
+        self.checkpoint.shards.get(&shard.id).map(|of| of.first.clone()..=of.last.clone())
+    }
+
+    /// Brings every record that it was to deliver.
+    async fn expect(&self, sides: &Sides, mut archived: Archived) -> Result<Archived, Error> {
         let unreadable = |error| Error::refused("cannot read the quarantine's list").with_source(error);
         let (mut whole, mut set_aside) = (BTreeSet::new(), BTreeSet::new());
-        for line in quarantine_lines(self.directory.path()).map_err(unreadable)? {
+        for line in quarantine_lines(&self.path).map_err(unreadable)? {
             match line.record {
                 Some(record) => drop(set_aside.insert(Ordinal::new(line.object, record))),
                 None => drop(whole.insert(line.object)),
@@ -142,15 +175,14 @@ impl Sides<'_> {
             event_time: self.settings.input.event_time.clone(),
             spread: self.settings.spread(),
         });
-        let quarantined = (set_aside.len() as u64, whole.len() as u64);
+        archived.set_aside = (set_aside.len() as u64, whole.len() as u64);
         let (set_aside, checkpoint) = (Arc::new(set_aside), Arc::new(self.checkpoint.clone()));
         let total = u32::try_from(self.spool.manifest().objects.len()).unwrap_or(u32::MAX);
         let numbers: Vec<u32> = (0..total).filter(|number| !whole.contains(number)).collect();
-        let lines = segment_lines(self.directory.path()).map_err(|error| {
+        let lines = segment_lines(&self.path).map_err(|error| {
             Error::refused("cannot read which segments the run has sent from").with_source(error)
         })?;
         let mut shares = self.settings.limit.map(|limit| Shares::new(limit, lines));
-        let mut archived = Archived { buckets, objects_lost: 0, not_due: 0, set_aside: quarantined };
         let mut ahead = Ahead::start(self.spool.clone(), numbers.clone());
         for number in numbers {
             if shares.as_ref().is_some_and(|shares| shares.are_used_up_before(number)) {
@@ -173,10 +205,12 @@ impl Sides<'_> {
                     .and_then(|entry| entry.only.as_deref().map(<[_]>::to_vec)),
                 set_aside: set_aside.clone(),
                 checkpoint: (!self.due_in_all).then(|| checkpoint.clone()),
-                ranges: self.ranges.clone(),
+                due: self.due,
+                first_object: self.first_object,
+                ranges: sides.ranges.clone(),
             };
             archived = self.object(part, archived).await?;
-            self.progress.of_archive.fetch_add(u64::from(wanted), Ordering::Relaxed);
+            sides.progress.of_archive.fetch_add(u64::from(wanted), Ordering::Relaxed);
             self.spool.settled(number);
         }
         Ok(archived)
@@ -227,6 +261,8 @@ struct Part {
     set_aside: Arc<BTreeSet<Ordinal>>,
     /// Where the run stands, if it is not done.
     checkpoint: Option<Arc<Checkpoint>>,
+    due: Standing,
+    first_object: u32,
     ranges: Vec<HashKeyRange>,
 }
 
@@ -247,8 +283,10 @@ impl Part {
             let settled = self.is_settled(place, ordinal);
             archived.not_due += u64::from(!settled);
             let due = settled && !self.set_aside.contains(&ordinal);
-            let hash = HashKey::of(key.as_str());
-            let record = Expected { hash, digest: Digest::of(&key, data), ordinal, due };
+            let standing = if due { self.due } else { Standing::Open };
+            let (hash, digest) = (HashKey::of(key.as_str()), Digest::of(&key, data));
+            let ordinal = Ordinal::new(self.first_object.saturating_add(self.object), number);
+            let record = Expected { hash, digest, ordinal, standing };
             archived.buckets.expect(&record).map_err(on_disk)?;
         }
         Ok(archived)
@@ -277,6 +315,7 @@ struct Collector {
 /// from what came since.
 struct Stretch {
     own: Option<RangeInclusive<SequenceNumber>>,
+    retries: Vec<RangeInclusive<SequenceNumber>>,
     began_ms: i64,
 }
 
@@ -285,6 +324,7 @@ impl Stretch {
         let own = self.own.as_ref();
         match () {
             () if own.is_some_and(|own| own.contains(&record.number)) => Era::Own,
+            () if self.retries.iter().any(|retry| retry.contains(&record.number)) => Era::Retry,
             () if own.is_some_and(|own| record.number > *own.end()) => Era::Since,
             () if record.arrived_ms < self.began_ms => Era::Before,
             () => Era::Since,
@@ -355,13 +395,16 @@ mod tests {
             let (key, data) = (None, Bytes::new());
             stretch.era(&StoredRecord { key, data, number: number(text), arrived_ms })
         };
-        let stretch = Stretch { own: Some(number("50")..=number("100")), began_ms: 1_000 };
+        let (own, retries) = (Some(number("50")..=number("100")), vec![number("120")..=number("130")]);
+        let stretch = Stretch { own, retries, began_ms: 1_000 };
         for (text, arrived, expected) in [
             ("50", 1_000, Era::Own),
             ("100", 900, Era::Own),
             ("9", 900, Era::Before),
             ("9", 1_000, Era::Since),
             ("101", 900, Era::Since),
+            ("120", 900, Era::Retry),
+            ("131", 900, Era::Since),
         ] {
             assert_eq!(era(&stretch, text, arrived), expected, "{text} {arrived}");
         }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
-use super::walk::{Digest, Era, Expected, Form, Seen};
+use super::walk::{Digest, Era, Expected, Form, Seen, Standing};
 use crate::record::{HashKey, Ordinal};
 
 /// Records of both sides that a bucket is made for, at some 150 bytes each during the walk.
@@ -44,7 +44,12 @@ impl Buckets {
     /// Adds a record of the archive.
     pub fn expect(&mut self, record: &Expected) -> io::Result<()> {
         let position = (u64::from(record.ordinal.object()) << 32) | u64::from(record.ordinal.record());
-        self.write(record.hash, record.digest, position, u8::from(record.due))
+        let standing = match record.standing {
+            Standing::Open => 0,
+            Standing::Due => 1,
+            Standing::Retried => 2,
+        };
+        self.write(record.hash, record.digest, position, standing)
     }
 
     /// Adds a record of the stream.
@@ -58,6 +63,7 @@ impl Buckets {
             Era::Own => 0,
             Era::Before => 1,
             Era::Since => 2,
+            Era::Retry => 3,
         };
         self.write(record.hash, record.digest, u64::from(record.shard), form + FORMS * era)
     }
@@ -115,7 +121,12 @@ pub fn read_expected(file: File) -> io::Result<Vec<Expected>> {
     read(file, |hash, digest, position, what| {
         let [object, record] =
             [position >> 32, position & 0xffff_ffff].map(|part| u32::try_from(part).unwrap_or(u32::MAX));
-        Expected { hash, digest, ordinal: Ordinal::new(object, record), due: what == 1 }
+        let standing = match what {
+            1 => Standing::Due,
+            2 => Standing::Retried,
+            _ => Standing::Open,
+        };
+        Expected { hash, digest, ordinal: Ordinal::new(object, record), standing }
     })
 }
 
@@ -130,7 +141,8 @@ pub fn read_seen(file: File) -> io::Result<Vec<Seen>> {
         let era = match what / FORMS {
             0 => Era::Own,
             1 => Era::Before,
-            _ => Era::Since,
+            2 => Era::Since,
+            _ => Era::Retry,
         };
         Seen { hash, digest, shard: u32::try_from(position).unwrap_or(u32::MAX), form, era }
     })
@@ -163,7 +175,7 @@ mod tests {
             hash: HashKey::of(&format!("key {}", number % 50)),
             digest: Digest([7; 16]),
             ordinal: Ordinal::new(number, u32::MAX - number),
-            due: number.is_multiple_of(3),
+            standing: [Standing::Due, Standing::Open, Standing::Retried][number as usize % 3],
         };
         let all: Vec<Expected> = (0..1_000).map(record).collect();
         let mut buckets = Buckets::new(directory.path(), 7).unwrap();

@@ -8,6 +8,7 @@ mod both_sides;
 pub mod buckets;
 pub mod read;
 pub mod report;
+mod retries;
 pub mod walk;
 
 use std::fs::File;
@@ -19,9 +20,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use self::both_sides::{Progress, Sides};
+use self::both_sides::{Deliverer, Progress, Sides};
 use self::report::{DIFFERENCES_SHOWN, DifferenceLine, ShardLine, VerifyReport};
-use self::walk::{Difference, Findings, Rules};
+use self::retries::Retry;
+use self::walk::{Difference, Findings, Rules, Standing};
 use crate::archive::manifest::Manifest;
 use crate::config::{Order, Target, VerifyConfig};
 use crate::error::{Error, ExitCode};
@@ -78,16 +80,23 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let sources = Sources::open(&file.settings, &file.tuning).await?;
     let (spool, segments) = sources.spool(&file.settings, &file.tuning, manifest.clone())?;
     let due_in_all = directory.is_done();
-    let sides = Sides {
-        directory: &directory,
-        settings: &file.settings,
+    let run = Deliverer {
+        path: directory.path().to_owned(),
+        settings: file.settings.clone(),
         checkpoint,
-        began_ms: file.started.as_millisecond(),
         due_in_all,
+        due: Standing::Due,
+        first_object: 0,
         spool,
         segments,
-        ranges,
         record_bytes_max: file.record_bytes_max.unwrap_or(description.record_bytes_max),
+    };
+    let objects = Objects::new(id.clone(), manifest, retries::of(config, &id, &file)?);
+    let sides = Sides {
+        run,
+        retries: objects.retries(config, description.record_bytes_max).await?,
+        began_ms: file.started.as_millisecond(),
+        ranges,
         progress: Arc::new(Progress::default()),
     };
     let reading = read::Reading {
@@ -105,6 +114,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let path = directory.path().join(DIFFERENCES_FILE);
     let mut report = VerifyReport {
         run: id,
+        retries: objects.retries.iter().map(|(_, retry)| retry.id.clone()).collect(),
         look: directory.flags(&file.tuning).look,
         target: file.settings.target.to_string(),
         sample,
@@ -118,7 +128,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     };
     let buckets = (both.expected, both.seen);
     let strict = matches!(file.settings.order, Order::Key | Order::Shard);
-    report = blocking(move || compare(report, buckets, rules, &manifest, &path)).await??;
+    report = blocking(move || compare(report, buckets, rules, &objects, &path)).await??;
     let differs = report.missing > 0 || (strict && report.order_violations > 0);
     let whole = due_in_all && report.objects_lost == 0;
     report.exit_code = match (differs, whole) {
@@ -129,6 +139,44 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     report.in_order = rules.ordered && report.order_violations == 0;
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// The objects of a run and behind them those of its retries, numbered through.
+struct Objects {
+    run: (String, Arc<Manifest>),
+    /// Each with the number of its first object.
+    retries: Vec<(u32, Retry)>,
+}
+
+impl Objects {
+    fn new(id: String, manifest: Arc<Manifest>, retries: Vec<Retry>) -> Self {
+        let count = |manifest: &Manifest| u32::try_from(manifest.objects.len()).unwrap_or(u32::MAX);
+        let mut next = count(&manifest);
+        let placed = retries.into_iter().map(|retry| {
+            let first = next;
+            next = next.saturating_add(count(&retry.manifest));
+            (first, retry)
+        });
+        Self { retries: placed.collect(), run: (id, manifest) }
+    }
+
+    async fn retries(&self, config: &VerifyConfig, record_bytes_max: usize) -> Result<Vec<Deliverer>, Error> {
+        let mut retries = Vec::new();
+        for (first, retry) in &self.retries {
+            retries.push(retry.deliverer(&config.changes, *first, record_bytes_max).await?);
+        }
+        Ok(retries)
+    }
+
+    /// Of which run object `number` is, its number there, and its key.
+    fn name(&self, number: u32) -> (String, u32, String) {
+        let retry = self.retries.iter().rev().find(|(first, _)| *first <= number);
+        let (first, id, manifest) = retry
+            .map_or((0, &self.run.0, &self.run.1), |(first, retry)| (*first, &retry.id, &retry.manifest));
+        let number = number - first;
+        let key = manifest.object(number).map(|entry| entry.key.to_string()).unwrap_or_default();
+        (id.clone(), number, key)
+    }
 }
 
 /// The last run that is done, or else the last one, of those that can be read back.
@@ -192,7 +240,7 @@ fn compare(
     mut report: VerifyReport,
     (expected, seen): (Vec<File>, Vec<File>),
     rules: Rules,
-    manifest: &Manifest,
+    objects: &Objects,
     path: &Path,
 ) -> Result<VerifyReport, Error> {
     let failed = |error: std::io::Error| Error::incomplete("cannot compare on disk").with_source(error);
@@ -224,15 +272,17 @@ fn compare(
         walk::walk(expected, buckets::read_seen(seen).map_err(failed)?, rules, &mut findings);
         note(&mut report, &findings);
         for (ordinal, difference) in findings.differences {
+            let (run, object, key) = objects.name(ordinal.object());
             let line = DifferenceLine {
                 what: match difference {
                     Difference::Missing => "missing",
                     Difference::Late => "late",
                     Difference::NotProvable => "not_provable",
                 },
-                object: ordinal.object(),
+                run,
+                object,
                 record: ordinal.record(),
-                key: manifest.object(ordinal.object()).map(|entry| entry.key.to_string()).unwrap_or_default(),
+                key,
             };
             let list = match &mut list {
                 Some(list) => list,
@@ -256,6 +306,7 @@ fn note(report: &mut VerifyReport, findings: &Findings) {
     let count = |wanted| findings.differences.iter().filter(|(_, found)| *found == wanted).count() as u64;
     report.expected += findings.expected;
     report.present += findings.present;
+    report.retried += findings.retried;
     report.missing += count(Difference::Missing);
     report.not_provable += count(Difference::NotProvable);
     report.order_violations += count(Difference::Late);

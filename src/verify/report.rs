@@ -33,7 +33,11 @@ pub struct VerifyReport {
     pub expected: u64,
     /// Those of them that are.
     pub present: u64,
-    /// Those that are not.
+    /// Those of the expected ones that retries of the run have sent.
+    pub retried: u64,
+    /// These retries.
+    pub retries: Vec<String>,
+    /// Those that are not in the stream.
     pub missing: u64,
     /// Those that are not, but may have been taken by the stream's retention.
     pub not_provable: u64,
@@ -51,7 +55,7 @@ pub struct VerifyReport {
     pub not_due: u64,
     /// Objects that cannot be had again as they were, so that their records could not be compared.
     pub objects_lost: u64,
-    /// Records in the run's quarantine, which are not asked for.
+    /// Records in the run's quarantine, which are not asked for unless a retry has sent them.
     pub set_aside: u64,
     /// Whole objects there.
     pub objects_set_aside: u64,
@@ -72,7 +76,7 @@ pub struct ShardLine {
     pub records: u64,
     /// Their bytes, without keys.
     pub bytes: u64,
-    /// Records of the run, each once.
+    /// Records of the run and its retries, each once.
     pub ours: u64,
     /// Further copies of them.
     pub duplicates: u64,
@@ -87,7 +91,9 @@ pub struct ShardLine {
 pub struct DifferenceLine {
     /// `missing`, `late` or `not_provable`.
     pub what: &'static str,
-    /// The object's number in the manifest.
+    /// The run that has sent it: the one that is verified, or a retry of it.
+    pub run: String,
+    /// The object's number in that run's manifest.
     pub object: u32,
     /// The record's number in the object.
     pub record: u32,
@@ -118,15 +124,7 @@ impl VerifyReport {
                 many(self.objects_lost, "object"),
                 agree(self.objects_lost, "it was", "they were")
             ),
-            0 => {
-                let order = if self.in_order { ", in order" } else { "" };
-                let of = if self.sample < 1.0 { " of the sample" } else { "" };
-                match self.expected {
-                    0 => "There is nothing to compare: the run has delivered no record.\n\n".into(),
-                    1 => format!("Verified: the one record{of} is in the stream{order}.\n\n"),
-                    all => format!("Verified: all {}{of} are in the stream{order}.\n\n", many(all, "record")),
-                }
-            }
+            0 => self.verified(),
             _ => format!(
                 "The stream differs: {} {} missing, {} {} behind a later one of their key.\n\n",
                 many(self.missing, "record"),
@@ -145,6 +143,10 @@ impl VerifyReport {
         }
         row("expected", &number(self.expected));
         row("present", &number(self.present));
+        if self.retried > 0 {
+            let (by, retries) = (number(self.retried), self.retries.join(", "));
+            row("retried", &format!("{by} of the expected, sent by {retries}"));
+        }
         for (label, count) in [
             ("missing", self.missing),
             ("not provable", self.not_provable),
@@ -164,7 +166,8 @@ impl VerifyReport {
                 (many(self.set_aside, "record"), many(self.objects_set_aside, "whole object"));
             let are = agree(self.set_aside + self.objects_set_aside, "was", "were");
             let ls = format!("`respool quarantine ls {}{}`", self.run, self.look);
-            row("quarantine", &format!("{records} and {objects} {are} set aside, and not looked for: {ls}"));
+            let looked = if self.retried > 0 { "looked for as far as retried" } else { "not looked for" };
+            row("quarantine", &format!("{records} and {objects} {are} set aside, and {looked}: {ls}"));
         }
         row("took", &duration(self.seconds));
         text.push('\n');
@@ -186,10 +189,32 @@ impl VerifyReport {
             text.push_str("\nDifferences:\n");
             for line in &self.differences {
                 let key = line.key.escape_debug();
-                let _ = writeln!(text, "  {:<12} {}:{}  {key}", line.what, line.object, line.record);
+                let of = if line.run == self.run { String::new() } else { format!("  (retry {})", line.run) };
+                let _ = writeln!(text, "  {:<12} {}:{}  {key}{of}", line.what, line.object, line.record);
             }
             let _ = writeln!(text, "  all of them are in {path}");
         }
         text
+    }
+
+    fn verified(&self) -> String {
+        let order = if self.in_order { ", in order" } else { "" };
+        let of = if self.sample < 1.0 { " of the sample" } else { "" };
+        let (own, retried) = (self.expected.saturating_sub(self.retried), many(self.retried, "record"));
+        let so = agree(self.retried, "so is the", "so are the");
+        let has = agree(self.retries.len(), "a retry of the run has", "retries of the run have");
+        let behind = format!(", and {so} {retried} that {has} sent");
+        let behind = if self.retried > 0 { behind } else { String::new() };
+        match own {
+            0 if self.retried > 0 => {
+                let are = agree(self.retried, "is", "are");
+                format!(
+                    "Verified: {retried}{of} that {has} sent {are} in the stream; the run itself has delivered none.\n\n"
+                )
+            }
+            0 => "There is nothing to compare: the run has delivered no record.\n\n".into(),
+            1 => format!("Verified: the one record{of} is in the stream{order}{behind}.\n\n"),
+            own => format!("Verified: all {}{of} are in the stream{order}{behind}.\n\n", many(own, "record")),
+        }
     }
 }

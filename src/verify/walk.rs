@@ -6,6 +6,9 @@
 //! else it is foreign. What was never seen is missing. So records that are equal in the archive are counted
 //! right: as often as the archive has them.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use sha2::{Digest as _, Sha256};
@@ -37,8 +40,19 @@ pub struct Expected {
     pub digest: Digest,
     /// Its place in the run.
     pub ordinal: Ordinal,
-    /// Whether it must be there; others may be: they are set aside, or the run has not come to them.
-    pub due: bool,
+    /// Whether it must be there.
+    pub standing: Standing,
+}
+
+/// What a record of the archive is to the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It must be there.
+    Due,
+    /// It may be there: it is set aside, or the run has not come to it.
+    Open,
+    /// It must be there, behind all that the run itself has sent: a retry of the run has sent it.
+    Retried,
 }
 
 /// What stands in the stream under one sequence number, or a part of it.
@@ -63,6 +77,8 @@ pub enum Era {
     Before,
     /// From the first record of the shard that was acknowledged to the run until the last.
     Own,
+    /// The same of a retry of the run.
+    Retry,
     /// Since the run began, but beside that: of others, or of a request of its own whose answer was lost.
     Since,
 }
@@ -118,6 +134,8 @@ pub struct Findings {
     pub expected: u64,
     /// Those of them that are there.
     pub present: u64,
+    /// Those of the due ones that retries have sent.
+    pub retried: u64,
     /// By the number of the shard.
     pub shards: BTreeMap<u32, ShardCount>,
     /// What is wrong, by record.
@@ -164,6 +182,21 @@ struct Places {
     copies: u64,
 }
 
+impl Places {
+    /// The first unseen one that what came in `era` can be: a retry sends what its run has set aside, and nothing else.
+    fn next(&self, expected: &[Expected], era: Era) -> Option<usize> {
+        let standing = |place: &usize| expected.get(*place).map(|record| record.standing);
+        let first = |fits: &dyn Fn(Standing) -> bool| {
+            self.unseen.iter().position(|place| standing(place).is_some_and(fits))
+        };
+        match era {
+            Era::Retry => first(&|standing| standing == Standing::Retried)
+                .or_else(|| first(&|standing| standing == Standing::Open)),
+            _ => first(&|standing| standing != Standing::Retried),
+        }
+    }
+}
+
 impl<'a> Key<'a> {
     fn new(expected: &'a [Expected], rules: Rules) -> Self {
         let mut places: HashMap<Digest, Places> = HashMap::new();
@@ -178,11 +211,14 @@ impl<'a> Key<'a> {
             self.meet(record, findings);
         }
         for (place, record) in self.expected.iter().enumerate() {
-            findings.expected += u64::from(record.due);
+            let (due, own) = (record.standing != Standing::Open, record.standing == Standing::Due);
+            findings.expected += u64::from(due);
+            findings.retried += u64::from(record.standing == Standing::Retried);
             if self.was_seen[place] {
-                findings.present += u64::from(record.due);
-            } else if record.due {
+                findings.present += u64::from(due);
+            } else if due {
                 let copies = self.places.get_mut(&record.digest).map(|places| &mut places.copies);
+                let copies = copies.filter(|_| own);
                 let difference = match copies {
                     // What was taken for a copy of an equal record was this one, out of its turn.
                     Some(copies) if *copies > 0 => {
@@ -209,194 +245,38 @@ impl<'a> Key<'a> {
             shard.foreign += u64::from(record.form != Form::Aggregate);
             return;
         };
-        let place = places.unseen.front().copied();
+        let at = places.next(self.expected, record.era);
+        let found = at.and_then(|at| Some((at, *places.unseen.get(at)?)));
         // What the run has not come to may lie behind the last that was acknowledged to it.
-        let not_due = place.is_some_and(|place| !self.expected[place].due);
+        let not_due = found.is_some_and(|(_, place)| self.expected[place].standing == Standing::Open);
         match record.era {
             Era::Before => return shard.before += 1,
             Era::Since if !not_due => return shard.duplicates += 1,
-            Era::Since | Era::Own => {}
+            Era::Since | Era::Own | Era::Retry => {}
         }
-        let Some(place) = place.filter(|&place| {
+        let own = record.era != Era::Retry;
+        let Some((at, place)) = found.filter(|&(_, place)| {
             let passed = place < self.next;
-            let in_turn = passed || self.expected[self.next..place].iter().all(|skipped| !skipped.due);
+            let skipped = self.expected.get(self.next..place).unwrap_or_default();
+            let in_turn = passed || skipped.iter().all(|skipped| skipped.standing != Standing::Due);
             // Ahead of its turn it is more likely the copy of an equal record.
-            in_turn || !places.seen_any || !self.rules.ordered
+            in_turn || !places.seen_any || !self.rules.ordered || !own
         }) else {
-            places.copies += 1;
+            places.copies += u64::from(own);
             shard.duplicates += 1;
             return;
         };
-        places.unseen.pop_front();
+        places.unseen.remove(at);
         places.seen_any = true;
         shard.ours += 1;
         self.was_seen[place] = true;
         self.first = Some(self.first.map_or(place, |first| first.min(place)));
-        if place < self.next && self.rules.ordered && self.expected[place].due {
+        let due = self.expected[place].standing == Standing::Due;
+        if place < self.next && self.rules.ordered && due {
             findings.differences.push((self.expected[place].ordinal, Difference::Late));
         }
-        self.next = self.next.max(place + 1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const ORDERED: Rules = Rules { ordered: true, expired: false };
-
-    fn digest(content: u8) -> Digest {
-        Digest([content; 16])
-    }
-
-    /// A key's records by content; those above 200 are not due.
-    fn expected(contents: &[u8]) -> Vec<Expected> {
-        let record = |(number, &content): (usize, &u8)| Expected {
-            hash: HashKey(7),
-            digest: digest(content),
-            ordinal: Ordinal::new(0, u32::try_from(number).unwrap()),
-            due: content <= 200,
-        };
-        contents.iter().enumerate().map(record).collect()
-    }
-
-    fn seen(contents: &[u8]) -> Vec<Seen> {
-        let record = |&content| Seen {
-            hash: HashKey(7),
-            digest: digest(content),
-            shard: 0,
-            form: Form::Plain,
-            era: Era::Own,
-        };
-        contents.iter().map(record).collect()
-    }
-
-    /// Differences, then copies, then foreign records.
-    fn find(archive: &[u8], stream: &[u8], rules: Rules) -> (Vec<(u32, Difference)>, u64, u64) {
-        let mut findings = Findings::default();
-        walk(expected(archive), seen(stream), rules, &mut findings);
-        let count = findings.shards.get(&0).copied().unwrap_or_default();
-        let mut differences: Vec<_> = findings
-            .differences
-            .iter()
-            .map(|&(ordinal, difference)| (ordinal.record(), difference))
-            .collect();
-        differences.sort_unstable();
-        (differences, count.duplicates, count.foreign)
-    }
-
-    #[test]
-    fn copies_and_strangers_are_no_differences() {
-        assert_eq!(find(&[1, 2, 3], &[1, 2, 3], ORDERED), (vec![], 0, 0));
-        assert_eq!(find(&[1, 2, 3], &[1, 2, 1, 2, 3, 1], ORDERED), (vec![], 3, 0));
-        assert_eq!(find(&[1, 2, 3], &[9, 1, 2, 8, 3], ORDERED), (vec![], 0, 2));
-        assert_eq!(find(&[1, 201, 3], &[1, 3], ORDERED), (vec![], 0, 0));
-        assert_eq!(find(&[1, 201, 3], &[1, 201, 3], ORDERED), (vec![], 0, 0));
-    }
-
-    #[test]
-    fn what_is_missing_or_late_is_named() {
-        assert_eq!(find(&[1, 2, 3], &[1, 3], ORDERED).0, [(1, Difference::Missing)]);
-        assert_eq!(find(&[1, 2, 3], &[1, 3, 2], ORDERED).0, [(1, Difference::Late)]);
-        assert_eq!(find(&[1, 2, 3], &[3, 2, 1], ORDERED).0, [(0, Difference::Late), (1, Difference::Late)]);
-        assert_eq!(find(&[1, 2], &[], ORDERED).0, [(0, Difference::Missing), (1, Difference::Missing)]);
-        let any = Rules { ordered: false, ..ORDERED };
-        assert_eq!(find(&[1, 2, 3], &[3, 2, 1], any), (vec![], 0, 0));
-        assert_eq!(find(&[1, 2, 3], &[3, 2, 2], any), (vec![(0, Difference::Missing)], 1, 0));
-    }
-
-    #[test]
-    fn equal_records_count_as_often_as_the_archive_has_them() {
-        assert_eq!(find(&[1, 1, 2, 1], &[1, 1, 2, 1], ORDERED), (vec![], 0, 0));
-        assert_eq!(find(&[1, 1, 2, 1], &[1, 1, 2], ORDERED).0, [(3, Difference::Missing)]);
-        assert_eq!(find(&[1, 2, 1], &[1, 1, 2, 1], ORDERED), (vec![], 1, 0));
-        assert_eq!(find(&[1, 2, 1], &[1, 1, 2], ORDERED).0, [(2, Difference::Late)]);
-    }
-
-    #[test]
-    fn what_retention_may_have_taken_is_not_called_missing() {
-        let rules = Rules { expired: true, ..ORDERED };
-        let unprovable = Difference::NotProvable;
-        assert_eq!(find(&[1, 2, 3, 4], &[3, 4], rules).0, [(0, unprovable), (1, unprovable)]);
-        assert_eq!(find(&[1, 2, 3, 4], &[2, 4], rules).0, [(0, unprovable), (2, Difference::Missing)]);
-        assert_eq!(find(&[1, 2], &[], rules).0, [(0, unprovable), (1, unprovable)]);
-    }
-
-    #[test]
-    fn what_others_have_brought_proves_nothing() {
-        let find = |era: Era| {
-            let mut stream = seen(&[1, 2]);
-            for record in &mut stream {
-                record.era = era;
-            }
-            stream.extend(seen(&[2]));
-            let mut findings = Findings::default();
-            walk(expected(&[1, 2]), stream, ORDERED, &mut findings);
-            let count = findings.shards[&0];
-            (findings.differences, count.ours, count.duplicates, count.before)
-        };
-        let missing = vec![(Ordinal::new(0, 0), Difference::Missing)];
-        assert_eq!(find(Era::Before), (missing.clone(), 1, 0, 2));
-        assert_eq!(find(Era::Since), (missing, 1, 2, 0));
-        assert_eq!(find(Era::Own), (vec![], 2, 1, 0));
-    }
-
-    #[test]
-    fn keys_are_walked_each_for_itself() {
-        let mut archive = expected(&[1, 2]);
-        archive.push(Expected { hash: HashKey(9), ..archive[0] });
-        let mut stream = seen(&[1, 2]);
-        stream.insert(0, Seen { hash: HashKey(8), shard: 3, ..stream[0] });
-        let mut findings = Findings::default();
-        walk(archive, stream, ORDERED, &mut findings);
-        assert_eq!((findings.expected, findings.present, findings.differences.len()), (3, 2, 1));
-        assert_eq!(findings.shards[&3].foreign, 1);
-    }
-
-    proptest! {
-        #[test]
-        fn stale_copies_never_hide_or_fake_anything(
-            count in 1..40_usize,
-            copies in proptest::collection::vec((0..40_usize, 0..40_usize), 0..20),
-            dropped in proptest::option::of(0..40_usize),
-        ) {
-            let archive: Vec<u8> = (0..u8::try_from(count).unwrap()).collect();
-            let mut stream: Vec<u8> =
-                archive.iter().copied().filter(|&content| Some(usize::from(content)) != dropped).collect();
-            for (what, whereto) in copies {
-                // A copy comes after its first occurrence.
-                let what = u8::try_from(what % count).unwrap();
-                if let Some(at) = stream.iter().position(|&content| content == what) {
-                    stream.insert((at + 1 + whereto).min(stream.len()), what);
-                }
-            }
-            let missing = dropped.filter(|&dropped| dropped < count);
-            let (differences, duplicates, foreign) = find(&archive, &stream, ORDERED);
-            let expected: Vec<_> = missing.iter().map(|&at| (u32::try_from(at).unwrap(), Difference::Missing)).collect();
-            prop_assert_eq!(differences, expected);
-            prop_assert_eq!(duplicates, (stream.len() + missing.iter().count() - count) as u64);
-            prop_assert_eq!(foreign, 0);
-        }
-
-        #[test]
-        fn whatever_is_in_the_stream_the_counts_add_up(
-            archive in proptest::collection::vec(0..6_u8, 0..30),
-            stream in proptest::collection::vec(0..8_u8, 0..40),
-        ) {
-            let mut findings = Findings::default();
-            walk(expected(&archive), seen(&stream), ORDERED, &mut findings);
-            let count = findings.shards.get(&0).copied().unwrap_or_default();
-            prop_assert_eq!(count.ours + count.duplicates + count.foreign, stream.len() as u64);
-            // Whatever the order, a record is missing if the stream has it too seldom.
-            let few = |content: u8| {
-                let times = |records: &[u8]| records.iter().map(|&other| usize::from(other == content)).sum::<usize>();
-                times(&archive).saturating_sub(times(&stream))
-            };
-            let missing: usize = (0..8).map(few).sum();
-            let found = findings.differences.iter().filter(|(_, what)| *what == Difference::Missing).count();
-            prop_assert_eq!(found, missing);
+        if own {
+            self.next = self.next.max(place + 1);
         }
     }
 }

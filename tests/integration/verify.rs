@@ -270,3 +270,49 @@ fn a_kinesis_of_others_is_verified() {
     let report = verify(&sandbox, "").json(0);
     assert_eq!((&report["present"], &report["missing"]), (&json!(RECORDS), &json!(0)), "{report}");
 }
+
+#[test]
+fn what_retries_of_the_quarantine_have_sent_is_the_runs_own() {
+    let server = Server::simulate("--shards 2");
+    let sandbox = Sandbox::new();
+    make_archive(&sandbox.path("archive"));
+    let keyless: String = (0..9).map(|number| format!("{{\"kk\":\"x\",\"n\":{number}}}\n")).collect();
+    events::put(&sandbox.path("archive"), 3, &events::gzip(keyless.as_bytes()));
+    let broken: String =
+        (0..5_000).map(|number| format!("{{\"k\":\"key-1\",\"m\":{}}}\n", number * number)).collect();
+    let broken = events::gzip(broken.as_bytes());
+    events::put(&sandbox.path("archive"), 4, &broken[..broken.len() * 3 / 4]);
+    let flags = format!("--into demo --kinesis-endpoint-url {} --partition-key /k", server.url);
+    let name = |report: &Value| report["run"].as_str().unwrap().to_owned();
+    let run = name(&replay(&sandbox, sandbox.path("archive"), &flags, Some(KEYS)).json(3));
+    let foreign = |report: &Value| {
+        ["expected", "present", "retried", "duplicates", "foreign"]
+            .map(|field| report[field].as_u64().unwrap())
+    };
+    let all = RECORDS as u64;
+    assert_eq!(foreign(&verify(&sandbox, &run).json(0)), [all, all, 0, 0, 0]);
+
+    // First what has no key; then, out of what that retry has set aside in turn, what is whole.
+    let retry =
+        |of: &str, flags: &str| sandbox.run(&format!("quarantine retry {of} {flags} --yes --json")).json(3);
+    let keyed = name(&retry(&run, "--key-fallback hash"));
+    assert_eq!(foreign(&verify(&sandbox, &run).json(0)), [all + 9, all + 9, 9, 0, 0]);
+    let salvaged = retry(&keyed, "--salvage");
+    let whole = salvaged["records"]["delivered"].as_u64().unwrap();
+    let report = verify(&sandbox, &run).json(0);
+    assert!(whole > 1_000, "{salvaged}");
+    assert_eq!(foreign(&report), [all + 9 + whole, all + 9 + whole, 9 + whole, 0, 0], "{report}");
+    assert_eq!(report["retries"], json!([keyed, name(&salvaged)]));
+    let page = sandbox.run(&format!("verify {run} --read-share 1")).stdout;
+    let sentence = "Verified: all 120 records are in the stream, in order, and so are the";
+    assert!(page.starts_with(sentence) && page.contains("that retries of the run have sent"), "{page}");
+    // What is lost of them is named with the retry that has sent it.
+    let path = sandbox.path("state/respool/runs").join(&keyed);
+    acknowledged(&path, "1", "2");
+    let report = verify(&sandbox, &run).json(1);
+    assert_eq!(
+        (&report["missing"], &report["differences"][0]["run"]),
+        (&json!(9), &json!(keyed)),
+        "{report}"
+    );
+}

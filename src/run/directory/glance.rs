@@ -1,6 +1,6 @@
 //! A look at a run from outside: nothing is owned, and nothing but what a worker has read is noted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
 
@@ -51,6 +51,12 @@ impl RunGlance {
     /// Whether it sends what another run has set aside.
     pub fn is_retry(&self) -> bool {
         self.file.settings.input.objects.as_ref().is_some_and(|objects| objects.ends_with(QUARANTINE_FILE))
+    }
+
+    /// The run whose quarantine it sends.
+    pub fn retried(&self) -> Option<&str> {
+        let list = self.file.settings.input.objects.as_ref().filter(|_| self.is_retry())?;
+        list.ancestors().nth(Path::new(QUARANTINE_FILE).components().count())?.file_name()?.to_str()
     }
 }
 
