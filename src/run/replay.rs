@@ -60,20 +60,19 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&settings.target, &manifest.objects)?;
     }
-    let listed = sent_before(config, &target, manifest, None).await?;
+    let listed = sent_before(config, &target, manifest).await?;
     begin(config, now, target, sources, listed).await
 }
 
-/// What is listed, and what to say if it was sent before, by a run that has started after `since`.
+/// What is listed, and what to say if it was sent before.
 async fn sent_before(
     config: &ReplayConfig,
     target: &OpenStream,
     manifest: Manifest,
-    since: Option<Timestamp>,
 ) -> Result<(Manifest, Option<String>), Error> {
     let (wished, stream) = (config.clone(), identity(&target.description));
     let (before, manifest) =
-        blocking(move || (twice::sent_before(&wished, &stream, &manifest, since), manifest)).await?;
+        blocking(move || (twice::sent_before(&wished, &stream, &manifest), manifest)).await?;
     Ok((manifest, before?))
 }
 
@@ -95,7 +94,7 @@ pub async fn replay_listed(
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&config.settings.target, &manifest.objects)?;
     }
-    let listed = sent_before(config, &target, manifest, retried.map(|run| run.file.started)).await?;
+    let listed = sent_before(config, &target, manifest).await?;
     begin(config, now, target, sources, listed).await
 }
 

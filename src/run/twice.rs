@@ -1,12 +1,14 @@
 //! The same once more: a run beside one that is not finished is refused, one after another that is finished is told.
 //!
 //! Streams are known by their identity, so one that was made anew has nothing of before. What an unfinished run will
-//! have sent is not known yet, so its settings decide; of a finished one its list of objects does.
+//! have sent is not known yet, so its settings decide; of a finished one its ledger does: what it has only set aside it
+//! has not sent.
+
+mod sent;
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use jiff::Timestamp;
-
+use self::sent::objects_sent;
 use super::console;
 use super::directory::{self, Layout, RunGlance, StreamIdentity};
 use super::forecast::what;
@@ -61,18 +63,15 @@ fn not_finished(run: &RunGlance, config: &ReplayConfig) -> String {
 
 /// What to say before anything is sent if a finished run has sent some of the objects in `manifest` into `stream`: a
 /// replay may be repeated on purpose, but not unawares. The newest such run is told of; older lists are not read.
-/// What a retry sends was set aside by a run that started `since`. Blocks.
+/// A retry that has stopped half-way has sent some, too. Blocks.
 pub(super) fn sent_before(
     config: &ReplayConfig,
     stream: &StreamIdentity,
     manifest: &Manifest,
-    since: Option<Timestamp>,
 ) -> Result<Option<String>, Error> {
     let Target::Kinesis { .. } = config.settings.target else { return Ok(None) };
     let mut runs = directory::glance_at_all(&config.state_dir)?;
-    // A retry sends what was set aside, so none of that was there before.
-    runs.retain(|run| !run.is_unfinished() && !run.is_retry() && is_same(config, stream, run));
-    runs.retain(|run| since.is_none_or(|since| run.file.started > since));
+    runs.retain(|run| (!run.is_unfinished() || run.is_retry()) && is_same(config, stream, run));
     runs.retain(|run| delivered(run) > 0);
     if runs.is_empty() {
         return Ok(None);
@@ -80,13 +79,19 @@ pub(super) fn sent_before(
     // Both lists may have millions of lines. That two of them hash alike tells of one object too many.
     let state = RandomState::new();
     let hash = |object: &ObjectEntry| state.hash_one((&object.key, &object.etag));
-    let mut wanted: Vec<u64> = manifest.objects.iter().map(hash).collect();
+    let mut wanted: Vec<(u64, u32)> = manifest.objects.iter().map(hash).zip(0..).collect();
     wanted.sort_unstable();
     while let Some(run) = runs.pop() {
         // Of a run whose list is gone nothing can be told.
         let Ok(before) = directory::read_manifest(&run.path) else { continue };
-        let again = |object: &&ObjectEntry| wanted.binary_search(&hash(object)).is_ok();
-        let again = before.objects.iter().filter(again).count();
+        let wanted_as = |object: &ObjectEntry| {
+            let hash = hash(object);
+            let at = wanted.partition_point(|(other, _)| *other < hash);
+            let (_, number) = wanted.get(at).filter(|(other, _)| *other == hash)?;
+            manifest.object(*number)
+        };
+        let common: Vec<_> = before.objects.iter().map(|object| Some((object, wanted_as(object)?))).collect();
+        let again = objects_sent(&run, &common)?;
         if again > 0 {
             return Ok(Some(told(&run, config, again, wanted.len(), runs.len())));
         }

@@ -148,7 +148,7 @@ impl Sides {
             archived = retry.expect(self, archived).await?;
         }
         // What a retry has not sent is no more than what the run has set aside.
-        Ok(Archived { not_due, set_aside, ..archived })
+        Ok(Archived { set_aside, not_due, ..archived })
     }
 }
 

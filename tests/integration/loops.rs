@@ -232,3 +232,24 @@ fn a_retry_of_what_another_run_has_sent_since_says_so() {
     let guide = sandbox.run(&format!("guide {since} --live nosuch --endpoint-url {url}"));
     assert!(guide.sentence(5).contains("the live stream nosuch does not exist"), "{guide:?}");
 }
+
+#[test]
+fn a_retry_names_who_has_really_sent_and_nobody_who_has_set_aside_the_same() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    put(&sandbox.path("archive"), 0, b"{\"k\":1}\n{\"kk\":2}\n{\"k\":3}\n");
+    let flags = format!("--into demo --partition-key /k --endpoint-url {url} --json");
+    let run = |line: &str, code| {
+        let outcome = sandbox.run(line);
+        (outcome.json(code)["run"].as_str().unwrap().to_owned(), outcome.stderr)
+    };
+    let replay = format!("replay archive {flags}");
+    let ((first, _), (other, _)) = (run(&replay, 3), run(&replay, 3));
+    // Both have set the second record aside, and sent the others.
+    let retry = format!("quarantine retry {first} --key-fallback hash --json");
+    let (retried, said) = run(&retry, 0);
+    assert!(!said.contains("has sent"), "{said}");
+    let (_, said) = run(&format!("{retry} --again"), 0);
+    assert!(said.contains(&format!("warning: run {retried} has sent 1 record into demo")), "{said}");
+    assert!(!said.contains(&format!("run {other} has sent")), "{said}");
+}
