@@ -4,10 +4,13 @@
 //! aside most of what it reads is stopped, and to resume it would set aside the rest. So the records in quarantine
 //! are asked what they have instead.
 
+mod another_try;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::another_try::AnotherTry;
 use super::flood::Flood;
 use super::journal::QuarantineLine;
 use super::quarantine;
@@ -118,21 +121,6 @@ impl Keyless {
         let command = format!("respool quarantine show {}:{record} {id}{}", self.first.object, flags.look);
         NextStep::new(why, command)
     }
-
-    /// Another try: by the key that was meant, or else by none.
-    fn retry(&self, outcome: &Outcome<'_>) -> NextStep {
-        let (id, flags) = (outcome.id, outcome.flags_to_archive());
-        match &self.meant {
-            Some(meant) => NextStep::new(
-                "send them by another key",
-                format!("respool quarantine retry {id} --partition-key {meant}{flags}"),
-            ),
-            None => NextStep::new(
-                "send them all the same, by a hash of their bytes",
-                format!("respool quarantine retry {id} --key-fallback hash{flags}"),
-            ),
-        }
-    }
 }
 
 /// The pointer that was mistyped as `key`, as it seems: another spelling, or another depth.
@@ -203,6 +191,11 @@ impl Outcome<'_> {
         let online = if self.online { " --online" } else { "" };
         format!("{online}{}", self.flags.go)
     }
+
+    fn retry(&self) -> NextStep {
+        let Self { id, online, delivered, set_aside, salvageable, keyless, .. } = *self;
+        AnotherTry { id, go: &self.flags.go, online, delivered, set_aside, salvageable, keyless }.step()
+    }
 }
 
 /// What to type, in this order.
@@ -223,11 +216,7 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     let Some(keyless) = keyless else {
         steps.push(NextStep::new("see what was set aside", format!("respool quarantine ls {id}{look}")));
         match flood {
-            None => {
-                let flags = outcome.flags_to_archive();
-                steps.push(NextStep::new("try it again", format!("respool quarantine retry {id}{flags}")));
-                steps.extend(salvage(outcome));
-            }
+            None => steps.push(outcome.retry()),
             Some(flood) => steps.push(go_on(outcome, flood)),
         }
         return steps;
@@ -235,8 +224,7 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     match flood {
         None => {
             steps.push(keyless.show(outcome, format!("{}; see one", keyless.sentence(outcome.routed))));
-            steps.push(keyless.retry(outcome));
-            steps.extend(salvage(outcome));
+            steps.push(outcome.retry());
         }
         // The reason why it was stopped says the same already.
         Some(flood) => {
@@ -255,15 +243,6 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         }
     }
     steps
-}
-
-/// What is broken for good stays so.
-fn salvage(outcome: &Outcome<'_>) -> Option<NextStep> {
-    let (id, objects) = (outcome.id, many(outcome.salvageable, "broken object"));
-    let go = outcome.flags_to_archive();
-    let why = format!("or send what is whole of {objects}, up to the damage");
-    let step = || NextStep::new(why, format!("respool quarantine retry {id} --salvage{go}"));
-    (outcome.salvageable > 0).then(step)
 }
 
 /// Whoever resumes means it.
@@ -357,13 +336,26 @@ mod tests {
         let (retry, resume) = ("respool quarantine retry 7", "respool resume 7");
         let vague = Keyless { meant: None, ..many.clone() };
         let salvage = "respool quarantine retry 7 --salvage";
-        let cases: [(_, &[&str]); 13] = [
+        let cases: [(_, &[&str]); 16] = [
             (outcome, &[resume]),
             (Outcome { set_aside: 101, keyless: Some(&many), ..outcome }, &[resume]),
             (done, &[]),
             (Outcome { code: ExitCode::Differs, ..done }, &["respool verify 7"]),
-            (Outcome { keyless: Some(&few), ..aside }, &[ls, retry]),
-            (Outcome { salvageable: 2, ..aside }, &[ls, retry, salvage]),
+            (aside, &[ls, retry]),
+            (
+                Outcome { keyless: Some(&few), ..aside },
+                &[ls, "respool quarantine retry 7 --key-fallback hash"],
+            ),
+            (Outcome { salvageable: 2, ..aside }, &[ls, salvage]),
+            (
+                Outcome { keyless: Some(&few), salvageable: 2, ..aside },
+                &[ls, "respool quarantine retry 7 --key-fallback hash --salvage"],
+            ),
+            // What is salvaged has the key that the records had which were delivered.
+            (
+                Outcome { keyless: Some(&many), salvageable: 1, delivered: 20, ..aside },
+                &[show, "respool quarantine retry 7 --key-fallback hash --salvage"],
+            ),
             (
                 Outcome { keyless: Some(&many), ..aside },
                 &[show, "respool quarantine retry 7 --partition-key /tailnum"],
@@ -400,7 +392,7 @@ mod tests {
         }
         let offline = steps(&Outcome { online: true, salvageable: 1, ..aside });
         let commands: Vec<_> = offline.iter().map(|step| step.command.as_str()).collect();
-        assert_eq!(commands, [ls, &format!("{retry} --online"), &format!("{salvage} --online")]);
+        assert_eq!(commands, [ls, &format!("{salvage} --online")]);
         let named = steps(&Outcome { keyless: Some(&many), ..aside });
         assert_eq!(named[0].why, "100 of 120 records have no key at /tailnm (is /tailnum meant?); see one");
     }

@@ -3,6 +3,8 @@
 //! Another try is a run of its own, into the same stream, of nothing but what was set aside: whole objects as they
 //! are in the archive now, single records out of the objects as they were.
 
+mod refusal;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -13,18 +15,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::refusal::{not_finished, refuse_the_same_key, refuse_to_retry_twice, retry_of};
 use super::directory::{self, RunGlance};
 use super::journal::{QUARANTINE_FILE, QuarantineLine, RECORDS_FILE, quarantine_lines};
-use super::next::Keyless;
+use super::next::{AnotherTry, Keyless};
 use super::open::archive_error;
-use super::remedy::remedy;
+use super::remedy::{can_be_salvaged, remedy};
 use super::replay::{Replayed, Sources, replay_listed};
 use super::report::number;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, Listing, ObjectEntry};
 use crate::config::{
-    Input, QuarantineAction, QuarantineConfig, ReplayConfig, RetryConfig, RunFlags, RunSettings, StateDir,
-    Tuning,
+    CacheMode, Input, QuarantineAction, QuarantineConfig, ReplayConfig, RetryConfig, RunFlags, RunSettings,
+    StateDir, Tuning,
 };
 use crate::error::{Error, ExitCode};
 use crate::record::{agree, many};
@@ -42,7 +45,7 @@ pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
             super::console::print(&if config.output.json {
                 json(&run, shown)
             } else {
-                table(&run, &lines, limit)
+                table(&run, &lines, limit) + &what_to_do(&config.state_dir, &run, &lines)?
             })?;
         }
         QuarantineAction::Show { object, record } => {
@@ -173,12 +176,47 @@ fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
     let records = lines.len() as u64 - objects;
     let _ = writeln!(
         text,
-        "run {}: {} and {} in quarantine (retry: respool quarantine retry {0})",
+        "run {}: {} and {} in quarantine",
         run.id,
         many(objects, "object"),
         many(records, "record")
     );
     text
+}
+
+/// What to type next, about all of it.
+fn what_to_do(state_dir: &StateDir, run: &RunGlance, lines: &[QuarantineLine]) -> Result<String, Error> {
+    let (id, flags) = (&run.id, RunFlags::new(state_dir, &run.file.tuning));
+    if run.is_unfinished() {
+        return Ok(format!("Before it is tried again, the run goes on: respool resume {id}{}\n", flags.go));
+    }
+    if let Some(retry) = retry_of(state_dir, run)? {
+        let RunFlags { look, go } = RunFlags::new(state_dir, &retry.file.tuning);
+        let (retry, unfinished) = (&retry.id, retry.is_unfinished());
+        return Ok(if unfinished {
+            format!("Run {retry} tries it again, and goes on by: respool resume {retry}{go}\n")
+        } else {
+            format!(
+                "Run {retry} has tried it again; what it could not send: respool quarantine ls {retry}{look}\n"
+            )
+        });
+    }
+    if wanted(lines).0.is_empty() {
+        return Ok(String::new());
+    }
+    let settings = &run.file.settings;
+    let salvageable = |line: &&QuarantineLine| !settings.input.decoding.salvage && can_be_salvaged(line);
+    let step = AnotherTry {
+        id,
+        go: &flags.go,
+        online: run.file.tuning.cache.mode == CacheMode::Offline,
+        delivered: run.delivered(),
+        set_aside: lines.len() as u64,
+        salvageable: lines.iter().filter(salvageable).count() as u64,
+        keyless: Keyless::among(lines.iter().cloned(), settings, &run.path).as_ref(),
+    }
+    .step();
+    Ok(format!("To {}:\n  {}\n", step.why, step.command))
 }
 
 /// The record that `line` is about, as far as its bytes were kept.
@@ -232,30 +270,6 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     Ok(Retry { replay, run, wanted, left_alone: left_alone_count })
 }
 
-/// What to do instead of trying again what is still being tried.
-fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<QuarantineLine>) -> String {
-    let (id, all) = (&run.id, lines.len() as u64);
-    let flags = RunFlags::new(state_dir, &run.file.tuning).go;
-    let keyless = Keyless::among(lines, &run.file.settings, &run.path);
-    let Some(keyless) = keyless.filter(|keyless| keyless.are_most_of(all)) else {
-        return format!("run {id} is not finished: `respool resume {id}{flags}` first");
-    };
-    let another = match run.retried() {
-        Some(retried) => {
-            let key = keyless.another();
-            format!(
-                "`respool quarantine retry {retried} --partition-key {key} --again{flags}` takes another key"
-            )
-        }
-        None => "`respool replay` with another --partition-key and --new begins anew".to_owned(),
-    };
-    format!(
-        "run {id} is not finished, has {} in quarantine, and {}: {another}, or `respool resume {id}{flags}` first",
-        number(all),
-        keyless.of_them()
-    )
-}
-
 /// Sends it, as a run of its own.
 pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replayed), Error> {
     let Retry { replay, run, wanted, left_alone } = retry;
@@ -278,52 +292,6 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
         .map_err(|error| Error::refused(error.to_string()))?;
     let replayed = replay_listed(&replay, now, sources, manifest, Some(&run)).await?;
     Ok((replay, replayed))
-}
-
-/// Records that have no key where it is looked for have none there the next time either.
-fn refuse_the_same_key(
-    state_dir: &StateDir,
-    wished: &RunSettings,
-    run: &RunGlance,
-    lines: Vec<QuarantineLine>,
-) -> Result<(), Error> {
-    let before = &run.file.settings;
-    if (&wished.partition_key, wished.key_fallback) != (&before.partition_key, before.key_fallback) {
-        return Ok(());
-    }
-    let all = lines.len() as u64;
-    let Some(keyless) = Keyless::among(lines, before, &run.path).filter(|found| found.records == all) else {
-        return Ok(());
-    };
-    Err(Error::refused(format!(
-        "all {} were set aside because of their partition key, and would be again: {}; name another one: \
-         `respool quarantine retry {} --partition-key {}{}`, or --key-fallback hash",
-        many(all, "record"),
-        keyless.of_them(),
-        run.id,
-        keyless.another(),
-        RunFlags::new(state_dir, &run.file.tuning).go
-    )))
-}
-
-/// What was tried again once would be sent twice, and counted by nobody.
-fn refuse_to_retry_twice(state_dir: &StateDir, run: &RunGlance) -> Result<(), Error> {
-    let list = run.path.join(QUARANTINE_FILE);
-    let runs = directory::glance_at_all(state_dir)?;
-    let Some(earlier) = runs.iter().find(|other| other.file.settings.input.objects.as_ref() == Some(&list))
-    else {
-        return Ok(());
-    };
-    let id = &earlier.id;
-    let flags = RunFlags::new(state_dir, &earlier.file.tuning).go;
-    Err(Error::refused(if earlier.is_unfinished() {
-        format!("run {id} tries that already: `respool resume {id}{flags}` goes on with it")
-    } else {
-        format!(
-            "run {id} has tried that; what it could not send is in its own quarantine (`respool quarantine retry {id}{flags}`). \
-             --again sends all of it once more"
-        )
-    }))
 }
 
 /// A whole object as it is now; single records of it as it was.

@@ -2,7 +2,7 @@
 
 use super::journal::QuarantineLine;
 
-const DAMAGED: &str = "retry fetches it once more; if it is broken for good, retry --salvage sends the whole records before the damage";
+const DAMAGED: &str = "retry --salvage fetches it once more, and if it is broken for good sends the whole records before the damage";
 const SALVAGED_IN_VAIN: &str = "retry fetches it once more; no whole record stands before the damage";
 const SENT_IN_PART: &str = "a part of it was sent before, so retry leaves it alone: replay it by itself, and that part is there twice";
 const KEYLESS: &str =

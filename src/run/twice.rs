@@ -72,7 +72,7 @@ pub(super) fn sent_before(
     let Target::Kinesis { .. } = config.settings.target else { return Ok(None) };
     let mut runs = directory::glance_at_all(&config.state_dir)?;
     runs.retain(|run| (!run.is_unfinished() || run.is_retry()) && is_same(config, stream, run));
-    runs.retain(|run| delivered(run) > 0);
+    runs.retain(|run| run.delivered() > 0);
     if runs.is_empty() {
         return Ok(None);
     }
@@ -111,7 +111,7 @@ fn told(run: &RunGlance, config: &ReplayConfig, again: usize, wanted: usize, old
     format!(
         "run {id} has sent {} into {target}, {}, out of a list with {} of these {}{others}: what is sent \
          again is there twice. `respool runs show {id}{look}` tells of it, `respool verify {id}{go}` whether it is there",
-        many(delivered(run), "record"),
+        many(run.delivered(), "record"),
         run.file.started.strftime("%Y-%m-%d %H:%M UTC"),
         number(again as u64),
         many(wanted, "object"),
@@ -135,15 +135,6 @@ fn is_same(config: &ReplayConfig, stream: &StreamIdentity, run: &RunGlance) -> b
     one.archive.overlaps(&other.archive)
         && run.file.stream == *stream
         && overlap(&one.input.selection.window, &other.input.selection.window)
-}
-
-/// Records that the run's report says were delivered.
-fn delivered(run: &RunGlance) -> u64 {
-    let records = run.report.as_ref().and_then(|report| report.get("records"));
-    records
-        .and_then(|records| records.get("delivered"))
-        .and_then(serde_json::Value::as_u64)
-        .unwrap_or_default()
 }
 
 /// Whether some time lies in both windows.

@@ -96,7 +96,7 @@ fn what_is_set_aside_is_listed_by_reason_and_not_tried_again_with_the_same_key()
     );
     assert!(list.contains("null: 1\n") && list.contains("0 objects and 32 records"), "{list}");
     assert_eq!(sandbox.run("quarantine ls --limit 0").stdout.matches("  archive").count(), 0);
-    assert_eq!(sandbox.run("quarantine ls --limit 0").stdout.lines().count(), 32 + 2 * 2 + 1);
+    assert_eq!(sandbox.run("quarantine ls --limit 0").stdout.lines().count(), 32 + 2 * 2 + 1 + 2);
     let named = |flags: &str| {
         let list = sandbox.run(&format!("quarantine ls --json {flags}")).stdout;
         serde_json::from_str::<Vec<serde_json::Value>>(&list).unwrap().len()
@@ -158,7 +158,7 @@ fn a_broken_object_says_what_can_be_done_and_its_whole_records_can_be_had() {
         .map(|step| step["command"].as_str().unwrap())
         .collect();
     let salvage = format!("respool quarantine retry {id} --salvage");
-    let expected = [format!("respool quarantine ls {id}"), format!("respool quarantine retry {id}"), salvage];
+    let expected = [format!("respool quarantine ls {id}"), salvage];
     assert_eq!(steps, expected, "{report}");
     let remedy = report["quarantine"]["remedies"]["truncated"].as_str().unwrap();
     assert!(remedy.contains("retry --salvage"), "{remedy}");
@@ -169,7 +169,30 @@ fn a_broken_object_says_what_can_be_done_and_its_whole_records_can_be_had() {
     let page = std::fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
     assert!(page.contains(remedy), "the page for a browser names it too");
 
-    let salvaged = sandbox.run(&expected[2]["respool ".len()..]);
+    assert!(sandbox.run("quarantine ls").stdout.ends_with(&format!(":\n  {}\n", expected[1])));
+    let salvaged = sandbox.run(&expected[1]["respool ".len()..]);
     assert!(salvaged.code == 3 && salvaged.stdout.contains("6 delivered"), "{salvaged:?}");
     assert!(sandbox.run("quarantine ls").stdout.contains("put a whole copy in its place"));
+    let tried = sandbox.run(&format!("quarantine ls {id}")).stdout;
+    assert!(tried.contains(" has tried it again; what it could not send: respool quarantine ls "), "{tried}");
+}
+
+#[test]
+fn one_command_does_what_can_be_done_for_every_reason() {
+    let sandbox = Sandbox::new();
+    let archive = sandbox.path("archive");
+    let whole = gzip(&b"{\"k\":\"a\",\"kk\":1}\n".repeat(3));
+    put(&archive, 0, &gzip(b"{\"k\":\"a\"}\n{\"kk\":\"no key\"}\n{\"kk\":\"none\"}\n"));
+    put(&archive, 1, &[&whole[..], &whole[..whole.len() - 4]].concat());
+    let replay = "replay archive --into sim:1 --partition-key /k --json";
+    sandbox.run(replay).json(3);
+    let report = sandbox.run(&format!("{replay} --offline")).json(3);
+    let id = report["run"].as_str().unwrap();
+    let retry = format!("respool quarantine retry {id} --key-fallback hash --salvage --online");
+    let steps = report["next_steps"].as_array().unwrap();
+    assert_eq!((steps.len(), &steps[1]["command"]), (2, &retry.as_str().into()), "{report}");
+    let listed = sandbox.run("quarantine ls").stdout;
+    assert!(listed.ends_with(&format!("up to the damage:\n  {retry}\n")), "{listed}");
+    let tried = sandbox.run(&format!("{} --json", &retry["respool ".len()..])).json(3);
+    assert_eq!(tried["records"]["delivered"], 8, "{tried}");
 }

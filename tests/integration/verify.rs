@@ -276,10 +276,10 @@ fn what_retries_of_the_quarantine_have_sent_is_the_runs_own() {
     let server = Server::simulate("--shards 2");
     let sandbox = Sandbox::new();
     make_archive(&sandbox.path("archive"));
-    let keyless: String = (0..9).map(|number| format!("{{\"kk\":\"x\",\"n\":{number}}}\n")).collect();
+    let (mut keyless, mut broken) = (String::new(), String::new());
+    (0..9).for_each(|number| writeln!(keyless, r#"{{"kk":"x","n":{number}}}"#).unwrap());
+    (0..5_000).for_each(|number| writeln!(broken, r#"{{"k":"key-1","m":{}}}"#, number * number).unwrap());
     events::put(&sandbox.path("archive"), 3, &events::gzip(keyless.as_bytes()));
-    let broken: String =
-        (0..5_000).map(|number| format!("{{\"k\":\"key-1\",\"m\":{}}}\n", number * number)).collect();
     let broken = events::gzip(broken.as_bytes());
     events::put(&sandbox.path("archive"), 4, &broken[..broken.len() * 3 / 4]);
     let flags = format!("--into demo --kinesis-endpoint-url {} --partition-key /k", server.url);

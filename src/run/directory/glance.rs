@@ -48,6 +48,15 @@ impl RunGlance {
         }
     }
 
+    /// Records that its report says were delivered.
+    pub fn delivered(&self) -> u64 {
+        let records = self.report.as_ref().and_then(|report| report.get("records"));
+        records
+            .and_then(|records| records.get("delivered"))
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or_default()
+    }
+
     /// Whether it sends what another run has set aside.
     pub fn is_retry(&self) -> bool {
         self.file.settings.input.objects.as_ref().is_some_and(|objects| objects.ends_with(QUARANTINE_FILE))

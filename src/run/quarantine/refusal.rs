@@ -1,0 +1,80 @@
+//! When there is nothing to try again, or nothing that would come out otherwise, and what to do instead.
+
+use super::super::directory::{self, RunGlance};
+use super::super::journal::QuarantineLine;
+use super::super::next::Keyless;
+use super::super::report::number;
+use crate::config::{RunFlags, RunSettings, StateDir};
+use crate::error::Error;
+use crate::record::many;
+
+/// What to do instead of trying again what is still being tried.
+pub(super) fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<QuarantineLine>) -> String {
+    let (id, all) = (&run.id, lines.len() as u64);
+    let flags = RunFlags::new(state_dir, &run.file.tuning).go;
+    let keyless = Keyless::among(lines, &run.file.settings, &run.path);
+    let Some(keyless) = keyless.filter(|keyless| keyless.are_most_of(all)) else {
+        return format!("run {id} is not finished: `respool resume {id}{flags}` first");
+    };
+    let another = match run.retried() {
+        Some(retried) => {
+            let key = keyless.another();
+            format!(
+                "`respool quarantine retry {retried} --partition-key {key} --again{flags}` takes another key"
+            )
+        }
+        None => "`respool replay` with another --partition-key and --new begins anew".to_owned(),
+    };
+    format!(
+        "run {id} is not finished, has {} in quarantine, and {}: {another}, or `respool resume {id}{flags}` first",
+        number(all),
+        keyless.of_them()
+    )
+}
+
+/// Records that have no key where it is looked for have none there the next time either.
+pub(super) fn refuse_the_same_key(
+    state_dir: &StateDir,
+    wished: &RunSettings,
+    run: &RunGlance,
+    lines: Vec<QuarantineLine>,
+) -> Result<(), Error> {
+    let before = &run.file.settings;
+    if (&wished.partition_key, wished.key_fallback) != (&before.partition_key, before.key_fallback) {
+        return Ok(());
+    }
+    let all = lines.len() as u64;
+    let Some(keyless) = Keyless::among(lines, before, &run.path).filter(|found| found.records == all) else {
+        return Ok(());
+    };
+    Err(Error::refused(format!(
+        "all {} were set aside because of their partition key, and would be again: {}; name another one: \
+         `respool quarantine retry {} --partition-key {}{}`, or --key-fallback hash",
+        many(all, "record"),
+        keyless.of_them(),
+        run.id,
+        keyless.another(),
+        RunFlags::new(state_dir, &run.file.tuning).go
+    )))
+}
+
+/// What was tried again once would be sent twice, and counted by nobody.
+pub(super) fn refuse_to_retry_twice(state_dir: &StateDir, run: &RunGlance) -> Result<(), Error> {
+    let Some(earlier) = retry_of(state_dir, run)? else { return Ok(()) };
+    let id = &earlier.id;
+    let flags = RunFlags::new(state_dir, &earlier.file.tuning).go;
+    Err(Error::refused(if earlier.is_unfinished() {
+        format!("run {id} tries that already: `respool resume {id}{flags}` goes on with it")
+    } else {
+        format!(
+            "run {id} has tried that; what it could not send is in its own quarantine (`respool quarantine retry {id}{flags}`). \
+             --again sends all of it once more"
+        )
+    }))
+}
+
+/// The first run that has tried again what `run` has set aside.
+pub(super) fn retry_of(state_dir: &StateDir, run: &RunGlance) -> Result<Option<RunGlance>, Error> {
+    let runs = directory::glance_at_all(state_dir)?;
+    Ok(runs.into_iter().find(|other| other.retried() == Some(&run.id)))
+}
