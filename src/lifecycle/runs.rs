@@ -14,9 +14,9 @@ use crate::run::{checkpoint_log, journal};
 use crate::stream::StreamDescription;
 
 /// How a worker's own leases are called where it is noted by what a run was seen drained.
-pub(super) const BY_LEASES: &str = "lease_table";
+pub(super) const BY_LEASES: &str = Drained::BY_LEASES;
 /// The same of the age of what is read.
-pub(super) const BY_AGE: &str = "iterator_age";
+pub(super) const BY_AGE: &str = Drained::BY_AGE;
 
 /// The runs into one stream.
 #[derive(Debug, Default)]

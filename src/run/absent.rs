@@ -1,9 +1,11 @@
 //! A stream that is not there: what is to be done depends on who looks for it. Who replays may make it, a plan can do
 //! without it, and a run has lost with it what it had delivered.
 
-use super::directory::{RunDirectory, RunFile};
+use super::directory::{Drained, RunDirectory, RunFile};
 use super::forecast::what;
+use crate::archive::ObjectWindow;
 use crate::config::{RunFlags, RunSettings, Target, Tuning, quoted};
+use crate::record::many;
 
 /// Who looks for a stream.
 #[derive(Debug, Clone)]
@@ -28,12 +30,13 @@ pub struct Sent<'a> {
     id: &'a str,
     settings: &'a RunSettings,
     flags: RunFlags,
+    drained: Option<Drained>,
 }
 
 impl<'a> Sent<'a> {
     /// What has to be said of the run `id`.
     pub fn new(id: &'a str, settings: &'a RunSettings, flags: RunFlags) -> Self {
-        Self { id, settings, flags }
+        Self { id, settings, flags, drained: None }
     }
 
     /// The same of a run that this process works on.
@@ -41,22 +44,63 @@ impl<'a> Sent<'a> {
         Self::new(directory.id(), &file.settings, directory.flags(&file.tuning))
     }
 
+    /// The same if a worker was seen to have read all that it has delivered.
+    #[must_use]
+    pub fn and_drained(self, drained: Option<Drained>) -> Self {
+        Self { drained, ..self }
+    }
+
+    /// That all of it was read, if that was seen: then nobody has to care that it is not there any more.
+    pub fn was_read(&self) -> Option<String> {
+        let Drained { at, by, delivered } = self.drained.as_ref()?;
+        let (at, records) = (at.strftime("%Y-%m-%d %H:%M UTC"), many(*delivered, "record"));
+        Some(if by == Drained::BY_LEASES {
+            format!(
+                "by {at} the worker had read all that run {} had delivered ({records}), as its leases said, so nothing is to be done",
+                self.id
+            )
+        } else {
+            format!(
+                "by {at} all that run {} had delivered ({records}) had been read, by CloudWatch's estimate: if the worker's own                  figures say so too, nothing is to be done",
+                self.id
+            )
+        })
+    }
+
+    fn gone(&self, at: &str, so: &str, tuning: &Tuning) -> String {
+        match self.was_read() {
+            Some(read) => format!(
+                "the stream {}, into which run {} went, does not exist{at} any more: there is nothing left to compare, and {read}",
+                self.settings.target, self.id
+            ),
+            None => self.lost(at, so, tuning),
+        }
+    }
+
     fn lost(&self, at: &str, so: &str, tuning: &Tuning) -> String {
-        let Self { id, settings, flags } = self;
+        let Self { id, settings, flags, .. } = self;
         let key = settings.partition_key.as_ref().map(|key| quoted(&key.to_string()));
         format!(
             "the stream {target}, into which run {id} went, does not exist{at} any more, and its records went with it: {so}. A new \
-             replay is needed: `respool replay {archive} --into {target} --create --partition-key {key}{doors}`, with the other \
+             replay is needed: `respool replay {archive} --into {target} --create --partition-key {key}{window}{doors}`, with the other \
              flags of before (it was {what}; `respool runs show {id}{look}`). If it was looked for in the wrong place, say \
              --kinesis-region, --kinesis-profile or --kinesis-endpoint-url",
             target = settings.target,
             archive = quoted(&settings.archive.to_string()),
             key = key.as_deref().unwrap_or("KEY"),
+            window = window_flags(&settings.input.selection.window),
             doors = tuning.door_flags(),
             what = what(settings),
             look = flags.look,
         )
     }
+}
+
+/// The flags that select it once more, each with a blank before it.
+fn window_flags(window: &ObjectWindow) -> String {
+    let bounds = [("from", window.from()), ("until", window.until())];
+    let given = bounds.into_iter().filter_map(|(flag, bound)| Some(format!(" --{flag} {}", bound?)));
+    given.collect()
 }
 
 impl Seeker<'_> {
@@ -78,7 +122,7 @@ impl Seeker<'_> {
             }
             Self::Resume(sent) => sent.lost(at, "there is nothing left to go on with", tuning),
             Self::Retry(sent) => sent.lost(at, "what was set aside alone makes no whole", tuning),
-            Self::Verify(sent) => sent.lost(at, "nothing can show any more that they had arrived", tuning),
+            Self::Verify(sent) => sent.gone(at, "nothing can show any more that they had arrived", tuning),
         }
     }
 }

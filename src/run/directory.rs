@@ -110,6 +110,13 @@ pub struct Drained {
     pub delivered: u64,
 }
 
+impl Drained {
+    /// How a worker's own leases are called in `by`.
+    pub const BY_LEASES: &str = "lease_table";
+    /// The same of the age of what is read, which is no proof.
+    pub const BY_AGE: &str = "iterator_age";
+}
+
 /// The version of [`RunFile`] that this build writes and reads.
 pub const RUN_FILE_VERSION: u32 = 3;
 
@@ -231,6 +238,11 @@ impl RunDirectory {
         read_manifest(&self.path)
     }
 
+    /// That a worker has read everything, if that was seen.
+    pub fn drained(&self) -> Option<Drained> {
+        drained(&self.path)
+    }
+
     /// Whether the last report says that nothing is left to do.
     pub fn is_done(&self) -> bool {
         read_json(&self.path.join(REPORT_FILE)).unwrap_or_default().is_some_and(|report| says_done(&report))
@@ -265,6 +277,10 @@ fn lock_soon(lock: &File) -> Result<(), TryLockError> {
 /// All runs below `state_dir` that can be read, oldest first. Directories that are no runs are passed over.
 pub fn glance_at_all(state_dir: &Path) -> Result<Vec<RunGlance>, Error> {
     look_at_all(state_dir).map(|(runs, _)| runs)
+}
+
+fn drained(path: &Path) -> Option<Drained> {
+    read_json(&path.join(DRAINED_FILE)).unwrap_or_default()
 }
 
 fn run_ids(state_dir: &Path) -> Result<Vec<String>, Error> {

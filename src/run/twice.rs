@@ -73,6 +73,10 @@ pub(super) fn sent_before(
     let mut runs = directory::glance_at_all(&config.state_dir)?;
     runs.retain(|run| (!run.is_unfinished() || run.is_retry()) && is_same(config, stream, run));
     runs.retain(|run| run.delivered() > 0);
+    if config.settings.input.objects.is_none() {
+        // Who replays a whole thinks of the runs that have sent a whole.
+        runs.sort_by_key(|run| !run.is_retry());
+    }
     if runs.is_empty() {
         return Ok(None);
     }
@@ -99,14 +103,14 @@ pub(super) fn sent_before(
     Ok(None)
 }
 
-/// That `run` has sent `again` of `wanted` objects, and so may have `older` other runs.
-fn told(run: &RunGlance, config: &ReplayConfig, again: usize, wanted: usize, older: usize) -> String {
+/// That `run` has sent `again` of `wanted` objects, and so may have `others`.
+fn told(run: &RunGlance, config: &ReplayConfig, again: usize, wanted: usize, others: usize) -> String {
     let RunFlags { look, go } = RunFlags::new(&config.state_dir, &run.file.tuning);
     let target = &config.settings.target;
-    let others = match older {
+    let others = match others {
         0 => String::new(),
-        1 => ", and an older run may have sent some, too".to_owned(),
-        more => format!(", and {} may have sent some, too", many(more, "older run")),
+        1 => ", and another run may have sent some, too".to_owned(),
+        more => format!(", and {} may have sent some, too", many(more, "other run")),
     };
     format!(
         "run {id} has sent {} into {target}, {}, out of a list with {} of these {}{others}: what is sent \

@@ -68,10 +68,16 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     file.tuning = config.changes.clone().apply(file.tuning);
     let manifest = Arc::new(directory.manifest()?);
     replay::check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
-    let seeker = Seeker::Verify(Sent::by(&directory, &file));
-    let (reader, description) = open::reader(&file.settings.target, &file.tuning, &seeker).await?;
-    replay::check_same_stream(&file, &description)?;
     let checkpoint = replay::last_checkpoint(&directory)?;
+    let drained = directory.drained().filter(|seen| seen.delivered == checkpoint.totals.delivered);
+    let sent = Sent::by(&directory, &file).and_drained(drained);
+    let was_read = sent.was_read();
+    let seeker = Seeker::Verify(sent);
+    let (reader, description) = open::reader(&file.settings.target, &file.tuning, &seeker).await?;
+    replay::check_same_stream(&file, &description).map_err(|other| match was_read {
+        Some(read) => Error::refused(format!("{read}; this is another stream")).with_source(other),
+        None => other,
+    })?;
     let shards = reader.list_all_shards().await;
     let shards =
         shards.map_err(|error| open::stream_error(&file.settings.target, &file.tuning, &seeker, &error))?;

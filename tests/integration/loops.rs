@@ -200,7 +200,7 @@ fn what_was_sent_before_is_told_before_it_is_sent_again() {
         newest.contains("has sent 4 records") && newest.contains("with 3 of these 3 objects"),
         "{newest}"
     );
-    assert!(newest.contains("an older run may have sent some, too"), "{newest}");
+    assert!(newest.contains("another run may have sent some, too"), "{newest}");
     // Other objects, another stream and a run that sent nothing are none of this.
     assert!(!line("--include nothing*").stderr.contains("warning"));
     put(&archive, 3, b"{\"k\":5}\n");

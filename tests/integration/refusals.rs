@@ -166,6 +166,39 @@ fn a_run_whose_stream_is_gone_is_not_told_to_make_it() {
 }
 
 #[test]
+fn a_run_that_was_drained_needs_nothing_more_when_its_stream_is_gone() {
+    let sandbox = sandbox();
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let line = format!(
+        "replay archive --into gone --create --shards 1 --partition-key hash --endpoint-url {url} --from 2020-01-01 --until 2030-01-01"
+    );
+    let report = sandbox.run(&format!("{line} --json")).json(0);
+    let (run, delivered) = (report["run"].as_str().unwrap(), &report["records"]["delivered"]);
+    sandbox.run(&format!("stream delete gone --yes --force --endpoint-url {url}")).ended_with(0);
+    let lost = sandbox.run("verify").sentence(5).to_owned();
+    let window =
+        "--partition-key hash --from 2020-01-01T00:00:00Z --until 2030-01-01T00:00:00Z --endpoint-url";
+    assert!(lost.contains(window), "{lost}");
+    let note = |by: &str, delivered: &Value| {
+        let drained = serde_json::json!({"at": "2026-11-20T10:00:00Z", "by": by, "delivered": delivered});
+        let path = sandbox.path("state/respool/runs").join(run).join("drained.json");
+        fs::write(path, drained.to_string()).unwrap();
+        sandbox.run("verify").sentence(5).to_owned()
+    };
+    let read = note("lease_table", delivered);
+    assert!(read.contains("by 2026-11-20 10:00 UTC the worker had read all that run"), "{read}");
+    assert!(read.contains("so nothing is to be done (") && !read.contains("replay"), "{read}");
+    let estimated = note("iterator_age", delivered);
+    assert!(estimated.contains("CloudWatch's estimate: if the worker's own"), "{estimated}");
+    // It has gone on since.
+    assert_eq!(note("lease_table", &1.into()), lost);
+    note("lease_table", delivered);
+    sandbox.run(&format!("stream create gone --shards 1 --endpoint-url {url}")).ended_with(0);
+    let anew = sandbox.run("verify");
+    assert!(anew.sentence(5).contains("so nothing is to be done; this is another stream"), "{anew:?}");
+}
+
+#[test]
 fn without_credentials_nothing_is_begun() {
     let sandbox = sandbox();
     let (_simulator, url) = sandbox.simulate("--shards 1");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
 
-use super::{DRAINED_FILE, Drained, RunFile, read_json, write_json};
+use super::{DRAINED_FILE, Drained, RunFile, write_json};
 use crate::error::Error;
 use crate::run::journal::QUARANTINE_FILE;
 use crate::run::report::RunState;
@@ -27,7 +27,7 @@ pub struct RunGlance {
 impl RunGlance {
     /// That a worker has read everything, if that was seen.
     pub fn drained(&self) -> Option<Drained> {
-        read_json(&self.path.join(DRAINED_FILE)).unwrap_or_default()
+        super::drained(&self.path)
     }
 
     /// Notes that a worker has read everything.
