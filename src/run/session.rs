@@ -79,6 +79,7 @@ impl Session<'_> {
         };
         let (typed, resumed) = (self.typed, self.typed.is_none());
         let stream = self.target.stream.clone();
+        let shards = u32::try_from(self.target.map.shards().len()).unwrap_or(u32::MAX);
         let ended = self.write(&mut stop, work, show).await;
         display.finish();
         let mut ended = ended?;
@@ -88,8 +89,11 @@ impl Session<'_> {
         let time = started.elapsed();
         let mut report = summary::report(directory, file, &spool, &ended, time, typed)?;
         report.resumed = resumed;
+        (report.stream_shards, report.plan) = (shards, directory.planned(shards));
         recorder.add(&ended.engine, time, spool.brake_of_input());
-        report.brake = recorder.main_brake().or(report.brake).map(|brake| brake.of(&file.settings.target));
+        // What has sent nothing was held up by nothing.
+        report.brake =
+            report.brake.map(|last| recorder.main_brake().unwrap_or(last).of(&file.settings.target));
         let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();
         let listed = file.settings.input.objects.is_none();
         if let (End::Done, Some(archive), true) = (&ended.end, spool.archive(), listed) {

@@ -35,6 +35,9 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     assert_eq!(report["quarantine"]["reasons"]["missing"], 39_999);
     let retry = format!("respool quarantine retry {id} --partition-key /tailnum");
     assert_eq!(report["next_steps"][1]["command"], retry);
+    assert_eq!(report["brake"], serde_json::Value::Null, "nothing was sent");
+    let page = std::fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
+    assert!(!page.contains("limited by") && !page.contains("What was the brake"), "{page}");
 
     // The same key is named, and so is one that is wrong again; what a retry has begun can be resumed.
     for wrong in ["", " --partition-key /tailnumm"] {

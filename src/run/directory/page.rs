@@ -23,11 +23,15 @@ struct Planned {
 }
 
 impl RunDirectory {
-    /// What the plan that is carried out says of so many shards, or of the number that it is about; if there is a plan.
-    pub fn planned(&self, shards: usize) -> Option<PlanFigures> {
+    /// What the plan that is carried out says of so many shards, or of the number nearest to it that it has looked at; if
+    /// there is a plan.
+    pub fn planned(&self, shards: u32) -> Option<PlanFigures> {
         let Planned { figures, others } = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default()?;
-        let of_these = others.into_iter().find(|other| other.shards as usize == shards);
-        Some(of_these.filter(|_| figures.shards as usize != shards).unwrap_or(figures))
+        // Twice as many are as far as half.
+        let distance =
+            |other: &PlanFigures| (f64::from(other.shards.max(1)) / f64::from(shards.max(1))).ln().abs();
+        let all = std::iter::once(figures).chain(others);
+        all.min_by(|one, other| distance(one).total_cmp(&distance(other)))
     }
 
     /// Where the report for a browser is, or will be.

@@ -78,3 +78,18 @@ fn who_looks_at_a_run_for_a_moment_does_not_keep_its_owner_out() {
     drop(lock);
     owner.join().unwrap().unwrap();
 }
+
+#[test]
+fn a_plan_is_compared_by_the_shards_that_there_were_or_those_nearest_to_them() {
+    let (_state, directory) = run_with("{}");
+    assert_eq!(directory.planned(4), None);
+    let figures = |shards: u32| {
+        serde_json::json!({"objects": 1, "bytes_stored": 1, "records": 1, "bytes": 1, "shards": shards, "seconds": 1.0,
+            "binding_limit": "records/s", "cost_usd": 0.1})
+    };
+    let plan = serde_json::json!({"figures": figures(1), "others": [figures(4), figures(16)]});
+    fs::write(directory.path().join(PLAN_FILE), plan.to_string()).unwrap();
+    for (had, nearest) in [(1, 1), (2, 1), (3, 4), (4, 4), (7, 4), (9, 16), (1_000, 16), (0, 1)] {
+        assert_eq!(directory.planned(had).unwrap().shards, nearest, "{had}");
+    }
+}

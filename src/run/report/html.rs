@@ -51,7 +51,9 @@ impl Report {
             planned(&mut page, plan, self, timeline);
         }
         page.figures(&figures::figures(self, timeline, circumstances));
-        brakes(&mut page, timeline);
+        if self.brake.is_some() {
+            brakes(&mut page, timeline);
+        }
         quarantine(&mut page, self);
         if self.resumed {
             page.heading("In this process");
@@ -129,7 +131,7 @@ fn facts(report: &Report, circumstances: &Circumstances) -> Vec<(&'static str, S
         facts.push(("elsewhere", format!("{records}, by shards that were just split or merged")));
     }
     let (entries, units) = (many(report.entries_acked, "entry"), many(report.put_units, "payload unit"));
-    facts.push(("billed", format!("{entries}, {units}")));
+    facts.push(("billed", format!("{entries}, {units}{}", report.billed_beside())));
     facts.push(("throttled", format!("{} of the entries sent", percent(report.throttled_share))));
     facts
 }
@@ -172,23 +174,27 @@ fn planned(page: &mut Page, plan: &PlanFigures, report: &Report, timeline: &Time
     };
     let (records, objects) = (&report.records, &report.objects);
     let limit = report.brake.map_or_else(String::new, |brake| brake.words().to_owned());
-    let shards = u64::try_from(timeline.shards.len()).unwrap_or(u64::MAX);
     let time = duration(timeline.seconds);
     let whole_time = if timeline.records_unseen == 0 { time } else { format!("more than {time}") };
     let time_off = off(plan.seconds, timeline.seconds).filter(|_| timeline.records_unseen == 0);
+    let mut rows = vec![
+        count("objects decoded", plan.objects, objects.decoded, number),
+        count("records delivered", plan.records, records.delivered, number),
+        count("bytes delivered", plan.bytes, report.bytes_delivered, |bytes| ByteCount(bytes).to_string()),
+        row("shards", number(plan.shards.into()), number(report.stream_shards.into()), None),
+        row("time", duration(plan.seconds), whole_time, time_off),
+        row("limited by", plan.binding_limit.clone(), limit, None),
+        row("cost", format!("${:.2}", plan.cost_usd), "see the bill".to_owned(), None),
+    ];
+    if records.quarantined + objects.quarantined > 0 {
+        let aside = [many(records.quarantined, "record"), many(objects.quarantined, "whole object")];
+        rows.insert(3, row("set aside", String::new(), aside.join(", "), None));
+    }
     page.heading("The plan beside what happened");
-    page.table(
-        &["", "planned", if done { "happened" } else { "so far" }, "off by"],
-        &[
-            count("objects", plan.objects, objects.decoded + objects.quarantined, number),
-            count("records", plan.records, records.delivered + records.quarantined, number),
-            count("bytes", plan.bytes, report.bytes_delivered, |bytes| ByteCount(bytes).to_string()),
-            row("shards", number(plan.shards.into()), number(shards), None),
-            row("time", duration(plan.seconds), whole_time, time_off),
-            row("limited by", plan.binding_limit.clone(), limit, None),
-            row("cost", format!("${:.2}", plan.cost_usd), "see the bill".to_owned(), None),
-        ],
-    );
+    page.table(&["", "planned", if done { "happened" } else { "so far" }, "off by"], &rows);
+    if let Some(others) = report.planned_for_others() {
+        page.paragraph(&format!("What was planned is {others}."), true);
+    }
 }
 
 fn brakes(page: &mut Page, timeline: &Timeline) {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::next::NextStep;
 use crate::config::{PlanFigures, Target};
+use crate::record::many;
 use crate::write::checkpoint::Doubts;
 
 pub use html::Circumstances;
@@ -66,6 +67,9 @@ pub struct Report {
     pub inversions: u64,
     /// With `--order relaxed`: records that a later one of their key may have passed, in a lost answer.
     pub possible_inversions: u64,
+    /// Open shards of the stream when this process began.
+    #[serde(default)]
+    pub stream_shards: u32,
     /// How often the stream's shards changed under this process.
     pub reshards: u64,
     /// Records that another shard took than the one they were sent to: it was split or merged just then.
@@ -92,7 +96,8 @@ pub struct Report {
     pub brake: Option<Brake>,
     /// Every shard that took records of this process.
     pub shards: Vec<ShardReport>,
-    /// What the plan said that was carried out (`--plan FILE`); `null` if there was none.
+    /// What the plan said that was carried out (`--plan FILE`), of as many shards as the stream has or the nearest number
+    /// that it was made for; `null` if there was none.
     #[serde(default)]
     pub plan: Option<PlanFigures>,
     /// The same for a browser, with drawings; `null` if there was no run.
@@ -321,6 +326,7 @@ impl Report {
             order_violations: 0,
             inversions: 0,
             possible_inversions: 0,
+            stream_shards: 0,
             reshards: 0,
             records_elsewhere: 0,
             entries_acked: 0,
@@ -338,6 +344,21 @@ impl Report {
             page: None,
             next_command: None,
             next_steps: Vec::new(),
+        }
+    }
+
+    /// That the plan has no figures for the stream's own shards, if it has none.
+    fn planned_for_others(&self) -> Option<String> {
+        let plan = self.plan.as_ref().filter(|plan| ![0, plan.shards].contains(&self.stream_shards))?;
+        let (planned, had) = (many(plan.shards, "shard"), number(self.stream_shards.into()));
+        Some(format!("for {planned}, the nearest that the plan has to the stream's {had}"))
+    }
+
+    /// What may be billed beside the acknowledged entries: the service has stored what it was asked for once more as well.
+    fn billed_beside(&self) -> String {
+        match self.possible_duplicates {
+            0 => String::new(),
+            count => format!("; and {} more at most that may be there twice", many(count, "record")),
         }
     }
 

@@ -113,7 +113,7 @@ impl Page {
         if report.entries_acked > 0 && report.entries_acked < records.delivered {
             let (entries, units) =
                 (many(report.entries_acked, "entry"), many(report.put_units, "payload unit"));
-            self.row("aggregates", &format!("{entries}, billed as {units}"));
+            self.row("aggregates", &format!("{entries}, billed as {units}{}", report.billed_beside()));
         }
 
         let duplicates = match report.possible_duplicates {
@@ -150,7 +150,8 @@ impl Page {
         if let Some(plan) = &report.plan {
             let (records, seconds) = (many(plan.records, "record"), duration(plan.seconds));
             let limit = &plan.binding_limit;
-            self.row("planned", &format!("{records} in {seconds}, limited by {limit}"));
+            let others = report.planned_for_others().map(|others| format!("; {others}")).unwrap_or_default();
+            self.row("planned", &format!("{records} in {seconds}, limited by {limit}{others}"));
         }
     }
 

@@ -160,6 +160,7 @@ fn each_field_says_whose_it_is() {
         "exit_code",
         "resumed",
         "seconds",
+        "stream_shards",
         "reshards",
         "s3_object_requests",
         "utilisation",

@@ -96,11 +96,33 @@ fn the_plan_stands_beside_what_happened() {
     let mut report = finished();
     report.plan = Some(planned());
     let html = report.html(&timeline(0), &circumstances());
-    let row = "<tr><td class=\"text\">records</td><td>61,000</td><td>60,000</td><td>-1.6 %</td></tr>";
-    assert!(html.contains(row), "{html}");
+    let row =
+        "<tr><td class=\"text\">records delivered</td><td>61,000</td><td>60,000</td><td>-1.6 %</td></tr>";
+    assert!(
+        html.contains(row) && !html.contains(">set aside</td>") && !html.contains("the nearest"),
+        "{html}"
+    );
     assert!(
         html.contains("<td class=\"text\">time</td><td>15.0 s</td><td>16.0 s</td><td>+6.7 %</td>"),
         "{html}"
+    );
+    // What was set aside was not delivered, and what may be there twice is billed twice.
+    (report.records.quarantined, report.objects.quarantined) = (7, 1);
+    (report.possible_duplicates, report.stream_shards) = (12, 8);
+    let html = report.html(&timeline(0), &circumstances());
+    let aside =
+        "<tr><td class=\"text\">set aside</td><td></td><td>7 records, 1 whole object</td><td></td></tr>";
+    assert!(html.contains(row) && html.contains(aside), "{html}");
+    assert!(html.contains("<td class=\"text\">shards</td><td>3</td><td>8</td>"), "{html}");
+    assert!(
+        html.contains("for 3 shards, the nearest that the plan has to the stream&#39;s 8.")
+            || html.contains("for 3 shards, the nearest that the plan has to the stream's 8."),
+        "{html}"
+    );
+    assert!(html.contains("; and 12 records more at most that may be there twice"), "{html}");
+    assert!(
+        report.to_string().contains("; for 3 shards, the nearest that the plan has to the stream's 8\n"),
+        "{report}"
     );
     report.state = RunState::Incomplete;
     let html = report.html(&timeline(0), &circumstances());
