@@ -63,16 +63,16 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         Some(name) => look(name, &access, config.output.quiet).await,
         None => Looked::Unknown,
     };
-    let (stream, gone) = match (looked, &run) {
+    let (stream, gone, anew) = match (looked, &run) {
         (Looked::Found(found), Some(run)) => {
             // Its name may have been given to another one since.
             let same = found.description.created_ms == run.glance.file.stream.created_ms;
-            (Some(*found).filter(|_| same), !same)
+            if same { (Some(*found), false, None) } else { (None, true, Some(*found)) }
         }
-        (Looked::Found(found), None) => (Some(*found), false),
+        (Looked::Found(found), None) => (Some(*found), false, None),
         // What is not there yet is no loss.
-        (Looked::Gone, run) => (None, run.is_some()),
-        (Looked::Unknown, _) => (None, false),
+        (Looked::Gone, run) => (None, run.is_some(), None),
+        (Looked::Unknown, _) => (None, false, None),
     };
     let live = match &config.live {
         Some(name) => {
@@ -98,6 +98,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         plan,
         stream: stream.as_ref(),
         gone,
+        anew: anew.as_ref(),
         live,
         away_since: config.away_since,
         lease_table: config.lease_table.as_deref(),

@@ -66,7 +66,7 @@ async fn delete_if(
 
 /// The stream as it is now, if nothing speaks against deleting it.
 async fn unobjected(door: &Door, answers: Answers) -> Result<StreamParticulars, Error> {
-    let found = door.must_look().await?;
+    let found = door.look().await?.ok_or_else(|| door.not_there_so("there is nothing to delete"))?;
     let runs = runs_into(&door.state, &identity(&found.description))?;
     match objection(&found, &runs, answers, (&door.access, &door.state)) {
         Some(objection) => Err(Error::refused(format!("the stream {}: {objection}", door.name))),

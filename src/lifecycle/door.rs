@@ -91,12 +91,15 @@ impl Door {
 
     /// The stream does not exist.
     pub fn not_there(&self) -> Error {
+        self.not_there_so(&format!("`respool stream create {} --shards N{}` makes it", self.name, self.flags))
+    }
+
+    /// The same, with `what` is to be done about it.
+    pub fn not_there_so(&self, what: &str) -> Error {
         Error::refused(format!(
-            "the stream {0} does not exist{1}: `respool stream create {0} --shards N{2}` makes it; if it lives elsewhere, say \
-             --region, --profile or --endpoint-url",
+            "the stream {} does not exist{}: {what}; if it lives elsewhere, say --region, --profile or --endpoint-url",
             self.name,
-            self.at(),
-            self.flags
+            self.at()
         ))
     }
 

@@ -13,7 +13,7 @@ use super::runs::RunInto;
 use crate::config::{
     AwsAccess, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag, quoted,
 };
-use crate::record::many;
+use crate::record::{agree, many};
 use crate::run::forecast::what;
 use crate::run::report::{RunState, duration, number};
 use crate::stream::control::StreamParticulars;
@@ -31,6 +31,8 @@ pub struct Facts<'a> {
     pub stream: Option<&'a StreamParticulars>,
     /// Whether it was looked for and is not there.
     pub gone: bool,
+    /// Another one of its name that is there instead, made since.
+    pub anew: Option<&'a StreamParticulars>,
     /// The stream that the worker reads otherwise, and for how many hours it keeps records.
     pub live: Option<(&'a str, Option<u32>)>,
     /// When the worker left it.
@@ -98,7 +100,13 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let mut step = Step::new("create", format!("Make the backfill stream {stream}"));
     // A run has been writing into it.
     step.done = facts.run.map(|_| true);
-    if facts.gone {
+    if let Some(found) = facts.anew {
+        let made = Timestamp::from_millisecond(found.description.created_ms);
+        let made = made.map(|made| format!(", made {},", clock(made))).unwrap_or_default();
+        step.notes.push(format!(
+            "the one that the run wrote into is not there any more: {stream} as it is now{made} is another and has nothing of it"
+        ));
+    } else if facts.gone {
         step.notes.push("it is not there any more".into());
     } else if let Some(found) = facts.stream {
         let description = &found.description;
@@ -162,7 +170,8 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
                 .push(format!("all of it was set aside: {set_aside} in quarantine, nothing in {stream}"));
             step.command = Some(ls);
         } else {
-            step.notes.push(format!("{set_aside} were set aside: `{ls}`"));
+            let were = agree(run.set_aside.0 + run.set_aside.1, "was", "were");
+            step.notes.push(format!("{set_aside} {were} set aside: `{ls}`"));
         }
     }
     step
@@ -318,6 +327,10 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     step.done = facts.run.map(|_| facts.gone);
     if !facts.gone {
         step.command = Some(format!("respool stream delete {stream}{door}"));
+    }
+    if facts.anew.is_some() {
+        step.notes
+            .push(format!("that one is deleted; what is called {stream} now is another and costs, too"));
     }
     if facts.stream.is_some_and(|found| !super::shape::is_ours(found)) {
         step.notes.push("respool has not made it and will not delete it: use the AWS console or CLI".into());

@@ -13,7 +13,11 @@ use crate::run::console;
 
 /// Scales the stream behind `door` to `target` shards, and tells what came of it.
 pub async fn scale(door: &Door, target: u32, output: &OutputConfig) -> Result<(), Error> {
-    let found = door.must_look().await?.description;
+    let found = door.look().await?.ok_or_else(|| {
+        let create = format!("respool stream create {} --shards {target}{}", door.name, door.flags);
+        door.not_there_so(&format!("`{create}` makes it with as many shards"))
+    })?;
+    let found = found.description;
     if found.on_demand {
         return Err(Error::refused(format!(
             "the stream {} is on demand and scales itself: there are no shards to set",

@@ -16,6 +16,7 @@ fn facts(access: &AwsAccess) -> Facts<'_> {
         plan: None,
         stream: None,
         gone: false,
+        anew: None,
         live: None,
         away_since: None,
         lease_table: None,
@@ -153,6 +154,17 @@ fn a_stream_that_is_gone_is_not_made_again() {
 }
 
 #[test]
+fn a_stream_that_was_made_anew_is_not_called_gone() {
+    let access = AwsAccess::default();
+    let (run, other) = (run_into("r1", "done", 5), ours(2));
+    let facts = Facts { run: Some(&run), gone: true, anew: Some(&other), ..facts(&access) };
+    let text = text(&facts);
+    assert!(text.contains("orders-backfill as it is now, made "), "{text}");
+    assert!(text.contains("is another and has nothing of it") && text.contains("costs, too"), "{text}");
+    assert!(!text.contains("it is not there any more") && !text.contains("stream delete"), "{text}");
+}
+
+#[test]
 fn where_the_leases_are_is_not_guessed_from_a_stream_of_ones_own() {
     let at = |url: &str| AwsAccess { endpoint_url: Some(url.parse().unwrap()), ..AwsAccess::default() };
     let (simulator, dynamodb) = (at("http://127.0.0.1:4567"), at("http://127.0.0.1:8000"));
@@ -192,6 +204,8 @@ fn a_run_that_has_set_aside_everything_is_not_ticked_off() {
     let step = replay(&some);
     assert_eq!((step.done, step.command.as_deref()), (Some(true), None));
     assert!(step.notes[1].contains("7 records were set aside: `respool quarantine ls r1`"), "{step:?}");
+    let one = RunInto { set_aside: (0, 1), ..run_into("r1", "done", 5) };
+    assert!(replay(&one).notes[1].contains("1 whole object was set aside: "));
     assert_eq!(replay(&run_into("r1", "done", 0)).done, Some(true), "there was nothing to send");
 }
 
