@@ -38,6 +38,7 @@ mod stream;
 mod tests;
 mod verify;
 mod whole;
+mod words;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -198,7 +199,7 @@ pub enum Invocation {
 impl Invocation {
     /// What begins a run keeps the words by which it does.
     fn typed_as(mut self, args: &[OsString]) -> Self {
-        let words = || args.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let words = || words::pasteable(args, command());
         match &mut self {
             Self::Replay(config) => {
                 config.typed = Typed { words: words(), anew: "--new", follows_a_plan: config.plan.is_some() };

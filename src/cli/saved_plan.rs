@@ -64,14 +64,16 @@ pub(super) fn read(path: &Path) -> Result<SavedPlan, Error> {
     read_as("--plan", path)
 }
 
-/// The plan in the file of this name, unless it names a run: that is no path, and a file that is there is meant.
+/// The plan in the file of this name, with its whole path, unless it names a run: that is no path, and a file that is there is meant.
 pub(super) fn if_named(name: &str) -> Result<Option<(String, SavedPlan)>, Error> {
     let path = Path::new(name);
     let names_run = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if names_run && !path.is_file() {
         return Ok(None);
     }
-    Ok(Some((name.to_owned(), read_as("PLAN", path)?)))
+    let plan = read_as("PLAN", path)?;
+    let whole = std::path::absolute(path).map_or_else(|_| name.to_owned(), |path| path.display().to_string());
+    Ok(Some((whole, plan)))
 }
 
 fn read_as(flag: &str, path: &Path) -> Result<SavedPlan, Error> {

@@ -234,10 +234,10 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
             let typed = typed.filter(|_| outcome.delivered == 0);
             let anew = typed.and_then(|typed| typed.with_key(key));
             steps.extend(anew.map(|anew| NextStep::new("begin anew with another key", anew)));
-            if typed.is_some_and(|typed| typed.follows_a_plan) {
+            if let Some(again) = typed.filter(|typed| typed.follows_a_plan).and_then(Typed::anew) {
                 let why =
                     format!("when the plan is made once more, as before but with --partition-key {key}");
-                steps.push(NextStep::new(why, "respool replay --plan FILE --new".to_owned()));
+                steps.push(NextStep::new(why, again));
             }
             steps.push(go_on(outcome, flood));
         }
@@ -372,7 +372,7 @@ mod tests {
             (Outcome { keyless: Some(&many), typed: None, ..flooded }, &[show, resume]),
             (
                 Outcome { keyless: Some(&many), typed: Some(&planned), ..flooded },
-                &[show, "respool replay --plan FILE --new", resume],
+                &[show, "respool replay --plan x.plan --new", resume],
             ),
             (Outcome { flood: bound, ..flooded }, &[ls, "respool resume 7 --max-quarantine COUNT"]),
         ];

@@ -206,8 +206,10 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
     let door = format!("--kinesis-region eu-west-1 --kinesis-endpoint-url {url}");
     let guide = sandbox.run(&format!("guide plan.json {door} --json")).json(0);
     let command = |number: usize| guide["steps"][number]["command"].as_str().unwrap();
-    assert_eq!(command(0), format!("respool stream create NAME --plan plan.json {door}"));
-    assert_eq!(command(1), format!("respool replay --plan plan.json --into NAME {door}"));
+    // Named by its whole path, since what is printed may be pasted elsewhere.
+    let whole = sandbox.path("plan.json");
+    assert_eq!(command(0), format!("respool stream create NAME --plan {} {door}", whole.display()));
+    assert_eq!(command(1), format!("respool replay --plan {} --into NAME {door}", whole.display()));
     let page = sandbox.run(&format!("guide ./plan.json {door}")).stdout;
     assert!(
         page.contains("3 shards, records kept for 50 h") && page.contains("39,999 records in about"),
