@@ -3,6 +3,7 @@
 use crate::config::{AwsAccess, StateDir};
 use crate::error::Error;
 use crate::plan::permission;
+use crate::run::open;
 use crate::stream::control::{ControlError, ControlRefusal, StreamParticulars};
 use crate::stream::kinesis::{KinesisConfig, KinesisStream};
 use crate::stream::name::StreamName;
@@ -28,6 +29,8 @@ pub struct Door {
 impl Door {
     /// Finds region and credentials; nothing is asked yet.
     pub async fn open(name: &StreamName, access: &AwsAccess) -> Result<Self, Error> {
+        let mut access = access.clone();
+        open::settle(&mut access).await;
         let endpoint = access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned());
         let config = KinesisConfig {
             region: access.region.clone(),
@@ -39,7 +42,7 @@ impl Door {
             .await
             .map_err(|error| Error::refused(format!("the stream {name}: {}", error.message)))?;
         // It may be the environment's, which is another one where a command is pasted.
-        let access = AwsAccess { region: Some(stream.region().to_owned()), ..access.clone() };
+        access.region = Some(stream.region().to_owned());
         Ok(Self {
             stream,
             name: name.clone(),

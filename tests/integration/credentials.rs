@@ -106,3 +106,31 @@ fn a_run_waits_for_new_credentials_and_goes_on_with_them() {
     assert_eq!((&report["records"]["delivered"], &report["possible_duplicates"]), (&json!(1_600), &json!(0)));
     assert_eq!(check_delivered(&by_key(&sandbox.path("archive"), "/k"), &read_stream(&url, "demo")), 0);
 }
+
+#[test]
+fn a_profile_that_only_a_variable_names_is_in_what_is_printed_and_kept() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    events::put(&sandbox.path("archive"), 0, &events::gzip(b"{\"k\":1}\n"));
+    let config = sandbox.path("aws.ini");
+    fs::write(&config, "[profile live]\naws_access_key_id = a\naws_secret_access_key = b\n").unwrap();
+    let run = |line: &str| {
+        let mut command = sandbox.command(line);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command.env("AWS_CONFIG_FILE", &config).env("AWS_PROFILE", "live");
+        sandbox.start_command(command).wait()
+    };
+    let at = format!("--endpoint-url {url}");
+    let flags = format!("--kinesis-region eu-west-1 --kinesis-profile live --kinesis-endpoint-url {url}`");
+    for line in [format!("stream status nowhere {at}"), format!("replay archive --into nowhere {at}")] {
+        let outcome = run(&line);
+        assert!(outcome.sentence(5).contains(&flags), "{outcome:?}");
+    }
+    let report = run(&format!("replay archive --into demo --partition-key /k {at} --json")).json(0);
+    let kept = sandbox.path("state/respool/runs").join(report["run"].as_str().unwrap()).join("run.json");
+    let kept: serde_json::Value = serde_json::from_slice(&fs::read(kept).unwrap()).unwrap();
+    assert_eq!(
+        kept["tuning"]["kinesis"]["profile"], "live",
+        "whoever goes on with it has another environment"
+    );
+}
