@@ -155,7 +155,7 @@ impl Sides {
 impl Deliverer {
     /// The first and the last number that a shard has acknowledged to it.
     fn stretch(&self, shard: &ShardDescription) -> Option<RangeInclusive<SequenceNumber>> {
-        self.checkpoint.shards.get(&shard.id).map(|of| of.first.clone()..=of.last.clone())
+        self.checkpoint.shards.get(&shard.id).map(|of| of.first..=of.last)
     }
 
     /// Brings every record that it was to deliver.
