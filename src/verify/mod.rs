@@ -75,7 +75,10 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let seeker = Seeker::Verify(sent);
     let (reader, description) = open::reader(&file.settings.target, &file.tuning, &seeker).await?;
     replay::check_same_stream(&file, &description).map_err(|other| match was_read {
-        Some(read) => Error::refused(format!("{read}; this is another stream")).with_source(other),
+        Some(read) => Error::refused(format!(
+            "{read}; what is called {} here is another stream, so there is nothing left to compare",
+            file.stream.name
+        )),
         None => other,
     })?;
     let shards = reader.list_all_shards().await;

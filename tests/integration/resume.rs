@@ -141,7 +141,9 @@ fn a_run_has_one_owner_and_is_not_started_twice() {
             until("the end", || (scene.last_run()["state"] == "incomplete").then_some(()));
         }
         let again = scene.sandbox.run(&scene.replay_line());
-        let both = [format!("`respool resume {id}`"), format!("`respool {} --new`", scene.replay_line())];
+        let archive = scene.sandbox.path("archive").display().to_string();
+        let anew = scene.replay_line().replacen("archive", &archive, 1);
+        let both = [format!("`respool resume {id}`"), format!("`respool {anew} --new`")];
         for said in &both {
             assert!(again.sentence(5).contains(said), "{said}: {}", again.stderr);
         }
