@@ -188,13 +188,14 @@ impl Objects {
     }
 }
 
-/// The last run that is done, or else the last one, of those that can be read back.
+/// The last replay that is done, or else the last run, of those that can be read back.
 fn last_run(config: &VerifyConfig) -> Result<String, Error> {
     let mut runs = directory::glance_at_all(&config.state_dir)?;
     let any = !runs.is_empty();
     runs.retain(|run| matches!(run.file.settings.target, Target::Kinesis { .. }));
-    let done = runs.iter().rev().find(|run| !run.is_unfinished());
-    let run = done.or(runs.last()).ok_or_else(|| {
+    // A retry is verified with the run that it retries.
+    let done = |retry: bool| runs.iter().rev().find(|run| !run.is_unfinished() && run.is_retry() == retry);
+    let run = done(false).or_else(|| done(true)).or(runs.last()).ok_or_else(|| {
         Error::refused(if any {
             "no run went into a Kinesis stream; what went into sim: or null: ended with its process: `respool simulate` serves an \
              embedded stream that can"

@@ -4,7 +4,7 @@ use super::super::directory::{self, RunGlance};
 use super::super::journal::QuarantineLine;
 use super::super::next::Keyless;
 use super::super::report::number;
-use crate::config::{RunFlags, RunSettings, StateDir};
+use crate::config::{CacheMode, RunFlags, RunSettings, StateDir};
 use crate::error::Error;
 use crate::record::many;
 
@@ -47,9 +47,10 @@ pub(super) fn refuse_the_same_key(
     let Some(keyless) = Keyless::among(lines, before, &run.path).filter(|found| found.records == all) else {
         return Ok(());
     };
+    let online = if run.file.tuning.cache.mode == CacheMode::Offline { " --online" } else { "" };
     Err(Error::refused(format!(
         "all {} were set aside because of their partition key, and would be again: {}; name another one: \
-         `respool quarantine retry {} --partition-key {}{}`, or --key-fallback hash",
+         `respool quarantine retry {} --partition-key {}{online}{}`, or --key-fallback hash",
         many(all, "record"),
         keyless.of_them(),
         run.id,
