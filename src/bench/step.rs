@@ -15,6 +15,7 @@ use crate::config::{BenchConfig, BurstModel, OutputConfig, StateDir, Target};
 use crate::error::Error;
 use crate::record::HashKeyRange;
 use crate::route::key::KeyExtractor;
+use crate::run::cpu::is_full;
 use crate::run::directory::RunDirectory;
 use crate::run::now;
 use crate::run::open::OpenStream;
@@ -24,9 +25,6 @@ use crate::run::unchanged;
 use crate::run::work::Work;
 use crate::write::checkpoint::Checkpoint;
 use crate::write::{Brake, End, StopReason};
-
-/// When a process takes this part of all cores, the CPU is the limit.
-const CPU_FULL: f64 = 0.9;
 
 /// A step before it is done.
 pub(super) struct Plan<'a> {
@@ -115,9 +113,10 @@ impl Plan<'_> {
         // A shard that took nothing is in no list, and counts all the same.
         let missing = found.used.len() < self.shards as usize;
         let lowest = found.used.iter().copied().fold(if missing { 0.0 } else { f64::INFINITY }, f64::min);
-        let cores = usage::cores() as f64;
+        let all = found.cpu + found.stream_cpu;
+        let full = is_full(all, Duration::from_secs_f64(seconds), usage::cores());
         let limited_by = match found.brake {
-            _ if cpu + stream_cpu >= CPU_FULL * cores => "cpu",
+            _ if full => "cpu",
             Some(brake) => word(brake),
             None => "input",
         };

@@ -1,24 +1,17 @@
 //! What this process takes of the machine, and which machine that is.
 
-use crate::record::many;
-
 use std::fs;
 use std::time::Duration;
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time of all threads so far.
-pub(super) fn process_cpu() -> Duration {
-    duration(clock_gettime(ClockId::ProcessCPUTime))
-}
+use crate::record::many;
+use crate::run::cpu::duration;
+pub(super) use crate::run::cpu::{cores, process_cpu};
 
 /// CPU time of this thread so far.
 pub(super) fn thread_cpu() -> Duration {
     duration(clock_gettime(ClockId::ThreadCPUTime))
-}
-
-fn duration(time: Timespec) -> Duration {
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Anonymous memory (`RssAnon`) in bytes; what the page cache holds of segments is not in it. `None` where the
@@ -31,11 +24,6 @@ fn rss_anon(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1_024)
-}
-
-/// Cores that this process may use.
-pub(super) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// The machine in a few words, as far as it tells.

@@ -15,6 +15,7 @@ pub mod ahead;
 pub mod cache_command;
 pub mod checkpoint_log;
 pub mod console;
+pub(crate) mod cpu;
 pub mod directory;
 mod encode;
 pub mod estimate;

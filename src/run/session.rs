@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::cpu;
 use super::directory::{RunDirectory, RunFile};
 use super::encode::Encoder;
 use super::feed::{Fed, Feed};
@@ -13,7 +14,7 @@ use super::journal::{segment_lines, segments_sent_from};
 use super::late;
 use super::open::{self, OpenStream};
 use super::progress::{Progress, ProgressSnapshot};
-use super::report::{Circumstances, LateReport, Report};
+use super::report::{Brake as Limits, Circumstances, LateReport, Report};
 use super::segments::Segments;
 use super::shares::Shares;
 use super::shell::{Ended, Shell};
@@ -68,7 +69,7 @@ impl Session<'_> {
     /// Works until everything is settled or `stop` tells why not; chunks are routed and requests encoded
     /// by `work`.
     pub async fn run_until(self, mut stop: mpsc::Receiver<StopReason>, work: Work) -> Result<Report, Error> {
-        let started = tokio::time::Instant::now();
+        let (started, cpu_before) = (tokio::time::Instant::now(), cpu::process_cpu());
         let (directory, file, spool) = (self.directory, self.file, self.spool.clone());
         let mut display = Progress::new(self.output);
         let mut brakes = BrakeMeter::default();
@@ -94,6 +95,11 @@ impl Session<'_> {
         // What has sent nothing was held up by nothing.
         report.brake =
             report.brake.map(|last| recorder.main_brake().unwrap_or(last).of(&file.settings.target));
+        // Requests that wait for a core are under way too.
+        let cpu = cpu::process_cpu().saturating_sub(cpu_before);
+        if report.brake == Some(Limits::RoundTrip) && cpu::is_full(cpu, time, cpu::cores()) {
+            report.brake = Some(Limits::Cpu);
+        }
         let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();
         let listed = file.settings.input.objects.is_none();
         if let (End::Done, Some(archive), true) = (&ended.end, spool.archive(), listed) {

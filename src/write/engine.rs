@@ -23,7 +23,7 @@ use super::objects::{Objects, Settled};
 use super::order::Discipline;
 use super::rate::{Load, RateControl, ShardRate};
 use super::reshard::Reshard;
-use super::stats::{EngineStats, LaneTimes, ShardStats};
+use super::stats::LaneTimes;
 use super::stray::Stray;
 use crate::record::{HashKey, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
@@ -326,42 +326,6 @@ impl Engine {
             self.stop_for(StopReason::Contradiction(sentence), now);
         }
         self.drive(now, commands);
-    }
-
-    /// What was counted up to `now`.
-    pub fn stats(&mut self, now: Duration) -> EngineStats {
-        for lane in 0..self.lanes.len() {
-            self.times[lane].bring_to(now);
-        }
-        let mut times = LaneTimes::default();
-        self.times.iter().chain(self.shards.iter().map(|shard| &shard.left)).for_each(|lane| times.add(lane));
-        let shard_stats = |(index, shard): (usize, &Shard)| {
-            let mut times = shard.left.clone();
-            // Lanes of one shard wait side by side; the busiest of them stands for the shard.
-            let of_shard = self.lanes.iter().zip(&self.times).filter(|(lane, _)| lane.shard == index);
-            if let Some((_, busiest)) = of_shard.max_by_key(|(_, times)| times.with_work()) {
-                times.add(busiest);
-            }
-            ShardStats {
-                shard: shard.id.clone(),
-                records: shard.acked.0,
-                bytes: shard.acked.1,
-                taken: shard.taken,
-                sent: shard.sent,
-                throttled: shard.throttled,
-                limit: self.config.shard_rate,
-                times,
-            }
-        };
-        EngineStats {
-            totals: self.totals,
-            unsettled: self.unsettled,
-            requests_in_flight: self.requests.len(),
-            shards: self.shards.iter().enumerate().map(shard_stats).collect(),
-            reshards: self.reshard.count,
-            times,
-            away: self.away_since.map(|since| now.saturating_sub(since)),
-        }
     }
 
     fn input(&mut self, chunk: RoutedChunk, now: Duration, commands: &mut Vec<Command>) {
