@@ -42,7 +42,7 @@ pub use ledger::{Reservation, Usage};
 pub use pins::{Fill, Pin};
 pub use segment::{READ_AHEAD_BYTES, Segment};
 pub use upkeep::{Removed, SegmentCheck, SegmentInfo, Verified};
-pub use writer::{Placement, SegmentWriter};
+pub use writer::{Placement, SegmentWriter, segment_bytes};
 
 use crate::record::ByteCount;
 use directory::Directory;

@@ -72,7 +72,7 @@ impl SegmentWriter {
 
     /// What its file will take with `records` records.
     pub fn file_bytes(&self, records: u32) -> u64 {
-        Counts::new(records, self.data_bytes).file_bytes().unwrap_or(u64::MAX)
+        segment_bytes(records, self.data_bytes)
     }
 
     /// It will not stay: there is no room for it.
@@ -198,6 +198,12 @@ impl SegmentWriter {
         }
         Ok(())
     }
+}
+
+/// What the file of a segment takes that holds `records` records in `data_bytes`.
+#[must_use]
+pub fn segment_bytes(records: u32, data_bytes: u64) -> u64 {
+    Counts::new(records, data_bytes).file_bytes().unwrap_or(u64::MAX)
 }
 
 impl Write for SegmentWriter {

@@ -115,6 +115,7 @@ impl Feed {
                             Begun::NobodyListens => false,
                         }
                 }
+                Spooled::NoRoom => return Err(Error::internal("what a run sends always has room")),
             };
             if !fed {
                 return Ok(());
@@ -244,7 +245,7 @@ impl Feed {
         self.spool.discard(number, damage);
         match self.spool.object_at_front(number).await? {
             Spooled::Segment { records: found, .. } if found == records => return Ok(()),
-            Spooled::Segment { .. } | Spooled::Quarantined { .. } => {}
+            Spooled::Segment { .. } | Spooled::Quarantined { .. } | Spooled::NoRoom => {}
         }
         Err(Error::incomplete(format!(
             "the segment of object {number} was damaged on disk, and the object is not what it was any more"

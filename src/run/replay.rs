@@ -232,7 +232,7 @@ pub fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
 /// Where records come from.
 pub struct Sources {
     cache: Arc<Cache>,
-    passing_bytes_max: ByteCount,
+    passing_bytes_max: Option<ByteCount>,
     /// Absent with `--offline`.
     archive: Option<Arc<dyn Archive>>,
     /// Where the runs are that have looked at the objects before.
@@ -252,13 +252,19 @@ impl Sources {
             CacheMode::Offline => None,
             CacheMode::Keep | CacheMode::Discard => Some(open::archive_at(address, tuning).await?),
         };
-        Ok(Self { cache, passing_bytes_max, archive, runs: None })
+        Ok(Self { cache, passing_bytes_max: Some(passing_bytes_max), archive, runs: None })
     }
 
     /// The same; without the archive the runs in `state_dir` tell which objects are broken.
     #[must_use]
     pub fn recalling(self, state_dir: &StateDir) -> Self {
         Self { runs: Some(state_dir.clone()), ..self }
+    }
+
+    /// The same; what has no room in the cache is not fetched.
+    #[must_use]
+    pub fn without_passing(self) -> Self {
+        Self { passing_bytes_max: None, ..self }
     }
 
     /// The archive, unless only the cache is read.
