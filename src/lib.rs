@@ -15,6 +15,7 @@
 pub mod error;
 mod frame;
 pub mod limits;
+mod private;
 pub mod record;
 mod renewed;
 

@@ -18,6 +18,7 @@ pub mod objects;
 pub mod s3;
 pub mod selection;
 mod setbacks;
+mod standing;
 mod template;
 pub mod tier;
 mod walk;

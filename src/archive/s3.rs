@@ -253,7 +253,11 @@ impl Bucket {
                 tracing::warn!("s3://{} is waited for: {fault}; more of such answers are counted", self.name);
             }
             Some(more) => {
-                tracing::warn!("s3://{} is waited for: {fault}, and {} like it before", self.name, number(more));
+                tracing::warn!(
+                    "s3://{} is waited for: {fault}, and {} like it before",
+                    self.name,
+                    number(more)
+                );
             }
         }
     }

@@ -10,7 +10,8 @@ use super::format::{HEADER_BYTES, Header};
 use super::identity::SegmentId;
 use super::ledger::Entry;
 use super::segment::{Opened, Segment};
-use super::{Cache, directory, writer};
+use super::{Cache, directory};
+use crate::private;
 use crate::record::ByteCount;
 
 /// One segment, for `cache ls`. Without a header that can be read only its name, size and times are known.
@@ -82,7 +83,7 @@ impl Cache {
     pub fn ls(&self) -> Result<Vec<SegmentInfo>, CacheError> {
         let mut list = Vec::new();
         self.directory.walk(|id, path, metadata| {
-            let header = directory::open_file(path).ok().and_then(read_header);
+            let header = private::open_to_read(path).ok().and_then(read_header);
             let escape = |text: &str| text.chars().flat_map(escape_control).collect();
             list.push(SegmentInfo {
                 id,
@@ -113,7 +114,7 @@ impl Cache {
         })?;
         let mut verified = Verified::default();
         for (id, path) in paths {
-            let file = match directory::open_file(&path) {
+            let file = match private::open_to_read(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error.into()),
@@ -177,8 +178,8 @@ impl Cache {
                     fs::remove_dir_all(entry.path())?;
                 }
             }
-            writer::remove_abandoned(&self.directory.temporary())?;
-            writer::make_private_folder(&self.directory.segments())?;
+            directory::remove_abandoned(&self.directory.temporary())?;
+            directory::make_private_folder(&self.directory.segments())?;
             self.ledger.replace(|| Ok(HashMap::new()))?;
             Ok(Removed { bytes: before.bytes, segments: before.segments })
         })

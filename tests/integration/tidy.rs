@@ -16,7 +16,7 @@ const LINES_MAX: usize = 450;
 const TEST_WORLD: &str = "sim/pure/";
 
 /// What everyone may name.
-const VOCABULARY: &[&str] = &["record", "limits", "error", "frame", "renewed"];
+const VOCABULARY: &[&str] = &["record", "limits", "error", "frame", "private", "renewed"];
 
 /// What each module may name besides the vocabulary and itself. A module that is not listed may name all.
 const MAY_NAME: &[(&str, &[&str])] = &[
@@ -24,6 +24,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("error", &[]),
     ("frame", &[]),
+    ("private", &[]),
     ("renewed", &[]),
     ("archive", &[]),
     ("decode", &["archive"]),
