@@ -18,6 +18,7 @@ pub mod limits;
 mod private;
 pub mod record;
 mod renewed;
+mod shown;
 
 pub mod archive;
 pub mod cache;

@@ -46,6 +46,7 @@ use super::{
 };
 use crate::limits::LIST_OBJECTS_PAGE_MAX;
 use crate::record::{ByteCount, number};
+use crate::shown::shown;
 
 /// How often a page of a listing is tried anew, once the bucket has answered: an hour.
 const LIST_OUTAGE_ATTEMPTS_MAX: u32 = 360;
@@ -181,7 +182,7 @@ impl S3Archive {
 
     /// How a message names an object.
     fn name_of(&self, key: &str) -> String {
-        format!("s3://{}/{}", self.bucket.name, key.escape_debug())
+        format!("s3://{}/{}", self.bucket.name, shown(key))
     }
 
     async fn head(&self, key: &str) -> Result<HeadObjectOutput, ServiceFault> {

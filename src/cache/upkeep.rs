@@ -13,6 +13,7 @@ use super::segment::{Opened, Segment};
 use super::{Cache, directory};
 use crate::private;
 use crate::record::ByteCount;
+use crate::shown::shown;
 
 /// One segment, for `cache ls`. Without a header that can be read only its name, size and times are known.
 #[derive(Debug, Clone)]
@@ -84,7 +85,7 @@ impl Cache {
         let mut list = Vec::new();
         self.directory.walk(|id, path, metadata| {
             let header = private::open_to_read(path).ok().and_then(read_header);
-            let escape = |text: &str| text.chars().flat_map(escape_control).collect();
+            let escape = |text: &str| shown(text).to_string();
             list.push(SegmentInfo {
                 id,
                 archive: header.as_ref().map(|header| escape(&header.label.archive)).unwrap_or_default(),
@@ -190,13 +191,4 @@ fn read_header(mut file: impl Read) -> Option<Header> {
     let mut page = vec![0; HEADER_BYTES];
     file.read_exact(&mut page).ok()?;
     Header::decode(&page).ok()
-}
-
-/// What a terminal might obey is shown, not sent.
-fn escape_control(character: char) -> impl Iterator<Item = char> {
-    let invisible =
-        matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let escaped = character.is_control() || invisible;
-    let plain = (!escaped).then_some(character);
-    escaped.then(|| character.escape_default()).into_iter().flatten().chain(plain)
 }

@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::report::number;
-use crate::config::{is_shown, quoted};
+use crate::config::quoted;
 use crate::record::many;
 use crate::route::fields::Fields;
+use crate::shown::is_shown;
 
 /// Fields that are named to a person.
 const SHOWN: usize = 10;

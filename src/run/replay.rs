@@ -36,6 +36,7 @@ use crate::plan::warnings::refuse_loop;
 use crate::record::{ByteCount, HashKeyRange, agree, many};
 use crate::route::ROUTE_VERSION;
 use crate::route::key::KeyExtractor;
+use crate::shown::shown;
 use crate::write::checkpoint::Checkpoint;
 
 /// What came of a replay.
@@ -368,8 +369,8 @@ pub fn ask_for_a_key(sample: Option<Sample>) -> Error {
     let Some(Sample { record, fields, whole }) = sample else {
         return Error::usage("--partition-key is missing, and the archive has no record to look at");
     };
-    let shown: String = String::from_utf8_lossy(&record).chars().take(2_000).collect();
-    let shown = shown.escape_debug().to_string().replace("\\\"", "\"");
+    let record: String = String::from_utf8_lossy(&record).chars().take(2_000).collect();
+    let shown = shown(&record);
     let table = table(&key_fields(&fields), fields.records(), whole);
     Error::usage(format!(
         "--partition-key is missing: an archive does not keep the keys, so you have to choose.\n\n\

@@ -40,6 +40,7 @@ use crate::cache::{Cache, Placement, Segment, SegmentError, SegmentLabel};
 use crate::decode::{self, DecodeConfig, DecodeError};
 use crate::error::Error;
 use crate::record::ByteCount;
+use crate::shown::shown;
 
 /// Where an object's records are, or why they are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +189,7 @@ impl Spool {
             return Err(Error::refused(format!(
                 "{} is not in the cache or was damaged there, and --offline forbids to fetch it: --online does, as in `respool \
                  resume --online`",
-                entry.key.escape_debug()
+                shown(&entry.key)
             )));
         };
         self.fetch(number, name, entry, archive.as_ref()).await
@@ -275,7 +276,7 @@ impl Spool {
                 Err(SpoolError::Decode(DecodeError::Defect { reason, .. }))
                     if !fetched_again && reason.is_damage() =>
                 {
-                    tracing::info!("{} is damaged ({reason}), fetched once more", entry.key.escape_debug());
+                    tracing::info!("{} is damaged ({reason}), fetched once more", shown(&entry.key));
                     fetched_again = true;
                     self.space.release(number);
                 }
@@ -297,7 +298,7 @@ impl Spool {
         archive: &dyn Archive,
     ) -> Result<ObjectBody, ArchiveError> {
         let _under_way = Counted::new(&self.stats.fetching);
-        tracing::debug!("fetching {} ({})", entry.key.escape_debug(), entry.size);
+        tracing::debug!("fetching {} ({})", shown(&entry.key), entry.size);
         archive.fetch(entry).await
     }
 
@@ -362,7 +363,7 @@ impl Spool {
 
     /// A permanent defect of the object sets it aside; anything else ends the run.
     fn set_aside(&self, entry: &ObjectEntry, error: SpoolError) -> Result<Spooled, Error> {
-        let key = entry.key.escape_debug();
+        let key = shown(&entry.key);
         let (reason, detail) = match error {
             SpoolError::Archive(ArchiveError::Defect { reason, message }) => (reason.to_string(), message),
             SpoolError::Decode(DecodeError::Defect { reason, offset, message }) => {

@@ -25,6 +25,7 @@ use crate::config::{ExportFormat, FillConfig};
 use crate::error::{Error, ExitCode};
 use crate::record::{ByteCount, agree, many};
 use crate::route::event_time::{EventTime, NoEventTime};
+use crate::shown::shown;
 
 /// A bound for what is kept to be named at the end.
 const UNREAD_SHOWN: usize = 20;
@@ -132,7 +133,7 @@ async fn whole(spool: &Arc<Spool>, segments: &Arc<Segments>, object: u32) -> Res
         match blocking(move || checked.verify()).await? {
             Ok(()) => return Ok(segment),
             Err(damage) if last => {
-                let key = spool.manifest().object(object).map(|entry| entry.key.escape_debug().to_string());
+                let key = spool.manifest().object(object).map(|entry| shown(&entry.key).to_string());
                 let sentence =
                     format!("{} is damaged in the cache again: check the disk", key.unwrap_or_default());
                 return Err(Error::incomplete(sentence).with_source(damage));
@@ -147,7 +148,7 @@ async fn whole(spool: &Arc<Spool>, segments: &Arc<Segments>, object: u32) -> Res
 }
 
 fn unread(manifest: &Manifest, object: u32, reason: &str, detail: &str) -> String {
-    let key = manifest.object(object).map(|entry| entry.key.escape_debug().to_string()).unwrap_or_default();
+    let key = manifest.object(object).map(|entry| shown(&entry.key).to_string()).unwrap_or_default();
     format!("{key}: {reason}: {detail}")
 }
 

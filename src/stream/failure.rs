@@ -11,6 +11,7 @@ use std::error::Error as StdError;
 use aws_credential_types::provider::error::CredentialsError;
 
 use super::{CallErrorClass, UnknownCause};
+use crate::shown::in_quotes;
 
 /// How far a call came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Details {
     /// Why a call was not signed, for someone whose credentials are of `profile`.
     pub(super) fn unsigned(&self, service: &str, profile: Option<&str>) -> String {
         let cause = &self.cause;
-        let profile = profile.map(|profile| format!("the profile {:?}", printable(profile)));
+        let profile = profile.map(|profile| format!("the profile {}", in_quotes(&printable(profile))));
         match (self.credentials, profile) {
             (Some(CredentialsFailure::NoneFound), Some(profile)) => {
                 format!(

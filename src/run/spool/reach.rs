@@ -6,6 +6,7 @@ use super::{Name, Spool, blocking};
 use crate::archive::ObjectEntry;
 use crate::error::Error;
 use crate::record::{agree, many, number};
+use crate::shown::shown;
 
 impl Spool {
     /// Refuses objects that are not in the cache if only the cache is read: a run of them could not come to its end.
@@ -19,7 +20,7 @@ impl Spool {
             let missing = (0..).zip(&spool.manifest.objects);
             let missing = missing.filter(|(number, entry)| !known(*number) && !spool.holds(entry));
             let mut missing = missing.map(|(_, entry)| entry);
-            let first = missing.next().map(|entry| entry.key.escape_debug().to_string());
+            let first = missing.next().map(|entry| shown(&entry.key).to_string());
             first.map(|first| (first, missing.count() + 1))
         });
         match missing.await? {

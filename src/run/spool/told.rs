@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::cache::Segment;
 use crate::decode::{DecodeConfig, Decoded, FramingChoice, holds_records};
+use crate::shown::shown;
 
 /// Bytes of a record by which it is judged.
 const BEGINNING_BYTES: usize = 64 * 1024;
@@ -32,7 +33,7 @@ impl Told {
         // Nothing is left half changed in it.
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if kinds.insert(kind) {
-            tracing::info!("{} is read as {what}, and so are others of its kind", key.escape_debug());
+            tracing::info!("{} is read as {what}, and so are others of its kind", shown(key));
         }
     }
 
@@ -54,7 +55,7 @@ impl Told {
                 "{} is one JSON value with an array of others in it, and is taken for one record, as are others like it: \
                  if the array's elements are the records, begin with --framing json-array; --framing json says that \
                  they are not",
-                label.key.escape_debug()
+                shown(&label.key)
             );
         }
     }
