@@ -13,7 +13,7 @@ use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::journal;
-use super::key_fields::{key_fields, table};
+use super::key_fields::{ARRAY, holds_the_records, key_fields, table};
 use super::open::{self, OpenStream};
 use super::report::{Report, number};
 use super::segments::Segments;
@@ -369,13 +369,17 @@ pub fn ask_for_a_key(sample: Option<Sample>) -> Error {
     let Some(Sample { record, fields, whole }) = sample else {
         return Error::usage("--partition-key is missing, and the archive has no record to look at");
     };
-    let record: String = String::from_utf8_lossy(&record).chars().take(2_000).collect();
-    let shown = shown(&record);
-    let table = table(&key_fields(&fields), fields.records(), whole);
+    let beginning: String = String::from_utf8_lossy(&record).chars().take(2_000).collect();
+    let shown = shown(&beginning);
+    let told = if fields.records() == 0 && holds_the_records(&record) {
+        ARRAY.to_owned()
+    } else {
+        table(&key_fields(&fields), fields.records(), whole)
+    };
     Error::usage(format!(
         "--partition-key is missing: an archive does not keep the keys, so you have to choose.\n\n\
          The first record is\n  {shown}\n\n{}",
-        table.trim_end()
+        told.trim_end()
     ))
 }
 

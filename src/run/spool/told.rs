@@ -8,11 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::cache::Segment;
-use crate::decode::{DecodeConfig, Decoded, FramingChoice, holds_records};
+use crate::decode::{DecodeConfig, Decoded, FramingChoice};
+use crate::run::key_fields::holds_the_records;
 use crate::shown::shown;
-
-/// Bytes of a record by which it is judged.
-const BEGINNING_BYTES: usize = 64 * 1024;
 
 /// What was told.
 #[derive(Default)]
@@ -49,8 +47,7 @@ impl Told {
         }
         // What is wrong with it shows when it is routed.
         let Ok(record) = segment.record(0) else { return };
-        let beginning = record.get(..BEGINNING_BYTES).unwrap_or(record);
-        if holds_records(beginning) && !self.alone.swap(true, Ordering::Relaxed) {
+        if holds_the_records(record) && !self.alone.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "{} is one JSON value with an array of others in it, and is taken for one record, as are others like it: \
                  if the array's elements are the records, begin with --framing json-array; --framing json says that \
