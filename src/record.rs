@@ -258,49 +258,61 @@ impl fmt::Debug for ShardId {
     }
 }
 
-/// A stored record's number in its shard: a decimal that exceeds 128 bits, ordered by value.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SequenceNumber(Box<str>);
+/// Digits of one part of a sequence number: what an `u64` holds of any.
+const PART_DIGITS: usize = 19;
+
+/// A stored record's number in its shard: a decimal that exceeds 128 bits, ordered by value. Kinesis writes 56 digits, and
+/// may write 129 (API reference, `SequenceNumber`, read 2026-11-27); there is room for 133. One comes with each record, so
+/// it owns no memory: the parts are its digits by nineteen, the highest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct SequenceNumber([u64; 7]);
 
 impl SequenceNumber {
     /// Takes a decimal without leading zeros; `None` for anything else.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let canonical = text == "0" || !text.starts_with('0');
-        (digits && canonical).then(|| Self(text.into()))
-    }
-
-    /// The number as Kinesis wrote it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Ord for SequenceNumber {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        // Without leading zeros the longer number is the greater one.
-        (self.0.len(), &self.0).cmp(&(other.0.len(), &other.0))
+        let mut parts = [0; 7];
+        if text.is_empty() || !canonical || text.len() > parts.len() * PART_DIGITS {
+            return None;
+        }
+        for (part, digits) in parts.iter_mut().rev().zip(text.as_bytes().rchunks(PART_DIGITS)) {
+            for digit in digits {
+                *part = *part * 10 + u64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+            }
+        }
+        Some(Self(parts))
     }
 }
 
-impl PartialOrd for SequenceNumber {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+impl TryFrom<String> for SequenceNumber {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text).ok_or("not a sequence number")
+    }
+}
+
+impl From<SequenceNumber> for String {
+    fn from(number: SequenceNumber) -> Self {
+        number.to_string()
     }
 }
 
 impl fmt::Display for SequenceNumber {
+    /// The number as Kinesis wrote it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let first = self.0.iter().position(|part| *part > 0).unwrap_or(self.0.len() - 1);
+        let mut parts = self.0.iter().skip(first);
+        parts.next().map_or(Ok(()), |first| write!(f, "{first}"))?;
+        parts.try_for_each(|part| write!(f, "{part:0PART_DIGITS$}"))
     }
 }
 
 impl fmt::Debug for SequenceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -413,6 +425,19 @@ mod tests {
         let longer = SequenceNumber::new("49590338271490256608559692538361571095921575989136588899").unwrap();
         assert!(nine < long && long < longer);
         assert!(SequenceNumber::new("007").is_none());
+        let longest = "9".repeat(133);
+        for whole in ["0", "9", "10000000000000000000", "100000000000000000000000000000000000000", &longest] {
+            let number = SequenceNumber::new(whole).unwrap();
+            assert_eq!(number.to_string(), whole);
+            let written = serde_json::to_string(&number).unwrap();
+            assert_eq!(
+                (written.as_str(), serde_json::from_str(&written).unwrap()),
+                (&*format!("\"{whole}\""), number)
+            );
+        }
+        for bad in ["", "-1", "1x", "+1", "1 ", "\u{663}", &format!("1{longest}")] {
+            assert!(SequenceNumber::new(bad).is_none(), "{bad}");
+        }
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn of_lease(lease: &Lease, replayed: &Replayed, lineage: &Lineage<'_>) -> ShardS
 /// The second in which the record of this number was stored.
 #[must_use]
 pub fn stored_at(number: &SequenceNumber) -> Option<u64> {
-    Sequence::parse(number.as_str()).map(Sequence::arrival_s)
+    Sequence::parse(&number.to_string()).map(Sequence::arrival_s)
 }
 
 fn word(checkpoint: &LeaseCheckpoint) -> String {

@@ -4,6 +4,8 @@
 //! and goes into the stream's own [`Draft`] without a copy in between; those that share
 //! an entry are packed on the way.
 
+use std::hint::black_box;
+
 use super::segments::Segments;
 use crate::cache::Segment;
 use crate::error::Error;
@@ -56,13 +58,19 @@ impl Encoder {
         let objects = runs.clone().filter_map(<[Routed]>::first).map(|first| first.ordinal.object());
         let segments: Vec<Segment> =
             objects.map(|object| self.segments.get(object)).collect::<Result<_, _>>()?;
-        // They lie far apart. Found one right behind the other, the waits for memory overlap; encoded in between, they would add up.
-        let mut found = Vec::with_capacity(records.len());
+        // They lie far apart in memory. What is looked at in one narrow loop comes to the core together; looked at in between,
+        // the waits would add up.
+        let mut data = Vec::with_capacity(records.len());
         for (segment, run) in segments.iter().zip(runs) {
             for record in run {
-                found.push(self.read(segment, *record)?);
+                data.push(bytes_of(segment, record.ordinal)?);
             }
         }
+        black_box(
+            records.iter().zip(&data).fold(0, |seen, (record, data)| seen ^ first_of_key(record, data)),
+        );
+        let found = records.iter().zip(&data).map(|(record, data)| Ok((self.key(*record, data)?, *data)));
+        let found = found.collect::<Result<Vec<_>, Error>>()?;
         let mut rest = found.as_slice();
         for &(records, cost) in entries {
             let (found, behind) = rest.split_at(records.len());
@@ -78,20 +86,24 @@ impl Encoder {
         Ok(())
     }
 
-    fn read<'a>(&self, segment: &'a Segment, record: Routed) -> Result<(Key<'a>, &'a [u8]), Error> {
-        let ordinal = record.ordinal;
-        let data = segment
-            .record(ordinal.record())
-            .map_err(|error| unreadable(ordinal, "its segment is damaged on disk").with_source(error))?;
+    fn key<'a>(&self, record: Routed, data: &'a [u8]) -> Result<Key<'a>, Error> {
         if let Some(key) = record.key_in(data) {
-            return Ok((Key::InRecord(key), data));
+            return Ok(Key::InRecord(key));
         }
-        let key = self
-            .extractor
-            .key(data, ordinal)
-            .map_err(|fault| unreadable(ordinal, &format!("its partition key is gone ({fault})")))?;
-        Ok((Key::Made(key), data))
+        let gone = |fault| unreadable(record.ordinal, &format!("its partition key is gone ({fault})"));
+        self.extractor.key(data, record.ordinal).map(Key::Made).map_err(gone)
     }
+}
+
+fn bytes_of(segment: &Segment, ordinal: Ordinal) -> Result<&[u8], Error> {
+    segment
+        .record(ordinal.record())
+        .map_err(|error| unreadable(ordinal, "its segment is damaged on disk").with_source(error))
+}
+
+/// The byte that its key begins with, or 0.
+fn first_of_key(record: &Routed, data: &[u8]) -> u8 {
+    data.get(record.key_at as usize).copied().unwrap_or_default()
 }
 
 /// How many of these entries are encoded at once: those of so many objects, and one at least.

@@ -101,10 +101,7 @@ impl Sides<'_> {
                 .iter()
                 .map(|shard| {
                     let ledger = self.checkpoint.shards.get(&shard.id);
-                    Stretch {
-                        own: ledger.map(|of| of.first.clone()..=of.last.clone()),
-                        began_ms: self.began_ms,
-                    }
+                    Stretch { own: ledger.map(|of| of.first..=of.last), began_ms: self.began_ms }
                 })
                 .collect(),
             lines: shards

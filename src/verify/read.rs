@@ -129,7 +129,7 @@ async fn read_shard(
         let Page { records, next, behind_ms } = page;
         budget.pay(&records);
         if let Some(record) = records.last() {
-            last = Some(record.number.clone());
+            last = Some(record.number);
         }
         let empty = records.is_empty();
         let beyond = records.last().is_some_and(|record| record.arrived_ms > reading.until_ms);
@@ -150,7 +150,7 @@ async fn begin(
     last: Option<&SequenceNumber>,
 ) -> Result<String, CallError> {
     let from = match last {
-        Some(last) => ReadFrom::After(last.clone()),
+        Some(last) => ReadFrom::After(*last),
         None => ReadFrom::Time(reading.since_ms),
     };
     match reading.reader.iterator(shard.clone(), from).await {

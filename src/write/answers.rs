@@ -328,10 +328,10 @@ impl Engine {
             self.totals.order_violations += 1;
         }
         match self.lanes[lane].highest.get_mut(shard) {
-            Some(highest) if number > highest => highest.clone_from(number),
+            Some(highest) if number > highest => *highest = *number,
             Some(_) => {}
             None => {
-                self.lanes[lane].highest.insert(shard.clone(), number.clone());
+                self.lanes[lane].highest.insert(shard.clone(), *number);
             }
         }
     }

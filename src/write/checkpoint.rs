@@ -133,7 +133,7 @@ impl ObjectLedger {
 }
 
 /// What one shard has acknowledged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardLedger {
     /// Records.
@@ -152,7 +152,7 @@ pub struct ShardLedger {
 impl ShardLedger {
     /// The first record.
     pub fn new(bytes: u32, number: &SequenceNumber) -> Self {
-        let (first, last) = (number.clone(), number.clone());
+        let (first, last) = (*number, *number);
         Self { records: 1, bytes: bytes.into(), first, last, last_records: 1 }
     }
 
@@ -161,13 +161,13 @@ impl ShardLedger {
         self.records += 1;
         self.bytes += u64::from(bytes);
         if *number > self.last {
-            self.last.clone_from(number);
+            self.last = *number;
             self.last_records = 1;
         } else if *number == self.last {
             // What was not counted from its first record on stays unknown.
             self.last_records += u32::from(self.last_records > 0);
         } else if *number < self.first {
-            self.first.clone_from(number);
+            self.first = *number;
         }
     }
 }

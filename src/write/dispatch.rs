@@ -369,7 +369,7 @@ impl Engine {
             lanes: self.lanes.iter().map(lane).collect(),
             settled_objects,
             open_objects,
-            shards: self.ledger.clone(),
+            shards: self.ledger.iter().map(|(shard, ledger)| (shard.clone(), *ledger)).collect(),
             totals: self.totals,
         }
     }

@@ -8,9 +8,11 @@
 //! What it promises: no record is dropped without a `SetAside`, no position passes a record that is not
 //! settled, and no record is sent that the last durable checkpoint does not reach to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+
+use foldhash::fast::FixedState;
 
 use super::aggregate::Packed;
 use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, ShardLedger, Totals};
@@ -219,7 +221,7 @@ pub struct Engine {
     pub(super) inherited_frontier: Ordinal,
     pub(super) objects: Objects,
     pub(super) totals: Totals,
-    pub(super) ledger: BTreeMap<ShardId, ShardLedger>,
+    pub(super) ledger: HashMap<ShardId, ShardLedger, FixedState>,
     pub(super) reshard: Reshard,
     pub(super) unsettled: usize,
     pub(super) input_ended: bool,
@@ -256,7 +258,7 @@ impl Engine {
             inherited_frontier: checkpoint.frontier,
             objects: Objects::new(checkpoint),
             totals: checkpoint.totals,
-            ledger: checkpoint.shards.clone(),
+            ledger: checkpoint.shards.clone().into_iter().collect(),
             reshard: Reshard::new(map, config.updating, now),
             unsettled: 0,
             input_ended: false,

@@ -8,8 +8,11 @@
 //! `looked_at` remembers, in archive order, which of the records above the position are settled. The
 //! front of it is the position. When shards split, a lane is cut in two that inherit all of this.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
+
+use foldhash::fast::FixedState;
 
 use super::aggregate::{Packed, Packing, RECORD_OVERHEAD_MIN, Room, stow};
 use super::checkpoint::LanePosition;
@@ -17,6 +20,7 @@ use super::dispatch::whole;
 use super::mutant::{Mutant, on};
 use super::order::Discipline;
 use super::rate::Load;
+use super::ready::Ready;
 use super::stats::Brake;
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::Routed;
@@ -72,8 +76,8 @@ pub struct Lane {
     inherited: LanePosition,
     reach: Ordinal,
     tail: VecDeque<Routed>,
-    ready: BTreeMap<Ordinal, Routed>,
-    held: BTreeMap<HashKey, VecDeque<Routed>>,
+    ready: Ready,
+    held: HashMap<HashKey, VecDeque<Routed>, FixedState>,
     held_records: usize,
     looked_at: VecDeque<(Ordinal, bool)>,
     /// The record that the position stands at, and since when answers say that something failed.
@@ -103,8 +107,8 @@ impl Lane {
             reach: inherited.reach,
             inherited,
             tail: VecDeque::new(),
-            ready: BTreeMap::new(),
-            held: BTreeMap::new(),
+            ready: Ready::default(),
+            held: HashMap::default(),
             held_records: 0,
             looked_at: VecDeque::new(),
             stuck: None,
@@ -182,7 +186,7 @@ impl Lane {
         };
         let mut ready = 0.0;
         if bytes.is_finite() {
-            ready = self.ready.values().map(bytes_together).sum();
+            ready = self.ready.iter().map(bytes_together).sum();
         }
         while self.ready.len() < records
             && ready < bytes
@@ -193,15 +197,17 @@ impl Lane {
             let Some(record) = self.tail.pop_front_if(within) else { break };
             self.looked_at.push_back((record.ordinal, false));
             if self.discipline.holds_back() && !on(Mutant::SameKeyTwice) {
-                if let Some(waiting) = self.held.get_mut(&record.hash) {
-                    waiting.push_back(record);
-                    self.held_records += 1;
-                    continue;
+                match self.held.entry(record.hash) {
+                    Entry::Occupied(mut waiting) => {
+                        waiting.get_mut().push_back(record);
+                        self.held_records += 1;
+                        continue;
+                    }
+                    Entry::Vacant(first) => drop(first.insert(VecDeque::new())),
                 }
-                self.held.insert(record.hash, VecDeque::new());
             }
             ready += bytes_together(&record);
-            self.ready.insert(record.ordinal, record);
+            self.ready.insert(record);
         }
         self.reach_ends_within(if records == usize::MAX { self.ready.len().max(1) } else { records })
     }
@@ -218,15 +224,14 @@ impl Lane {
 
     /// The records that may leave now, first one first.
     pub fn ready(&self) -> impl Iterator<Item = &Routed> {
-        self.ready.values()
+        self.ready.iter()
     }
 
     /// Takes the first ready records as long as there is `room`, but at least one.
     pub(super) fn take_batch(&mut self, packing: Packing, room: Room) -> Packed {
         let stowed =
-            stow(packing, self.ready.values(), |before, after| before.records < 1.0 || room.holds(after));
-        let records = (0..stowed.records()).filter_map(|_| self.ready.pop_first()).map(|(_, record)| record);
-        Packed::new(records.collect(), stowed)
+            stow(packing, self.ready.iter(), |before, after| before.records < 1.0 || room.holds(after));
+        Packed::new(self.ready.take(stowed.records()), stowed)
     }
 
     /// Takes what is to be sent by itself, if there is something: as much of its first part as one request may have.
@@ -251,11 +256,11 @@ impl Lane {
         }
         // It has waited for company before.
         self.lingers_since = Some(Duration::ZERO);
-        self.ready.insert(record.ordinal, record);
+        self.ready.insert(record);
         if self.discipline.in_flight_max() == 1 {
             // They stand behind the record and must not leave before it.
             let behind = std::mem::take(&mut self.suspects).into_iter().flatten();
-            self.ready.extend(behind.map(|record| (record.ordinal, record)));
+            behind.for_each(|record| self.ready.insert(record));
         }
     }
 
@@ -267,7 +272,12 @@ impl Lane {
     /// The record's fate is known: its key's next record may leave, and the position may advance.
     pub fn settle(&mut self, record: &Routed) {
         self.doubted.remove(&record.ordinal);
-        if let Ok(at) = self.looked_at.binary_search_by_key(&record.ordinal, |&(ordinal, _)| ordinal) {
+        // As a rule they are settled in the order in which they were looked at.
+        let at = match self.looked_at.front() {
+            Some(&(first, _)) if first == record.ordinal => Ok(0),
+            _ => self.looked_at.binary_search_by_key(&record.ordinal, |&(ordinal, _)| ordinal),
+        };
+        if let Ok(at) = at {
             self.looked_at[at].1 = true;
         }
         while self.looked_at.pop_front_if(|&mut (_, settled)| settled).is_some() {}
@@ -279,12 +289,13 @@ impl Lane {
         if !self.discipline.holds_back() {
             return;
         }
-        match self.held.get_mut(&hash).and_then(VecDeque::pop_front) {
+        let Entry::Occupied(mut waiting) = self.held.entry(hash) else { return };
+        match waiting.get_mut().pop_front() {
             Some(next) => {
                 self.held_records -= 1;
-                self.ready.insert(next.ordinal, next);
+                self.ready.insert(next);
             }
-            None => drop(self.held.remove(&hash)),
+            None => drop(waiting.remove()),
         }
     }
 
@@ -306,7 +317,7 @@ impl Lane {
             () if on(Mutant::HighestAckIsPosition) => {
                 self.looked_at.iter().rfind(|(_, settled)| *settled).map(|(ordinal, _)| ordinal.next())
             }
-            () if on(Mutant::PositionOfSent) => self.ready.first_key_value().map(|(&ordinal, _)| ordinal),
+            () if on(Mutant::PositionOfSent) => self.ready.iter().next().map(|record| record.ordinal),
             () => self.looked_at.front().map(|&(ordinal, _)| ordinal),
         };
         let waiting = first.or(self.tail.front().map(|record| record.ordinal));
@@ -345,7 +356,7 @@ impl Lane {
             "a lane is cut only when it is drained"
         );
         let position = self.position(frontier, Some(0));
-        let mut records: Vec<Routed> = std::mem::take(&mut self.ready).into_values().collect();
+        let mut records = self.ready.take(self.ready.len());
         let held = std::mem::take(&mut self.held).into_values().flatten();
         records.extend(held.filter(|_| !on(Mutant::CutForgetsHeld)));
         records.extend(std::mem::take(&mut self.suspects).into_iter().flatten());

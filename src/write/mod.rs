@@ -17,6 +17,7 @@ pub(crate) mod mutant;
 mod objects;
 mod order;
 pub mod rate;
+mod ready;
 mod reshard;
 mod stats;
 mod stray;

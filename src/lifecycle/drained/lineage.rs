@@ -123,7 +123,7 @@ fn origin(
     leases: &BTreeMap<String, Lease>,
 ) -> Origin {
     // Numbers without Kinesis' layout cannot show anything.
-    let no_layout = replayed.values().all(|shard| Sequence::parse(shard.last.as_str()).is_none());
+    let no_layout = replayed.values().all(|shard| Sequence::parse(&shard.last.to_string()).is_none());
     let mut origin = if no_layout { Origin::Ours } else { Origin::Unknown };
     for (shard, lease) in leases {
         // Those of other streams were left out.
@@ -146,7 +146,7 @@ fn origin(
 
 /// Whether two numbers come of one shard. Two that are not laid out as Kinesis does it tell nothing.
 pub(super) fn same_shard(one: &SequenceNumber, other: &SequenceNumber) -> Option<bool> {
-    match (Sequence::parse(one.as_str()), Sequence::parse(other.as_str())) {
+    match (Sequence::parse(&one.to_string()), Sequence::parse(&other.to_string())) {
         (Some(one), Some(other)) => Some(one.base() == other.base()),
         (None, None) => None,
         _ => Some(false),

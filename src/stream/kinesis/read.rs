@@ -62,7 +62,7 @@ impl KinesisStream {
             }
             ReadFrom::After(number) => call
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
-                .starting_sequence_number(number.as_str()),
+                .starting_sequence_number(number.to_string()),
         };
         let answer = call.customize().interceptor(sent.clone()).send().await;
         let answer = answer.map_err(|error| self.call_error(&error, &sent))?;

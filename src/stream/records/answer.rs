@@ -164,8 +164,11 @@ impl<'a> Reader<'a> {
     /// A string without its escapes.
     fn text(&mut self) -> Result<Cow<'a, str>, NoAnswer> {
         self.expect(b'"')?;
-        let plain = self.rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+        let plain = memchr::memchr2(b'"', b'\\', self.rest);
         let (text, rest) = plain.and_then(|at| self.rest.split_at_checked(at)).ok_or(NoAnswer)?;
+        if text.iter().any(|byte| *byte < 0x20) {
+            return Err(NoAnswer);
+        }
         if let [b'"', rest @ ..] = rest {
             self.rest = rest;
             return std::str::from_utf8(text).map(Cow::Borrowed).map_err(|_| NoAnswer);
