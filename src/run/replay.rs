@@ -366,16 +366,15 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
 
 /// What to say instead of a key: the first record, and the fields that would do.
 pub fn ask_for_a_key(sample: Option<Sample>) -> Error {
-    let Some(Sample { record, fields, whole }) = sample else {
+    let Some(Sample { record, alone, fields, whole }) = sample else {
         return Error::usage("--partition-key is missing, and the archive has no record to look at");
     };
     let beginning: String = String::from_utf8_lossy(&record).chars().take(2_000).collect();
     let shown = shown(&beginning);
-    let told = if fields.records() == 0 && holds_the_records(&record) {
-        ARRAY.to_owned()
-    } else {
-        table(&key_fields(&fields), fields.records(), whole)
-    };
+    let mut told = table(&key_fields(&fields), fields.records(), whole);
+    if alone && holds_the_records(&record) {
+        told = format!("{told}\n{ARRAY}");
+    }
     Error::usage(format!(
         "--partition-key is missing: an archive does not keep the keys, so you have to choose.\n\n\
          The first record is\n  {shown}\n\n{}",
