@@ -220,10 +220,10 @@ impl Space {
             ByteCount(0) => String::new(),
             bytes => format!(", and {bytes} are kept for what other runs fetch"),
         };
-        let more = if used > limit { ", which is more: it was filled when that was larger" } else { "" };
+        let before = if used > limit { " from when it could be larger" } else { "" };
         tracing::warn!(
-            "the cache is full: it holds {used}{others}, of the {limit} that --cache-size {} leaves beside what passes \
-             through{more}; the rest of this run passes through, to be fetched anew next time",
+            "the cache is full: it holds {used}{before}{others}; --cache-size {} leaves it {limit} beside what passes through. The \
+             rest of this run passes through, to be fetched anew next time",
             ByteCount(limit.0.saturating_add(passing.0))
         );
     }

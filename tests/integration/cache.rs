@@ -224,6 +224,19 @@ fn an_object_that_is_larger_than_the_limit_is_called_so_and_the_others_are_kept(
 }
 
 #[test]
+fn a_full_cache_is_told_in_numbers_that_agree() {
+    let sandbox = sandbox();
+    sandbox.run("cache warm archive").ended_with(0);
+    let more = "{\"k\":\"new\"}\n".repeat(RECORDS);
+    events::put(&sandbox.path("archive"), OBJECTS, &events::gzip(more.as_bytes()));
+    let shrunk = sandbox.run("replay archive --into null: --partition-key /k --cache-size 800kB");
+    shrunk.ended_with(0);
+    let said =
+        "from when it could be larger; --cache-size 800.0 kB leaves it 700.0 kB beside what passes through";
+    assert!(shrunk.stderr.contains(said), "{shrunk:?}");
+}
+
+#[test]
 fn a_cache_that_is_too_small_to_be_warmed_is_called_so_and_the_size_that_it_names_is_enough() {
     let sandbox = sandbox();
     let quiet = sandbox.run("cache warm archive --cache-size 600kB -q");
