@@ -11,7 +11,7 @@ use std::error::Error as StdError;
 use aws_credential_types::provider::error::CredentialsError;
 
 use super::{CallErrorClass, UnknownCause};
-use crate::shown::in_quotes;
+use crate::shown::{in_quotes, shown};
 
 /// How far a call came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,7 +218,7 @@ pub(super) fn printable(text: &str) -> String {
     const CHARS_MAX: usize = 400;
     let words: Vec<&str> =
         text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
-    let line = words.join(" ");
+    let line = shown(&words.join(" ")).to_string();
     match line.char_indices().nth(CHARS_MAX) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
         None => line,
