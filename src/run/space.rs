@@ -116,12 +116,12 @@ impl Space {
             if let Some(reservation) = self.make_room(bytes).await {
                 return Some(Room::Kept(reservation));
             }
-            let others_write = {
+            let (others_write, freed_meanwhile) = {
                 let mut state = self.state();
                 state.writing.remove(&number);
-                !state.writing.is_empty()
+                (!state.writing.is_empty(), freed.as_mut().enable())
             };
-            if !others_write {
+            if !others_write && !freed_meanwhile {
                 self.cache_is_full();
                 // Somebody may wait for that nobody is left who writes.
                 self.freed.notify_waiters();
@@ -153,11 +153,9 @@ impl Space {
 
     /// Nothing of object `number` takes room any more, beside the cache.
     pub fn release(&self, number: u32) {
-        {
-            let mut state = self.state();
-            state.passing.remove(&number);
-            state.writing.remove(&number);
-        }
+        let mut state = self.state();
+        state.passing.remove(&number);
+        state.writing.remove(&number);
         self.freed.notify_waiters();
     }
 
@@ -326,17 +324,18 @@ pub struct InWork<'a> {
 
 impl Drop for InWork<'_> {
     fn drop(&mut self) {
-        {
-            let mut state = self.space.state();
-            state.unpublished.remove(&self.number);
-            state.writing.remove(&self.number);
-        }
+        let mut state = self.space.state();
+        state.unpublished.remove(&self.number);
+        state.writing.remove(&self.number);
+        // Whoever sees that it is gone sees that it was told.
         self.space.freed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn space(passing_bytes_max: u64) -> (tempfile::TempDir, Space) {
@@ -372,23 +371,38 @@ mod tests {
         assert!(space.admit(3, 100, 100));
     }
 
-    #[tokio::test]
-    async fn of_many_that_ask_at_once_none_calls_a_cache_full_that_another_one_is_filling() {
+    fn small_cache() -> (tempfile::TempDir, Space) {
         let directory = tempfile::tempdir().unwrap();
         let cache = Arc::new(Cache::open(directory.path(), ByteCount(1_000)).unwrap());
         let segments = Arc::new(Segments::new(cache.clone()));
-        let space = Space::new(cache, segments, true, None);
+        (directory, Space::new(cache, segments, true, None))
+    }
+
+    #[tokio::test]
+    async fn what_turns_out_to_be_small_lets_others_in_and_what_does_not_is_not_passed_through() {
+        let (_directory, space) = small_cache();
         // What is guessed to take three quarters takes nothing, as it turns out.
         let keep = async |number: u32| {
             let _in_work = space.begin(number);
-            let room = space.keep(number, || 750).await;
-            tokio::task::yield_now().await;
-            room.is_some()
+            space.keep(number, || 750).await.is_some()
         };
-        let all = tokio::join!(keep(0), keep(1), keep(2), keep(3));
-        assert_eq!(all, (true, true, true, true));
+        assert_eq!(tokio::join!(keep(0), keep(1), keep(2), keep(3)), (true, true, true, true));
         let _in_work = space.begin(4);
         assert!(space.keep(4, || 1_001).await.is_none() && space.pass(4, 1).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_got_room_and_does_not_know_yet_is_waited_for() {
+        let (_directory, space) = small_cache();
+        let _in_work = (space.begin(0), space.begin(1));
+        let mut first = std::pin::pin!(space.keep(0, || 750));
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(first.as_mut().poll(context)));
+        assert!(polled.await.is_pending());
+        // The clock stands as long as a thread works: behind this the room is reserved.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let second = tokio::time::timeout(Duration::from_secs(1), space.keep(1, || 750));
+        assert!(second.await.is_err(), "the cache is not full, it is being filled");
+        assert!(first.await.is_some());
     }
 
     #[tokio::test]
