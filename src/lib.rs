@@ -15,8 +15,10 @@
 pub mod error;
 mod frame;
 pub mod limits;
+mod private;
 pub mod record;
 mod renewed;
+mod shown;
 
 pub mod archive;
 pub mod cache;

@@ -28,6 +28,7 @@ pub(super) use sink::Spool;
 
 use super::fault::{ServiceFault, Verdict};
 use super::{ArchiveError, BodyBytes, BoxFuture, DefectReason, ObjectBody, ObjectEntry};
+use crate::shown::shown;
 
 /// Objects above this size go to a file instead of memory.
 pub(super) const MEMORY_OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -249,8 +250,7 @@ impl<'a> Download<'a> {
         let listed = bare(&self.object.etag.to_string());
         let found = part.etag.as_deref().map(bare).filter(|_| !listed.is_empty());
         if let Some(found) = found.as_deref().filter(|found| *found != listed) {
-            let message =
-                format!("listed with etag {}, found {}", listed.escape_debug(), found.escape_debug());
+            let message = format!("listed with etag {}, found {}", shown(&listed), shown(found));
             return Err(Setback::Changed(message));
         }
         let Some(total) = part.total.filter(|total| *total != self.object.size.0) else { return Ok(()) };

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::{ArchiveError, DefectReason};
+use crate::shown::shown;
 
 /// A request that failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,16 +153,16 @@ const REFUSALS: [&str; 18] = [
 impl fmt::Display for ServiceFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match (&self.code, self.status) {
-            (Some(code), _) => code.escape_debug().to_string(),
+            (Some(code), _) => shown(code).to_string(),
             (None, Some(status)) => format!("HTTP status {status}"),
             (None, None) => String::new(),
         };
-        let message = self.message.escape_debug().to_string();
+        let message = shown(&self.message).to_string();
         let parts = [kind, message].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
         f.write_str(if parts.is_empty() { "no answer" } else { "" })?;
         f.write_str(&parts.join(": "))?;
         match &self.request_id {
-            Some(id) => write!(f, " (request {})", id.escape_debug()),
+            Some(id) => write!(f, " (request {})", shown(id)),
             None => Ok(()),
         }
     }

@@ -9,9 +9,9 @@
 //! gone on with: since its pages came, objects may have been added. When the list is frozen, the file is removed.
 
 use std::borrow::Cow;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -20,10 +20,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::listing::{Part, Standing};
 use super::manifest::hex;
+use super::standing::{Part, Standing};
 use super::{ArchiveLocation, Selection};
-use crate::frame;
+use crate::{frame, private};
 
 /// The version that this program writes, and the only one that it goes on with.
 const VERSION: u32 = 1;
@@ -97,14 +97,7 @@ impl ListingLog {
         remove_old(dir, now)?;
         let header = Header::new(archive.clone(), selection.clone(), now);
         let path = dir.join(name(&header)?);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&path)?;
+        let mut file = private::open(&path)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Ok(None),
             locked => locked?,

@@ -16,6 +16,7 @@ use super::{
     ObjectEntry, Selection,
 };
 use crate::record::ByteCount;
+use crate::shown::shown;
 
 /// A directory and everything below it.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl LocalArchive {
 }
 
 fn show(path: &Path) -> String {
-    path.to_string_lossy().escape_debug().to_string()
+    shown(&path.to_string_lossy()).to_string()
 }
 
 fn refused(path: &Path, message: &str) -> ArchiveError {
@@ -168,7 +169,7 @@ fn open(root: &Path, object: &ObjectEntry) -> Result<File, ArchiveError> {
     let metadata = file.metadata().map_err(trouble)?;
     let found = etag(modified(&metadata).map_err(trouble)?, metadata.len());
     if Etag::from(found.as_str()) != object.etag || metadata.len() != object.size.0 {
-        let message = format!("listed with {}, found {found}", object.etag.to_string().escape_debug());
+        let message = format!("listed with {}, found {found}", shown(&object.etag.to_string()));
         return Err(defect(DefectReason::Changed, &message));
     }
     Ok(file)

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{ArchiveLocation, Listing, ObjectEntry, Selection};
 use crate::record::ByteCount;
+use crate::shown::shown;
 
 /// The version that this program writes, and the only one it reads.
 pub const MANIFEST_VERSION: u32 = 2;
@@ -222,7 +223,7 @@ impl Manifest {
         for object in &self.objects {
             let line = line_of(object);
             if line.len() as u64 > LINE_BYTES_MAX {
-                let key = object.key.escape_debug();
+                let key = shown(&object.key);
                 return Err(io::Error::other(format!(
                     "too many single records of {key} are meant for one list: replay that object by itself, with \
                      --include and its key (what it has delivered is there twice then)"

@@ -17,6 +17,8 @@ pub mod manifest;
 pub mod objects;
 pub mod s3;
 pub mod selection;
+mod setbacks;
+mod standing;
 mod template;
 pub mod tier;
 mod walk;

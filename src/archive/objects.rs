@@ -22,6 +22,7 @@ use super::layout::decode_key;
 use super::manifest::{Manifest, ManifestError};
 use super::{ArchiveLocation, ObjectEntry};
 use crate::record::ByteCount;
+use crate::shown::shown;
 
 /// A key has 1,024 bytes at most, and its encoding three times as many.
 const LINE_BYTES_MAX: u64 = 16 * 1024;
@@ -144,7 +145,7 @@ impl List<'_> {
 
     fn check_bucket(&self, found: &str) -> Result<(), ObjectsError> {
         let fits = matches!(self.location, ArchiveLocation::S3 { bucket, .. } if bucket == found);
-        self.check(fits, &format!("s3://{}", found.escape_debug()))
+        self.check(fits, &format!("s3://{}", shown(found)))
     }
 
     /// The file, without its gzip.
@@ -214,7 +215,7 @@ impl List<'_> {
         let places = [dir.join(name), dir.join("data").join(name), dir.join("../data").join(name)];
         places.into_iter().find(|place| place.is_file()).ok_or_else(|| {
             let what = "is not beside the manifest, nor in data/ there or one level up: download it too";
-            self.io(io::Error::new(io::ErrorKind::NotFound, format!("{} {what}", name.escape_debug())))
+            self.io(io::Error::new(io::ErrorKind::NotFound, format!("{} {what}", shown(name))))
         })
     }
 

@@ -18,8 +18,9 @@ mod versions;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -36,6 +37,7 @@ use connect::chain;
 use super::download::{Body, CREDENTIAL_ATTEMPTS_MAX, Part, Source, Spool, backoff, content_range, download};
 use super::fault::{ServiceFault, Verdict};
 use super::listing::{Lister, Page, Pages};
+use super::setbacks::Setbacks;
 use super::tier::{Access, RestoreTier};
 use super::walk::{Depth, Walk};
 use super::{
@@ -43,7 +45,8 @@ use super::{
     ObjectEntry, Selection,
 };
 use crate::limits::LIST_OBJECTS_PAGE_MAX;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, number};
+use crate::shown::shown;
 
 /// How often a page of a listing is tried anew, once the bucket has answered: an hour.
 const LIST_OUTAGE_ATTEMPTS_MAX: u32 = 360;
@@ -118,6 +121,9 @@ struct Bucket {
     owner: Option<String>,
     /// Whether a page of a listing has come.
     answered: Arc<AtomicBool>,
+    /// Whatever asked.
+    setbacks: Arc<Mutex<Setbacks>>,
+    connected: Instant,
 }
 
 impl S3Archive {
@@ -156,6 +162,8 @@ impl S3Archive {
                 payer: config.request_payer.then_some(RequestPayer::Requester),
                 owner: config.bucket_owner,
                 answered: Arc::default(),
+                setbacks: Arc::default(),
+                connected: Instant::now(),
             },
             spool: Spool::new(config.memory_bytes_max.0, config.spill_dir),
             location: ArchiveLocation::S3 { endpoint, bucket, prefix },
@@ -174,7 +182,7 @@ impl S3Archive {
 
     /// How a message names an object.
     fn name_of(&self, key: &str) -> String {
-        format!("s3://{}/{}", self.bucket.name, key.escape_debug())
+        format!("s3://{}/{}", self.bucket.name, shown(key))
     }
 
     async fn head(&self, key: &str) -> Result<HeadObjectOutput, ServiceFault> {
@@ -231,8 +239,27 @@ impl Bucket {
                 return Err(fault);
             }
             failed += 1;
-            tracing::warn!(attempt = failed, %fault, "s3://{} is waited for", self.name);
+            self.tell_of(&fault);
             tokio::time::sleep(backoff(failed)).await;
+        }
+    }
+
+    /// It is waited for, by up to as many tasks as there are prefixes.
+    fn tell_of(&self, fault: &ServiceFault) {
+        // Every change is whole before it could panic.
+        let mut setbacks = self.setbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        match setbacks.failed(self.connected.elapsed()) {
+            None => tracing::debug!(%fault, "s3://{} is waited for", self.name),
+            Some(0) => {
+                tracing::warn!("s3://{} is waited for: {fault}; more of such answers are counted", self.name);
+            }
+            Some(more) => {
+                tracing::warn!(
+                    "s3://{} is waited for: {fault}, and {} like it before",
+                    self.name,
+                    number(more)
+                );
+            }
         }
     }
 

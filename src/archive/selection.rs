@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::{CalendarDir, Layout, LayoutRule, NamedTime, holds_no_events, is_error_output};
 use super::window::ObjectWindow;
+use crate::shown::in_quotes;
 
 /// A pattern for keys below the archive's prefix: `*` is any text, slashes included, `?` any character, `[…]` one of
 /// these.
@@ -21,7 +22,7 @@ pub struct KeyPattern(Pattern);
 
 /// The text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no pattern for keys: {why}")]
+#[error("{} is no pattern for keys: {why}", in_quotes(text))]
 pub struct KeyPatternError {
     text: String,
     why: &'static str,
@@ -125,7 +126,7 @@ impl TryFrom<Fields> for Selection {
 
 /// The text names no time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is no time zone: give a name such as Asia/Tokyo, or UTC")]
+#[error("{} is no time zone: give a name such as Asia/Tokyo, or UTC", in_quotes(name))]
 pub struct ZoneError {
     name: String,
 }

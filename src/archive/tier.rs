@@ -21,17 +21,23 @@ pub enum RestoreTier {
 }
 
 impl RestoreTier {
+    const ALL: [Self; 3] = [Self::Standard, Self::Bulk, Self::Expedited];
+
     /// The words on the command line.
-    pub const WORDS: [&str; 3] = ["standard", "bulk", "expedited"];
+    pub const WORDS: [&str; 3] = [Self::ALL[0].word(), Self::ALL[1].word(), Self::ALL[2].word()];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Bulk => "bulk",
+            Self::Expedited => "expedited",
+        }
+    }
 }
 
 impl fmt::Display for RestoreTier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Standard => "standard",
-            Self::Bulk => "bulk",
-            Self::Expedited => "expedited",
-        })
+        f.write_str(self.word())
     }
 }
 
@@ -39,12 +45,8 @@ impl FromStr for RestoreTier {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "standard" => Ok(Self::Standard),
-            "bulk" => Ok(Self::Bulk),
-            "expedited" => Ok(Self::Expedited),
-            _ => Err("a restore is standard, bulk or expedited"),
-        }
+        let found = Self::ALL.into_iter().find(|tier| tier.word() == text);
+        found.ok_or("a restore is standard, bulk or expedited")
     }
 }
 

@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::layout::NamedTime;
+use crate::shown::in_quotes;
 
 /// One end of a window, as a user writes it: an instant, or how long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +32,9 @@ pub enum TimeBound {
 /// The text is neither a time nor a distance from now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no time: expected one like 2026-11-01, 2026-11-01T06:00 (UTC), 2026-11-01T06:00:00+01:00, \
-     or 90m, 6h, 3d, 2w for so long ago"
+    "{} is no time: expected one like 2026-11-01, 2026-11-01T06:00 (UTC), 2026-11-01T06:00:00+01:00, \
+     or 90m, 6h, 3d, 2w for so long ago",
+    in_quotes(text)
 )]
 pub struct TimeBoundError {
     /// What was written.

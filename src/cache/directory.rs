@@ -10,17 +10,17 @@
 //! A link is resolved once, when the cache is opened, and what it leads to is checked; from then on no link is
 //! followed. Whoever may write to the directory could change a mapped file, so others may not.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
 use super::error::CacheError;
 use super::identity::SegmentId;
+use crate::private;
 
 /// Write permission of group and others.
 const EXPOSED: u32 = 0o022;
@@ -57,12 +57,12 @@ impl Directory {
         let root = dir.canonicalize()?;
         check_private(&root)?;
         check_local(&root)?;
-        let lock = open_lock(&root.join("lock"))?;
-        let turns = Mutex::new(open_lock(&root.join("claims.lock"))?);
+        let lock = private::open(&root.join("lock"))?;
+        let turns = Mutex::new(private::open(&root.join("claims.lock"))?);
         let this = Self { root, lock, turns };
         this.lock.try_lock_shared().map_err(|error| this.lock_error(error))?;
         for folder in [this.temporary(), this.pins(), this.claims(), this.segments()] {
-            super::writer::make_private_folder(&folder)?;
+            make_private_folder(&folder)?;
             check_private(&folder)?;
         }
         Ok(this)
@@ -143,10 +143,6 @@ impl Directory {
     }
 }
 
-pub(super) fn no_follow() -> i32 {
-    OFlags::NOFOLLOW.bits().cast_signed()
-}
-
 fn until_locked(lock: impl Fn() -> io::Result<()>) -> io::Result<()> {
     loop {
         match lock() {
@@ -154,18 +150,6 @@ fn until_locked(lock: impl Fn() -> io::Result<()>) -> io::Result<()> {
             locked => return locked,
         }
     }
-}
-
-/// Opens a file to be locked; it is made if it is not there.
-pub(super) fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(no_follow())
-        .open(path)
 }
 
 pub(super) fn is_locked(file: &File) -> io::Result<bool> {
@@ -189,16 +173,33 @@ pub(super) fn locked_file(folder: &Path, suffix: &str) -> Result<NamedTempFile, 
     }
 }
 
-/// Opens a file to be read, unless it is a link.
-pub(super) fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(no_follow()).open(path)
-}
-
 /// Removes a file that may be gone already; says whether it was there.
 pub(super) fn remove_file(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes what crashed writers left behind. Those at work hold their locks.
+pub(super) fn remove_abandoned(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Ok(file) = private::open_to_read(&path) else { continue };
+        // Another cleaner may have removed it; its name may be somebody else's by now.
+        if file.try_lock().is_ok() && file.metadata()?.nlink() > 0 {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `folder` inside of one that exists, for its owner only.
+pub(super) fn make_private_folder(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }

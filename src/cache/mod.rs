@@ -42,8 +42,9 @@ pub use ledger::{Reservation, Usage};
 pub use pins::{Fill, Pin};
 pub use segment::{READ_AHEAD_BYTES, Segment};
 pub use upkeep::{Removed, SegmentCheck, SegmentInfo, Verified};
-pub use writer::{Placement, SegmentWriter};
+pub use writer::{Placement, SegmentWriter, segment_bytes};
 
+use crate::private;
 use crate::record::ByteCount;
 use directory::Directory;
 use ledger::Ledger;
@@ -70,9 +71,9 @@ impl Cache {
     /// If the directory is not ours alone, not local, or being cleared.
     pub fn open(dir: &Path, limit: ByteCount) -> Result<Self, CacheError> {
         let directory = Directory::open(dir)?;
-        writer::remove_abandoned(&directory.temporary())?;
-        writer::remove_abandoned(&directory.pins())?;
-        writer::remove_abandoned(&directory.claims())?;
+        directory::remove_abandoned(&directory.temporary())?;
+        directory::remove_abandoned(&directory.pins())?;
+        directory::remove_abandoned(&directory.claims())?;
         let cache = Self {
             directory,
             limit,
@@ -91,7 +92,7 @@ impl Cache {
     /// # Errors
     /// Those of the file system. A damaged segment is none: it is removed and the answer is `None`.
     pub fn lookup(&self, id: &SegmentId) -> Result<Option<Segment>, CacheError> {
-        let file = match directory::open_file(&self.directory.path_of(id)) {
+        let file = match private::open_to_read(&self.directory.path_of(id)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -13,9 +13,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::Cache;
-use super::directory::{is_locked, locked_file, open_file, open_lock, remove_file};
+use super::directory::{is_locked, locked_file, remove_file};
 use super::error::CacheError;
 use super::identity::SegmentId;
+use crate::private;
 
 const ID_BYTES: usize = 32;
 
@@ -80,7 +81,7 @@ impl Cache {
             if own.contains(&path) || path.extension().is_none_or(|extension| extension != "pin") {
                 continue;
             }
-            let Ok(mut file) = open_file(&path) else { continue };
+            let Ok(mut file) = private::open_to_read(&path) else { continue };
             if !is_locked(&file)? {
                 remove_file(&path)?;
                 continue;
@@ -100,7 +101,7 @@ impl Cache {
     pub fn begin_fill(&self, id: &SegmentId) -> Result<Option<Fill>, CacheError> {
         let path = self.directory.temporary().join(format!("{id}.fill"));
         loop {
-            let file = open_lock(&path)?;
+            let file = private::open(&path)?;
             match file.try_lock() {
                 // Whoever had it may have removed the name between our opening and our locking it.
                 Ok(()) if file.metadata()?.nlink() > 0 => return Ok(Some(Fill { path, _file: file })),

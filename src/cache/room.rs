@@ -20,11 +20,12 @@ use std::sync::atomic::Ordering;
 
 use tempfile::NamedTempFile;
 
-use super::directory::{is_locked, locked_file, open_file, remove_file};
+use super::Cache;
+use super::directory::{is_locked, locked_file, remove_abandoned, remove_file};
 use super::error::CacheError;
 use super::identity::SegmentId;
 use super::ledger::{Claimed, Reservation};
-use super::{Cache, writer};
+use crate::private;
 use crate::record::ByteCount;
 
 /// How often room is claimed while the whole limit is filled: so much of it a process claims beyond what it needs, and
@@ -156,7 +157,7 @@ impl Cache {
         pinned: &dyn Fn(&SegmentId) -> bool,
     ) -> Result<bool, CacheError> {
         // What a killed process was writing counts for nobody, and takes its room all the same.
-        writer::remove_abandoned(&self.directory.temporary())?;
+        remove_abandoned(&self.directory.temporary())?;
         let others = self.pinned_by_others()?;
         let mut freed = 0_u64;
         let mut chosen = Vec::new();
@@ -186,7 +187,7 @@ impl Cache {
             if own.as_ref() == Some(&path) {
                 continue;
             }
-            let file = match open_file(&path) {
+            let file = match private::open_to_read(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error.into()),
@@ -199,7 +200,7 @@ impl Cache {
             }
         }
         if killed {
-            writer::remove_abandoned(&self.directory.temporary())?;
+            remove_abandoned(&self.directory.temporary())?;
         }
         Ok(claimed)
     }

@@ -10,8 +10,10 @@ use super::format::{HEADER_BYTES, Header};
 use super::identity::SegmentId;
 use super::ledger::Entry;
 use super::segment::{Opened, Segment};
-use super::{Cache, directory, writer};
+use super::{Cache, directory};
+use crate::private;
 use crate::record::ByteCount;
+use crate::shown::shown;
 
 /// One segment, for `cache ls`. Without a header that can be read only its name, size and times are known.
 #[derive(Debug, Clone)]
@@ -82,8 +84,8 @@ impl Cache {
     pub fn ls(&self) -> Result<Vec<SegmentInfo>, CacheError> {
         let mut list = Vec::new();
         self.directory.walk(|id, path, metadata| {
-            let header = directory::open_file(path).ok().and_then(read_header);
-            let escape = |text: &str| text.chars().flat_map(escape_control).collect();
+            let header = private::open_to_read(path).ok().and_then(read_header);
+            let escape = |text: &str| shown(text).to_string();
             list.push(SegmentInfo {
                 id,
                 archive: header.as_ref().map(|header| escape(&header.label.archive)).unwrap_or_default(),
@@ -113,7 +115,7 @@ impl Cache {
         })?;
         let mut verified = Verified::default();
         for (id, path) in paths {
-            let file = match directory::open_file(&path) {
+            let file = match private::open_to_read(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error.into()),
@@ -177,8 +179,8 @@ impl Cache {
                     fs::remove_dir_all(entry.path())?;
                 }
             }
-            writer::remove_abandoned(&self.directory.temporary())?;
-            writer::make_private_folder(&self.directory.segments())?;
+            directory::remove_abandoned(&self.directory.temporary())?;
+            directory::make_private_folder(&self.directory.segments())?;
             self.ledger.replace(|| Ok(HashMap::new()))?;
             Ok(Removed { bytes: before.bytes, segments: before.segments })
         })
@@ -189,13 +191,4 @@ fn read_header(mut file: impl Read) -> Option<Header> {
     let mut page = vec![0; HEADER_BYTES];
     file.read_exact(&mut page).ok()?;
     Header::decode(&page).ok()
-}
-
-/// What a terminal might obey is shown, not sent.
-fn escape_control(character: char) -> impl Iterator<Item = char> {
-    let invisible =
-        matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let escaped = character.is_control() || invisible;
-    let plain = (!escaped).then_some(character);
-    escaped.then(|| character.escape_default()).into_iter().flatten().chain(plain)
 }

@@ -4,21 +4,22 @@
 //! synced; then it is renamed to its name. A crash leaves a temporary file whose lock can be had: the next
 //! [`Cache::open`](super::Cache::open) removes it. What is dropped unpublished removes its file itself.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read as _, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use tempfile::NamedTempFile;
 
 use super::Ledger;
-use super::directory::{locked_file, open_file};
+use super::directory::{locked_file, make_private_folder};
 use super::error::{CacheError, SegmentError};
 use super::format::{self, BLOCK_BYTES, Counts, Footer, HEADER_BYTES, Header};
 use super::identity::{SegmentId, SegmentLabel};
 use super::segment::{Opened, Segment};
 use crate::decode::Spans;
+use crate::private;
 
 const WRITE_BYTES: usize = 1024 * 1024;
 
@@ -72,7 +73,7 @@ impl SegmentWriter {
 
     /// What its file will take with `records` records.
     pub fn file_bytes(&self, records: u32) -> u64 {
-        Counts::new(records, self.data_bytes).file_bytes().unwrap_or(u64::MAX)
+        segment_bytes(records, self.data_bytes)
     }
 
     /// It will not stay: there is no room for it.
@@ -200,6 +201,12 @@ impl SegmentWriter {
     }
 }
 
+/// What the file of a segment takes that holds `records` records in `data_bytes`.
+#[must_use]
+pub fn segment_bytes(records: u32, data_bytes: u64) -> u64 {
+    Counts::new(records, data_bytes).file_bytes().unwrap_or(u64::MAX)
+}
+
 impl Write for SegmentWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() >= DIRECT_BYTES {
@@ -224,32 +231,10 @@ impl Write for SegmentWriter {
 /// Whether a segment lies there that only another version of respool can read.
 fn is_of_another_version(path: &Path) -> io::Result<bool> {
     let mut beginning = Vec::new();
-    match open_file(path) {
+    match private::open_to_read(path) {
         Ok(file) => file.take(HEADER_BYTES as u64).read_to_end(&mut beginning)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
     Ok(matches!(Header::decode(&beginning), Err(SegmentError::OtherVersion { .. })))
-}
-
-/// Removes what crashed writers left behind. Those at work hold their locks.
-pub(super) fn remove_abandoned(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let Ok(file) = open_file(&path) else { continue };
-        // Another cleaner may have removed it; its name may be somebody else's by now.
-        if file.try_lock().is_ok() && file.metadata()?.nlink() > 0 {
-            super::directory::remove_file(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes `folder` inside of one that exists, for its owner only.
-pub(super) fn make_private_folder(folder: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
 }

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Subcommand};
+use clap::{Arg, Args, Subcommand};
 
 use super::environment::Environment;
 use super::options::{AccessArgs, directory};
 use super::replay::resolve_archive;
 use super::select::SelectArgs;
-use super::{HEADING_CACHE, HEADING_OUTPUT, HEADING_WHAT, Invocation};
+use super::{EXIT_CODES, HEADING_CACHE, HEADING_OUTPUT, HEADING_WHAT, Invocation};
 use crate::config::{
-    ArchiveAddress, CacheAction, CacheCommandConfig, ExportConfig, ExportFormat, FillConfig, OutputConfig,
-    parse_duration, parse_size, quoted,
+    ArchiveAddress, CacheAction, CacheCommandConfig, CacheMode, ExportConfig, ExportFormat, FillConfig,
+    OutputConfig, parse_duration, parse_size, quoted,
 };
 use crate::error::Error;
 use crate::record::ByteCount;
@@ -38,6 +38,7 @@ enum Action {
         long: bool,
     },
     /// Read segments and check every block; what is damaged is named and deleted, and fetched again when it is needed
+    #[command(after_help = EXIT_CODES)]
     Verify {
         /// Every block of every segment (the default)
         #[arg(long, help_heading = HEADING_WHAT, conflicts_with_all = ["sample", "quick"])]
@@ -50,8 +51,11 @@ enum Action {
         sample: Option<(u32, u32)>,
     },
     /// Fill the cache with an archive, and send nothing
+    #[command(after_help = EXIT_CODES)]
+    #[command(mut_arg("no_cache", hidden), mut_arg("offline", hidden), mut_arg("online", hidden))]
     Warm(Box<FillArgs>),
     /// Write an archive's records to a file, a line each, through the cache
+    #[command(after_help = EXIT_CODES, mut_arg("offline", hidden), mut_arg("online", hidden))]
     Export {
         #[command(flatten)]
         fill: Box<FillArgs>,
@@ -92,6 +96,11 @@ struct FillArgs {
     access: AccessArgs,
 }
 
+/// A flag that every command with a cache takes, and this one refuses.
+fn hidden(flag: Arg) -> Arg {
+    flag.hide(true)
+}
+
 impl FillArgs {
     fn resolve(
         self,
@@ -100,6 +109,18 @@ impl FillArgs {
         output: OutputConfig,
     ) -> Result<Invocation, Error> {
         let tuning = self.access.resolve(environment)?;
+        let refused = match tuning.cache.mode {
+            CacheMode::Offline => {
+                Some("--offline asks the archive for nothing, not even for its list of objects")
+            }
+            CacheMode::Discard if export.is_none() => {
+                Some("--no-cache keeps nothing, and to warm the cache is to keep")
+            }
+            CacheMode::Discard | CacheMode::Keep => None,
+        };
+        if let Some(why) = refused {
+            return Err(Error::usage(format!("{why}: leave it out")));
+        }
         Ok(Invocation::Fill(Box::new(FillConfig {
             archive: resolve_archive(self.archive, tuning.cache.mode)?,
             input: self.select.resolve(environment)?,

@@ -24,6 +24,7 @@ use toml::{Table, Value};
 use super::Stop;
 use super::environment::Environment;
 use crate::error::Error;
+use crate::shown::in_quotes;
 
 /// No configuration is larger, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -102,7 +103,7 @@ impl ConfigFile {
             return error.into();
         }
         let why = std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));
-        Error::usage(format!("{}: {name} = {value:?}{why}", self.path.display())).into()
+        Error::usage(format!("{}: {name} = {}{why}", self.path.display(), in_quotes(value))).into()
     }
 }
 

@@ -70,10 +70,10 @@ const HEADING_OUTPUT: &str = "Output and safety";
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done and clean
-   1  done, but the stream differs from the archive, or order was violated
+   1  done, but the stream differs from the archive, or order was violated; cache verify: damage found and removed
    2  the command line is wrong
    3  done, with records or objects in quarantine
-   4  not done yet: `respool resume` goes on; where no run was begun, try again
+   4  not done yet: `respool resume` goes on; where no run was begun, try again; cache warm: not all had room
    5  refused by a service, or by respool for safety
   70  a defect in respool; the run can be resumed
 

@@ -16,6 +16,7 @@ use crate::config::{
 };
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
+use crate::shown::shown;
 
 /// What was typed after `respool replay`.
 #[derive(Debug, Args)]
@@ -200,7 +201,7 @@ fn resolve_directory(path: &Path, mode: CacheMode) -> Result<ArchiveAddress, Err
     if mode == CacheMode::Offline {
         return Ok(ArchiveAddress::Directory { path: directory("ARCHIVE", path)? });
     }
-    let shown = path.display().to_string().escape_debug().to_string();
+    let shown = shown(&path.display().to_string()).to_string();
     match path.canonicalize() {
         Ok(path) if path.is_dir() => Ok(ArchiveAddress::Directory { path }),
         Ok(_) => Err(Error::usage(format!("{shown} is a file: give the directory that holds the archive"))),

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Tuning};
+use crate::shown::shown;
 
 /// How a service of AWS is reached. What is absent is left to the SDK's own chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,16 +122,9 @@ pub fn quoted(text: &str) -> String {
     }
     let letter = |c: char| match c {
         '\'' => "'\\''".to_owned(),
-        c if is_shown(c) => c.to_string(),
-        c => c.escape_debug().to_string(),
+        c => shown(c.encode_utf8(&mut [0; 4])).to_string(),
     };
     format!("'{}'", text.chars().map(letter).collect::<String>())
-}
-
-/// Whether a terminal shows `c` as what it is, and does nothing else.
-#[must_use]
-pub fn is_shown(c: char) -> bool {
-    matches!(c, '\'' | '"' | '\\') || c.escape_debug().eq([c])
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub use crate::route::event_time::{EventTime, TimeFormat};
 pub use crate::stream::kinesis::SendPath;
 pub use crate::stream::name::StreamName;
 pub use crate::write::lane::Order;
-pub use access::{AwsAccess, exposure_flag, is_shown, quoted};
+pub use access::{AwsAccess, exposure_flag, quoted};
 pub use amount::{AmountError, RateCap, Share, parse_duration, parse_latency, parse_size};
 pub use changes::TuningChanges;
 pub use commands::{

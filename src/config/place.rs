@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::shown::shown;
 use crate::stream::name::{StreamName, StreamNameError};
 
 /// Shards of an embedded stream, at most. Ours: each costs memory, and no laptop fills more.
@@ -76,7 +77,7 @@ impl FromStr for ArchiveAddress {
         if let Some(rest) = text.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             if !(3..=255).contains(&bucket.len()) || !bucket.bytes().all(is_name_byte) {
-                return Err(PlaceError::Bucket { bucket: printable(bucket) });
+                return Err(PlaceError::Bucket { bucket: shown(bucket).to_string() });
             }
             if prefix.len() > 1_024 {
                 return Err(PlaceError::PrefixTooLong);
@@ -86,7 +87,7 @@ impl FromStr for ArchiveAddress {
         match text.split_once(':') {
             // A path may hold a colon; an address begins with a word and one.
             Some((scheme, rest)) if rest.starts_with("//") || scheme == "s3" || scheme == "arn" => {
-                Err(PlaceError::ArchiveScheme { scheme: printable(scheme) })
+                Err(PlaceError::ArchiveScheme { scheme: shown(scheme).to_string() })
             }
             _ if text.is_empty() => Err(PlaceError::ArchiveEmpty),
             _ => Ok(Self::Directory { path: text.into() }),
@@ -113,8 +114,8 @@ impl ArchiveAddress {
 impl fmt::Display for ArchiveAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{}", printable(prefix)),
-            Self::Directory { path } => f.write_str(&printable(&path.to_string_lossy())),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{}", shown(prefix)),
+            Self::Directory { path } => shown(&path.to_string_lossy()).fmt(f),
         }
     }
 }
@@ -262,16 +263,4 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
 
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
-}
-
-/// The text with control characters escaped, so that it cannot move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-        out
-    })
 }

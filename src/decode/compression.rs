@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::input::Input;
 use super::output::Output;
 use super::{DecodeDefect, DecodeError, FramingChoice, aggregate, bzip2, gzip, snappy, zip, zstd};
+use crate::shown::shown;
 
 /// How an object's bytes are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -185,7 +186,7 @@ fn foreign_label(content_encoding: &str) -> Option<String> {
     ];
     let mut labels = content_encoding.split(',').map(|label| label.trim().to_ascii_lowercase());
     let label = labels.find(|label| !label.is_empty() && !ours.contains(&label.as_str()))?;
-    Some(label.chars().take(40).flat_map(char::escape_default).collect())
+    Some(shown(&label.chars().take(40).collect::<String>()).to_string())
 }
 
 /// The next `N` bytes, taken; `None` if it ends before.

@@ -23,6 +23,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use super::input::Input;
 use super::output::Output;
 use super::{BUFFER_BYTES, DecodeDefect, DecodeError};
+use crate::shown::shown;
 
 pub(super) fn decode(input: &mut Input<'_>, output: &mut Output<'_>) -> Result<(), DecodeError> {
     let mut file = tempfile::tempfile().map_err(DecodeError::Input)?;
@@ -63,11 +64,11 @@ fn defect(stored: u64, message: &str) -> DecodeError {
 fn broken(stored: u64, error: &ParquetError) -> DecodeError {
     match error {
         ParquetError::NYI(what) => {
-            let message = format!("Parquet that is not read: {}", what.escape_debug());
+            let message = format!("Parquet that is not read: {}", shown(what));
             DecodeError::defect(DecodeDefect::UnknownFormat, stored, message)
         }
         ParquetError::External(error) if error.is::<io::Error>() => defect(stored, "it ends too early"),
-        error => defect(stored, &error.to_string().escape_debug().to_string()),
+        error => defect(stored, &shown(&error.to_string()).to_string()),
     }
 }
 

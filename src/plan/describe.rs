@@ -11,6 +11,7 @@ use crate::config::{ArchiveAddress, AwsAccess, Target};
 use crate::record::HashKey;
 use crate::route::fields::Fields;
 use crate::run::key_fields::key_fields;
+use crate::shown::shown;
 
 /// Shortest hash that tells keys apart for people.
 const HASH_DIGITS: usize = 12;
@@ -26,11 +27,6 @@ const REASON_CHARS_MAX: usize = 80;
 )]
 fn whole(value: f64) -> u64 {
     value.max(0.0).round() as u64
-}
-
-/// As a terminal may see it.
-fn printable(text: &str) -> String {
-    text.escape_debug().to_string().replace("\\\"", "\"")
 }
 
 impl Figures<'_> {
@@ -168,7 +164,7 @@ impl Figures<'_> {
         for (hash, share) in found.top {
             let name: String = format!("{:032x}", hash.0).chars().take(HASH_DIGITS).collect();
             if let Some(text) = texts.get(&hash) {
-                key_texts.insert(name.clone(), printable(text));
+                key_texts.insert(name.clone(), shown(text).to_string());
             }
             top.push(TopKey { hash: name, share });
         }
@@ -189,6 +185,6 @@ impl Figures<'_> {
     fn first_record(&self) -> Option<String> {
         let first = self.readings.objects.iter().find_map(|object| object.first.as_ref())?;
         let text: String = String::from_utf8_lossy(first).chars().take(RECORD_CHARS_MAX).collect();
-        Some(printable(&text))
+        Some(shown(&text).to_string())
     }
 }

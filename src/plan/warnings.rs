@@ -11,6 +11,7 @@ use crate::config::{Order, Planned, RateCap, Target};
 use crate::error::Error;
 use crate::record::{ByteCount, agree, many};
 use crate::run::report::{duration, number};
+use crate::shown::shown;
 use crate::stream::StreamDescription;
 
 /// Nobody minds the order in a shorter run.
@@ -90,7 +91,7 @@ pub fn loop_sign(target: &Target, objects: &[ObjectEntry]) -> Option<String> {
     Some(format!(
         "the archive seems to be what is delivered from the stream {stream} (it holds {}): what is replayed into it \
          would be archived once more, and be found by the next replay",
-        found.key.escape_debug()
+        shown(&found.key)
     ))
 }
 

@@ -40,6 +40,7 @@ use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
 use crate::config::{RunFlags, RunSettings, SavedPlan, StateDir, Tuning};
 use crate::error::Error;
+use crate::private;
 
 const RUN_FILE: &str = "run.json";
 const MANIFEST_FILE: &str = "manifest.jsonl";
@@ -177,15 +178,8 @@ impl RunDirectory {
 
     fn own(id: String, path: PathBuf, state: &StateDir) -> Result<Self, Error> {
         let lock_path = path.join(LOCK_FILE);
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&lock_path)
-            .map_err(|error| io_error("cannot open", &lock_path, error))?;
+        let mut lock =
+            private::open(&lock_path).map_err(|error| io_error("cannot open", &lock_path, error))?;
         match lock_soon(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::archive::ObjectEntry;
 use crate::archive::manifest::Manifest;
+use crate::cache::segment_bytes;
 
 /// Compressed events grow about this much; used until the first objects say better.
 const GROWTH_GUESS: u64 = 10;
@@ -103,14 +104,18 @@ impl Estimate {
         Some(self.plain.whole(&self.plain.decoded)? + self.compressed.whole(&self.compressed.decoded)?)
     }
 
-    /// What `entry` will be when decoded.
-    pub fn decoded_size(&self, entry: &ObjectEntry) -> u64 {
+    /// What the segment of `entry` will take.
+    pub fn segment_bytes(&self, entry: &ObjectEntry) -> u64 {
         let class = self.class(entry);
         let guess = if looks_compressed(entry) { GROWTH_GUESS } else { 1 };
-        match load(&class.stored) {
-            0 => entry.size.0.saturating_mul(guess),
-            stored => share(load(&class.decoded), entry.size.0, stored),
-        }
+        let (records, decoded) = match load(&class.stored) {
+            0 => (0, entry.size.0.saturating_mul(guess)),
+            stored => {
+                let own = |seen| share(load(seen), entry.size.0, stored);
+                (own(&class.records), own(&class.decoded))
+            }
+        };
+        segment_bytes(u32::try_from(records).unwrap_or(u32::MAX), decoded)
     }
 
     fn class(&self, entry: &ObjectEntry) -> &Class {

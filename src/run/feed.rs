@@ -115,6 +115,7 @@ impl Feed {
                             Begun::NobodyListens => false,
                         }
                 }
+                Spooled::NoRoom => return Err(Error::internal("what a run sends always has room")),
             };
             if !fed {
                 return Ok(());
@@ -244,7 +245,7 @@ impl Feed {
         self.spool.discard(number, damage);
         match self.spool.object_at_front(number).await? {
             Spooled::Segment { records: found, .. } if found == records => return Ok(()),
-            Spooled::Segment { .. } | Spooled::Quarantined { .. } => {}
+            Spooled::Segment { .. } | Spooled::Quarantined { .. } | Spooled::NoRoom => {}
         }
         Err(Error::incomplete(format!(
             "the segment of object {number} was damaged on disk, and the object is not what it was any more"
@@ -287,11 +288,11 @@ fn damaged(spool: &Spool, number: u32, error: SegmentError) -> Error {
 
 /// The first record, and the fields of those in a few objects from all over the archive; `None` if there is no record.
 pub async fn look_at_fields(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Result<Option<Sample>, Error> {
-    let Some(record) = first_record(spool, segments).await? else { return Ok(None) };
+    let Some((record, alone)) = first_record(spool, segments).await? else { return Ok(None) };
     let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
     let step = total.div_ceil(SAMPLE_OBJECTS).max(1) as usize;
     let most = fields::records_of_each(total.min(SAMPLE_OBJECTS) as usize);
-    let mut sample = Sample { record, fields: Fields::default(), whole: step == 1 };
+    let mut sample = Sample { record, alone, fields: Fields::default(), whole: step == 1 };
     for number in (0..total).step_by(step) {
         if let Spooled::Segment { records, .. } = spool.object(number).await? {
             sample.whole &= records as usize <= most;
@@ -310,18 +311,21 @@ pub async fn look_at_fields(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Res
     Ok(Some(sample))
 }
 
-/// The first record of the first object that has one.
-async fn first_record(spool: &Arc<Spool>, segments: &Arc<Segments>) -> Result<Option<Vec<u8>>, Error> {
+/// The first record of the first object that has one, and whether that has no other.
+async fn first_record(
+    spool: &Arc<Spool>,
+    segments: &Arc<Segments>,
+) -> Result<Option<(Vec<u8>, bool)>, Error> {
     let total = u32::try_from(spool.manifest().objects.len()).unwrap_or(u32::MAX);
     for number in 0..total {
         let mut fetched_again = false;
-        while let Spooled::Segment { records: 1.., .. } = spool.object(number).await? {
+        while let Spooled::Segment { records: records @ 1.., .. } = spool.object(number).await? {
             let segments = segments.clone();
             let first = move || -> Result<Result<Vec<u8>, SegmentError>, Error> {
                 Ok(segments.get(number)?.record(0).map(<[u8]>::to_vec))
             };
             match blocking(first).await?? {
-                Ok(record) => return Ok(Some(record)),
+                Ok(record) => return Ok(Some((record, records == 1))),
                 Err(damage) if fetched_again => return Err(damaged(spool, number, damage)),
                 Err(damage) => spool.discard(number, &damage),
             }
@@ -377,6 +381,8 @@ fn count_keys(
 pub struct Sample {
     /// The bytes of its first record.
     pub record: Vec<u8>,
+    /// Whether its object has no other.
+    pub alone: bool,
     /// What the records looked at say of their fields.
     pub fields: Fields,
     /// Whether they are all there are.

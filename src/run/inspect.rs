@@ -248,7 +248,7 @@ impl Inspection {
             row("records", &format!("about {}{error} of {} B, {from}", number(records), number(bytes)));
         }
         if let Some(record) = &self.sample_record {
-            row("first", &record.replace("\\\"", "\""));
+            row("first", record);
         }
         for field in &self.time_fields {
             row("event time", &format!("{:<24} {} to {}", field.pointer, field.span[0], field.span[1]));

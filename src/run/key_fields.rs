@@ -7,9 +7,18 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::report::number;
-use crate::config::{is_shown, quoted};
+use crate::config::quoted;
+use crate::decode::holds_records;
 use crate::record::many;
 use crate::route::fields::Fields;
+use crate::shown::is_shown;
+
+/// What is said of an object that is one record, if that [may hold the records](holds_the_records) that are meant.
+pub const ARRAY: &str = "the object is one JSON value with an array in it: if the array's elements are the records, begin anew with \
+                         --framing json-array";
+
+/// Bytes of a record by which it is judged.
+const BEGINNING_BYTES: usize = 64 * 1024;
 
 /// Fields that are named to a person.
 const SHOWN: usize = 10;
@@ -25,6 +34,12 @@ pub struct KeyField {
     pub distinct: u64,
     /// The part of those that have it which its most frequent value has.
     pub hottest: f64,
+}
+
+/// Whether `record`, alone in its object, may itself hold the records that are meant.
+#[must_use]
+pub fn holds_the_records(record: &[u8]) -> bool {
+    holds_records(record.get(..BEGINNING_BYTES).unwrap_or(record))
 }
 
 /// All of them, the likeliest key first.

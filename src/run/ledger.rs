@@ -11,6 +11,7 @@ use super::journal::{ledger_lines, quarantine_lines};
 use super::report::number;
 use crate::archive::manifest::Manifest;
 use crate::record::{ByteCount, many};
+use crate::shown::shown;
 use crate::write::checkpoint::{Checkpoint, ObjectLedger};
 
 /// Objects that are listed for a person; the rest is told as a number.
@@ -135,7 +136,7 @@ impl Ledger {
                 }
             }
             let reasons = line.reasons.keys().cloned().collect::<Vec<_>>().join(", ");
-            let key = line.key.escape_debug();
+            let key = shown(&line.key);
             let _ = writeln!(text, "  {:>6} {state:<12} {counts:<30} {reasons:<12} {key}", line.object);
         }
         if let Some(more) = odd.len().checked_sub(OBJECTS_LISTED_MAX).filter(|&more| more > 0) {

@@ -33,7 +33,7 @@ use crate::write::StreamState;
 use crate::write::rate::ShardRate;
 
 /// The part of the cache's limit that is for segments which only pass through: one over this.
-const PASSING_PART: u64 = 8;
+pub(super) const PASSING_PART: u64 = 8;
 /// What a stream says of itself while its shards split or merge.
 pub const UPDATING: &str = "UPDATING";
 /// Records that may wait or be in flight: one hot shard stops the others only when this many wait for it.

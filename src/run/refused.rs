@@ -9,6 +9,7 @@ use super::feed::Fed;
 use super::journal::QuarantineLine;
 use crate::error::Error;
 use crate::record::many;
+use crate::shown::shown;
 
 /// Reasons by which an archive refuses an object, rather than the object being broken.
 const REFUSALS: [&str; 3] = ["denied", "deleted", "archived"];
@@ -45,7 +46,7 @@ impl Refused {
                 "{} in a row cannot be had, the last one {}: {} ({}); if they are not to be had, resume with \
                  --accept-refusals to set them aside",
                 many(self.in_a_row, "object"),
-                line.key.escape_debug(),
+                shown(&line.key),
                 line.reason,
                 line.detail
             )));

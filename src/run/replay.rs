@@ -13,7 +13,7 @@ use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
 use super::journal;
-use super::key_fields::{key_fields, table};
+use super::key_fields::{ARRAY, holds_the_records, key_fields, table};
 use super::open::{self, OpenStream};
 use super::report::{Report, number};
 use super::segments::Segments;
@@ -36,6 +36,7 @@ use crate::plan::warnings::refuse_loop;
 use crate::record::{ByteCount, HashKeyRange, agree, many};
 use crate::route::ROUTE_VERSION;
 use crate::route::key::KeyExtractor;
+use crate::shown::shown;
 use crate::write::checkpoint::Checkpoint;
 
 /// What came of a replay.
@@ -231,7 +232,7 @@ pub fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
 /// Where records come from.
 pub struct Sources {
     cache: Arc<Cache>,
-    passing_bytes_max: ByteCount,
+    passing_bytes_max: Option<ByteCount>,
     /// Absent with `--offline`.
     archive: Option<Arc<dyn Archive>>,
     /// Where the runs are that have looked at the objects before.
@@ -251,13 +252,19 @@ impl Sources {
             CacheMode::Offline => None,
             CacheMode::Keep | CacheMode::Discard => Some(open::archive_at(address, tuning).await?),
         };
-        Ok(Self { cache, passing_bytes_max, archive, runs: None })
+        Ok(Self { cache, passing_bytes_max: Some(passing_bytes_max), archive, runs: None })
     }
 
     /// The same; without the archive the runs in `state_dir` tell which objects are broken.
     #[must_use]
     pub fn recalling(self, state_dir: &StateDir) -> Self {
         Self { runs: Some(state_dir.clone()), ..self }
+    }
+
+    /// The same; what has no room in the cache is not fetched.
+    #[must_use]
+    pub fn without_passing(self) -> Self {
+        Self { passing_bytes_max: None, ..self }
     }
 
     /// The archive, unless only the cache is read.
@@ -358,16 +365,19 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
 
 /// What to say instead of a key: the first record, and the fields that would do.
 pub fn ask_for_a_key(sample: Option<Sample>) -> Error {
-    let Some(Sample { record, fields, whole }) = sample else {
+    let Some(Sample { record, alone, fields, whole }) = sample else {
         return Error::usage("--partition-key is missing, and the archive has no record to look at");
     };
-    let shown: String = String::from_utf8_lossy(&record).chars().take(2_000).collect();
-    let shown = shown.escape_debug().to_string().replace("\\\"", "\"");
-    let table = table(&key_fields(&fields), fields.records(), whole);
+    let beginning: String = String::from_utf8_lossy(&record).chars().take(2_000).collect();
+    let shown = shown(&beginning);
+    let mut told = table(&key_fields(&fields), fields.records(), whole);
+    if alone && holds_the_records(&record) {
+        told = format!("{told}\n{ARRAY}");
+    }
     Error::usage(format!(
         "--partition-key is missing: an archive does not keep the keys, so you have to choose.\n\n\
          The first record is\n  {shown}\n\n{}",
-        table.trim_end()
+        told.trim_end()
     ))
 }
 

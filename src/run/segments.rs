@@ -71,6 +71,11 @@ impl Segments {
         }
     }
 
+    /// Whether the segment of `object` only passes through.
+    pub fn is_passing(&self, object: u32) -> bool {
+        self.lock().passing.contains_key(&object)
+    }
+
     /// The segment of `object` was only looked at. `true` if it passed through, and is gone now.
     pub fn forget_passing(&self, object: u32) -> bool {
         let mut state = self.lock();

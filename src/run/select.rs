@@ -24,6 +24,7 @@ use crate::cache::{CacheError, check_private};
 use crate::config::Input;
 use crate::error::Error;
 use crate::record::{agree, many};
+use crate::shown::shown;
 
 /// Objects that are looked up at the same time.
 const LOOK_UPS_AT_ONCE: usize = 32;
@@ -152,7 +153,7 @@ async fn named(archive: &Arc<dyn Archive>, input: &Input, file: &Path) -> Result
     if missing.is_empty() {
         return Ok(listing);
     }
-    let shown: Vec<_> = missing.iter().take(KEYS_SHOWN).map(|key| key.escape_debug().to_string()).collect();
+    let shown: Vec<_> = missing.iter().take(KEYS_SHOWN).map(|key| shown(key).to_string()).collect();
     Err(Error::refused(format!(
         "{} of the objects in {} {} not in {}: {}{}",
         number(missing.len() as u64),
@@ -206,7 +207,7 @@ async fn bring_back(
         if !quiet {
             let (left, are) = (number(waiting.len() as u64), agree(waiting.len(), "is", "are"));
             console::say(&format!(
-                "S3 restores {total} ({tier:?}), {left} {are} still to come; Ctrl-C ends the wait, not the restore"
+                "S3 restores {total} ({tier}), {left} {are} still to come; Ctrl-C ends the wait, not the restore"
             ));
         }
         tokio::time::sleep(RESTORE_POLL).await;

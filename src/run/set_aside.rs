@@ -4,6 +4,7 @@
 //! chunk sets aside nothing waits in memory but ordinals and reasons.
 
 use super::journal::{QuarantineLine, Quarantined};
+use super::key_fields::{ARRAY, holds_the_records};
 use super::segments::Segments;
 use crate::archive::manifest::Manifest;
 use crate::record::{agree, many};
@@ -19,7 +20,9 @@ pub fn quarantined(
 ) -> Quarantined {
     let (object, record) = (aside.ordinal.object(), aside.ordinal.record());
     let segment = segments.get(object).ok().filter(|segment| record < segment.records());
-    let bytes = segment.as_ref().filter(|_| with_bytes).and_then(|segment| segment.record(record).ok());
+    let found = segment.as_ref().and_then(|segment| segment.record(record).ok());
+    let alone = segment.as_ref().is_some_and(|segment| segment.records() == 1);
+    let array = alone && found.is_some_and(holds_the_records);
     let offset = segment.as_ref().and_then(|segment| segment.record_offset(record).ok());
     let key = manifest.object(object).map(|entry| entry.key.to_string()).unwrap_or_default();
     let line = QuarantineLine {
@@ -27,16 +30,18 @@ pub fn quarantined(
         record: Some(record),
         key,
         reason: aside.reason.to_string(),
-        detail: detail(aside),
+        detail: detail(aside, array),
         offset,
         stored: None,
         sent_in_part: false,
     };
-    Quarantined { line, bytes: bytes.map(<[u8]>::to_vec) }
+    Quarantined { line, bytes: found.filter(|_| with_bytes).map(<[u8]>::to_vec) }
 }
 
-fn detail(aside: &SetAside) -> String {
+/// Of an object that is one record, `array` says whether that may hold the records that are meant.
+fn detail(aside: &SetAside, array: bool) -> String {
     match &aside.reason {
+        SetAsideReason::KeyFault(fault) if array => format!("{}; {ARRAY}", fault.sentence()),
         SetAsideReason::KeyFault(fault) => fault.sentence().to_owned(),
         SetAsideReason::NoEventTime => "the record has no time where --event-time says".to_owned(),
         SetAsideReason::Salvaged { defect } => {

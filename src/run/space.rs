@@ -4,7 +4,7 @@
 //! the next run. A run never evicts what it has itself put there: once nothing more fits, the rest passes
 //! through, in a bounded room that is freed as records are settled. An object below which nothing passes
 //! through or is in work is always let in: what lies below is settled by itself, so waiting always ends. Only a full disk makes a run give up segments of
-//! its own, and only those that are settled.
+//! its own, and only those that are settled. Where nothing may pass through, the cache is all the room there is.
 //!
 //! What a segment will take is a guess when it is let in. Where it takes more, the guess is made good before that is
 //! written: if the rest has no room either, the segment passes through after all. So the cache stays below its limit
@@ -29,7 +29,8 @@ pub struct Space {
     segments: Arc<Segments>,
     /// Whether segments stay for the next run.
     keep: bool,
-    passing_bytes_max: ByteCount,
+    /// Absent if nothing may pass through.
+    passing_bytes_max: Option<ByteCount>,
     state: Mutex<State>,
     freed: Notify,
 }
@@ -38,7 +39,7 @@ pub struct Space {
 struct State {
     /// Objects that are in work.
     unpublished: BTreeSet<u32>,
-    /// Those of them that were let in and have not failed since.
+    /// Those of them that ask for room or were let in, and have not failed since.
     writing: BTreeSet<u32>,
     /// Room for segments that only pass through, by object: expected, then taken.
     passing: BTreeMap<u32, u64>,
@@ -83,8 +84,13 @@ impl Room {
 }
 
 impl Space {
-    /// Room in `cache` if segments are to be kept, and beside it up to `passing_bytes_max`.
-    pub fn new(cache: Arc<Cache>, segments: Arc<Segments>, keep: bool, passing_bytes_max: ByteCount) -> Self {
+    /// Room in `cache` if segments are to be kept, and beside it up to `passing_bytes_max`, if anything may pass through.
+    pub fn new(
+        cache: Arc<Cache>,
+        segments: Arc<Segments>,
+        keep: bool,
+        passing_bytes_max: Option<ByteCount>,
+    ) -> Self {
         Self { cache, segments, keep, passing_bytes_max, state: Mutex::default(), freed: Notify::new() }
     }
 
@@ -94,14 +100,47 @@ impl Space {
         InWork { space: self, number }
     }
 
-    /// Waits until there is room for `bytes` of object `number`, or until it is the lowest one in work.
-    pub async fn reserve(&self, number: u32, bytes: u64) -> Room {
+    /// Room in the cache for what `guess` says of object `number`, if there is any to be had. What is being written has
+    /// reserved a guess; what it really takes shows soon, so that is waited for.
+    pub async fn keep(&self, number: u32, guess: impl Fn() -> u64) -> Option<Room> {
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            if let Some(room) = self.admit(number, bytes).await {
-                return room;
+            let bytes = guess();
+            if !self.may_keep(bytes) {
+                return None;
+            }
+            // Before it is asked: of two that get nothing, one has to know of the other.
+            self.state().writing.insert(number);
+            if let Some(reservation) = self.make_room(bytes).await {
+                return Some(Room::Kept(reservation));
+            }
+            let (others_write, freed_meanwhile) = {
+                let mut state = self.state();
+                state.writing.remove(&number);
+                (!state.writing.is_empty(), freed.as_mut().enable())
+            };
+            if !others_write && !freed_meanwhile {
+                self.cache_is_full();
+                // Somebody may wait for that nobody is left who writes.
+                self.freed.notify_waiters();
+                return None;
+            }
+            freed.await;
+        }
+    }
+
+    /// Waits until there is room beside the cache for `bytes` of object `number`, or until it is the lowest one in work;
+    /// `None` if nothing may pass through.
+    pub async fn pass(&self, number: u32, bytes: u64) -> Option<Room> {
+        let room = self.passing_bytes_max?.0;
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if self.admit(number, bytes, room) {
+                return Some(Room::Passing(bytes));
             }
             freed.await;
         }
@@ -114,11 +153,9 @@ impl Space {
 
     /// Nothing of object `number` takes room any more, beside the cache.
     pub fn release(&self, number: u32) {
-        {
-            let mut state = self.state();
-            state.passing.remove(&number);
-            state.writing.remove(&number);
-        }
+        let mut state = self.state();
+        state.passing.remove(&number);
+        state.writing.remove(&number);
         self.freed.notify_waiters();
     }
 
@@ -151,48 +188,42 @@ impl Space {
         }
     }
 
-    async fn admit(&self, number: u32, bytes: u64) -> Option<Room> {
+    fn may_keep(&self, bytes: u64) -> bool {
         let larger_than_all = ByteCount(bytes) > self.cache.limit();
         if self.keep && larger_than_all {
             self.tell_of_size("is expected to take", bytes);
         }
-        if self.keep && !larger_than_all && !self.state().full {
-            if let Some(reservation) = self.make_room(bytes).await {
-                self.state().writing.insert(number);
-                return Some(Room::Kept(reservation));
-            }
-            // Those that are being written have reserved a guess; what they really take shows soon.
-            if self.state().writing.iter().any(|&other| other != number) {
-                return None;
-            }
-            self.cache_is_full();
-        }
+        self.keep && !larger_than_all && !self.state().full
+    }
+
+    /// Lets object `number` into the `room` beside the cache, if it has its turn.
+    fn admit(&self, number: u32, bytes: u64, room: u64) -> bool {
         let mut state = self.state();
         // One that is larger than the room leaves half of it to those behind, which would stand still otherwise.
-        let room = self.passing_bytes_max.0;
         let taken: u64 =
             state.passing.values().map(|&bytes| if bytes > room { room / 2 } else { bytes }).sum();
         if taken.saturating_add(bytes) > room && !state.is_lowest(number) {
-            return None;
+            return false;
         }
         state.passing.insert(number, bytes);
         state.writing.insert(number);
-        Some(Room::Passing(bytes))
+        true
     }
 
     fn cache_is_full(&self) {
-        if !std::mem::replace(&mut self.state().full, true) && self.keep {
-            let others = match self.cache.kept_for_others() {
-                ByteCount(0) => String::new(),
-                bytes => format!(" (and {bytes} kept for what other runs fetch)"),
-            };
-            tracing::warn!(
-                "the cache is full with {} of its limit of {}{others}: the rest of this run passes through it, to be \
-                 fetched anew next time",
-                self.cache.usage().bytes,
-                self.cache.limit()
-            );
-        }
+        let told = std::mem::replace(&mut self.state().full, true) || !self.keep;
+        let Some(passing) = self.passing_bytes_max.filter(|_| !told) else { return };
+        let (used, limit) = (self.cache.usage().bytes, self.cache.limit());
+        let others = match self.cache.kept_for_others() {
+            ByteCount(0) => String::new(),
+            bytes => format!(", and {bytes} are kept for what other runs fetch"),
+        };
+        let before = if used > limit { " from when it could be larger" } else { "" };
+        tracing::warn!(
+            "the cache is full: it holds {used}{before}{others}; --cache-size {} leaves it {limit} beside what passes through. The \
+             rest of this run passes through, to be fetched anew next time",
+            ByteCount(limit.0.saturating_add(passing.0))
+        );
     }
 
     /// An object that takes `bytes` or more passes through, because the cache has no room for it.
@@ -204,7 +235,7 @@ impl Space {
 
     /// An object could not be kept in the emptiest of caches: that is said once.
     fn tell_of_size(&self, takes: &str, bytes: u64) {
-        if !std::mem::replace(&mut self.state().told_of_size, true) {
+        if self.passing_bytes_max.is_some() && !std::mem::replace(&mut self.state().told_of_size, true) {
             tracing::warn!(
                 "an object {takes} {}, more than the cache's limit of {} (--cache-size sets it): such an object passes \
                  through the cache, to be fetched anew next time",
@@ -225,6 +256,18 @@ impl Space {
             tracing::warn!("cannot make room in the cache: {error}");
             false
         })
+    }
+
+    /// The same for a segment that is whole, and was to pass through: its size is known, so others may go for all of it.
+    /// Blocks on the disk.
+    pub fn keep_whole(&self, number: u32, bytes: u64) -> Option<Room> {
+        let made = self.cache.make_room(ByteCount(bytes), &|id| self.segments.is_pinned(id));
+        let reservation = made.unwrap_or_else(|error| {
+            tracing::warn!("cannot make room in the cache: {error}");
+            None
+        })?;
+        self.release(number);
+        Some(Room::Kept(reservation))
     }
 
     async fn make_room(&self, bytes: u64) -> Option<Reservation> {
@@ -281,50 +324,85 @@ pub struct InWork<'a> {
 
 impl Drop for InWork<'_> {
     fn drop(&mut self) {
-        {
-            let mut state = self.space.state();
-            state.unpublished.remove(&self.number);
-            state.writing.remove(&self.number);
-        }
+        let mut state = self.space.state();
+        state.unpublished.remove(&self.number);
+        state.writing.remove(&self.number);
+        // Whoever sees that it is gone sees that it was told.
         self.space.freed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn space(passing_bytes_max: u64) -> (tempfile::TempDir, Space) {
         let directory = tempfile::tempdir().unwrap();
         let cache = Arc::new(Cache::open(directory.path(), ByteCount(1)).unwrap());
         let segments = Arc::new(Segments::new(cache.clone()));
-        (directory, Space::new(cache, segments, false, ByteCount(passing_bytes_max)))
+        (directory, Space::new(cache, segments, false, Some(ByteCount(passing_bytes_max))))
     }
 
-    #[tokio::test]
-    async fn what_passes_through_is_bounded_however_slowly_it_is_settled() {
+    #[test]
+    fn what_passes_through_is_bounded_however_slowly_it_is_settled() {
         let (_directory, space) = space(100);
-        let admitted = async |number: u32, bytes| {
+        let admitted = |number: u32, bytes| {
             let _in_work = space.begin(number);
-            space.admit(number, bytes).await.is_some()
+            space.admit(number, bytes, 100)
         };
-        assert!(admitted(0, 60).await && admitted(1, 40).await);
-        assert!(!admitted(2, 1).await, "0 and 1 are published, not settled");
+        assert!(admitted(0, 60) && admitted(1, 40));
+        assert!(!admitted(2, 1), "0 and 1 are published, not settled");
         space.release(1);
-        assert!(admitted(2, 40).await && !admitted(3, 1).await);
+        assert!(admitted(2, 40) && !admitted(3, 1));
         space.release(0);
         space.release(2);
-        assert!(admitted(3, 500).await, "nothing lies below it, so it is let in whatever its size");
-        assert!(admitted(4, 50).await && !admitted(5, 1).await, "and leaves half of the room to others");
+        assert!(admitted(3, 500), "nothing lies below it, so it is let in whatever its size");
+        assert!(admitted(4, 50) && !admitted(5, 1), "and leaves half of the room to others");
+    }
+
+    #[test]
+    fn what_passes_above_does_not_keep_the_lowest_out() {
+        let (_directory, space) = space(100);
+        let _fourth = space.begin(4);
+        assert!(space.admit(4, 100, 100));
+        let _third = space.begin(3);
+        assert!(space.admit(3, 100, 100));
+    }
+
+    fn small_cache() -> (tempfile::TempDir, Space) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Arc::new(Cache::open(directory.path(), ByteCount(1_000)).unwrap());
+        let segments = Arc::new(Segments::new(cache.clone()));
+        (directory, Space::new(cache, segments, true, None))
     }
 
     #[tokio::test]
-    async fn what_passes_above_does_not_keep_the_lowest_out() {
-        let (_directory, space) = space(100);
-        let _fourth = space.begin(4);
-        assert!(space.admit(4, 100).await.is_some());
-        let _third = space.begin(3);
-        assert!(space.admit(3, 100).await.is_some());
+    async fn what_turns_out_to_be_small_lets_others_in_and_what_does_not_is_not_passed_through() {
+        let (_directory, space) = small_cache();
+        // What is guessed to take three quarters takes nothing, as it turns out.
+        let keep = async |number: u32| {
+            let _in_work = space.begin(number);
+            space.keep(number, || 750).await.is_some()
+        };
+        assert_eq!(tokio::join!(keep(0), keep(1), keep(2), keep(3)), (true, true, true, true));
+        let _in_work = space.begin(4);
+        assert!(space.keep(4, || 1_001).await.is_none() && space.pass(4, 1).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_got_room_and_does_not_know_yet_is_waited_for() {
+        let (_directory, space) = small_cache();
+        let _in_work = (space.begin(0), space.begin(1));
+        let mut first = std::pin::pin!(space.keep(0, || 750));
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(first.as_mut().poll(context)));
+        assert!(polled.await.is_pending());
+        // The clock stands as long as a thread works: behind this the room is reserved.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let second = tokio::time::timeout(Duration::from_secs(1), space.keep(1, || 750));
+        assert!(second.await.is_err(), "the cache is not full, it is being filled");
+        assert!(first.await.is_some());
     }
 
     #[tokio::test]

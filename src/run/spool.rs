@@ -11,6 +11,7 @@ mod fill;
 mod growing;
 mod known;
 mod names;
+mod reach;
 mod stats;
 mod told;
 
@@ -29,7 +30,7 @@ use told::Told;
 
 use super::estimate::Estimate;
 use super::pace::{Pace, Place};
-use super::report::{Brake, number};
+use super::report::Brake;
 use super::segments::Segments;
 use super::space::{Room, Space};
 use super::work::Work;
@@ -38,7 +39,8 @@ use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
 use crate::cache::{Cache, Placement, Segment, SegmentError, SegmentLabel};
 use crate::decode::{self, DecodeConfig, DecodeError};
 use crate::error::Error;
-use crate::record::{ByteCount, agree, many};
+use crate::record::ByteCount;
+use crate::shown::shown;
 
 /// Where an object's records are, or why they are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub enum Spooled {
         /// Why, in the words of whoever said no.
         detail: String,
     },
+    /// In the archive still: the cache has no room for it, and nothing may pass through.
+    NoRoom,
 }
 
 /// How objects are spooled.
@@ -66,8 +70,8 @@ pub struct SpoolConfig {
     pub decode: DecodeConfig,
     /// Whether segments stay for the next run.
     pub keep: bool,
-    /// The most that segments may take that only pass through.
-    pub passing_bytes_max: ByteCount,
+    /// The most that segments may take that only pass through; if absent, what cannot be kept is not fetched.
+    pub passing_bytes_max: Option<ByteCount>,
     /// Where objects are decoded.
     pub work: Work,
     /// What is known to be broken, if the archive cannot be asked.
@@ -130,34 +134,9 @@ impl Spool {
         self.archive.as_ref()
     }
 
-    /// Refuses objects that are not in the cache if only the cache is read: a run of them could not come to its end.
-    pub async fn check_in_reach(self: &Arc<Self>) -> Result<(), Error> {
-        if self.archive.is_some() {
-            return Ok(());
-        }
-        let spool = self.clone();
-        let missing = blocking(move || {
-            let held = |name: Name| {
-                spool.cache.holds(&name.whole) || name.salvaged.is_some_and(|name| spool.cache.holds(&name))
-            };
-            let known = |number| spool.config.known.of(number).is_some();
-            let missing = (0..).zip(&spool.manifest.objects);
-            let missing = missing.filter(|(number, entry)| !known(*number) && !held(spool.names.of(entry)));
-            let mut missing = missing.map(|(_, entry)| entry);
-            let first = missing.next().map(|entry| entry.key.escape_debug().to_string());
-            first.map(|first| (first, missing.count() + 1))
-        });
-        match missing.await? {
-            None => Ok(()),
-            Some((first, missing)) => Err(Error::refused(format!(
-                "{} of {} {} not in the cache, such as {first}, and --offline forbids to fetch {}: without it only what is missing \
-                 is fetched",
-                number(missing as u64),
-                many(self.manifest.objects.len(), "object"),
-                agree(missing, "is", "are"),
-                agree(missing, "it", "them")
-            ))),
-        }
+    /// What the cache keeps free for what other processes fetch.
+    pub fn kept_for_others(&self) -> ByteCount {
+        self.cache.kept_for_others()
     }
 
     /// Requests for objects made so far.
@@ -210,7 +189,7 @@ impl Spool {
             return Err(Error::refused(format!(
                 "{} is not in the cache or was damaged there, and --offline forbids to fetch it: --online does, as in `respool \
                  resume --online`",
-                entry.key.escape_debug()
+                shown(&entry.key)
             )));
         };
         self.fetch(number, name, entry, archive.as_ref()).await
@@ -267,15 +246,21 @@ impl Spool {
         let _in_work = self.space.begin(number);
         let mut fetched_again = false;
         loop {
-            let bytes = self.estimate.decoded_size(entry);
-            let room = self.space.reserve(number, bytes).await;
+            // Who waits for somebody else to fill it has reserved nothing.
             let fill = match self.fill(number, name, entry).await? {
                 Filling::Ours(fill) => fill,
-                Filling::Done(found) => {
-                    self.space.release(number);
-                    return Ok(found);
-                }
+                Filling::Done(found) => return Ok(found),
             };
+            let guess = || self.estimate.segment_bytes(entry);
+            let kept = self.space.keep(number, guess).await;
+            // What passes through is nobody else's, and may wait long.
+            let fill = fill.filter(|_| kept.is_some());
+            let room = match kept {
+                None => self.space.pass(number, guess()).await,
+                kept => kept,
+            };
+            let Some(room) = room else { return Ok(Spooled::NoRoom) };
+            let bytes = room.bytes();
             let result = match self.fetch_body(entry, archive).await {
                 Ok(body) => self.decode(number, name, entry, body, room, fetched_again).await,
                 Err(error) => Err(SpoolError::Archive(error)),
@@ -291,7 +276,7 @@ impl Spool {
                 Err(SpoolError::Decode(DecodeError::Defect { reason, .. }))
                     if !fetched_again && reason.is_damage() =>
                 {
-                    tracing::info!("{} is damaged ({reason}), fetched once more", entry.key.escape_debug());
+                    tracing::info!("{} is damaged ({reason}), fetched once more", shown(&entry.key));
                     fetched_again = true;
                     self.space.release(number);
                 }
@@ -313,7 +298,7 @@ impl Spool {
         archive: &dyn Archive,
     ) -> Result<ObjectBody, ArchiveError> {
         let _under_way = Counted::new(&self.stats.fetching);
-        tracing::debug!("fetching {} ({})", entry.key.escape_debug(), entry.size);
+        tracing::debug!("fetching {} ({})", shown(&entry.key), entry.size);
         archive.fetch(entry).await
     }
 
@@ -378,7 +363,7 @@ impl Spool {
 
     /// A permanent defect of the object sets it aside; anything else ends the run.
     fn set_aside(&self, entry: &ObjectEntry, error: SpoolError) -> Result<Spooled, Error> {
-        let key = entry.key.escape_debug();
+        let key = shown(&entry.key);
         let (reason, detail) = match error {
             SpoolError::Archive(ArchiveError::Defect { reason, message }) => (reason.to_string(), message),
             SpoolError::Decode(DecodeError::Defect { reason, offset, message }) => {

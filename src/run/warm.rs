@@ -1,10 +1,16 @@
 //! `respool cache warm` and `respool cache export`: an archive into the cache, and out of it into a file.
+//!
+//! An export needs the cache only on the way. A warm-up is for what stays there: what has no room is not fetched, and told.
+
+mod missing;
 
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use missing::{Missing, Room};
 
 use super::ahead::Ahead;
 use super::open;
@@ -19,6 +25,7 @@ use crate::config::{ExportFormat, FillConfig};
 use crate::error::{Error, ExitCode};
 use crate::record::{ByteCount, agree, many};
 use crate::route::event_time::{EventTime, NoEventTime};
+use crate::shown::shown;
 
 /// A bound for what is kept to be named at the end.
 const UNREAD_SHOWN: usize = 20;
@@ -35,16 +42,14 @@ struct Outcome {
     unread: u64,
     /// The first of those that could not be read.
     named: Vec<String>,
+    room: Room,
 }
 
 /// Fills the cache with what `config` selects; writes its records out if that was asked for.
 pub async fn run(config: &FillConfig) -> Result<ExitCode, Error> {
     let sources = Sources::open_at(&config.archive, &config.tuning).await?;
-    let archive = sources.archive().ok_or_else(|| {
-        Error::usage(
-            "--offline asks the archive for nothing, so nothing can be brought into the cache: leave it out",
-        )
-    })?;
+    let sources = if config.export.is_none() { sources.without_passing() } else { sources };
+    let archive = sources.archive().ok_or_else(|| Error::internal("the cache is filled from no archive"))?;
     let manifest =
         select(&archive, &config.input, config.input.restore, &config.tuning.cache.dir, config.output.quiet)
             .await?;
@@ -55,11 +60,13 @@ pub async fn run(config: &FillConfig) -> Result<ExitCode, Error> {
         Some(export) => Some(Export::open(&export.path, export.format)?),
         None => None,
     };
-    let outcome = fill(config, &spool, &segments, &mut out).await?;
+    let mut outcome = fill(config, &spool, &segments, &mut out).await?;
     if let Some(out) = out {
         blocking(move || out.finish()).await??;
     }
-    tell(config, &spool, &outcome)
+    let missing = std::mem::take(&mut outcome.room).missing(&spool).await?;
+    let code = tell(config, &spool, &outcome, missing.as_ref())?;
+    missing.map_or(Ok(code), |missing| Err(missing.error(spool.manifest().objects.len())))
 }
 
 async fn fill(
@@ -74,6 +81,11 @@ async fn fill(
     for object in 0..total {
         let Some(spooled) = ahead.next().await else { break };
         match spooled? {
+            Spooled::Segment { .. } if out.is_none() && segments.is_passing(object) => {
+                outcome.room.without.push((object, Some(segments.get(object)?.file_bytes())));
+                spool.settled(object);
+            }
+            Spooled::NoRoom => outcome.room.without.push((object, None)),
             Spooled::Segment { records, .. } => {
                 outcome.objects += 1;
                 if let Some(mut export) = out.take() {
@@ -95,7 +107,9 @@ async fn fill(
                     outcome.no_time += counts.no_time;
                     *out = Some(export);
                 } else {
-                    outcome.bytes += segments.get(object)?.data_bytes();
+                    let segment = segments.get(object)?;
+                    outcome.bytes += segment.data_bytes();
+                    outcome.room.kept_bytes += segment.file_bytes();
                     outcome.records += u64::from(records);
                 }
                 spool.settled(object);
@@ -119,7 +133,7 @@ async fn whole(spool: &Arc<Spool>, segments: &Arc<Segments>, object: u32) -> Res
         match blocking(move || checked.verify()).await? {
             Ok(()) => return Ok(segment),
             Err(damage) if last => {
-                let key = spool.manifest().object(object).map(|entry| entry.key.escape_debug().to_string());
+                let key = spool.manifest().object(object).map(|entry| shown(&entry.key).to_string());
                 let sentence =
                     format!("{} is damaged in the cache again: check the disk", key.unwrap_or_default());
                 return Err(Error::incomplete(sentence).with_source(damage));
@@ -134,11 +148,16 @@ async fn whole(spool: &Arc<Spool>, segments: &Arc<Segments>, object: u32) -> Res
 }
 
 fn unread(manifest: &Manifest, object: u32, reason: &str, detail: &str) -> String {
-    let key = manifest.object(object).map(|entry| entry.key.escape_debug().to_string()).unwrap_or_default();
+    let key = manifest.object(object).map(|entry| shown(&entry.key).to_string()).unwrap_or_default();
     format!("{key}: {reason}: {detail}")
 }
 
-fn tell(config: &FillConfig, spool: &Spool, outcome: &Outcome) -> Result<ExitCode, Error> {
+fn tell(
+    config: &FillConfig,
+    spool: &Spool,
+    outcome: &Outcome,
+    missing: Option<&Missing>,
+) -> Result<ExitCode, Error> {
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let (hits, fetched) = (load(&spool.stats.hits), load(&spool.stats.fetched));
     let text = if config.output.json {
@@ -153,6 +172,9 @@ fn tell(config: &FillConfig, spool: &Spool, outcome: &Outcome) -> Result<ExitCod
             "no_event_time": outcome.no_time,
             "unread": outcome.unread,
             "unread_objects": outcome.named,
+            "missing": missing.map_or(0, |missing| missing.objects),
+            "missing_bytes": missing.map_or(0, |missing| missing.bytes.0),
+            "cache_size_needed": missing.map(|missing| &missing.size),
         });
         format!("{value}\n")
     } else {

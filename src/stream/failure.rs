@@ -11,6 +11,7 @@ use std::error::Error as StdError;
 use aws_credential_types::provider::error::CredentialsError;
 
 use super::{CallErrorClass, UnknownCause};
+use crate::shown::{in_quotes, shown};
 
 /// How far a call came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Details {
     /// Why a call was not signed, for someone whose credentials are of `profile`.
     pub(super) fn unsigned(&self, service: &str, profile: Option<&str>) -> String {
         let cause = &self.cause;
-        let profile = profile.map(|profile| format!("the profile {:?}", printable(profile)));
+        let profile = profile.map(|profile| format!("the profile {}", in_quotes(&printable(profile))));
         match (self.credentials, profile) {
             (Some(CredentialsFailure::NoneFound), Some(profile)) => {
                 format!(
@@ -217,7 +218,7 @@ pub(super) fn printable(text: &str) -> String {
     const CHARS_MAX: usize = 400;
     let words: Vec<&str> =
         text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
-    let line = words.join(" ");
+    let line = shown(&words.join(" ")).to_string();
     match line.char_indices().nth(CHARS_MAX) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
         None => line,

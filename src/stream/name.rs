@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::shown::in_quotes;
 use serde::{Deserialize, Serialize};
 
 /// Characters of a stream's name. Source: Kinesis API reference, `CreateStream`, read 2026-11-22.
@@ -39,14 +40,15 @@ pub struct StreamArn {
 pub enum StreamNameError {
     /// A name with characters that Kinesis does not allow, or too many, or none.
     #[error(
-        "{found:?} is no stream name: 1 to {NAME_CHARS_MAX} letters, digits, dots, dashes and underscores"
+        "{} is no stream name: 1 to {NAME_CHARS_MAX} letters, digits, dots, dashes and underscores",
+        in_quotes(found)
     )]
     BadName {
         /// What was given.
         found: String,
     },
     /// Something that begins like an ARN and is not a stream's.
-    #[error("{found:?} is no stream's ARN: arn:aws:kinesis:REGION:ACCOUNT:stream/NAME")]
+    #[error("{} is no stream's ARN: arn:aws:kinesis:REGION:ACCOUNT:stream/NAME", in_quotes(found))]
     BadArn {
         /// What was given.
         found: String,

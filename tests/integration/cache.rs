@@ -193,7 +193,9 @@ fn the_limit_holds_for_all_runs_that_share_the_cache() {
     }
     let warm = |archive| sandbox.start(&format!("cache warm archive-{archive} --cache-size {LIMIT}B --json"));
     for process in [0, 1, 2, 3].map(warm) {
-        assert_eq!(process.wait().json(0)["fetched"], 1);
+        let outcome = process.wait();
+        assert!([0, 4].contains(&outcome.code), "{outcome:?}");
+        assert_eq!(outcome.json(outcome.code)["fetched"], 1);
     }
     let bytes: u64 = segments(&sandbox).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
     assert!(bytes <= LIMIT, "{bytes} B");
@@ -213,11 +215,72 @@ fn an_object_that_is_larger_than_the_limit_is_called_so_and_the_others_are_kept(
     for hour in 1..4 {
         events::put(&sandbox.path("archive"), hour, b"{\"k\":\"1\"}\n");
     }
-    let outcome = sandbox.run("cache warm archive --cache-size 1MB");
-    assert_eq!(outcome.code, 0, "{outcome:?}");
-    let said = "more than the cache's limit of 875.0 kB";
-    assert!(outcome.stderr.contains(said) && !outcome.stderr.contains("is full"), "{outcome:?}");
+    let warm = sandbox.run("cache warm archive --cache-size 1MB --json");
+    assert_eq!((&warm.json(4)["objects"], &warm.json(4)["missing"]), (&json!(3), &json!(1)));
     assert_eq!(segments(&sandbox).len(), 3);
+    let export = sandbox.run("cache export archive -o lines --cache-size 1MB");
+    assert_eq!(export.code, 0, "{export:?}");
+    let said = "more than the cache's limit of 875.0 kB";
+    assert!(export.stderr.contains(said) && !export.stderr.contains("is full"), "{export:?}");
+}
+
+#[test]
+fn a_full_cache_is_told_in_numbers_that_agree() {
+    let sandbox = sandbox();
+    sandbox.run("cache warm archive").ended_with(0);
+    let more = "{\"k\":\"new\"}\n".repeat(RECORDS);
+    events::put(&sandbox.path("archive"), OBJECTS, &events::gzip(more.as_bytes()));
+    let shrunk = sandbox.run("replay archive --into null: --partition-key /k --cache-size 800kB");
+    shrunk.ended_with(0);
+    let said =
+        "from when it could be larger; --cache-size 800.0 kB leaves it 700.0 kB beside what passes through";
+    assert!(shrunk.stderr.contains(said), "{shrunk:?}");
+}
+
+#[test]
+fn a_cache_that_is_too_small_to_be_warmed_is_called_so_and_the_size_that_it_names_is_enough() {
+    let sandbox = sandbox();
+    let quiet = sandbox.run("cache warm archive --cache-size 600kB -q");
+    let kept = segments(&sandbox).len();
+    assert!(kept > 0 && kept < OBJECTS, "{kept}");
+    let said = format!("{} of {OBJECTS} objects are not in the cache", OBJECTS - kept);
+    assert!(quiet.code == 4 && quiet.stderr.contains(&said), "{quiet:?}");
+    sandbox.run("replay archive --into null: --partition-key random").ended_with(0);
+    sandbox.run("cache purge --yes").ended_with(0);
+
+    let short = sandbox.run("cache warm archive --cache-size 600kB --json").json(4);
+    let count = |field: &str| short[field].as_u64().unwrap();
+    assert_eq!(count("objects") + count("missing"), OBJECTS as u64, "{short}");
+    assert!(count("missing_bytes") > 0 && count("fetched") < OBJECTS as u64, "{short}");
+    let size = short["cache_size_needed"].as_str().unwrap();
+    let whole = sandbox.run(&format!("cache warm archive --cache-size {size} --json")).json(0);
+    assert_eq!((&whole["objects"], &whole["missing"]), (&json!(OBJECTS), &json!(0)), "{whole}");
+    assert_eq!(whole["cache_size_needed"], Value::Null);
+    assert_eq!(replay(&sandbox, &format!("--offline --cache-size {size}")), (8, 0));
+}
+
+#[test]
+fn of_many_that_warm_a_cache_that_is_too_small_none_fetches_what_another_one_has() {
+    let sandbox = Sandbox::new();
+    events::make_archive(&sandbox.path("archive"), 30, 1_000);
+    let warm = || sandbox.start("cache warm archive --cache-size 900kB --json");
+    let processes = [(); 4].map(|()| warm());
+    let fetched = processes.map(|process| process.wait().json(4)["fetched"].as_u64().unwrap());
+    let kept = segments(&sandbox).len() as u64;
+    let sum: u64 = fetched.iter().sum();
+    // One that turns out not to fit was fetched in vain; so each of them ends with at most the objects it had in work.
+    assert!(kept > 5 && kept < 30 && sum < 30, "{kept} kept, {fetched:?} fetched");
+}
+
+#[test]
+fn a_command_that_fills_the_cache_offers_no_flag_that_it_refuses() {
+    let sandbox = sandbox();
+    for (line, flag) in [("warm archive --no-cache", "--no-cache"), ("warm archive --offline", "--offline")] {
+        let refused = sandbox.run(&format!("cache {line}"));
+        assert!(refused.sentence(2).contains(&format!("{flag} ")), "{refused:?}");
+    }
+    let usage = sandbox.run("cache export archive --offline").stderr;
+    assert!(usage.contains("--out <FILE>") && !usage.contains("--offline"), "{usage}");
 }
 
 #[test]

@@ -114,6 +114,14 @@ fn an_array_that_auto_takes_for_a_record_is_named_once() {
     }
     let exploded = sandbox.run(&format!("{line} --include *01/01* --include *01/02* --framing json-array"));
     assert_eq!(exploded.json(0)["records"]["delivered"], 4);
+    // Who asks for a field of the elements is told where they are.
+    let of_elements = "replay archive --into null: --partition-key /k --new --json";
+    let list = sandbox.run(of_elements).json(3)["quarantine"]["path"].as_str().unwrap().to_owned();
+    let list = fs::read_to_string(list).unwrap();
+    assert_eq!((list.lines().count(), list.matches("--framing json-array").count()), (2, 2), "{list}");
+    let arrays = "replay archive --into null: --include *01/01* --include *01/02*";
+    let asked = sandbox.run(arrays);
+    assert!(asked.code == 2 && asked.stderr.contains("begin anew with --framing json-array"), "{asked:?}");
     // With -v it says what each kind was taken for, and why.
     let told = sandbox.run(&format!("{line} --cache-dir another -v")).stderr;
     let newline = "is read as gzip, newline (each line is one JSON value)";

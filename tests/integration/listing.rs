@@ -91,7 +91,7 @@ fn page_of_keys(prefix: &str, numbers: std::ops::Range<usize>, keys: usize) -> S
 #[test]
 fn a_long_list_takes_a_bounded_memory_for_each_key_and_a_page_that_fails_is_asked_for_again() {
     let keys = crate::foreign::variable("RESPOOL_TEST_LISTED_KEYS")
-        .map_or(24_000, |keys| keys.to_str().unwrap().parse().unwrap());
+        .map_or(36_000, |keys| keys.to_str().unwrap().parse().unwrap());
     let of_each_hour = keys / 24;
     let outage = Mutex::new(0);
     let (url, asked) = serve(move |request| {
@@ -111,6 +111,8 @@ fn a_long_list_takes_a_bounded_memory_for_each_key_and_a_page_that_fails_is_aske
     let (peak, outcome) = crate::memory::peak_of(sandbox.start(&line));
     let plan = outcome.json(0);
     assert_eq!(plan["objects"], of_each_hour * 24, "{plan}");
+    let told = outcome.stderr.matches("is waited for: SlowDown").count();
+    assert_eq!(told, 1, "not one for each attempt: {}", outcome.stderr);
     println!("{keys} keys: RssAnon at most {peak} kB");
     assert!(peak < 64 * 1024 + keys as u64 * 200 / 1024, "{peak} kB");
     let listings = asked.lock().unwrap().iter().filter(|request| request.contains("list-type=2")).count();

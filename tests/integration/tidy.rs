@@ -16,7 +16,7 @@ const LINES_MAX: usize = 450;
 const TEST_WORLD: &str = "sim/pure/";
 
 /// What everyone may name.
-const VOCABULARY: &[&str] = &["record", "limits", "error", "frame", "renewed"];
+const VOCABULARY: &[&str] = &["record", "limits", "error", "frame", "private", "renewed", "shown"];
 
 /// What each module may name besides the vocabulary and itself. A module that is not listed may name all.
 const MAY_NAME: &[(&str, &[&str])] = &[
@@ -24,7 +24,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("error", &[]),
     ("frame", &[]),
+    ("private", &[]),
     ("renewed", &[]),
+    ("shown", &[]),
     ("archive", &[]),
     ("decode", &["archive"]),
     ("cache", &["archive", "decode"]),

@@ -232,8 +232,11 @@ async fn gone_on_with(status: u16) -> (Result<Listing, ArchiveError>, usize) {
     let next = left_behind(&path, &fs::read(&path).unwrap());
     let log = open(next.path());
     let standing = log.take_known().unwrap();
-    let old: BTreeSet<_> =
-        standing.open.into_iter().filter_map(|(step, begun)| Some((step, begun.token?))).collect();
+    let old: BTreeSet<_> = standing
+        .left()
+        .into_iter()
+        .filter_map(|step| standing.begun(&step).0.map(|old| (step, old)))
+        .collect();
     assert!(!old.is_empty());
     drop(log);
     // Tokens of its own making it takes.

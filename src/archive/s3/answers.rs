@@ -14,6 +14,7 @@ use crate::archive::layout::decode_key;
 use crate::archive::listing::Page;
 use crate::archive::{ArchiveError, ObjectEntry};
 use crate::record::ByteCount;
+use crate::shown::shown;
 
 pub(super) fn read_page(output: ListObjectsV2Output) -> Result<Page, ServiceFault> {
     let encoded = output.encoding_type() == Some(&EncodingType::Url);
@@ -63,7 +64,7 @@ fn entry(
 
 pub(super) fn entry_of_head(key: &str, head: &HeadObjectOutput) -> Result<ObjectEntry, ArchiveError> {
     let lacking = |field: &str| ArchiveError::Unavailable {
-        what: key.escape_debug().to_string(),
+        what: shown(key).to_string(),
         message: format!("the answer has no {field}"),
     };
     let size = head.content_length().and_then(|size| u64::try_from(size).ok());

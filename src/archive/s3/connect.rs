@@ -8,6 +8,7 @@ use aws_types::service_config::ServiceConfigKey;
 
 use super::S3Config;
 use crate::archive::ArchiveError;
+use crate::shown::in_quotes;
 
 /// The SDK's configuration for `config`, with a region and with credentials that were found.
 pub(super) async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, ArchiveError> {
@@ -46,7 +47,7 @@ pub(super) async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, Arc
                 --s3-profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or read a public bucket with --anonymous"
                 .to_owned(),
             (CredentialsError::CredentialsNotLoaded(_), Some(profile)) => {
-                format!("no AWS credentials found in the profile {profile:?}: {}", chain(&error))
+                format!("no AWS credentials found in the profile {}: {}", in_quotes(profile), chain(&error))
             }
             _ => format!("AWS credentials could not be fetched: {}", chain(&error)),
         };

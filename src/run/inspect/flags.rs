@@ -12,7 +12,8 @@ use super::{GAP_MIN, Inspection};
 use crate::archive::layout::{Layout, LayoutRule};
 use crate::archive::manifest::Manifest;
 use crate::archive::window::ObjectWindow;
-use crate::config::{Addressing, FramingChoice, Input, SLACK_DEFAULT, TimeFormat, Tuning, is_shown, quoted};
+use crate::config::{Addressing, FramingChoice, Input, SLACK_DEFAULT, TimeFormat, Tuning, quoted};
+use crate::shown::is_shown;
 
 /// A window: its first instant, and the first behind it.
 type Bounds = (Option<Timestamp>, Option<Timestamp>);

@@ -16,6 +16,7 @@ use crate::run::estimate::looks_compressed;
 use crate::run::key_fields::key_fields;
 use crate::run::open::archive_error;
 use crate::run::spool::blocking;
+use crate::shown::shown;
 use whole::Look;
 
 /// Objects that are read, and more of them if they are small.
@@ -71,7 +72,7 @@ pub(super) async fn sample(
         let body = match archive.fetch(object).await {
             Ok(body) => body,
             Err(error @ ArchiveError::Defect { .. }) => {
-                found.unread.push(format!("{}: {error}", object.key.escape_debug()));
+                found.unread.push(format!("{}: {error}", shown(&object.key)));
                 continue;
             }
             Err(error) => return Err(archive_error(error)),
@@ -83,7 +84,7 @@ pub(super) async fn sample(
                 *found.decodings.entry(decoded.told()).or_default() += 1;
                 sampled.take(object, &decoded, &data);
             }
-            Err(error) => found.unread.push(format!("{}: {error}", object.key.escape_debug())),
+            Err(error) => found.unread.push(format!("{}: {error}", shown(&object.key))),
         }
     }
     // One that all of the sample agrees about.
@@ -177,11 +178,8 @@ impl Sampled {
             found.record_bytes = Some(mean);
         }
         found.sample_record = self.first.map(|record| {
-            String::from_utf8_lossy(&record)
-                .chars()
-                .take(RECORD_CHARS_MAX)
-                .flat_map(char::escape_debug)
-                .collect()
+            let beginning: String = String::from_utf8_lossy(&record).chars().take(RECORD_CHARS_MAX).collect();
+            shown(&beginning).to_string()
         });
         for field in self.fields.ranked() {
             let times = field.span.map(|(first, last)| [first.to_string(), last.to_string()]);

@@ -4,6 +4,7 @@ use crate::archive::ArchiveError;
 use crate::cache::CacheError;
 use crate::decode::DecodeError;
 use crate::error::Error;
+use crate::shown::shown;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SpoolError {
@@ -32,13 +33,13 @@ impl SpoolError {
 pub(super) fn cache_error(key: &str, error: CacheError) -> Error {
     let sentence = match &error {
         CacheError::NoSpace { .. } => {
-            format!("the disk is full: no room in the cache for {}", key.escape_debug())
+            format!("the disk is full: no room in the cache for {}", shown(key))
         }
         error if error.is_not_writable() => format!(
             "the cache cannot be written to any more, at {}: make it writable, or resume with a --cache-dir that is",
-            key.escape_debug()
+            shown(key)
         ),
-        _ => format!("the cache failed on {}", key.escape_debug()),
+        _ => format!("the cache failed on {}", shown(key)),
     };
     Error::incomplete(sentence).with_source(error)
 }

@@ -9,6 +9,7 @@ use super::{Name, Spool, Spooled, blocking};
 use crate::archive::ObjectEntry;
 use crate::cache::Fill;
 use crate::error::Error;
+use crate::shown::shown;
 
 /// How often it is asked whether another process has filled a segment.
 const FILL_POLL: Duration = Duration::from_millis(50);
@@ -45,7 +46,7 @@ impl Spool {
             if since.elapsed() >= FILL_PATIENCE {
                 tracing::warn!(
                     "another process has been fetching {} for a minute: it is fetched beside it",
-                    entry.key.escape_debug()
+                    shown(&entry.key)
                 );
                 return Ok(Filling::Ours(None));
             }

@@ -2,7 +2,8 @@
 //!
 //! The room that it was let in with is a guess. Where more comes than was guessed, more is reserved first; where there is
 //! no more, the segment passes through from then on. It is not stopped: what lies before it is settled by itself, but
-//! what has been decoded of it would have been in vain.
+//! what has been decoded of it would have been in vain. When it is whole and its size is known, it is asked once more
+//! whether it can stay.
 
 use std::io::{self, Write};
 
@@ -20,13 +21,15 @@ pub(super) struct Growing<'a> {
     room: Room,
     /// What was guessed that it would take.
     guess: u64,
+    /// It was to be kept, and there was no room for what came.
+    outgrown: bool,
 }
 
 impl<'a> Growing<'a> {
     /// Object `number` goes into `writer`, having been let into `room`.
     pub(super) fn new(writer: SegmentWriter, space: &'a Space, number: u32, room: Room) -> Self {
         let guess = room.bytes();
-        Self { writer, space, number, room, guess }
+        Self { writer, space, number, room, guess, outgrown: false }
     }
 
     /// The writer, to be renamed.
@@ -40,7 +43,14 @@ impl<'a> Growing<'a> {
         spans: &Spans,
         label: &SegmentLabel,
     ) -> Result<(Segment, Placement), CacheError> {
-        self.account(self.writer.file_bytes(spans.len()), false);
+        let bytes = self.writer.file_bytes(spans.len());
+        self.account(bytes, false);
+        if self.outgrown {
+            match self.space.keep_whole(self.number, bytes) {
+                Some(room) => self.room = room,
+                None => self.writer.pass(),
+            }
+        }
         self.writer.place(spans, label)
     }
 
@@ -57,7 +67,7 @@ impl<'a> Growing<'a> {
                 return;
             }
             self.space.has_no_room(bytes);
-            self.writer.pass();
+            self.outgrown = true;
         }
         self.room = Room::Passing(wanted);
         self.space.passing(self.number, wanted);
@@ -90,9 +100,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Arc::new(Cache::open(directory.path(), ByteCount(LIMIT)).unwrap());
         let segments = Arc::new(Segments::new(cache.clone()));
-        let space = Space::new(cache.clone(), segments, true, ByteCount(LIMIT));
+        let space = Space::new(cache.clone(), segments, true, Some(ByteCount(LIMIT)));
         let _in_work = space.begin(7);
-        let room = space.reserve(7, 1_000).await;
+        let room = space.keep(7, || 1_000).await.unwrap();
         assert_eq!(room.placement(), Placement::Kept);
         let writer = cache.create(&SegmentId([7; 32]), room.placement()).unwrap();
         let mut growing = Growing::new(writer, &space, 7, room);
@@ -125,9 +135,9 @@ mod tests {
             writer.publish(&Spans::default(), &SegmentLabel::default()).unwrap();
         }
         let segments = Arc::new(Segments::new(cache.clone()));
-        let space = Space::new(cache.clone(), segments, true, ByteCount(LIMIT));
+        let space = Space::new(cache.clone(), segments, true, Some(ByteCount(LIMIT)));
         let _in_work = space.begin(7);
-        let room = space.reserve(7, 1_000).await;
+        let room = space.keep(7, || 1_000).await.unwrap();
         let held = cache.usage().bytes.0;
         let writer = cache.create(&SegmentId([70; 32]), room.placement()).unwrap();
         let mut growing = Growing::new(writer, &space, 7, room);
@@ -137,5 +147,28 @@ mod tests {
         assert_eq!(growing.room.placement(), Placement::Passing);
         let evicted = held - cache.usage().bytes.0;
         assert!(evicted > 0 && evicted <= LIMIT / 5, "{evicted}");
+    }
+
+    #[tokio::test]
+    async fn one_that_outgrew_its_guess_by_far_and_came_to_a_good_end_stays_where_others_can_go() {
+        const LIMIT: u64 = 1_000_000;
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Arc::new(Cache::open(directory.path(), ByteCount(LIMIT)).unwrap());
+        for other in 0..60 {
+            let mut writer = cache.create(&SegmentId([other; 32]), Placement::Kept).unwrap();
+            writer.write_all(&[b'x'; 10_000]).unwrap();
+            writer.publish(&Spans::default(), &SegmentLabel::default()).unwrap();
+        }
+        let segments = Arc::new(Segments::new(cache.clone()));
+        let space = Space::new(cache.clone(), segments, true, Some(ByteCount(LIMIT)));
+        let _in_work = space.begin(7);
+        let room = space.keep(7, || 1_000).await.unwrap();
+        let mut growing =
+            Growing::new(cache.create(&SegmentId([70; 32]), Placement::Kept).unwrap(), &space, 7, room);
+        growing.write_all(&vec![b'x'; 800_000]).unwrap();
+        assert_eq!(growing.room.placement(), Placement::Passing);
+        let (_, placement) = growing.publish(&Spans::default(), &SegmentLabel::default()).unwrap();
+        assert_eq!(placement, Placement::Kept);
+        assert!(cache.holds(&SegmentId([70; 32])) && cache.usage().bytes <= ByteCount(LIMIT));
     }
 }

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::cache::Segment;
-use crate::decode::{DecodeConfig, Decoded, FramingChoice, holds_records};
-
-/// Bytes of a record by which it is judged.
-const BEGINNING_BYTES: usize = 64 * 1024;
+use crate::decode::{DecodeConfig, Decoded, FramingChoice};
+use crate::run::key_fields::holds_the_records;
+use crate::shown::shown;
 
 /// What was told.
 #[derive(Default)]
@@ -32,7 +31,7 @@ impl Told {
         // Nothing is left half changed in it.
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if kinds.insert(kind) {
-            tracing::info!("{} is read as {what}, and so are others of its kind", key.escape_debug());
+            tracing::info!("{} is read as {what}, and so are others of its kind", shown(key));
         }
     }
 
@@ -48,13 +47,12 @@ impl Told {
         }
         // What is wrong with it shows when it is routed.
         let Ok(record) = segment.record(0) else { return };
-        let beginning = record.get(..BEGINNING_BYTES).unwrap_or(record);
-        if holds_records(beginning) && !self.alone.swap(true, Ordering::Relaxed) {
+        if holds_the_records(record) && !self.alone.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "{} is one JSON value with an array of others in it, and is taken for one record, as are others like it: \
                  if the array's elements are the records, begin with --framing json-array; --framing json says that \
                  they are not",
-                label.key.escape_debug()
+                shown(&label.key)
             );
         }
     }

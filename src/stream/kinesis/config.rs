@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::shown::in_quotes;
 use crate::stream::name::StreamName;
 
 /// By which way records are sent. What arrives is the same.
@@ -26,7 +27,7 @@ impl SendPath {
 
 /// The text names no way to send.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is no way to send: `direct` or `sdk`")]
+#[error("{} is no way to send: `direct` or `sdk`", in_quotes(found))]
 pub struct SendPathError {
     /// What was typed.
     pub found: String,
