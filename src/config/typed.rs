@@ -24,32 +24,41 @@ impl Typed {
     /// says the key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Option<String> {
-        if self.follows_a_plan { None } else { self.anew_with(&[KEY_FLAG, key]) }
+        if self.follows_a_plan { None } else { self.anew_with(Some((KEY_FLAG, key))) }
+    }
+
+    /// The command that begins the same anew and takes each element of an array for a record; `None` if it is not known
+    /// what was typed, or if a plan says how records are framed.
+    #[must_use]
+    pub fn with_arrays(&self) -> Option<String> {
+        if self.follows_a_plan { None } else { self.anew_with(Some(("--framing", "json-array"))) }
     }
 
     /// The command that begins the same anew; `None` if it is not known what was typed.
     #[must_use]
     pub fn anew(&self) -> Option<String> {
-        self.anew_with(&[])
+        self.anew_with(None)
     }
 
-    fn anew_with(&self, key: &[&str]) -> Option<String> {
+    /// With this flag and its value in place of what was said of it.
+    fn anew_with(&self, another: Option<(&str, &str)>) -> Option<String> {
         if self.words.is_empty() {
             return None;
         }
         let mut words = vec!["respool"];
         let mut typed = self.words.iter().map(String::as_str);
         while let Some(word) = typed.next() {
-            match word.strip_prefix(KEY_FLAG) {
-                Some("") if !key.is_empty() => drop(typed.next()),
-                Some(rest) if rest.starts_with('=') && !key.is_empty() => {}
+            match another.and_then(|(flag, _)| word.strip_prefix(flag)) {
+                Some("") => drop(typed.next()),
+                Some(rest) if rest.starts_with('=') => {}
                 _ if word == self.anew => {}
                 _ => words.push(word),
             }
         }
         // Behind `--` nothing is a flag.
         let end = words.iter().position(|word| *word == "--").unwrap_or(words.len());
-        words.splice(end..end, key.iter().copied().chain([self.anew]));
+        let another = another.into_iter().flat_map(|(flag, value)| [flag, value]);
+        words.splice(end..end, another.chain([self.anew]));
         Some(words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
     }
 }
@@ -74,6 +83,9 @@ mod tests {
             assert_eq!(shown.unwrap(), format!("respool {expected}"));
         }
         assert_eq!(Typed::default().with_key("/k"), None);
+        let words = ["replay", "a", "--framing=auto", "--partition-key", "/k"].map(str::to_owned).to_vec();
+        let arrays = Typed { words, anew: "--new", follows_a_plan: false }.with_arrays();
+        assert_eq!(arrays.as_deref(), Some("respool replay a --partition-key /k --framing json-array --new"));
         let planned = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
         assert_eq!(Typed { words: planned, anew: "--new", follows_a_plan: true }.with_key("/k"), None);
     }

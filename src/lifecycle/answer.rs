@@ -14,6 +14,7 @@ use crate::error::{Error, ExitCode};
 use crate::record::{agree, many};
 use crate::run::console;
 use crate::run::report::{duration, number};
+use crate::shown::shown;
 use crate::stream::StreamDescription;
 
 /// Shards that are listed for a person.
@@ -173,7 +174,7 @@ impl Answer {
                     shard
                         .read_until
                         .map_or_else(|| shard.checkpoint.clone().unwrap_or_else(|| "-".into()), clock),
-                    shard.owner.as_deref().unwrap_or("-").escape_debug(),
+                    shown(shard.owner.as_deref().unwrap_or("-")),
                 );
             }
             if let Some(more) = rows.len().checked_sub(SHARDS_LISTED_MAX).filter(|&more| more > 0) {

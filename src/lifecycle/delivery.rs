@@ -14,6 +14,7 @@ use crate::config::{ArchiveAddress, Endpoint, OutputConfig, RunSettings, Target,
 use crate::error::Error;
 use crate::plan::permission::{DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, full_name, resource, statement};
 use crate::run::console;
+use crate::shown::shown;
 use crate::stream::kinesis::{NeighbourClient, is_forbidden};
 use crate::stream::neighbour::{Neighbour, NeighbourConfig, NeighbourError, text};
 use crate::stream::{CallErrorClass, Stream};
@@ -210,8 +211,8 @@ pub fn loop_of(described: &Value, stream: &str, archive: (&str, &str)) -> Option
     }
     let into = destination(described.get("Destinations")?, archive)?;
     Some(Loop {
-        delivery_stream: text(described, "DeliveryStreamName").unwrap_or("?").escape_debug().to_string(),
-        into: into.escape_debug().to_string(),
+        delivery_stream: shown(text(described, "DeliveryStreamName").unwrap_or("?")).to_string(),
+        into: shown(&into).to_string(),
     })
 }
 

@@ -13,6 +13,7 @@ use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
 use crate::record::{ByteCount, agree, many};
 use crate::run::console;
 use crate::run::report::number;
+use crate::shown::shown;
 use crate::stream::control::StreamParticulars;
 
 /// Looks at the stream behind `door` and tells.
@@ -112,7 +113,7 @@ fn render(found: &StreamParticulars, endpoint: Option<&str>, RunsInto { runs, un
     );
     let own = found.tags.iter().filter(|(key, _)| *key != CREATED_BY && *key != CREATED_AT);
     for (key, value) in own {
-        row("tag", format!("{}={}", key.escape_debug(), value.escape_debug()));
+        row("tag", format!("{}={}", shown(key), shown(value)));
     }
     for run in runs {
         let read = match (run.is_drained(), run.seen_drained()) {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::another_try::AnotherTry;
 use super::flood::Flood;
 use super::journal::QuarantineLine;
+use super::key_fields::ARRAY;
 use super::quarantine;
 use super::report::number;
 use crate::config::{RunFlags, RunSettings, Typed};
@@ -20,6 +21,7 @@ use crate::error::ExitCode;
 use crate::record::{agree, many};
 use crate::route::candidates::candidates;
 use crate::route::key::KeyFault;
+use crate::shown::shown;
 
 /// A key that stands for the right one where nobody can guess it.
 const ANY_KEY: &str = "/POINTER";
@@ -58,6 +60,8 @@ pub struct Keyless {
     first: QuarantineLine,
     key: String,
     meant: Option<String>,
+    /// The first of them is an object of its own, and may hold the records in an array.
+    array: bool,
 }
 
 impl Keyless {
@@ -79,9 +83,10 @@ impl Keyless {
             first.get_or_insert(line);
         }
         let (first, key) = (first?, settings.partition_key.as_ref()?.to_string());
-        let record = quarantine::bytes(directory, &first).unwrap_or_default();
+        let array = first.detail.ends_with(ARRAY);
+        let record = quarantine::bytes(directory, &first).ok().filter(|_| !array).unwrap_or_default();
         let meant = meant(&key, candidates(&record).iter().map(|candidate| candidate.pointer.to_string()));
-        Some(Self { records, missing, first, key, meant })
+        Some(Self { records, missing, first, key, meant, array })
     }
 
     /// Whether they are most of what was set aside, so that their key is the cause.
@@ -91,7 +96,7 @@ impl Keyless {
 
     /// `no record of 12,288 has /tailnm (is /tailnum meant?)`, if `of` so many records these have no key.
     pub fn sentence(&self, of: u64) -> String {
-        let (records, key, meant) = (number(self.records), self.key.escape_debug(), self.question());
+        let (records, key, meant) = (number(self.records), shown(&self.key), self.question());
         if self.records == of && self.missing == self.records {
             format!("no record of {} has {key}{meant}", number(of))
         } else {
@@ -102,12 +107,16 @@ impl Keyless {
 
     /// `100 of them have no key at /tailnm (is /tailnum meant?)`, behind the number of those that were set aside.
     pub fn of_them(&self) -> String {
-        let (records, key) = (number(self.records), self.key.escape_debug());
+        let (records, key) = (number(self.records), shown(&self.key));
         let have = agree(self.records, "has", "have");
         format!("{records} of them {have} no key at {key}{}", self.question())
     }
 
     fn question(&self) -> String {
+        if self.array {
+            return " (are the records the elements of an array? Then --framing json-array takes them apart)"
+                .to_owned();
+        }
         self.meant.as_ref().map(|meant| format!(" (is {meant} meant?)")).unwrap_or_default()
     }
 
@@ -221,19 +230,22 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         }
         return steps;
     };
+    // What is delivered would be there twice.
+    let typed = typed.filter(|_| outcome.delivered == 0);
+    let apart = typed.filter(|_| keyless.array).and_then(Typed::with_arrays);
+    let apart = apart.map(|anew| NextStep::new("begin anew, each element of an array a record", anew));
     match flood {
         None => {
             steps.push(keyless.show(outcome, format!("{}; see one", keyless.sentence(outcome.routed))));
-            steps.push(outcome.retry());
+            steps.push(apart.unwrap_or_else(|| outcome.retry()));
         }
         // The reason why it was stopped says the same already.
         Some(flood) => {
             steps.push(keyless.show(outcome, "see a record that has no key there".to_owned()));
             let key = keyless.another();
-            // What is delivered would be there twice.
-            let typed = typed.filter(|_| outcome.delivered == 0);
-            let anew = typed.and_then(|typed| typed.with_key(key));
-            steps.extend(anew.map(|anew| NextStep::new("begin anew with another key", anew)));
+            let another = || typed.and_then(|typed| typed.with_key(key));
+            let another = || Some(NextStep::new("begin anew with another key", another()?));
+            steps.extend(apart.or_else(another));
             if let Some(again) = typed.filter(|typed| typed.follows_a_plan).and_then(Typed::anew) {
                 let why =
                     format!("when the plan is made once more, as before but with --partition-key {key}");
@@ -288,7 +300,8 @@ mod tests {
             stored: None,
             sent_in_part: false,
         };
-        Keyless { records, missing, first, key: "/tailnm".into(), meant: Some("/tailnum".into()) }
+        let (key, meant) = ("/tailnm".into(), Some("/tailnum".into()));
+        Keyless { records, missing, first, key, meant, array: false }
     }
 
     #[test]
@@ -336,7 +349,8 @@ mod tests {
         let (retry, resume) = ("respool quarantine retry 7", "respool resume 7");
         let vague = Keyless { meant: None, ..many.clone() };
         let salvage = "respool quarantine retry 7 --salvage";
-        let cases: [(_, &[&str]); 16] = [
+        let arrays = Keyless { array: true, ..vague.clone() };
+        let cases: [(_, &[&str]); 18] = [
             (outcome, &[resume]),
             (Outcome { set_aside: 101, keyless: Some(&many), ..outcome }, &[resume]),
             (done, &[]),
@@ -367,6 +381,14 @@ mod tests {
             (
                 Outcome { keyless: Some(&many), ..flooded },
                 &[show, "respool replay a --partition-key /tailnum --new", resume],
+            ),
+            (
+                Outcome { keyless: Some(&arrays), ..flooded },
+                &[show, "respool replay a --partition-key /tailnm --framing json-array --new", resume],
+            ),
+            (
+                Outcome { keyless: Some(&arrays), ..aside },
+                &[show, "respool replay a --partition-key /tailnm --framing json-array --new"],
             ),
             (Outcome { keyless: Some(&many), delivered: 1, ..flooded }, &[show, resume]),
             (Outcome { keyless: Some(&many), typed: None, ..flooded }, &[show, resume]),

@@ -31,6 +31,7 @@ use crate::config::{
 };
 use crate::error::{Error, ExitCode};
 use crate::record::{agree, many};
+use crate::shown::shown;
 
 /// Names that a message holds.
 const NAMES_SHOWN: usize = 10;
@@ -118,10 +119,10 @@ fn not_there(config: &QuarantineConfig, run: &RunGlance, lines: &[QuarantineLine
     if let Some(whole) = lines.iter().find(|line| line.object == object && line.record.is_none()) {
         return Error::refused(format!(
             "object {object} ({} in {}) was set aside whole, so there are no bytes to show: {}, {}; {}",
-            whole.key.escape_debug(),
+            shown(&whole.key),
             run.file.settings.archive,
             whole.reason,
-            whole.detail.escape_debug(),
+            shown(&whole.detail),
             remedy_of(run, whole)
         ));
     }
@@ -165,7 +166,7 @@ fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
             let _ = writeln!(text, "  {remedy}");
         }
         for line in lines.iter().take(limit) {
-            let (key, detail) = (line.key.escape_debug(), line.detail.escape_debug());
+            let (key, detail) = (shown(&line.key), shown(&line.detail));
             let _ = writeln!(text, "{:>12}  {key}  {detail}", name(line));
         }
         if let Some(more @ 1..) = lines.len().checked_sub(limit) {
@@ -256,7 +257,7 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     if let (true, Some(line)) = (wanted.is_empty(), left_alone.first()) {
         return Err(Error::refused(format!(
             "nothing can be tried again: {} was sent in part before it was set aside, so all of it would be sent twice",
-            line.key.escape_debug()
+            shown(&line.key)
         )));
     }
     if wanted.is_empty() {

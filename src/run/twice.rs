@@ -19,6 +19,7 @@ use crate::config::{ReplayConfig, RunFlags, Target};
 use crate::error::Error;
 use crate::record::many;
 use crate::route::key::KeyRule;
+use crate::shown::shown;
 
 /// Refuses to start beside an unfinished run of the same: both together would send everything twice.
 pub(super) fn refuse_to_start(config: &ReplayConfig, stream: &StreamIdentity) -> Result<(), Error> {
@@ -48,7 +49,7 @@ fn not_finished(run: &RunGlance, config: &ReplayConfig) -> String {
     let another = |key: &&KeyRule| wished.partition_key.as_ref().is_some_and(|wished| wished != *key);
     let why = match begun.partition_key.as_ref().filter(another) {
         Some(key) => {
-            format!(", and keeps its key, {}: another key takes a new run", key.to_string().escape_debug())
+            format!(", and keeps its key, {}: another key takes a new run", shown(&key.to_string()))
         }
         None if unfinished != asked => format!(", and sends some of what is asked for now ({asked}) as well"),
         None => String::new(),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::record::{ByteCount, agree, many};
 use crate::run::report::{duration, number};
+use crate::shown::shown;
 
 /// Differences that stand in the report itself; all of them are in the file.
 pub const DIFFERENCES_SHOWN: usize = 100;
@@ -188,7 +189,7 @@ impl VerifyReport {
         if let Some(path) = &self.path {
             text.push_str("\nDifferences:\n");
             for line in &self.differences {
-                let key = line.key.escape_debug();
+                let key = shown(&line.key);
                 let of = if line.run == self.run { String::new() } else { format!("  (retry {})", line.run) };
                 let _ = writeln!(text, "  {:<12} {}:{}  {key}{of}", line.what, line.object, line.record);
             }

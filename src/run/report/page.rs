@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use super::{Report, RunState, ShardReport};
 pub(crate) use crate::record::number;
 use crate::record::{ByteCount, agree, many};
+use crate::shown::shown;
 use crate::write::checkpoint::Doubts;
 
 /// Shards that are listed one by one; more are a line of three numbers.
@@ -265,7 +266,7 @@ impl Page {
             }
         }
         for key in &late.keys {
-            self.line(&format!("  {}", key.escape_debug()));
+            self.line(&format!("  {}", shown(key)));
         }
         if let Some(path) = &late.path {
             self.line(&format!("  listed in {path}"));
