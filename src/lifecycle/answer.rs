@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::age::AgeVerdict;
+use super::aside::{self, InQuarantine, Left};
 use super::drained::{ShardState, ShardVerdict};
 use super::runs::RunInto;
 use crate::config::{OutputConfig, RunFlags, StateDir};
@@ -79,6 +80,11 @@ pub struct Answer {
     pub delivered: BTreeMap<String, u64>,
     /// The runs that are not done.
     pub unfinished_runs: Vec<String>,
+    /// What was set aside and not sent since.
+    pub in_quarantine: Vec<InQuarantine>,
+    /// Whether asking again changes nothing: what is missing has to be sent first.
+    #[serde(skip)]
+    pub in_vain: bool,
     /// How far `drained` can be trusted.
     pub certainty: Certainty,
     /// By what it is seen.
@@ -96,13 +102,18 @@ impl Answer {
         unfinished: &[&RunInto],
         method: Method,
     ) -> Self {
-        let drained = unfinished.is_empty() && method.says_drained();
-        let message = if drained && runs.iter().all(|run| run.delivered == 0) {
-            format!("Nothing was delivered into {}: there is nothing to read.", stream.name)
-        } else if drained {
-            safe(&stream.name, door, &method)
-        } else {
-            not_yet(&stream.name, state, unfinished, &method)
+        let read = unfinished.is_empty() && method.says_drained();
+        let anything = runs.iter().any(|run| run.delivered > 0);
+        let (left, unsent) = (aside::left(runs), aside::unsent(runs));
+        let unsent = unsent.filter(|_| unfinished.is_empty() && (read || !anything));
+        let (drained, in_vain) = (read && unsent.is_none(), unsent.is_some());
+        let message = match unsent {
+            Some(unsent) => not_happened(&stream.name, state, &unsent, anything),
+            None if drained && !anything => {
+                format!("Nothing was delivered into {}: there is nothing to read.", stream.name)
+            }
+            None if drained => safe(&stream.name, (door, state), &left, &method),
+            None => not_yet(&stream.name, state, unfinished, &method),
         };
         Self {
             stream: stream.name.clone(),
@@ -111,6 +122,8 @@ impl Answer {
             message,
             delivered: runs.iter().map(|run| (run.glance.id.clone(), run.delivered)).collect(),
             unfinished_runs: unfinished.iter().map(|run| run.glance.id.clone()).collect(),
+            in_quarantine: left.iter().map(InQuarantine::from).collect(),
+            in_vain,
             certainty: method.certainty(),
             method,
         }
@@ -188,19 +201,40 @@ impl Answer {
     }
 }
 
-fn safe(stream: &str, door: &str, method: &Method) -> String {
+fn safe(stream: &str, (door, state): (&str, &StateDir), left: &[Left<'_>], method: &Method) -> String {
+    let delete = format!("`respool stream delete {stream}{door}`");
+    let left = aside::sentence(left).map(|sentence| {
+        format!(
+            "\n{sentence}: whoever wants them in {stream} sends them before the worker goes back and the stream is deleted, by {}.",
+            aside::commands(left, state)
+        )
+    });
+    let left = left.unwrap_or_default();
     match method {
         Method::LeaseTable { .. } => format!(
             "Everything that was replayed into {stream} has been read: it is safe to point the worker back at the live \
-             stream.\nThen `respool stream delete {stream}{door}` ends what it costs."
+             stream.{left}\nThen {delete} ends what it costs."
         ),
         Method::IteratorAge { .. } => format!(
             "Probably drained: whoever reads {stream} has read nothing of the replay for three minutes, only what is newer or \
              nothing. This is CloudWatch's estimate, not a proof: it does not see a shard that nobody reads, nor who the reader \
              is. Look at the worker's own figures before it goes back to the live stream; --lease-table is the proof, and without \
-             it `respool stream delete {stream}{door}` wants --force."
+             it {delete} wants --force.{left}"
         ),
     }
+}
+
+/// A replay is done of which nothing was sent, whatever became of others.
+fn not_happened(stream: &str, state: &StateDir, unsent: &Left<'_>, anything: bool) -> String {
+    let others = if anything { " What other runs have delivered has been read." } else { "" };
+    format!(
+        "Not yet: nothing of run {} was delivered into {stream}, all of it was set aside: {}. {} says why, {} tries it again; or begin \
+         anew with `respool replay` and --new.{others}",
+        unsent.holder.glance.id,
+        unsent.what(),
+        unsent.list(state),
+        unsent.retry(state)
+    )
 }
 
 fn not_yet(stream: &str, state: &StateDir, unfinished: &[&RunInto], method: &Method) -> String {
@@ -246,8 +280,9 @@ fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
     }
     let (behind, waiting) = (count(ShardState::Behind), count(ShardState::NotBegun));
     let parts = [(behind, "behind"), (waiting, "not begun"), (unproven, "not certain")];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
     let parts =
-        parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+        parts.map(|(count, word)| format!("{} {} {word}", number(count as u64), agree(count, "is", "are")));
     let unowned =
         shards.iter().filter(|shard| shard.state == ShardState::Behind && shard.owner.is_none()).count();
     let inside = shards.iter().filter(|shard| shard.is_inside_the_last()).count();
@@ -264,8 +299,7 @@ fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
     if parts.is_empty() {
         return "Everything that was sent so far has been read.".to_owned();
     }
-    let (shards, are) = (many(shards.len(), "shard"), agree(shards.len(), "is", "are"));
-    format!("Not yet: of {shards} {are} {parts}.{hint} --wait asks until it is done.")
+    format!("Not yet: of {}, {parts}.{hint} --wait asks until it is done.", many(shards.len(), "shard"))
 }
 
 fn of_age(stream: &str, verdict: AgeVerdict) -> String {
@@ -284,7 +318,7 @@ fn of_age(stream: &str, verdict: AgeVerdict) -> String {
         }
         AgeVerdict::NotLongEnough { minutes } => {
             format!(
-                "Nearly: it looks drained since {}, and three are asked for. --wait waits for them.",
+                "Nearly: it has looked drained for {}, and three are asked for. --wait waits for them.",
                 many(minutes, "minute")
             )
         }
@@ -310,120 +344,4 @@ fn clock(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lifecycle::fixtures::{particulars, run_into};
-
-    fn shard(state: ShardState, owner: Option<&str>) -> ShardVerdict {
-        ShardVerdict {
-            shard: "shardId-000000000000".into(),
-            state,
-            records: 1_234,
-            last_sequence_number: "9".into(),
-            checkpoint: Some("7".into()),
-            sub_sequence_number: Some(0),
-            owner: owner.map(str::to_owned),
-            replayed_until: Some(1_795_000_000),
-            read_until: Some(1_794_999_000),
-        }
-    }
-
-    fn ways() -> (&'static str, &'static StateDir) {
-        static STATE: std::sync::LazyLock<StateDir> = std::sync::LazyLock::new(|| StateDir::other("/s"));
-        (" --kinesis-region us-east-2 --state-dir /s", &STATE)
-    }
-
-    fn answer(shards: Vec<ShardVerdict>, unfinished: &[&str]) -> Answer {
-        let method = Method::LeaseTable { table: "t".into(), shards, of_others_only: false };
-        let unfinished: Vec<_> = unfinished.iter().map(|run| run_into(run, "incomplete", 7)).collect();
-        let (unfinished, runs): (Vec<_>, _) = (unfinished.iter().collect(), [run_into("r1", "done", 1_234)]);
-        Answer::new(&particulars(1).description, ways(), &runs, &unfinished, method)
-    }
-
-    #[test]
-    fn the_sentence_that_is_waited_for_comes_only_when_all_is_read_and_the_runs_are_done() {
-        let drained = || vec![shard(ShardState::Drained, Some("w"))];
-        let done = answer(drained(), &[]);
-        assert!(done.drained && done.exit_code == 0);
-        assert!(
-            done.render().contains("it is safe to point the worker back at the live stream")
-                && done
-                    .render()
-                    .contains("stream delete orders-backfill --kinesis-region us-east-2 --state-dir /s`"),
-            "{}",
-            done.render()
-        );
-        let still_sending = answer(drained(), &["r1"]);
-        assert_eq!((still_sending.drained, still_sending.exit_code), (false, 4));
-        assert!(
-            still_sending.message.contains("`respool resume r1 --state-dir /s`"),
-            "{}",
-            still_sending.message
-        );
-        assert!(!still_sending.message.contains("safe"));
-    }
-
-    #[test]
-    fn what_keeps_it_from_being_drained_is_said_with_what_to_do() {
-        for (shards, words) in [
-            (
-                vec![shard(ShardState::Behind, Some("w")), shard(ShardState::Drained, None)],
-                "of 2 shards are 1 behind",
-            ),
-            (vec![shard(ShardState::Behind, None)], "no worker holds"),
-            (vec![shard(ShardState::NotBegun, None)], "does the worker run"),
-            (vec![shard(ShardState::SkipsIt, None)], "TRIM_HORIZON"),
-            (vec![shard(ShardState::OtherStream, None)], "a table, of its own"),
-            (
-                vec![shard(ShardState::Unproven, None), shard(ShardState::Drained, None)],
-                "nothing in it shows",
-            ),
-            (
-                vec![ShardVerdict { checkpoint: Some("9".into()), ..shard(ShardState::Behind, None) }],
-                "inside their last aggregate",
-            ),
-        ] {
-            let answer = answer(shards, &[]);
-            assert_eq!(answer.exit_code, 4);
-            assert!(answer.message.contains(words), "{}", answer.message);
-        }
-    }
-
-    #[test]
-    fn a_script_finds_method_shards_and_runs() {
-        let told = serde_json::to_value(answer(vec![shard(ShardState::Behind, Some("w"))], &[])).unwrap();
-        assert_eq!((&told["method"], &told["runs"]["r1"]), (&"lease_table".into(), &1_234.into()));
-        assert_eq!(told["shards"][0]["state"], "behind");
-        let age = Method::IteratorAge { verdict: AgeVerdict::Behind { age_ms: 61_000.0 } };
-        let told = Answer::new(&particulars(1).description, ways(), &[], &[], age);
-        assert!(told.message.contains("1 min 01 s old"), "{}", told.message);
-        let told = serde_json::to_value(told).unwrap();
-        assert_eq!((&told["method"], &told["state"]), (&"iterator_age".into(), &"behind".into()));
-    }
-
-    #[test]
-    fn an_estimate_is_never_told_as_a_proof() {
-        let age = Method::IteratorAge { verdict: AgeVerdict::Past };
-        let likely = Answer::new(&particulars(1).description, ways(), &[run_into("r1", "done", 7)], &[], age);
-        assert!(likely.drained && !likely.message.contains("safe"), "{}", likely.message);
-        assert!(likely.message.contains("estimate, not a proof"), "{}", likely.message);
-        assert_eq!(serde_json::to_value(likely).unwrap()["certainty"], "estimate");
-        let proven = serde_json::to_value(answer(vec![shard(ShardState::Drained, Some("w"))], &[]));
-        assert_eq!(proven.unwrap()["certainty"], "proof");
-    }
-
-    #[test]
-    fn where_nothing_was_delivered_nothing_is_called_safe() {
-        let method = Method::LeaseTable { table: "t".into(), shards: Vec::new(), of_others_only: false };
-        let nothing =
-            Answer::new(&particulars(1).description, ways(), &[run_into("r1", "done", 0)], &[], method);
-        assert!(nothing.message.contains("Nothing was delivered"), "{}", nothing.message);
-    }
-
-    #[test]
-    fn news_name_the_slowest() {
-        let news =
-            answer(vec![shard(ShardState::Behind, None), shard(ShardState::Drained, None)], &[]).progress();
-        assert!(news.starts_with("1 of 2 shards is drained, the slowest is at 2026-11-18T"), "{news}");
-    }
-}
+mod tests;

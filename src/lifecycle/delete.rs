@@ -8,6 +8,7 @@
 
 use serde_json::json;
 
+use super::aside::{self, InQuarantine};
 use super::door::Door;
 use super::runs::{BY_AGE, RunsInto, identity, names, runs_into, unfinished};
 use super::settle::{Look, until};
@@ -39,7 +40,7 @@ async fn delete_if(
     door: &Door,
     answers: Answers,
     output: &OutputConfig,
-    confirmed: impl AsyncFnOnce(&StreamParticulars) -> Result<bool, Error>,
+    confirmed: impl AsyncFnOnce(&Doomed) -> Result<bool, Error>,
 ) -> Result<(), Error> {
     let found = unobjected(door, answers).await?;
     if !answers.yes {
@@ -47,7 +48,7 @@ async fn delete_if(
             return Err(Error::refused("nothing was deleted"));
         }
         let now = unobjected(door, answers).await?;
-        if identity(&now.description) != identity(&found.description) {
+        if identity(&now.stream.description) != identity(&found.stream.description) {
             return Err(Error::refused(format!(
                 "the stream {} is not the one that was asked about any more: that one was deleted and this one made anew; nothing \
                  was deleted",
@@ -59,18 +60,41 @@ async fn delete_if(
     asked.map_err(|error| door.error("cannot delete", &[permission::DELETE_STREAM], &error))?;
     until(door, &format!("deleting {}", door.name), output, |look| *look == Look::Gone).await?;
     if output.json {
-        return console::print(&format!("{:#}\n", json!({ "stream": door.name.name(), "deleted": true })));
+        let told =
+            json!({ "stream": door.name.name(), "deleted": true, "in_quarantine": found.in_quarantine });
+        return console::print(&format!("{told:#}\n"));
     }
-    console::print(&format!("The stream {} is deleted.\n", door.name))
+    let lost = found.lost.map(|lost| format!("{lost}: now only a new replay sends them.\n"));
+    console::print(&format!("The stream {} is deleted.\n{}", door.name, lost.unwrap_or_default()))
+}
+
+/// What is to be deleted, and what never came into it.
+struct Doomed {
+    stream: StreamParticulars,
+    in_quarantine: Vec<InQuarantine>,
+    /// The same as a sentence.
+    lost: Option<String>,
+    /// What still sends it.
+    retries: String,
 }
 
 /// The stream as it is now, if nothing speaks against deleting it.
-async fn unobjected(door: &Door, answers: Answers) -> Result<StreamParticulars, Error> {
+async fn unobjected(door: &Door, answers: Answers) -> Result<Doomed, Error> {
     let found = door.look().await?.ok_or_else(|| door.not_there_so("there is nothing to delete"))?;
     let runs = runs_into(&door.state, &identity(&found.description))?;
     match objection(&found, &runs, answers, (&door.access, &door.state)) {
         Some(objection) => Err(Error::refused(format!("the stream {}: {objection}", door.name))),
-        None => Ok(found),
+        None => Ok(doomed(found, &runs, &door.state)),
+    }
+}
+
+fn doomed(stream: StreamParticulars, runs: &RunsInto, state: &StateDir) -> Doomed {
+    let left = aside::left(&runs.runs);
+    Doomed {
+        stream,
+        in_quarantine: left.iter().map(InQuarantine::from).collect(),
+        lost: aside::sentence(&left),
+        retries: aside::commands(&left, state),
     }
 }
 
@@ -133,6 +157,15 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
             RunFlags::new(state, &run.glance.file.tuning).go
         ));
     }
+    if let Some(unsent) = aside::unsent(runs) {
+        return Some(format!(
+            "nothing of run {} was delivered into it, all of it was set aside: {}, which {} sends as long as the stream is there; \
+             --force deletes it all the same, and then only a new replay sends them",
+            unsent.holder.glance.id,
+            unsent.what(),
+            unsent.retry(state)
+        ));
+    }
     let run = runs.iter().find(|run| !run.is_drained())?;
     let id = &run.glance.id;
     let seen = match run.seen_drained().filter(|seen| seen.by == BY_AGE) {
@@ -151,25 +184,37 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
     ))
 }
 
-fn confirmed(found: &StreamParticulars, output: &OutputConfig) -> Result<bool, Error> {
+fn confirmed(doomed: &Doomed, output: &OutputConfig) -> Result<bool, Error> {
     if !output.can_ask {
-        return Err(Error::refused(
-            "a stream that is deleted is gone with everything in it: say --yes to delete it",
-        ));
+        let lost = doomed.lost.as_ref().map(|lost| format!("; {lost} ({})", doomed.retries));
+        return Err(Error::refused(format!(
+            "a stream that is deleted is gone with everything in it: say --yes to delete it{}",
+            lost.unwrap_or_default()
+        )));
     }
-    let stream = &found.description;
-    console::ask(&format!(
-        "Delete the stream {} ({}{}) and everything in it? [y/N] ",
+    console::ask(&question(doomed))
+}
+
+fn question(Doomed { stream, lost, retries, .. }: &Doomed) -> String {
+    let stream = &stream.description;
+    let lost = lost.as_ref().map(|lost| {
+        format!("{lost}: {retries} sends them as long as the stream is there, then only a new replay does.\n")
+    });
+    format!(
+        "{}Delete the stream {} ({}{}) and everything in it? [y/N] ",
+        lost.unwrap_or_default(),
         stream.name,
         many(stream.open_shards, "shard"),
         stream.account.as_ref().map(|account| format!(", account {account}")).unwrap_or_default()
-    ))
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::fixtures::{ours, particulars, run_into, silent, simulated};
+    use crate::lifecycle::fixtures::{
+        ours, particulars, retry_into, run_into, silent, simulated, with_aside,
+    };
     use crate::lifecycle::runs::{BY_LEASES, RunInto};
     use crate::run::directory::{Drained, UnreadRun};
     use crate::stream::control::NewStream;
@@ -237,6 +282,29 @@ mod tests {
     }
 
     #[test]
+    fn a_replay_of_which_nothing_was_sent_wants_force() {
+        let nothing = || with_aside(run_into("r1", "done", 0), (1_800, 0));
+        let refused = said(&ours(1), &runs([nothing()]), NO);
+        for words in ["1,800 records", "`respool quarantine retry r1 --state-dir /s`", "--force deletes it"] {
+            assert!(refused.contains(words), "{refused}");
+        }
+        assert_eq!(said(&ours(1), &runs([nothing()]), FORCE), "");
+        let retried = said(&ours(1), &runs([nothing(), retry_into("r1", "r2", "done", 1_800)]), NO);
+        assert!(retried.contains("has read what run r2 delivered"), "{retried}");
+    }
+
+    #[test]
+    fn what_is_in_quarantine_is_said_in_the_question() {
+        let state = StateDir::other("/s");
+        let asked = |run| question(&doomed(ours(1), &runs([run]), &state));
+        let some = asked(with_aside(run_into("r1", "done", 7), (45, 2)));
+        let words = "45 records and 2 whole objects of run r1 are in quarantine and were not sent: `respool quarantine retry r1 \
+                     --state-dir /s` sends them as long as the stream is there, then only a new replay does.\nDelete the stream";
+        assert!(some.starts_with(words), "{some}");
+        assert!(asked(run_into("r1", "done", 7)).starts_with("Delete the stream orders-backfill (1 shard"));
+    }
+
+    #[test]
     fn an_estimate_unlocks_nothing_and_the_leases_do() {
         let directory = tempfile::tempdir().unwrap();
         let seen_by = |by: &str| {
@@ -266,10 +334,10 @@ mod tests {
         let new = NewStream { shards: 1, record_kib: None, tags };
         let output = silent();
         let ask_and = async |meanwhile: bool| {
-            delete_if(&door, ASKED, &output, async |asked: &StreamParticulars| {
+            delete_if(&door, ASKED, &output, async |asked: &Doomed| {
                 // Two streams of one millisecond look the same.
                 while meanwhile
-                    && door.must_look().await?.description.created_ms == asked.description.created_ms
+                    && door.must_look().await?.description.created_ms == asked.stream.description.created_ms
                 {
                     door.stream.delete(false).await.unwrap();
                     door.stream.create(&new).await.unwrap();

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::Path;
 
 use super::door::Door;
 use super::runs::RunInto;
 use super::shape;
 use crate::config::{ArchiveAddress, Order, OutputConfig, RunSettings, Target, Tuning};
 use crate::run::directory::{RUN_FILE_VERSION, RunFile, RunGlance, StreamIdentity};
+use crate::run::journal::QUARANTINE_FILE;
 use crate::sim::{ServeConfig, simulate};
 use crate::stream::StreamDescription;
 use crate::stream::control::StreamParticulars;
@@ -107,4 +109,16 @@ pub(super) fn run_into(id: &str, state: &str, delivered: u64) -> RunInto {
         set_aside: (0, 0),
         shards: BTreeMap::new(),
     }
+}
+
+/// A run into that stream that sends what the run `of` has set aside.
+pub(super) fn retry_into(of: &str, id: &str, state: &str, delivered: u64) -> RunInto {
+    let mut run = run_into(id, state, delivered);
+    run.glance.file.settings.input.objects = Some(Path::new("/runs").join(of).join(QUARANTINE_FILE));
+    run
+}
+
+/// The same run with records and objects in quarantine.
+pub(super) fn with_aside(run: RunInto, set_aside: (u64, u64)) -> RunInto {
+    RunInto { set_aside, ..run }
 }

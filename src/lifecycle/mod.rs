@@ -8,11 +8,13 @@
 //! ```
 //!
 //! Decisions are pure and stand by themselves: which steps a scaling takes ([`steps`]), whether a stream is the one
-//! that is wanted ([`shape`]), whether a worker is done ([`drained`], [`age`]), what is still to be done ([`guide`]). Around them the
+//! that is wanted ([`shape`]), whether a worker is done ([`drained`], [`age`]), what was set aside and never sent ([`aside`]), what is still
+//! to be done ([`guide`]). Around them the
 //! commands ask the services, wait and tell. A stream is known to be ours by a tag; nothing else is ever deleted.
 
 pub mod age;
 pub mod answer;
+pub mod aside;
 pub mod command;
 pub mod create;
 pub mod delete;

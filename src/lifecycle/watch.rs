@@ -57,7 +57,7 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
         if answer.drained {
             return watch.end(&answer);
         }
-        if !config.wait {
+        if !config.wait || answer.in_vain {
             answer.print(&config.output)?;
             return Ok(ExitCode::Incomplete);
         }

@@ -1,0 +1,227 @@
+//! What the runs into a stream have set aside and nobody has sent since.
+//!
+//! A retry goes into the stream of the run that it retries, and into no other: when the stream is gone, or the worker has left
+//! it, what lies in quarantine comes there no more. A retry takes all that its run has set aside, so what is
+//! left then is what it has set aside itself; one that is not finished has taken nothing yet. Of a run that was begun anew with the same choice of objects
+//! the newer one tells what is missing, unless it has less.
+
+use serde::Serialize;
+
+use super::runs::RunInto;
+use crate::config::{RunFlags, StateDir};
+use crate::record::{agree, many};
+
+/// Runs that a sentence names.
+const NAMED_MAX: usize = 3;
+
+/// What is left in quarantine of one replay and its retries.
+#[derive(Debug, Clone, Copy)]
+pub struct Left<'a> {
+    /// The run in whose quarantine it is.
+    pub holder: &'a RunInto,
+    /// The replay that had it at first.
+    root: &'a RunInto,
+    /// Records that the replay and its retries have delivered.
+    delivered: u64,
+}
+
+/// The same for a script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InQuarantine {
+    /// The run in whose quarantine it is.
+    pub run: String,
+    /// Records.
+    pub records: u64,
+    /// Whole objects.
+    pub objects: u64,
+}
+
+/// The retries of `run` itself among `runs`, oldest first. Each is younger than what it retries.
+pub fn retries<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> impl Iterator<Item = &'a RunInto> {
+    let id = run.glance.id.as_str();
+    let younger = runs.iter().skip_while(move |other| other.glance.id != id).skip(1);
+    younger.filter(move |other| other.glance.retried() == Some(id))
+}
+
+/// `run`, its retries, and theirs.
+#[must_use]
+pub fn family<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> Vec<&'a RunInto> {
+    let theirs = retries(run, runs).flat_map(|retry| family(retry, runs));
+    std::iter::once(run).chain(theirs).collect()
+}
+
+/// The run of the family of `run` that has in quarantine what nobody of them has sent.
+#[must_use]
+pub fn holder<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> &'a RunInto {
+    let done = retries(run, runs).filter(|retry| !retry.glance.is_unfinished());
+    done.map(|retry| holder(retry, runs)).min_by_key(|run| count(run)).unwrap_or(run)
+}
+
+/// What is left of each replay into the stream that is done; `runs` are all into it, oldest first.
+#[must_use]
+pub fn left(runs: &[RunInto]) -> Vec<Left<'_>> {
+    let is_root = |run: &&RunInto| {
+        let of = run.glance.retried();
+        !run.glance.is_unfinished() && !runs.iter().any(|other| Some(other.glance.id.as_str()) == of)
+    };
+    let of = |root| Left {
+        root,
+        holder: holder(root, runs),
+        delivered: family(root, runs).iter().map(|run| run.delivered).sum(),
+    };
+    let all: Vec<Left<'_>> = runs.iter().filter(is_root).map(of).collect();
+    let anew = |place: usize, left: &Left<'_>| {
+        all.iter()
+            .skip(place + 1)
+            .any(|later| same_choice(left.root, later.root) && later.count() <= left.count())
+    };
+    let open = all.iter().enumerate().filter(|(place, left)| left.count() > 0 && !anew(*place, left));
+    open.map(|(_, left)| *left).collect()
+}
+
+/// The newest replay of which nothing was delivered, because all of it was set aside. After another one that has
+/// delivered something, it was given up.
+#[must_use]
+pub fn unsent(runs: &[RunInto]) -> Option<Left<'_>> {
+    let sent = runs.iter().rposition(|run| !run.glance.is_unfinished() && run.delivered > 0);
+    let since = runs.get(sent.map_or(0, |sent| sent + 1)..).unwrap_or_default();
+    let begun_since = |left: &Left<'_>| since.iter().any(|run| run.glance.id == left.root.glance.id);
+    left(runs).into_iter().rev().find(|left| left.delivered == 0 && begun_since(left))
+}
+
+impl Left<'_> {
+    /// `12 records and 3 whole objects`.
+    #[must_use]
+    pub fn what(&self) -> String {
+        self.holder.set_aside().unwrap_or_default()
+    }
+
+    /// What tries it again.
+    #[must_use]
+    pub fn retry(&self, state: &StateDir) -> String {
+        let flags = RunFlags::new(state, &self.holder.glance.file.tuning).go;
+        format!("`respool quarantine retry {}{flags}`", self.holder.glance.id)
+    }
+
+    /// What lists it.
+    #[must_use]
+    pub fn list(&self, state: &StateDir) -> String {
+        let flags = RunFlags::new(state, &self.holder.glance.file.tuning).look;
+        format!("`respool quarantine ls {}{flags}`", self.holder.glance.id)
+    }
+
+    fn count(&self) -> u64 {
+        count(self.holder)
+    }
+}
+
+impl From<&Left<'_>> for InQuarantine {
+    fn from(left: &Left<'_>) -> Self {
+        let (records, objects) = left.holder.set_aside;
+        Self { run: left.holder.glance.id.clone(), records, objects }
+    }
+}
+
+/// `12 records of run A and 1 record of run B were set aside and not sent`; `None` if nothing is left.
+#[must_use]
+pub fn sentence(left: &[Left<'_>]) -> Option<String> {
+    let named =
+        left.iter().take(NAMED_MAX).map(|left| format!("{} of run {}", left.what(), left.holder.glance.id));
+    let more = left.len().checked_sub(NAMED_MAX).filter(|&more| more > 0);
+    let parts: Vec<_> =
+        named.chain(more.map(|more| format!("those of {}", many(more, "other run")))).collect();
+    let all: u64 = left.iter().map(Left::count).sum();
+    let (are, were) = (agree(all, "is", "are"), agree(all, "was", "were"));
+    (!parts.is_empty()).then(|| format!("{} {are} in quarantine and {were} not sent", parts.join(", ")))
+}
+
+/// The commands that send it.
+#[must_use]
+pub fn commands(left: &[Left<'_>], state: &StateDir) -> String {
+    left.iter().take(NAMED_MAX).map(|left| left.retry(state)).collect::<Vec<_>>().join(", ")
+}
+
+fn count(run: &RunInto) -> u64 {
+    run.set_aside.0 + run.set_aside.1
+}
+
+fn same_choice(one: &RunInto, other: &RunInto) -> bool {
+    let (one, other) = (&one.glance.file.settings, &other.glance.file.settings);
+    one.archive == other.archive
+        && one.limit == other.limit
+        && one.input.selection == other.input.selection
+        && one.input.objects == other.input.objects
+        && one.input.event_time == other.input.event_time
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::fixtures::{retry_into, run_into, with_aside};
+
+    fn told(runs: &[RunInto]) -> Vec<(&str, (u64, u64))> {
+        left(runs).iter().map(|left| (left.holder.glance.id.as_str(), left.holder.set_aside)).collect()
+    }
+
+    #[test]
+    fn what_a_retry_has_sent_is_not_left() {
+        let first = || with_aside(run_into("r1", "done", 5), (45, 2));
+        assert_eq!(told(&[first()]), [("r1", (45, 2))]);
+        assert_eq!(told(&[first(), retry_into("r1", "r2", "done", 47)]), []);
+        let some = || with_aside(retry_into("r1", "r2", "done", 44), (3, 0));
+        assert_eq!(told(&[first(), some()]), [("r2", (3, 0))]);
+        assert_eq!(told(&[first(), some(), retry_into("r2", "r3", "done", 3)]), []);
+        let begun = retry_into("r1", "r2", "incomplete", 9);
+        assert_eq!(told(&[first(), begun]), [("r1", (45, 2))], "it may never be finished");
+    }
+
+    #[test]
+    fn the_better_of_two_retries_counts() {
+        let first = with_aside(run_into("r1", "done", 0), (45, 0));
+        let wrong = with_aside(retry_into("r1", "r2", "done", 0), (45, 0));
+        let right = retry_into("r1", "r3", "done", 45);
+        let runs = [first, wrong, right];
+        assert_eq!((told(&runs), unsent(&runs).is_some()), (vec![], false));
+        assert_eq!(told(&runs[..2]), [("r2", (45, 0))]);
+        assert!(unsent(&runs[..2]).is_some());
+    }
+
+    #[test]
+    fn a_replay_of_the_same_takes_the_place_of_an_earlier_one_and_of_something_else_does_not() {
+        let wrong_key = || with_aside(run_into("r1", "done", 0), (45, 0));
+        let anew = || run_into("r2", "done", 45);
+        assert_eq!(told(&[wrong_key(), anew()]), []);
+        let mut other = anew();
+        other.glance.file.settings.limit = Some(45);
+        assert_eq!(told(&[wrong_key(), other]), [("r1", (45, 0))]);
+        let worse = with_aside(anew(), (46, 0));
+        assert_eq!(told(&[wrong_key(), worse]), [("r1", (45, 0)), ("r2", (46, 0))]);
+    }
+
+    #[test]
+    fn only_the_last_of_the_replays_can_be_one_that_has_not_happened() {
+        let nothing = |id: &str| with_aside(run_into(id, "done", 0), (45, 0));
+        let mut sent = run_into("r2", "done", 7);
+        sent.glance.file.settings.limit = Some(7);
+        let runs = [nothing("r1"), sent, nothing("r3")];
+        assert!(unsent(&runs[..2]).is_none(), "r1 was given up");
+        assert_eq!(unsent(&runs).unwrap().holder.glance.id, "r3");
+        assert!(unsent(&[run_into("r1", "done", 0)]).is_none(), "there was nothing to send");
+    }
+
+    #[test]
+    fn many_runs_are_counted_rather_than_named() {
+        let of = |number: u64| with_aside(run_into(&format!("r{number}"), "done", 1), (number, 0));
+        let mut runs: Vec<RunInto> = (1..=5).map(of).collect();
+        for (limit, run) in (1..).zip(&mut runs) {
+            run.glance.file.settings.limit = Some(limit);
+        }
+        let expected = "1 record of run r1, 2 records of run r2, 3 records of run r3, those of 2 other runs are in quarantine and were not sent";
+        assert_eq!(sentence(&left(&runs)).as_deref(), Some(expected));
+        assert_eq!(
+            sentence(&left(&runs[..1])).unwrap(),
+            "1 record of run r1 is in quarantine and was not sent"
+        );
+        assert_eq!(sentence(&[]), None);
+    }
+}
