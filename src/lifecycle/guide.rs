@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::aside::{self, family, holder};
 use super::runs::RunInto;
 use crate::config::{
     AwsAccess, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag, quoted,
@@ -91,7 +92,7 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         switch_over(facts, stream),
         watch(facts, stream, &door),
         drained(facts, stream, &both),
-        switch_back(facts),
+        switch_back(facts, stream),
         delete(facts, stream, &door),
     ]
 }
@@ -146,7 +147,11 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     };
     let settings = &run.glance.file.settings;
     let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
-    step.done = Some(run.state() == RunState::Done && !run.has_sent_nothing());
+    let (all, left) = (family(run, facts.runs), holder(run, facts.runs));
+    let delivered: u64 = all.iter().map(|run| run.delivered).sum();
+    let pending = aside::retries(left, facts.runs).last();
+    let sent_nothing = run.state() == RunState::Done && delivered == 0 && left.set_aside().is_some();
+    step.done = Some(run.state() == RunState::Done && pending.is_none() && !sent_nothing);
     step.notes.push(format!(
         "run {}, started {}, {}: {} delivered",
         run.glance.id,
@@ -159,22 +164,39 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
             "it cannot go on: what it had delivered went with the stream, so a new replay is needed".into(),
         );
     } else if matches!(run.state(), RunState::Incomplete | RunState::Refused) {
-        let flags = RunFlags::new(facts.state, &run.glance.file.tuning).go;
-        step.command = Some(format!("respool resume {}{flags}", run.glance.id));
+        step.command = Some(resume(facts, run));
     }
-    if let Some(set_aside) = run.set_aside() {
-        let flags = RunFlags::new(facts.state, &run.glance.file.tuning).look;
-        let ls = format!("respool quarantine ls {}{flags}", run.glance.id);
-        if run.has_sent_nothing() {
+    for retry in all.iter().skip(1).filter(|retry| retry.delivered > 0) {
+        step.notes.push(format!(
+            "run {} has tried again what was set aside, {}: {} delivered",
+            retry.glance.id,
+            retry.state().word(),
+            many(retry.delivered, "record")
+        ));
+    }
+    if let Some(set_aside) = left.set_aside() {
+        let flags = RunFlags::new(facts.state, &left.glance.file.tuning).look;
+        let ls = format!("respool quarantine ls {}{flags}", left.glance.id);
+        if sent_nothing {
             step.notes
                 .push(format!("all of it was set aside: {set_aside} in quarantine, nothing in {stream}"));
             step.command = Some(ls);
         } else {
-            let were = agree(run.set_aside.0 + run.set_aside.1, "was", "were");
+            let were = agree(left.set_aside.0 + left.set_aside.1, "was", "were");
             step.notes.push(format!("{set_aside} {were} set aside: `{ls}`"));
         }
+    } else if run.set_aside().is_some() {
+        step.notes.push("nothing is left in quarantine".into());
+    }
+    if let Some(pending) = pending.filter(|_| !facts.gone) {
+        step.command = Some(resume(facts, pending));
     }
     step
+}
+
+fn resume(facts: &Facts<'_>, run: &RunInto) -> String {
+    let flags = RunFlags::new(facts.state, &run.glance.file.tuning).go;
+    format!("respool resume {}{flags}", run.glance.id)
 }
 
 fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str) -> Step {
@@ -229,7 +251,8 @@ fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     }
     step.command = Some(format!("respool stream status {stream}{door}"));
     step.notes.push("too slow? `respool stream scale` works while a run is writing".into());
-    if let Some(run) = facts.run.filter(|run| run.state() == RunState::Done && run.delivered > 0) {
+    let sent = |run: &RunInto| family(run, facts.runs).iter().any(|run| run.delivered > 0);
+    if let Some(run) = facts.run.filter(|run| run.state() == RunState::Done && sent(run)) {
         step.notes.push(format!(
             "did all of it arrive? `respool verify {}{}`",
             run.glance.id,
@@ -244,12 +267,13 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let run = facts.run.map_or("RUN", |run| run.glance.id.as_str());
     let table = facts.lease_table.unwrap_or("TABLE");
     if let Some(run) = facts.run {
-        let seen = run.seen_drained().filter(|_| run.delivered > 0);
+        let sent = family(run, facts.runs).into_iter().rfind(|run| run.delivered > 0);
+        let seen = sent.and_then(RunInto::seen_drained);
+        let proven = sent.is_some_and(RunInto::is_drained);
         // Whoever else has written into it must have been read, too.
-        step.done = Some(seen.is_some() && run.is_drained() && unread(facts).is_empty());
+        step.done = Some(seen.is_some() && proven && unread(facts).is_empty());
         step.notes.extend(seen.map(|seen| {
-            let estimate =
-                if run.is_drained() { "" } else { ", which is an estimate: --lease-table proves it" };
+            let estimate = if proven { "" } else { ", which is an estimate: --lease-table proves it" };
             format!("seen {} by {}{estimate}", clock(seen.at), seen.by)
         }));
     }
@@ -306,10 +330,14 @@ fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
     }
 }
 
-fn switch_back(facts: &Facts<'_>) -> Step {
+fn switch_back(facts: &Facts<'_>, stream: &str) -> Step {
     let live = facts.live.map_or("the live stream", |(name, _)| name);
     let mut step = Step::new("switch_back", format!("Point the worker back at {live}"));
     let (hours, known) = live_retention(facts);
+    let left = if facts.gone { Vec::new() } else { aside::left(facts.runs) };
+    step.notes.extend(aside::sentence(&left).map(|sentence| {
+        format!("before that: {sentence}; {} sends them into {stream}", aside::commands(&left, facts.state))
+    }));
     step.notes.push("with its old application name: it goes on where it stopped".into());
     step.until = facts.away_since.and_then(|since| after(since, hours));
     step.notes.push(match (known, facts.away_since) {
@@ -327,6 +355,9 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     step.done = facts.run.map(|_| facts.gone);
     if !facts.gone {
         step.command = Some(format!("respool stream delete {stream}{door}"));
+        let left = aside::sentence(&aside::left(facts.runs));
+        step.notes
+            .extend(left.map(|left| format!("{left}: once it is deleted only a new replay sends them")));
     }
     if facts.anew.is_some() {
         step.notes

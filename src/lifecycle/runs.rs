@@ -63,11 +63,6 @@ impl RunInto {
         self.glance.owner.is_some()
     }
 
-    /// Whether it is done, but all that it had to send was set aside.
-    pub fn has_sent_nothing(&self) -> bool {
-        self.state() == RunState::Done && self.delivered == 0 && self.set_aside != (0, 0)
-    }
-
     /// `12 records and 3 whole objects`; `None` if nothing was set aside.
     pub fn set_aside(&self) -> Option<String> {
         let part = |count: u64, what: &str| (count > 0).then(|| many(count, what));

@@ -1,7 +1,7 @@
 //! What the checklist must say.
 
 use super::*;
-use crate::lifecycle::fixtures::{ours, particulars, run_into};
+use crate::lifecycle::fixtures::{ours, particulars, retry_into, run_into, with_aside};
 use crate::lifecycle::runs::{BY_AGE, BY_LEASES};
 use crate::run::directory::Drained;
 
@@ -239,4 +239,50 @@ fn the_earliest_record_that_was_not_read_sets_the_time() {
     assert_eq!(drained(&runs).until.unwrap().to_string(), "2026-11-27T06:00:00Z");
     runs[2].glance.path = directory.path().into();
     assert_eq!(drained(&runs).done, Some(false), "r2 was not read");
+}
+
+#[test]
+fn what_retries_have_sent_counts_as_the_runs_own() {
+    let access = AwsAccess::default();
+    let directory = tempfile::tempdir().unwrap();
+    let first = || with_aside(run_into("r1", "done", 0), (1_800, 0));
+    let told = |runs: &[RunInto]| steps(&Facts { run: runs.first(), runs, ..facts(&access) });
+    let mut sent = [first(), retry_into("r1", "r2", "done", 1_800)];
+    let step = told(&sent).swap_remove(1);
+    assert_eq!((step.done, &step.command), (Some(true), &None));
+    let notes = step.notes.join("\n");
+    assert!(
+        notes.contains("run r2 has tried again what was set aside, done: 1,800 records delivered"),
+        "{notes}"
+    );
+    assert!(notes.ends_with("nothing is left in quarantine"), "{notes}");
+    assert!(told(&sent)[3].notes.iter().any(|note| note.contains("`respool verify r1`")));
+
+    sent[1].glance.path = directory.path().into();
+    let seen = Drained { at: NOW.parse().unwrap(), by: BY_LEASES.into(), delivered: 1_800 };
+    sent[1].glance.note_drained(&seen).unwrap();
+    assert_eq!(told(&sent)[4].done, Some(true), "what the retry has sent was read");
+
+    let begun = [first(), retry_into("r1", "r2", "incomplete", 9)];
+    let step = told(&begun).swap_remove(1);
+    assert_eq!((step.done, step.command.as_deref()), (Some(false), Some("respool resume r2")));
+    let some = [first(), with_aside(retry_into("r1", "r2", "done", 1_799), (1, 0))];
+    let step = told(&some).swap_remove(1);
+    assert_eq!(step.done, Some(true));
+    assert!(step.notes[2].contains("1 record was set aside: `respool quarantine ls r2`"), "{step:?}");
+}
+
+#[test]
+fn what_is_in_quarantine_stands_before_the_way_back() {
+    let access = AwsAccess::default();
+    let run = with_aside(run_into("r1", "done", 5), (45, 2));
+    let told = |gone| {
+        let steps = steps(&Facts { run: Some(&run), gone, ..facts(&access) });
+        [5, 6].map(|step: usize| steps[step].notes.join("\n"))
+    };
+    let left = "45 records and 2 whole objects of run r1 are in quarantine and were not sent";
+    let [back, delete] = told(false);
+    assert!(back.contains(&format!("before that: {left}; `respool quarantine retry r1` sends")), "{back}");
+    assert!(delete.contains(&format!("{left}: once it is deleted")), "{delete}");
+    assert!(told(true).iter().all(|notes| !notes.contains("quarantine")), "it is too late");
 }
