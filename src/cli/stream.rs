@@ -181,6 +181,9 @@ struct ScaleArgs {
     #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", allow_negative_numbers = true)]
     #[arg(value_parser = whole::<u32>("a number of shards", 1..=SHARDS_MAX))]
     shards: u32,
+    /// Do not ask before a stream is scaled that respool has not made
+    #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -300,7 +303,10 @@ impl StreamArgs {
                 let (named, action) = args.resolve()?;
                 of(named, action)
             }
-            Action::Scale(args) => of(args.named, StreamAction::Scale { shards: args.shards }),
+            Action::Scale(args) => {
+                let ScaleArgs { named, shards, yes } = *args;
+                of(named, StreamAction::Scale { shards, yes })
+            }
             Action::Status(named) => of(*named, StreamAction::Status),
             Action::Delete(args) => {
                 let DeleteArgs { named, yes, force, with_consumers } = *args;

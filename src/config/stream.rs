@@ -71,6 +71,8 @@ pub enum StreamAction {
     Scale {
         /// How many.
         shards: u32,
+        /// Do not ask, whoever made it.
+        yes: bool,
     },
     /// Say what it is.
     Status,

@@ -8,6 +8,7 @@ use super::runs::{RunInto, names, runs_into};
 use super::{create, delete, guide, scale, status};
 use crate::config::{AwsAccess, GuideConfig, SavedPlan, StateDir, StreamAction, StreamConfig, Target};
 use crate::error::Error;
+use crate::record::many;
 use crate::run::directory::{self, RunGlance};
 use crate::run::{console, open};
 use crate::stream::control::StreamParticulars;
@@ -26,7 +27,7 @@ pub async fn stream(config: &StreamConfig, now: Timestamp) -> Result<(), Error> 
             let created = create::create(&door, *shards, shape, now, output).await?;
             create::tell(&created, output)
         }
-        StreamAction::Scale { shards } => scale::scale(&door, *shards, output).await,
+        &StreamAction::Scale { shards, yes } => scale::scale(&door, shards, yes, output).await,
         StreamAction::Status => status::status(&door, output).await,
         &StreamAction::Delete { yes, force, with_consumers } => {
             let answers = delete::Answers { yes, force, with_consumers };
@@ -52,6 +53,9 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         Some(run) => Some(target(&run.glance)?),
         None => plan.map(|(_, plan)| planned_target(plan)).transpose()?.flatten(),
     };
+    if let (Some(backfill), Some(live)) = (&name, &config.live) {
+        refuse_the_same(backfill, live)?;
+    }
     let own = run.as_ref().map(|run| run.glance.file.tuning.kinesis.clone());
     let own = own.or_else(|| Some(plan?.1.tuning.kinesis.clone())).unwrap_or_default();
     let mut access = match &name {
@@ -115,6 +119,19 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     console::print(&guide::render(&steps, now))
 }
 
+/// Who goes back to the stream that is deleted then has lost the way.
+fn refuse_the_same(backfill: &StreamName, live: &StreamName) -> Result<(), Error> {
+    let differ =
+        |one: Option<&str>, other: Option<&str>| one.zip(other).is_some_and(|(one, other)| one != other);
+    let elsewhere = differ(backfill.region(), live.region()) || differ(backfill.account(), live.account());
+    if backfill.name() != live.name() || elsewhere {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "--live {live} is the backfill stream itself: name the stream that the worker reads otherwise"
+    )))
+}
+
 /// The stream that a plan was made for, if it was made for one.
 fn planned_target(plan: &SavedPlan) -> Result<Option<StreamName>, Error> {
     match &plan.what.target {
@@ -162,10 +179,26 @@ pub(super) fn choose(
         let at = found.iter().rposition(|run| !run.is_retry()).or(found.len().checked_sub(1));
         return Ok(at.map(|at| found.swap_remove(at)));
     };
-    let run = runs.into_iter().rev().find(|run| run.id == id);
-    let run = run.ok_or_else(|| directory::no_such_run(state_dir, id))?;
-    target(&run)?;
-    Ok(Some(run))
+    if let Some(run) = runs.iter().rposition(|run| run.id == id) {
+        let mut runs = runs;
+        let run = runs.swap_remove(run);
+        target(&run)?;
+        return Ok(Some(run));
+    }
+    Err(named_like_a_stream(&runs, id).unwrap_or_else(|| directory::no_such_run(state_dir, id)))
+}
+
+/// A run is wanted where a stream was named.
+fn named_like_a_stream(runs: &[RunGlance], name: &str) -> Option<Error> {
+    let name = name.parse::<StreamName>().ok()?;
+    let into = |run: &&RunGlance| run.file.stream.name == name.name();
+    let last = runs.iter().rfind(|run| into(run) && !run.is_retry()).or_else(|| runs.iter().rfind(into))?;
+    let (id, runs) = (&last.id, runs.iter().filter(into).count());
+    let which = if runs == 1 { format!("run {id}") } else { format!("{}, the last {id}", many(runs, "run")) };
+    Some(Error::refused(format!(
+        "there is no run {0}, but a stream of that name, into which went {which}: name a run here, as {id}",
+        name.name()
+    )))
 }
 
 /// The stream that the run writes to.
@@ -173,5 +206,41 @@ pub(super) fn target(run: &RunGlance) -> Result<StreamName, Error> {
     match &run.file.settings.target {
         Target::Kinesis { stream } => Ok(stream.clone()),
         other => Err(Error::refused(format!("run {} went into {other}, which no worker reads", run.id))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::fixtures::{retry_into, run_into};
+
+    #[test]
+    fn the_stream_of_the_backfill_is_not_the_live_one() {
+        let of = |region: &str| format!("arn:aws:kinesis:{region}:123456789012:stream/orders");
+        let refused = |one: &str, other: &str| {
+            let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
+            refuse_the_same(&one, &other).err().map(|error| error.exit_code())
+        };
+        let (here, there) = (of("us-east-2"), of("eu-west-1"));
+        let usage = Some(crate::error::ExitCode::Usage);
+        assert_eq!(refused("orders", "orders"), usage);
+        assert_eq!(refused("orders", &here), usage, "it may well be");
+        assert_eq!(refused(&here, &here), usage);
+        assert_eq!((refused("orders", "orders-live"), refused(&here, &there)), (None, None));
+    }
+
+    #[test]
+    fn whoever_names_a_stream_is_told_its_run() {
+        let state = StateDir::usual("/s");
+        let said = |ids: &[&str], name: &str| {
+            let mut runs: Vec<RunGlance> = ids.iter().map(|id| run_into(id, "done", 1).glance).collect();
+            runs.push(retry_into("r1", "r9", "done", 1).glance);
+            choose(&state, Some(name), runs).unwrap_err().to_string()
+        };
+        let expected = "there is no run orders-backfill, but a stream of that name, into which went 3 runs, the last r2: name a run \
+                        here, as r2";
+        assert_eq!(said(&["r1", "r2"], "orders-backfill"), expected);
+        assert!(said(&[], "orders-backfill").contains("into which went run r9:"));
+        assert!(said(&["r1"], "orders").contains("`respool runs` lists them"));
     }
 }
