@@ -3,8 +3,10 @@
 use std::fs;
 
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::events::make_archive;
+use crate::loops::serve;
 use crate::sandbox::{Sandbox, until};
 
 /// One object of 500 records.
@@ -61,6 +63,42 @@ fn a_server_is_measured_as_it_is() {
     assert!(found["steps"][0]["burst_model"].is_null());
     let table = sandbox.run("bench --into null: --record-size 500 --duration 2s").stdout;
     assert!(table.contains("records/s"), "{table}");
+}
+
+/// With --yes: a replay would not begin either.
+#[test]
+fn a_stream_that_distributes_records_itself_takes_neither_order_nor_aggregates() {
+    let sandbox = Sandbox::new();
+    let url = serve(|operation, _| match operation {
+        "DescribeStreamSummary" => (
+            200,
+            json!({ "StreamDescriptionSummary": {
+                "StreamName": "orders", "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
+                "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1_795_000_000,
+                "EnhancedMonitoring": [], "OpenShardCount": 1, "RecordDistributionStrategy": "AUTO",
+            } }),
+        ),
+        "ListShards" => (
+            200,
+            json!({ "Shards": [{
+                "ShardId": "shardId-0",
+                "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": u128::MAX.to_string() },
+                "SequenceNumberRange": { "StartingSequenceNumber": "1" },
+            }] }),
+        ),
+        _ => (400, json!({ "__type": "AccessDeniedException", "message": "the bench has begun" })),
+    });
+    for (flags, word) in [
+        ("", "--order none"),
+        ("--order shard", "--order none"),
+        ("--order none --aggregate", "leave out --aggregate"),
+        ("--order none", "the bench has begun"),
+    ] {
+        let line = format!("bench --into orders --yes --endpoint-url {url} --duration 1s {flags}");
+        let outcome = sandbox.run(&line);
+        assert_eq!(outcome.code, 5, "{flags}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(word), "{flags}: {}", outcome.stderr);
+    }
 }
 
 #[test]
