@@ -14,6 +14,7 @@
 //! respool's. `--null` measures each stage by itself instead (`stages`).
 
 mod ceilings;
+mod engine;
 mod generate;
 mod meter;
 mod picture;

@@ -108,7 +108,10 @@ fn the_stages_are_measured_one_by_one() {
     let found = sandbox.run("bench archive --partition-key /k --null --json").json(0);
     let stages: Vec<&str> =
         found["stages"].as_array().unwrap().iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
-    assert_eq!(stages, ["list", "fetch", "decode", "split", "publish", "key", "route", "encode", "send"]);
+    assert_eq!(
+        stages,
+        ["list", "fetch", "decode", "split", "publish", "key", "route", "engine", "encode", "send"]
+    );
     for stage in found["stages"].as_array().unwrap() {
         assert!(stage["mb_per_second_per_core"].as_f64().unwrap() > 0.0, "{stage}");
     }
@@ -139,6 +142,10 @@ fn a_wrong_command_line_is_told_at_once() {
         ("--burst-model none", "--burst-model"),
         ("--into sim:4 --shards 2", "--into"),
         ("--null --duration 5s", "--null"),
+        ("--null --order none", "--order"),
+        ("--null --aggregate", "--aggregate"),
+        ("--null --share 0.5", "--share"),
+        ("--null --max-rate 5MB/s", "--max-rate"),
         ("--out no/such/place", "--out"),
         ("--offline", "--offline"),
         ("archive", "--partition-key"),
