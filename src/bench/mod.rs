@@ -15,6 +15,7 @@
 
 mod ceilings;
 mod engine;
+mod filling;
 mod generate;
 mod meter;
 mod picture;

@@ -137,6 +137,7 @@ impl Plan<'_> {
             cpu_seconds_per_gb: (gigabytes > 0.0).then(|| found.cpu.as_secs_f64() / gigabytes),
             rss_anon_mb: found.memory_max.map(|bytes| bytes as f64 / 1e6),
             limited_by,
+            read_ahead_filled: found.filled,
         }
     }
 }

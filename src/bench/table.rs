@@ -35,7 +35,7 @@ pub(super) struct Bench {
     pub(super) latency_ms: Option<f64>,
     /// How long a step lasts.
     pub(super) duration_seconds: f64,
-    /// What of that is not counted at its beginning.
+    /// What of that is not counted at its beginning, at least: nor is what it takes to fill the read-ahead.
     pub(super) start_up_seconds: f64,
     /// Whether all steps were done.
     pub(super) complete: bool,
@@ -78,7 +78,12 @@ pub(super) struct Step {
     pub(super) rss_anon_mb: Option<f64>,
     /// What the step was limited by: `shards` is what one wants to see.
     pub(super) limited_by: &'static str,
+    /// Whether the read-ahead was filled before anything was measured; if not, the CPU time has it in it.
+    pub(super) read_ahead_filled: bool,
 }
+
+/// What marks the CPU time of a step that could not wait for its read-ahead.
+const UNFILLED: &str = "*";
 
 /// Milliseconds; all `null` if no request was answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -160,7 +165,7 @@ impl Bench {
     pub(super) fn subtitle(&self) -> String {
         let latency = self.latency_ms.map(|ms| format!(", a call takes {ms} ms")).unwrap_or_default();
         format!(
-            "order {}, share {}{latency}; each step {} s, of which the first {} s do not count",
+            "order {}, share {}{latency}; each step {} s, of which the first {} s or more do not count",
             self.order, self.share, self.duration_seconds, self.start_up_seconds
         )
     }
@@ -198,7 +203,21 @@ impl Bench {
             let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
             let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
         }
+        if let Some(note) = self.note() {
+            let _ = writeln!(text, "\n{note}");
+        }
         text
+    }
+
+    /// What is to be said of marked rows.
+    pub(super) fn note(&self) -> Option<String> {
+        let marked = self.steps.iter().any(|step| !step.read_ahead_filled);
+        marked.then(|| {
+            format!(
+                "{UNFILLED} the step was too short to fill what a run reads ahead, so that the CPU time is higher than that \
+                 of a long run: give a longer --duration"
+            )
+        })
     }
 
     /// The table, for a spreadsheet: numbers as JSON has them.
@@ -206,7 +225,7 @@ impl Bench {
         let mut text = String::from(
             "shards,record_size,burst_model,records_per_second,mb_per_second,limit_records_per_second,utilisation,\
              utilisation_min,throttled_share,put_p50_ms,put_p99_ms,put_p999_ms,put_max_ms,cpu_share,stream_cpu_share,\
-             cpu_seconds_per_gb,rss_anon_mb,limited_by\n",
+             cpu_seconds_per_gb,rss_anon_mb,limited_by,read_ahead_filled\n",
         );
         let maybe = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
         for step in &self.steps {
@@ -230,6 +249,7 @@ impl Bench {
                 maybe(step.cpu_seconds_per_gb),
                 maybe(step.rss_anon_mb),
                 step.limited_by.to_owned(),
+                step.read_ahead_filled.to_string(),
             ];
             let _ = writeln!(text, "{}", cells.join(","));
         }
@@ -238,6 +258,10 @@ impl Bench {
 }
 
 impl Step {
+    fn mark(&self) -> &'static str {
+        if self.read_ahead_filled { "" } else { UNFILLED }
+    }
+
     fn cells(&self) -> [String; HEAD.len()] {
         let percent = |part: Option<f64>, decimals: usize| {
             part.map_or_else(|| "–".to_owned(), |part| format!("{:.decimals$} %", part * 100.0))
@@ -258,7 +282,7 @@ impl Step {
             decimal(put.p50, 1),
             decimal(put.p99, 1),
             decimal(put.p999, 1),
-            percent(Some(self.cpu_share), 1),
+            format!("{}{}", percent(Some(self.cpu_share), 1), self.mark()),
             decimal(self.cpu_seconds_per_gb, 1),
             self.rss_anon_mb.map_or_else(|| "–".to_owned(), |mb| format!("{mb:.0} MB")),
         ]
@@ -269,9 +293,10 @@ impl Step {
         let used =
             self.utilisation.map(|used| format!(", {:.1} % of the limit", used * 100.0)).unwrap_or_default();
         format!(
-            "{} records/s{used}, {:.1} % of a core",
+            "{} records/s{used}, {:.1} % of a core{}",
             whole(self.records_per_second),
-            self.cpu_share * 100.0
+            self.cpu_share * 100.0,
+            if self.read_ahead_filled { "" } else { " while it still reads ahead" }
         )
     }
 }
@@ -313,6 +338,7 @@ pub(super) mod tests {
             cpu_seconds_per_gb: Some(12.25),
             rss_anon_mb: Some(60.4),
             limited_by: "shards",
+            read_ahead_filled: true,
         };
         Bench {
             version: "0.0.0",
@@ -344,6 +370,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_step_that_still_read_ahead_is_marked() {
+        let mut bench = bench();
+        assert!(!bench.render().contains(UNFILLED));
+        bench.steps[0].read_ahead_filled = false;
+        let text = bench.render();
+        assert!(text.contains("1.2 %*") && text.contains("\n\n* the step was too short"), "{text}");
+        assert!(bench.csv().contains(",shards,false\n"), "{}", bench.csv());
+        assert!(bench.steps[0].sentence().ends_with("1.2 % of a core while it still reads ahead"));
+    }
+
+    #[test]
     fn the_burst_model_is_shown_where_it_differs() {
         let mut bench = bench();
         assert!(!bench.render().contains("burst"));
@@ -355,7 +392,7 @@ pub(super) mod tests {
     fn the_spreadsheet_has_a_cell_for_each_column() {
         let csv = bench().csv();
         let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, [18, 18, 18]);
+        assert_eq!(columns, [19, 19, 19]);
     }
 
     #[test]
