@@ -21,6 +21,7 @@ mod meter;
 mod picture;
 mod sink;
 mod source;
+mod spreadsheet;
 mod stages;
 mod step;
 mod table;

@@ -81,7 +81,7 @@ fn throughput(bench: &Bench) -> Chart {
     Chart {
         title: "Throughput".into(),
         description:
-            "Records acknowledged each second; dashed what the configured share of all shards takes.".into(),
+            "Records acknowledged each second; dashed what the configured share of all shards takes, within any --max-rate.".into(),
         x: shards(bench),
         y: Axis::log("records/s", values(&series)),
         series,

@@ -1,4 +1,4 @@
-//! What a benchmark found, as a table, as JSON, as CSV.
+//! What a benchmark found, as a table and as JSON.
 //!
 //! The JSON fields are an interface, described in `docs/benchmarks.md`; they are added to, never renamed.
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::meter::start_up;
 use super::usage;
-use crate::config::{BenchConfig, BenchSource, BenchSubject};
+use crate::config::{BenchConfig, BenchSource, BenchSubject, RateCap, Target};
 use crate::run::report::number;
 
 /// A benchmark's result.
@@ -31,6 +31,12 @@ pub(super) struct Bench {
     pub(super) order: &'static str,
     /// The part of each shard's limits that was taken.
     pub(super) share: f64,
+    /// Whether records were packed into aggregates.
+    pub(super) aggregate: bool,
+    /// The bound of the whole run, as `--max-rate` takes it; `null` without one.
+    pub(super) max_rate: Option<String>,
+    /// How requests were made; `null` where none are, in this process and without a stream.
+    pub(super) send: Option<&'static str>,
     /// How long a call to the embedded stream takes; `null` for a stream that is there.
     pub(super) latency_ms: Option<f64>,
     /// How long a step lasts.
@@ -58,7 +64,7 @@ pub(super) struct Step {
     pub(super) records_per_second: f64,
     /// Their data and keys.
     pub(super) mb_per_second: f64,
-    /// What the configured share of all shards takes of such records; `null` without limits.
+    /// What the configured share of all shards takes of such records, and no more than `--max-rate`; `null` without limits.
     pub(super) limit_records_per_second: Option<f64>,
     /// The part of the configured rate that was used, of all shards.
     pub(super) utilisation: Option<f64>,
@@ -132,6 +138,10 @@ impl Bench {
             BenchSubject::Sweep { latency, .. } => Some(latency.as_secs_f64() * 1_000.0),
             BenchSubject::Stream { .. } | BenchSubject::Stages => None,
         };
+        let send = match &config.subject {
+            BenchSubject::Stream { target: Target::Kinesis { .. }, .. } => Some(config.tuning.send.word()),
+            _ => None,
+        };
         Self {
             version: env!("CARGO_PKG_VERSION"),
             machine: usage::machine(),
@@ -147,6 +157,10 @@ impl Bench {
             },
             order: config.order.as_str(),
             share: config.tuning.share.get(),
+            aggregate: config.aggregate,
+            max_rate: (config.tuning.max_rate != RateCap::default())
+                .then(|| config.tuning.max_rate.to_string()),
+            send,
             latency_ms,
             duration_seconds: config.duration.as_secs_f64(),
             start_up_seconds: start_up(config.duration).as_secs_f64(),
@@ -164,8 +178,11 @@ impl Bench {
     /// What was measured, in a sentence.
     pub(super) fn subtitle(&self) -> String {
         let latency = self.latency_ms.map(|ms| format!(", a call takes {ms} ms")).unwrap_or_default();
+        let aggregate = if self.aggregate { ", records aggregated" } else { "" };
+        let max_rate = self.max_rate.as_ref().map(|rate| format!(", at most {rate}")).unwrap_or_default();
+        let send = self.send.map(|send| format!(", requests {send}")).unwrap_or_default();
         format!(
-            "order {}, share {}{latency}; each step {} s, of which the first {} s or more do not count",
+            "order {}, share {}{aggregate}{max_rate}{send}{latency}; each step {} s, of which the first {} s or more do not count",
             self.order, self.share, self.duration_seconds, self.start_up_seconds
         )
     }
@@ -218,42 +235,6 @@ impl Bench {
                  of a long run: give a longer --duration"
             )
         })
-    }
-
-    /// The table, for a spreadsheet: numbers as JSON has them.
-    pub(super) fn csv(&self) -> String {
-        let mut text = String::from(
-            "shards,record_size,burst_model,records_per_second,mb_per_second,limit_records_per_second,utilisation,\
-             utilisation_min,throttled_share,put_p50_ms,put_p99_ms,put_p999_ms,put_max_ms,cpu_share,stream_cpu_share,\
-             cpu_seconds_per_gb,rss_anon_mb,limited_by,read_ahead_filled\n",
-        );
-        let maybe = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
-        for step in &self.steps {
-            let put = step.put_latency_ms;
-            let cells = [
-                step.shards.to_string(),
-                step.record_size.to_string(),
-                step.burst_model.unwrap_or_default().to_owned(),
-                format!("{:.3}", step.records_per_second),
-                format!("{:.6}", step.mb_per_second),
-                maybe(step.limit_records_per_second),
-                maybe(step.utilisation),
-                maybe(step.utilisation_min),
-                format!("{:.6}", step.throttled_share),
-                maybe(put.p50),
-                maybe(put.p99),
-                maybe(put.p999),
-                maybe(put.max),
-                format!("{:.6}", step.cpu_share),
-                format!("{:.6}", step.stream_cpu_share),
-                maybe(step.cpu_seconds_per_gb),
-                maybe(step.rss_anon_mb),
-                step.limited_by.to_owned(),
-                step.read_ahead_filled.to_string(),
-            ];
-            let _ = writeln!(text, "{}", cells.join(","));
-        }
-        text
     }
 }
 
@@ -312,6 +293,8 @@ pub(super) fn whole(value: f64) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// Two steps of a sweep.
@@ -349,6 +332,9 @@ pub(super) mod tests {
             target: "sim".into(),
             order: "key",
             share: 0.98,
+            aggregate: false,
+            max_rate: None,
+            send: None,
             latency_ms: Some(20.0),
             duration_seconds: 10.0,
             start_up_seconds: 2.0,
@@ -376,7 +362,7 @@ pub(super) mod tests {
         bench.steps[0].read_ahead_filled = false;
         let text = bench.render();
         assert!(text.contains("1.2 %*") && text.contains("\n\n* the step was too short"), "{text}");
-        assert!(bench.csv().contains(",shards,false\n"), "{}", bench.csv());
+        assert!(bench.csv().contains(",shards,false,"), "{}", bench.csv());
         assert!(bench.steps[0].sentence().ends_with("1.2 % of a core while it still reads ahead"));
     }
 
@@ -388,11 +374,27 @@ pub(super) mod tests {
         assert!(bench.render().contains("tenth"));
     }
 
+    /// A picture or a spreadsheet that is passed on has no command line beside it.
     #[test]
-    fn the_spreadsheet_has_a_cell_for_each_column() {
-        let csv = bench().csv();
-        let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, [19, 19, 19]);
+    fn everything_that_shapes_a_run_is_told_everywhere() {
+        let mut told = bench();
+        assert!(
+            told.subtitle().starts_with("order key, share 0.98, a call takes 20 ms;"),
+            "{}",
+            told.subtitle()
+        );
+        (told.aggregate, told.send, told.latency_ms) = (true, Some("sdk"), None);
+        told.max_rate = Some("5000000B/s,700rec/s".into());
+        let head =
+            "order key, share 0.98, records aggregated, at most 5000000B/s,700rec/s, requests sdk; each";
+        assert!(told.subtitle().starts_with(head), "{}", told.subtitle());
+        assert!(told.render().contains(head));
+        assert!(super::super::picture::draw(&told).contains(head));
+        assert!(told.csv().contains(",key,0.98,true,5000000B/s 700rec/s,sdk\n"), "{}", told.csv());
+        assert_eq!(told.csv().lines().map(|line| line.split(',').count()).max(), Some(24));
+        let value: serde_json::Value = serde_json::from_str(&told.to_json()).unwrap();
+        let found = ["aggregate", "max_rate", "send"].map(|field| value[field].clone());
+        assert_eq!(found, [json!(true), json!("5000000B/s,700rec/s"), json!("sdk")]);
     }
 
     #[test]
