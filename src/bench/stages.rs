@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::ceilings::{Found, Stage};
 use super::engine;
 use super::sink::Sink;
-use super::source::{Scratch, settings};
+use super::source::{LeftOut, Scratch, settings};
 use super::{generate, usage};
 use crate::archive::{Archive, ObjectEntry, Selection};
 use crate::cache::{Cache, Placement, SegmentId, SegmentIdentity};
@@ -201,12 +201,18 @@ impl Inputs {
         let listing = archive.list(&settings.input.selection).await.map_err(archive_error)?;
         let mut inputs =
             Self { settings, archive, objects: Vec::new(), archive_bytes: 0.0, records: 0, bytes: 0 };
-        let mut stored_bytes = 0_u64;
+        let (mut stored_bytes, mut left_out) = (0_u64, LeftOut::default());
         for entry in &listing.objects {
             let stored = inputs.fetched(entry).await?;
             let mut decoded = Vec::new();
             let config = decoding(&inputs.settings.input);
-            let Ok(found) = decode(&mut &*stored, None, &config, &mut decoded) else { continue };
+            let found = match decode(&mut &*stored, None, &config, &mut decoded) {
+                Ok(found) => found,
+                Err(error) => {
+                    left_out.add(&entry.key, &error.to_string());
+                    continue;
+                }
+            };
             inputs.records += u64::from(found.spans.len());
             inputs.bytes += decoded.len() as u64;
             stored_bytes += stored.len() as u64;
@@ -215,6 +221,7 @@ impl Inputs {
                 break;
             }
         }
+        left_out.warn();
         if inputs.records == 0 {
             return Err(Error::refused(format!(
                 "{} holds no records that could be read",

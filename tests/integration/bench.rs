@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::events::make_archive;
+use crate::events::{gzip, make_archive, put};
 use crate::loops::serve;
 use crate::sandbox::{Sandbox, until};
 
@@ -51,6 +51,42 @@ fn an_archive_is_repeated_until_the_time_is_over() {
     assert_eq!(models, ["tenth", "windows"]);
     let rate = found["steps"][0]["records_per_second"].as_f64().unwrap();
     assert!(rate * 1.5 > 500.0, "{rate}: it ended with the archive");
+}
+
+#[test]
+fn a_damaged_object_is_left_out_with_a_word() {
+    let sandbox = Sandbox::new();
+    let line = "bench archive --partition-key /k --json";
+    archive(&sandbox);
+    for flags in ["--null", "--shards 1 --duration 1s"] {
+        let outcome = sandbox.run(&format!("{line} {flags}"));
+        assert_eq!((outcome.code, outcome.stderr.contains("left out")), (0, false), "{}", outcome.stderr);
+    }
+    // Before the good one, or it would not be needed.
+    let good = gzip(&b"{\"k\":1}\n".repeat(9_000));
+    fs::rename(sandbox.path("archive/2026/07/01"), sandbox.path("archive/2026/07/02")).unwrap();
+    put(&sandbox.path("archive"), 0, &good[..good.len() / 2]);
+    for flags in ["--null", "--shards 1 --duration 1s"] {
+        let outcome = sandbox.run(&format!("{line} {flags}"));
+        assert_eq!(outcome.code, 0, "{flags}: {}", outcome.stderr);
+        let told: Vec<&str> =
+            outcome.stderr.lines().filter(|line| line.contains("1 damaged object of the archive")).collect();
+        assert_eq!(told.len(), 1, "{flags}: {}", outcome.stderr);
+        assert!(told[0].contains(".gz: "), "{flags}: {}", told[0]);
+    }
+}
+
+#[test]
+fn what_was_in_force_is_told_with_the_result() {
+    let sandbox = Sandbox::new();
+    let line =
+        "bench --shards 2 --record-size 200 --duration 2s --aggregate --order none --max-rate 100rec/s";
+    let found = sandbox.run(&format!("{line} --json")).json(0);
+    assert_eq!((&found["aggregate"], &found["max_rate"]), (&json!(true), &json!("100rec/s")));
+    assert_eq!((&found["order"], &found["send"]), (&json!("none"), &json!(null)));
+    assert_eq!(found["steps"][0]["limit_records_per_second"], 100.0);
+    let csv = fs::read_to_string(sandbox.path("respool-bench.csv")).unwrap();
+    assert!(csv.ends_with(",none,0.98,true,100rec/s,\n"), "{csv}");
 }
 
 #[test]
