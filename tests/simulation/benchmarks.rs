@@ -36,8 +36,8 @@ fn every_workload_does_its_work() {
 
     let (encoded, bytes) = workloads::encode(&workloads::stream(), &segment, 290, 20);
     assert!(matches!(encoded, Batch::Body(_)));
-    let (placed, _) = workloads::encode(&NullStream::default(), &segment, 290, 20);
-    assert!(matches!(placed, Batch::Places(places) if places.len() == 20));
+    let (batch, _) = workloads::encode(&NullStream::default(), &segment, 290, 20);
+    assert!(matches!(batch, Batch::Places(places) if places.len() == 20));
     let around = events[290..].iter().chain(&events[..10]);
     assert_eq!(bytes, around.map(|event| event.len() as u64).sum::<u64>());
 
