@@ -61,7 +61,7 @@ impl Engine {
         let id = if on(Mutant::AnswerByLane) { self.oldest_of_lane(id) } else { id };
         let Some(request) = self.requests.remove(&id) else { return };
         let lane = request.lane;
-        self.lanes[lane].in_flight -= 1;
+        self.gives_place(lane);
         if request.departed_at.is_none() {
             self.gone(request.shard, request.records.weight(), now);
         }

@@ -32,19 +32,16 @@ pub(super) const GATHER_MAX: Duration = Duration::from_millis(175);
 const LINGER: Duration = Duration::from_millis(50);
 /// When this many records of a lane wait behind their keys, some key is hot: it gets on by one record per
 /// request, so the lane sends sooner and less at a time …
-const HELD_MANY: usize = 8;
+pub(super) const HELD_MANY: usize = 8;
 /// … after this long, or after the same part of a round trip.
 const GATHER_HELD_MIN: Duration = Duration::from_millis(5);
 /// A shard that is sent less than this part of its rate, because it throttles, is not what one wants to see.
-const SCALE_FULL: f64 = 0.95;
+pub(super) const SCALE_FULL: f64 = 0.95;
 /// A bucket holds this much more than what is gathered: so late may a timer be, and nothing is lost.
-const SLACK: Duration = Duration::from_millis(25);
+pub(super) const SLACK: Duration = Duration::from_millis(25);
 /// What a bucket holds as long as the round trip is not known: enough for long round trips, and less than the
 /// tenth of a second that the strictest shard takes at once.
 pub(super) const BURST_START: Duration = Duration::from_millis(95);
-/// Requests, and so connections, that all lanes together may have in flight: of the 1,024 files that a process may
-/// usually open, half. At 20 ms each this is 25,000 requests a second.
-pub(crate) const REQUESTS_MAX: usize = 512;
 /// Aggregates are gathered for at least this long: then, at the default rate, one has what it is meant to have.
 const GATHER_TOGETHER_MIN: Duration = Duration::from_micros(52_250);
 /// Where only one request is in flight it carries a whole round trip's worth, up to this: more at once is
@@ -202,7 +199,7 @@ impl Engine {
             () if lane.counted_by > self.progress.durable => Brake::Checkpoint,
             () if lane.in_flight >= in_flight_max => {
                 lane.lingers_since.get_or_insert(now);
-                Brake::RoundTrip
+                self.behind_an_answer(index, now)
             }
             () if lane.paused_until > now => {
                 return Some(Step::Wait { until: lane.paused_until, brake: Brake::Failure });
@@ -270,24 +267,10 @@ impl Engine {
         Step::Send { packing, room: room.at_least(weight) }
     }
 
-    /// Requests of one lane that may be in flight in any case: half of all are shared out.
-    fn in_flight_share(&self) -> u32 {
-        let share = REQUESTS_MAX / 2 / self.lanes.len();
-        self.config.discipline().in_flight_max().min(u32::try_from(share).unwrap_or(u32::MAX)).max(1)
-    }
-
-    /// Requests of one lane that may be in flight now. What the shares leave over is lent, but never a share: so no
-    /// lane whose service stalls holds up another. Where there are more lanes than requests, the shell has them wait.
-    fn in_flight_max(&self) -> u32 {
-        let share = self.in_flight_share();
-        let lent = REQUESTS_MAX.saturating_sub(self.lanes.len() * share as usize);
-        if self.requests.len() < lent { self.config.discipline().in_flight_max() } else { share }
-    }
-
     fn send(&mut self, index: usize, records: Packed, now: Duration, commands: &mut Vec<Command>) {
         let weight = records.weight();
+        self.takes_place(index);
         let lane = &mut self.lanes[index];
-        lane.in_flight += 1;
         lane.departed_at = now;
         lane.lingers_since = None;
         lane.enough = None;

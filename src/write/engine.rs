@@ -213,6 +213,8 @@ pub struct Engine {
     pub(super) run_rate: RateControl,
     pub(super) requests: BTreeMap<RequestId, Request>,
     pub(super) next_request: u64,
+    /// Requests in flight beyond their lanes' shares.
+    pub(super) borrowed: usize,
     /// When which lane wants to be looked at. The count in the middle makes equals take turns.
     pub(super) agenda: BTreeSet<(Duration, u64, usize)>,
     pub(super) due: Vec<Option<(Duration, u64)>>,
@@ -252,6 +254,7 @@ impl Engine {
             run_rate: RateControl::new(config.run_rate, BURST_START, now),
             requests: BTreeMap::new(),
             next_request: 0,
+            borrowed: 0,
             agenda: BTreeSet::new(),
             turn: 0,
             frontier: restart_at,

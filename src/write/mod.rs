@@ -16,6 +16,7 @@ pub mod lane;
 pub(crate) mod mutant;
 mod objects;
 mod order;
+mod places;
 pub mod rate;
 mod ready;
 mod reshard;
@@ -27,6 +28,6 @@ pub mod token_bucket;
 mod tests;
 
 pub use aggregate::Packed;
-pub(crate) use dispatch::REQUESTS_MAX;
 pub use engine::{Command, End, Engine, EngineConfig, Event, RequestId, StopReason, StreamState};
+pub(crate) use places::REQUESTS_MAX;
 pub use stats::{Brake, EngineStats, LaneTimes, ShardStats};

@@ -62,7 +62,9 @@ impl Engine {
             self.reshard.unexpected(&stray.shard);
         }
         self.reshard.wanted_soon(now);
-        self.lanes[request.lane].in_flight += u32::from(!on(Mutant::StrayIsPassed));
+        if !on(Mutant::StrayIsPassed) {
+            self.takes_place(request.lane);
+        }
         request.departed_at.get_or_insert(now);
         self.requests.insert(id, request);
     }
@@ -98,7 +100,9 @@ impl Engine {
             }
             self.progress.changed();
             if request.strays.is_empty() {
-                self.lanes[lane].in_flight -= u32::from(!on(Mutant::StrayIsPassed));
+                if !on(Mutant::StrayIsPassed) {
+                    self.gives_place(lane);
+                }
                 self.schedule(lane, now);
             } else {
                 self.requests.insert(id, request);

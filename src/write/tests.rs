@@ -759,7 +759,7 @@ fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
         let (lanes, sum) = (by_lane.len(), by_lane.iter().sum::<u32>() as usize);
         let share = u32::try_from(super::REQUESTS_MAX / 2 / lanes).unwrap().clamp(1, 4);
         assert!(by_lane.iter().all(|requests| (share..=4).contains(requests)), "{count} lanes: {by_lane:?}");
-        assert!(sum <= super::REQUESTS_MAX.max(lanes), "{count} lanes: {sum}");
+        assert_eq!(sum, (4 * lanes).min(super::REQUESTS_MAX.max(lanes)), "{count} lanes");
     }
 }
 
