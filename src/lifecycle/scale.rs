@@ -37,7 +37,8 @@ pub async fn scale(door: &Door, target: u32, yes: bool, output: &OutputConfig) -
             many(steps.len(), "step")
         )));
     }
-    if !(steps.is_empty() || yes || is_ours(&found)) && !confirmed(door, (before, target), output)? {
+    let may = steps.is_empty() || yes || is_ours(&found);
+    if !may && !confirmed(door, (before, target), output)? {
         return Err(Error::refused("nothing was scaled"));
     }
     in_steps(door, before, &steps, output).await?;
