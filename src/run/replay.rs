@@ -133,6 +133,7 @@ async fn begin(
     if let Some(plan) = &config.plan {
         directory.write_plan(plan)?;
     }
+    let typed = config.typed.through(tuning, settings);
     let objects = many(manifest.objects.len(), "object");
     tracing::info!("run {}: {objects} into {}", directory.id(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
@@ -146,7 +147,7 @@ async fn begin(
         segments,
         extractor,
         output,
-        typed: Some(&config.typed),
+        typed: Some(&typed),
     };
     Ok(Replayed::Report(Box::new(session.run().await?)))
 }

@@ -56,7 +56,7 @@ fn not_finished(run: &RunGlance, config: &ReplayConfig) -> String {
         None if unfinished != asked => format!(", and sends some of what is asked for now ({asked}) as well"),
         None => String::new(),
     };
-    let anew = config.typed.anew();
+    let anew = config.typed.through(&config.tuning, wished).anew();
     format!(
         "run {id} ({unfinished}) into {target} is not finished{why}. Go on with it as it is: `respool resume {id}{flags}`; or start \
          anew with --new: `{}`, and what both send is there twice",
