@@ -25,8 +25,6 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use respool::cache::Segment;
-use respool::record::Ordinal;
-use respool::stream::batch::{Batch, DraftSize, EntryRef};
 use respool::stream::kinesis::{KinesisConfig, KinesisStream, SendPath};
 use respool::stream::{Outcome, Stream};
 use serde_json::json;
@@ -128,7 +126,7 @@ async fn send(stream: &Arc<KinesisStream>, segment: &Segment, entries: usize, ti
             let mut sent = (0, 0);
             while Instant::now() < end {
                 let first = next.fetch_add(entries as u64, Ordering::Relaxed);
-                let (batch, bytes) = draw_up(&*stream, &segment, first, entries);
+                let (batch, bytes) = workloads::encode(&*stream, &segment, first, entries);
                 let outcomes = stream.put(batch).await.unwrap();
                 assert_eq!(outcomes.len(), entries);
                 assert!(matches!(outcomes[0], Outcome::Acked { .. }));
@@ -143,21 +141,6 @@ async fn send(stream: &Arc<KinesisStream>, segment: &Segment, entries: usize, ti
         sum = (sum.0 + sent.0, sum.1 + sent.1);
     }
     sum
-}
-
-/// A batch of the segment's records from `first` on, round and round.
-fn draw_up(stream: &dyn Stream, segment: &Segment, first: u64, entries: usize) -> (Batch, u64) {
-    let extractor = workloads::extractor();
-    let numbers =
-        (first..).take(entries).map(|number| u32::try_from(number % u64::from(segment.records())).unwrap());
-    let bytes: u64 = numbers.clone().map(|number| u64::from(segment.record_len(number).unwrap())).sum();
-    let mut draft = stream.draft(DraftSize { entries, bytes: usize::try_from(bytes).unwrap() });
-    for number in numbers {
-        let data = segment.record(number).unwrap();
-        let key = extractor.key(data, Ordinal::new(0, number)).unwrap();
-        draft.push(EntryRef { data, key: (&key).into(), explicit_hash_key: None });
-    }
-    (draft.finish(), bytes)
 }
 
 /// User and system time of this process. Source: proc(5), `/proc/pid/stat`, fields 14 and 15.

@@ -16,6 +16,8 @@ use respool::decode::FramingChoice;
 
 /// About as much as an object holds.
 const OBJECT_BYTES: usize = 16 << 20;
+/// Objects that are listed.
+const NAMES: u32 = 2_000;
 const EVENT_BYTES: [usize; 2] = [200, 1_000];
 
 type Group<'a> = BenchmarkGroup<'a, criterion::measurement::WallTime>;
@@ -28,6 +30,43 @@ fn group<'a>(criterion: &'a mut Criterion, name: &str) -> Group<'a> {
 
 fn events(bytes: usize) -> Vec<Vec<u8>> {
     workloads::events((OBJECT_BYTES / bytes) as u64, bytes)
+}
+
+fn archive(criterion: &mut Criterion) {
+    let mut group = group(criterion, "archive");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let archive = workloads::archive(&directory.path().join("names"), NAMES, b"{}");
+    group.throughput(Throughput::Elements(NAMES.into()));
+    group.bench_function("list a directory", |bencher| {
+        bencher.iter(|| runtime.block_on(workloads::list(&archive)).len());
+    });
+    let object = events(1_000).join(&b'\n');
+    let archive = workloads::archive(&directory.path().join("objects"), 1, &object);
+    let objects = runtime.block_on(workloads::list(&archive));
+    group.throughput(Throughput::Bytes(object.len() as u64));
+    group.bench_function("fetch from a directory", |bencher| {
+        bencher.iter(|| runtime.block_on(workloads::fetch(&archive, black_box(&objects))));
+    });
+}
+
+fn encode(criterion: &mut Criterion) {
+    let mut group = group(criterion, "encode");
+    let directory = tempfile::tempdir().unwrap();
+    let (cache, stream) = (workloads::cache(directory.path()), workloads::stream());
+    for bytes in EVENT_BYTES {
+        let segment = workloads::publish(&cache, &events(bytes).join(&b'\n'), bytes as u64);
+        for entries in [50, 500] {
+            let mut first = 0;
+            group.throughput(Throughput::Elements(entries as u64));
+            group.bench_function(format!("request of {entries}, {bytes} B"), |bencher| {
+                bencher.iter(|| {
+                    first += entries as u64;
+                    workloads::encode(&stream, &segment, first, entries)
+                });
+            });
+        }
+    }
 }
 
 fn decode(criterion: &mut Criterion) {
@@ -113,5 +152,5 @@ fn engine(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(stages, decode, cache, route, engine);
+criterion_group!(stages, archive, decode, cache, route, engine, encode);
 criterion_main!(stages);

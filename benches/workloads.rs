@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use respool::archive::{Archive as _, LocalArchive, ObjectEntry, Selection};
 use respool::cache::{Cache, Placement, Segment, SegmentId, SegmentIdentity};
 use respool::config::Order;
 use respool::decode::{DecodeConfig, Decoded, FramingChoice, decode};
@@ -15,7 +16,9 @@ use respool::record::{ByteCount, HashKey, HashKeyRange, Ordinal, SequenceNumber,
 use respool::route::key::{KeyConfig, KeyExtractor};
 use respool::route::shard_map::ShardMap;
 use respool::route::{RouteRules, RoutedChunk, route_chunk};
-use respool::stream::{Outcome, ShardDescription};
+use respool::stream::batch::{Batch, DraftSize, EntryRef};
+use respool::stream::kinesis::{KinesisConfig, KinesisStream};
+use respool::stream::{Outcome, ShardDescription, Stream};
 use respool::write::checkpoint::Checkpoint;
 use respool::write::rate::ShardRate;
 use respool::write::{Command, Engine, EngineConfig, Event};
@@ -73,6 +76,34 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// `bytes` as one zstd frame.
 pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(bytes, 3).unwrap()
+}
+
+/// An archive of `count` objects in `directory`, each of these bytes, under Firehose's names.
+pub fn archive(directory: &Path, count: u32, object: &[u8]) -> LocalArchive {
+    for number in 0..count {
+        let (hour, minute) = (number / 60, number % 60);
+        let folder = directory.join(format!("2026/07/{:02}/{:02}", 1 + hour / 24, hour % 24));
+        std::fs::create_dir_all(&folder).unwrap();
+        let day = 1 + hour / 24;
+        let name = format!("events-1-2026-07-{day:02}-{:02}-{minute:02}-00-{number:08}", hour % 24);
+        std::fs::write(folder.join(name), object).unwrap();
+    }
+    LocalArchive::open(directory).unwrap()
+}
+
+/// Lists all of `archive`.
+pub async fn list(archive: &LocalArchive) -> Vec<ObjectEntry> {
+    archive.list(&Selection::default()).await.unwrap().objects
+}
+
+/// Fetches every one of `objects`, and says how many bytes came.
+pub async fn fetch(archive: &LocalArchive, objects: &[ObjectEntry]) -> u64 {
+    let mut bytes = 0;
+    for object in objects {
+        let body = archive.fetch(object).await.unwrap();
+        bytes += std::io::copy(&mut body.reader().unwrap(), &mut std::io::sink()).unwrap();
+    }
+    bytes
 }
 
 /// Decodes `object` and lets the bytes go.
@@ -187,6 +218,26 @@ pub fn fill(cache: &Cache, path: &Path, number: u64, placement: Placement) -> Se
 pub fn read(cache: &Cache, id: &SegmentId) -> usize {
     let segment = cache.lookup(id).unwrap().unwrap();
     (0..segment.records()).map(|record| segment.record(record).unwrap().len()).sum()
+}
+
+/// A stream of Kinesis that nothing is sent to.
+pub fn stream() -> KinesisStream {
+    KinesisStream::unchecked(KinesisConfig::new("bench".parse().unwrap()))
+}
+
+/// A request of the segment's records from `first` on, round and round, and their bytes.
+pub fn encode(stream: &dyn Stream, segment: &Segment, first: u64, entries: usize) -> (Batch, u64) {
+    let extractor = extractor();
+    let numbers =
+        (first..).take(entries).map(|number| u32::try_from(number % u64::from(segment.records())).unwrap());
+    let bytes: u64 = numbers.clone().map(|number| u64::from(segment.record_len(number).unwrap())).sum();
+    let mut draft = stream.draft(DraftSize { entries, bytes: usize::try_from(bytes).unwrap() });
+    for number in numbers {
+        let data = segment.record(number).unwrap();
+        let key = extractor.key(data, Ordinal::new(0, number)).unwrap();
+        draft.push(EntryRef { data, key: (&key).into(), explicit_hash_key: None });
+    }
+    (draft.finish(), bytes)
 }
 
 /// Lets an engine write all of `chunks` to shards without a limit, and says how many were delivered.

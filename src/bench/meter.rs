@@ -1,4 +1,7 @@
 //! What happens between two looks at a run: after its start-up, before its tail.
+//!
+//! The first look that counts is the one at which the read-ahead is filled. A step that is too short for that is
+//! measured in its last quarter all the same, and says so.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -7,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::filling::Filling;
 use super::usage;
 use crate::record::ShardId;
 use crate::stream::batch::{Batch, Draft, DraftSize};
@@ -18,7 +22,7 @@ const TAIL: Duration = Duration::from_millis(100);
 /// The start-up that is left out of a step of usual length.
 const START_UP: Duration = Duration::from_secs(2);
 
-/// How much of a step that lasts `duration` is start-up: 2 s, a tenth of a long step, a quarter of a short one.
+/// How much of a step that lasts `duration` is start-up at least: 2 s, a tenth of a long step, a quarter of a short one.
 pub(super) fn start_up(duration: Duration) -> Duration {
     (duration / 10).max(START_UP.min(duration / 4))
 }
@@ -47,8 +51,15 @@ struct Look {
 /// Looks at a run a few times a second, and keeps the first and the last look that count.
 pub(super) struct Meter {
     from: Duration,
+    /// From here on it is measured whether the read-ahead is filled or not.
+    from_max: Duration,
     until: Duration,
     stream: Option<Arc<Metered>>,
+    filling: Filling,
+    /// Whether the read-ahead was filled at the first look.
+    filled: bool,
+    /// The look before the first.
+    before: Option<Look>,
     first: Option<Look>,
     last: Option<Look>,
     memory_max: Option<u64>,
@@ -60,6 +71,8 @@ pub(super) struct Meter {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sustained {
     pub(super) seconds: f64,
+    /// Whether the read-ahead was filled before.
+    pub(super) filled: bool,
     pub(super) records: u64,
     pub(super) bytes: u64,
     pub(super) sent: u64,
@@ -78,13 +91,25 @@ pub(super) struct Sustained {
 impl Meter {
     /// Of a step that lasts `duration` into a stream whose own CPU time is known, if it is one of ours.
     pub(super) fn new(duration: Duration, stream: Option<Arc<Metered>>) -> Self {
-        let (from, until) = (start_up(duration), duration.saturating_sub(TAIL));
-        Self { from, until, stream, first: None, last: None, memory_max: None, limit: None }
+        Self {
+            from: start_up(duration),
+            from_max: duration * 3 / 4,
+            until: duration.saturating_sub(TAIL),
+            stream,
+            filling: Filling::default(),
+            filled: false,
+            before: None,
+            first: None,
+            last: None,
+            memory_max: None,
+            limit: None,
+        }
     }
 
     /// Takes a look, `elapsed` after the run has begun.
     pub(super) fn look(&mut self, stats: &EngineStats, elapsed: Duration) {
         self.memory_max = self.memory_max.max(usage::anonymous_memory());
+        let filled = self.filling.is_over(stats, elapsed);
         if elapsed < self.from || elapsed > self.until {
             return;
         }
@@ -98,8 +123,10 @@ impl Meter {
         let cpu = usage::process_cpu().saturating_sub(stream_cpu);
         let look =
             Look { at: elapsed, cpu, stream_cpu, shards: shards.collect(), times: stats.times.clone() };
-        if self.first.is_none() {
-            self.first = Some(look);
+        let waiting = !self.filled && self.last.is_none();
+        if self.first.is_none() || (waiting && elapsed <= self.from_max) {
+            self.before = self.first.replace(look);
+            self.filled = filled;
         } else {
             self.last = Some(look);
         }
@@ -107,13 +134,17 @@ impl Meter {
 
     /// What happened; `None` if there were no two looks.
     pub(super) fn sustained(self) -> Option<Sustained> {
-        let (first, last) = (self.first?, self.last?);
+        let (first, last, filled) = match (self.before, self.first?, self.last) {
+            (_, first, Some(last)) => (first, last, self.filled),
+            (before, first, None) => (before?, first, false),
+        };
         let seconds = last.at.saturating_sub(first.at).as_secs_f64();
         if seconds <= 0.0 {
             return None;
         }
         let mut found = Sustained {
             seconds,
+            filled,
             records: 0,
             bytes: 0,
             sent: 0,
@@ -198,13 +229,14 @@ impl<T> Future for Timed<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::write::ShardStats;
     use crate::write::checkpoint::Totals;
     use crate::write::rate::{Load, ShardRate};
 
-    fn stats(records: u64, bytes: u64) -> EngineStats {
+    /// Of one shard that has taken so much.
+    pub(in crate::bench) fn stats(records: u64, bytes: u64) -> EngineStats {
         let limit = ShardRate { records: 980.0, bytes: 980_000.0 };
         let times = LaneTimes::default();
         let shard = ShardId("shardId-0".into());
@@ -237,6 +269,51 @@ mod tests {
         assert!((found.seconds - 10.0).abs() < 1e-9);
         assert!((found.used[0] - 1.0).abs() < 1e-9, "{:?}", found.used);
         assert_eq!(found.throttled, 98);
+    }
+
+    /// A step of 4 s: 1,000 records are read anew in each look for as long as `filling` lasts, 100 are acknowledged.
+    fn step_that_fills_for(filling: u64) -> Sustained {
+        let mut meter = Meter::new(Duration::from_secs(4), None);
+        for millis in (0..4_000).step_by(200) {
+            let records = millis / 2;
+            let mut stats = stats(records, records * 100);
+            stats.totals.delivered = records;
+            stats.unsettled = usize::try_from(millis.min(filling) * 5).unwrap();
+            meter.look(&stats, Duration::from_millis(millis));
+        }
+        meter.sustained().unwrap()
+    }
+
+    #[test]
+    fn nothing_is_measured_before_the_read_ahead_is_filled() {
+        // Looks: 0.2 s apart; two of them after the filling tell that it is over.
+        for (filling, seconds) in [(0, 2.8), (600, 2.8), (1_000, 2.4), (2_000, 1.4)] {
+            let found = step_that_fills_for(filling);
+            assert!(found.filled, "{filling}");
+            assert!((found.seconds - seconds).abs() < 1e-9, "{filling}: {}", found.seconds);
+        }
+    }
+
+    #[test]
+    fn a_step_that_only_fills_is_measured_at_its_end_and_says_so() {
+        for filling in [2_900, 4_000] {
+            let found = step_that_fills_for(filling);
+            assert!(!found.filled, "{filling}");
+            assert!((found.seconds - 0.8).abs() < 1e-9, "{filling}: {}", found.seconds);
+        }
+    }
+
+    #[test]
+    fn if_looks_are_few_the_last_two_count() {
+        let mut meter = Meter::new(Duration::from_secs(4), None);
+        let mut look = |millis, unsettled| {
+            let stats = EngineStats { unsettled, ..stats(millis, millis) };
+            meter.look(&stats, Duration::from_millis(millis));
+        };
+        look(1_000, 1_000);
+        look(2_900, 2_000);
+        let found = meter.sustained().unwrap();
+        assert_eq!((found.records, found.filled), (1_900, false));
     }
 
     #[test]

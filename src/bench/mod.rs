@@ -14,11 +14,14 @@
 //! respool's. `--null` measures each stage by itself instead (`stages`).
 
 mod ceilings;
+mod engine;
+mod filling;
 mod generate;
 mod meter;
 mod picture;
 mod sink;
 mod source;
+mod spreadsheet;
 mod stages;
 mod step;
 mod table;
@@ -124,9 +127,11 @@ fn named(shards: u32, size: Option<u32>, burst: Option<BurstModel>, config: &Ben
     }
 }
 
-/// The open shards of a stream that is there, once the user has agreed to write to it.
+/// The open shards of a stream that is there, once the user has agreed to write to it; refused is what a replay would
+/// be refused.
 async fn open_real(config: &BenchConfig, target: &Target, yes: bool) -> Result<u32, Error> {
     let found = open::stream(target, &config.tuning, now(), &Seeker::Replay).await?;
+    open::check_order(target, config.order, config.aggregate, &found.description)?;
     if !found.description.harmless && !yes {
         if !config.output.can_ask {
             return Err(Error::refused(

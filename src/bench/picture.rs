@@ -24,6 +24,9 @@ pub(super) fn draw(bench: &Bench) -> String {
     page.figures(&[throughput(bench), utilisation(bench), latency(bench), cpu(bench)].map(Figure::Lines));
     let (head, rows) = bench.rows();
     page.table(&head, &rows);
+    if let Some(note) = bench.note() {
+        page.paragraph(&note, true);
+    }
     page.html()
 }
 
@@ -78,7 +81,7 @@ fn throughput(bench: &Bench) -> Chart {
     Chart {
         title: "Throughput".into(),
         description:
-            "Records acknowledged each second; dashed what the configured share of all shards takes.".into(),
+            "Records acknowledged each second; dashed what the configured share of all shards takes, within any --max-rate.".into(),
         x: shards(bench),
         y: Axis::log("records/s", values(&series)),
         series,
@@ -246,6 +249,14 @@ mod tests {
         busy.steps[1].cpu_share = 0.96;
         assert_eq!(core_full(&busy), [Mark { at: 128.0, label: "a core is full".into() }]);
         assert_eq!(draw(&busy).matches("a core is full").count(), 2);
+    }
+
+    #[test]
+    fn marked_rows_are_explained() {
+        let mut short = bench();
+        assert!(!draw(&short).contains("too short"));
+        short.steps[0].read_ahead_filled = false;
+        assert!(draw(&short).contains("too short"));
     }
 
     #[test]

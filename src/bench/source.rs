@@ -19,10 +19,12 @@ use crate::config::{
 };
 use crate::error::Error;
 use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
+use crate::record::{agree, many};
 use crate::run::ahead::Ahead;
 use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
 use crate::run::spool::{Spooled, blocking};
+use crate::shown::shown;
 
 const SCRATCH_PREFIX: &str = "bench-";
 const SCRATCH_LOCK: &str = "lock";
@@ -78,6 +80,36 @@ pub(super) struct Source {
     objects: Vec<(ObjectEntry, u32)>,
     /// Bytes of a record, on average.
     pub(super) mean_bytes: f64,
+}
+
+/// Objects that hold nothing to measure with, because they are damaged.
+#[derive(Debug, Default)]
+pub(super) struct LeftOut {
+    count: u64,
+    first: Option<String>,
+}
+
+impl LeftOut {
+    /// Leaves out the object with this key, and `why`.
+    pub(super) fn add(&mut self, key: &str, why: &str) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| format!("{}: {}", shown(key), shown(why)));
+    }
+
+    /// All of them in one sentence, if there are any.
+    pub(super) fn sentence(&self) -> Option<String> {
+        let first = self.first.as_ref()?;
+        let (objects, are) = (many(self.count, "damaged object"), agree(self.count, "is", "are"));
+        let which = agree(self.count, "", "the first is ");
+        Some(format!("{objects} of the archive {are} left out: {which}{first}"))
+    }
+
+    /// Says so.
+    pub(super) fn warn(&self) {
+        if let Some(sentence) = self.sentence() {
+            tracing::warn!("{sentence}");
+        }
+    }
 }
 
 /// Brings into the cache what steps of up to `shards` shards need: events of `size` bytes, or the archive's own.
@@ -161,13 +193,19 @@ impl Source {
         let total = u32::try_from(manifest.objects.len()).unwrap_or(u32::MAX);
         let mut ahead = Ahead::start(spool.clone(), (0..total).collect());
         let (mut objects, mut records, mut bytes) = (Vec::new(), 0.0, 0.0);
+        let mut left_out = LeftOut::default();
         let (wanted_records, shard_seconds) = wanted;
         let wanted_bytes = shard_seconds * f64::from(SHARD_BYTES_PER_SECOND);
         for number in 0..total {
             let Some(spooled) = ahead.next().await else { break };
-            let (Spooled::Segment { records: count, .. }, Some(entry)) = (spooled?, manifest.object(number))
-            else {
-                continue;
+            let Some(entry) = manifest.object(number) else { continue };
+            let count = match spooled? {
+                Spooled::Segment { records, .. } => records,
+                Spooled::Quarantined { reason, detail } => {
+                    left_out.add(&entry.key, &format!("{reason}: {detail}"));
+                    continue;
+                }
+                Spooled::NoRoom => continue,
             };
             if count > 0 {
                 objects.push((entry.clone(), count));
@@ -181,6 +219,7 @@ impl Source {
                 break;
             }
         }
+        left_out.warn();
         if objects.is_empty() {
             return Err(Error::refused(format!("{} holds no records that could be sent", settings.archive)));
         }
@@ -205,5 +244,22 @@ impl Source {
             }
         }
         Manifest { objects, ..self.manifest.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_one_sentence() {
+        let mut left_out = LeftOut::default();
+        assert_eq!(left_out.sentence(), None);
+        left_out.add("a.gz", "truncated");
+        let one = left_out.sentence().unwrap();
+        assert_eq!(one, "1 damaged object of the archive is left out: a.gz: truncated");
+        left_out.add("b.gz", "checksum");
+        let two = left_out.sentence().unwrap();
+        assert_eq!(two, "2 damaged objects of the archive are left out: the first is a.gz: truncated");
     }
 }

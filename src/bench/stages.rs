@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::ceilings::{Found, Stage};
+use super::engine;
 use super::sink::Sink;
-use super::source::{Scratch, settings};
+use super::source::{LeftOut, Scratch, settings};
 use super::{generate, usage};
 use crate::archive::{Archive, ObjectEntry, Selection};
 use crate::cache::{Cache, Placement, SegmentId, SegmentIdentity};
@@ -26,7 +27,7 @@ use crate::route::{RouteRules, route_chunk};
 use crate::run::open::{archive_at, archive_error, decoding};
 use crate::run::{console, spool::blocking};
 use crate::stream::batch::{Batch, DraftSize, EntryRef};
-use crate::stream::kinesis::{KinesisConfig, KinesisStream};
+use crate::stream::kinesis::{KinesisConfig, KinesisStream, SendPath};
 use crate::stream::{Outcome, Stream};
 use crate::write::StopReason;
 
@@ -36,7 +37,8 @@ const STAGE_TIME: Duration = Duration::from_millis(400);
 const INPUT_BYTES: u64 = 32_000_000;
 /// Names under which a made-up archive has its objects, so that there is something to list.
 const NAMES: u64 = 2_000;
-const CHUNK_RECORDS: usize = 4_096;
+/// Records that are routed together.
+pub(super) const CHUNK_RECORDS: usize = 4_096;
 /// Records and bytes of a request, as lanes make them where the CPU is the limit.
 const REQUEST_RECORDS: usize = 250;
 const REQUEST_BYTES: usize = 1_000_000;
@@ -129,17 +131,27 @@ async fn measure_all(
     tokio::task::yield_now().await;
     take("route", "key, MD5, size", inputs.route(&extractor));
     tokio::task::yield_now().await;
+    take(
+        "engine",
+        "lanes, buckets, positions",
+        engine::per_second(config.order, &rules(&extractor), inputs.records(), STAGE_TIME)?,
+    );
+    tokio::task::yield_now().await;
     let requests = inputs.requests(&extractor)?;
-    let (stream, sink) = open_sink()?;
+    let (stream, sink) = open_sink(config.tuning.send)?;
     let encode_all = || {
         for request in &requests {
             std::hint::black_box(encode(&stream, &extractor, request));
         }
         Ok(())
     };
-    take("encode", "records and keys into a request", per_second(encode_all, alone)?);
+    take("encode", "records and keys into a request, and its digest", per_second(encode_all, alone)?);
     tokio::task::yield_now().await;
-    take("send", "sign, send, read the answer", inputs.send(&stream, &sink, &extractor, &requests).await?);
+    take(
+        "send",
+        "sign the header, send, read the answer",
+        inputs.send(&stream, &sink, &extractor, &requests).await?,
+    );
     Ok(())
 }
 
@@ -189,12 +201,18 @@ impl Inputs {
         let listing = archive.list(&settings.input.selection).await.map_err(archive_error)?;
         let mut inputs =
             Self { settings, archive, objects: Vec::new(), archive_bytes: 0.0, records: 0, bytes: 0 };
-        let mut stored_bytes = 0_u64;
+        let (mut stored_bytes, mut left_out) = (0_u64, LeftOut::default());
         for entry in &listing.objects {
             let stored = inputs.fetched(entry).await?;
             let mut decoded = Vec::new();
             let config = decoding(&inputs.settings.input);
-            let Ok(found) = decode(&mut &*stored, None, &config, &mut decoded) else { continue };
+            let found = match decode(&mut &*stored, None, &config, &mut decoded) {
+                Ok(found) => found,
+                Err(error) => {
+                    left_out.add(&entry.key, &error.to_string());
+                    continue;
+                }
+            };
             inputs.records += u64::from(found.spans.len());
             inputs.bytes += decoded.len() as u64;
             stored_bytes += stored.len() as u64;
@@ -203,6 +221,7 @@ impl Inputs {
                 break;
             }
         }
+        left_out.warn();
         if inputs.records == 0 {
             return Err(Error::refused(format!(
                 "{} holds no records that could be read",
@@ -312,9 +331,7 @@ impl Inputs {
     }
 
     fn route(&self, extractor: &KeyExtractor) -> f64 {
-        let extractor = extractor.clone();
-        let rules =
-            RouteRules { extractor, record_bytes_max: RECORD_BYTES_MAX, event_time: None, spread: None };
+        let rules = rules(extractor);
         let records: Vec<&[u8]> = self.records().collect();
         let work = || {
             for chunk in records.chunks(CHUNK_RECORDS) {
@@ -380,6 +397,11 @@ impl Inputs {
     }
 }
 
+fn rules(extractor: &KeyExtractor) -> RouteRules {
+    let extractor = extractor.clone();
+    RouteRules { extractor, record_bytes_max: RECORD_BYTES_MAX, event_time: None, spread: None }
+}
+
 /// A request as the shell makes one: keys are found again, records go into the stream's own form.
 fn encode(stream: &dyn Stream, extractor: &KeyExtractor, records: &[&[u8]]) -> Batch {
     let bytes = records.iter().map(|record| record.len()).sum();
@@ -393,11 +415,11 @@ fn encode(stream: &dyn Stream, extractor: &KeyExtractor, records: &[&[u8]]) -> B
 }
 
 /// A stream behind a server that only answers.
-fn open_sink() -> Result<(KinesisStream, Sink), Error> {
+fn open_sink(send: SendPath) -> Result<(KinesisStream, Sink), Error> {
     let sink = Sink::start()?;
     let name = "bench".parse().map_err(|_| Error::internal("no stream's name"))?;
     let endpoint_url = Some(format!("http://{}", sink.address));
-    Ok((KinesisStream::unchecked(KinesisConfig { endpoint_url, ..KinesisConfig::new(name) }), sink))
+    Ok((KinesisStream::unchecked(KinesisConfig { endpoint_url, send, ..KinesisConfig::new(name) }), sink))
 }
 
 impl Object {

@@ -11,7 +11,7 @@ use super::meter::{Meter, Metered, Sustained};
 use super::source::{Scratch, Source};
 use super::table::{PutLatency, Step};
 use super::usage;
-use crate::config::{BenchConfig, BurstModel, OutputConfig, StateDir, Target};
+use crate::config::{BenchConfig, BurstModel, OutputConfig, RateCap, StateDir, Target};
 use crate::error::Error;
 use crate::record::HashKeyRange;
 use crate::route::key::KeyExtractor;
@@ -105,11 +105,12 @@ impl Plan<'_> {
         let gigabytes = found.bytes as f64 / 1e9;
         let shards = f64::from(self.shards.max(1));
         let mean_cost = found.bytes as f64 / (found.records.max(1)) as f64;
-        let limit = found.limit.filter(|_| bounded);
-        // Aggregates are so few that only their bytes count.
-        let records_max = |records: f64| if self.config.aggregate { f64::INFINITY } else { records };
-        let limit =
-            limit.map(|(records, bytes)| shards * records_max(records).min(bytes / mean_cost.max(1.0)));
+        let of_shards = found.limit.filter(|_| bounded).map(|(records, bytes)| {
+            // Aggregates are so few that only their bytes count.
+            let records = if self.config.aggregate { f64::INFINITY } else { records };
+            (shards * records, shards * bytes)
+        });
+        let limit = records_max(of_shards, self.config.tuning.max_rate, mean_cost);
         // A shard that took nothing is in no list, and counts all the same.
         let missing = found.used.len() < self.shards as usize;
         let lowest = found.used.iter().copied().fold(if missing { 0.0 } else { f64::INFINITY }, f64::min);
@@ -137,8 +138,20 @@ impl Plan<'_> {
             cpu_seconds_per_gb: (gigabytes > 0.0).then(|| found.cpu.as_secs_f64() / gigabytes),
             rss_anon_mb: found.memory_max.map(|bytes| bytes as f64 / 1e6),
             limited_by,
+            read_ahead_filled: found.filled,
         }
     }
+}
+
+/// Records a second of `mean_cost` bytes that all shards take, given as records and bytes, within the bound of the whole
+/// run; `None` if nothing is a bound.
+#[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
+fn records_max(of_shards: Option<(f64, f64)>, max_rate: RateCap, mean_cost: f64) -> Option<f64> {
+    let cap = |cap: Option<u64>| cap.map(|cap| cap as f64);
+    let (records, bytes) = of_shards.unzip();
+    let records = [records, cap(max_rate.records_per_second)].into_iter().flatten();
+    let bytes = [bytes, cap(max_rate.bytes_per_second)].into_iter().flatten();
+    records.chain(bytes.map(|bytes| bytes / mean_cost.max(1.0))).reduce(f64::min)
 }
 
 /// Lets `session` write for `duration`. `None` if the user stopped it before.
@@ -190,5 +203,29 @@ fn word(brake: Brake) -> &'static str {
         Brake::RoundTrip => "round_trip",
         Brake::Failure => "service",
         Brake::Checkpoint => "disk",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_the_lowest_of_all_bounds() {
+        let cap = |text: &str| text.parse::<RateCap>().unwrap();
+        let shards = Some((3_920.0, 3_920_000.0));
+        for (of_shards, max_rate, mean_cost, limit) in [
+            (shards, RateCap::default(), 500.0, Some(3_920.0)),
+            (shards, RateCap::default(), 2_000.0, Some(1_960.0)),
+            (shards, cap("700rec/s"), 500.0, Some(700.0)),
+            (shards, cap("9000rec/s"), 500.0, Some(3_920.0)),
+            (shards, cap("1MB/s"), 500.0, Some(2_000.0)),
+            (shards, cap("1MB/s,700rec/s"), 500.0, Some(700.0)),
+            (Some((f64::INFINITY, 3_920_000.0)), cap("7000rec/s"), 500.0, Some(7_000.0)),
+            (None, cap("1MB/s"), 500.0, Some(2_000.0)),
+            (None, RateCap::default(), 500.0, None),
+        ] {
+            assert_eq!(records_max(of_shards, max_rate, mean_cost), limit, "{of_shards:?} {max_rate}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a benchmark found, as a table, as JSON, as CSV.
+//! What a benchmark found, as a table and as JSON.
 //!
 //! The JSON fields are an interface, described in `docs/benchmarks.md`; they are added to, never renamed.
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::meter::start_up;
 use super::usage;
-use crate::config::{BenchConfig, BenchSource, BenchSubject};
+use crate::config::{BenchConfig, BenchSource, BenchSubject, RateCap, Target};
 use crate::run::report::number;
 
 /// A benchmark's result.
@@ -31,11 +31,17 @@ pub(super) struct Bench {
     pub(super) order: &'static str,
     /// The part of each shard's limits that was taken.
     pub(super) share: f64,
+    /// Whether records were packed into aggregates.
+    pub(super) aggregate: bool,
+    /// The bound of the whole run, as `--max-rate` takes it; `null` without one.
+    pub(super) max_rate: Option<String>,
+    /// How requests were made; `null` where none are, in this process and without a stream.
+    pub(super) send: Option<&'static str>,
     /// How long a call to the embedded stream takes; `null` for a stream that is there.
     pub(super) latency_ms: Option<f64>,
     /// How long a step lasts.
     pub(super) duration_seconds: f64,
-    /// What of that is not counted at its beginning.
+    /// What of that is not counted at its beginning, at least: nor is what it takes to fill the read-ahead.
     pub(super) start_up_seconds: f64,
     /// Whether all steps were done.
     pub(super) complete: bool,
@@ -58,7 +64,7 @@ pub(super) struct Step {
     pub(super) records_per_second: f64,
     /// Their data and keys.
     pub(super) mb_per_second: f64,
-    /// What the configured share of all shards takes of such records; `null` without limits.
+    /// What the configured share of all shards takes of such records, and no more than `--max-rate`; `null` without limits.
     pub(super) limit_records_per_second: Option<f64>,
     /// The part of the configured rate that was used, of all shards.
     pub(super) utilisation: Option<f64>,
@@ -78,7 +84,12 @@ pub(super) struct Step {
     pub(super) rss_anon_mb: Option<f64>,
     /// What the step was limited by: `shards` is what one wants to see.
     pub(super) limited_by: &'static str,
+    /// Whether the read-ahead was filled before anything was measured; if not, the CPU time has it in it.
+    pub(super) read_ahead_filled: bool,
 }
+
+/// What marks the CPU time of a step that could not wait for its read-ahead.
+const UNFILLED: &str = "*";
 
 /// Milliseconds; all `null` if no request was answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -127,6 +138,10 @@ impl Bench {
             BenchSubject::Sweep { latency, .. } => Some(latency.as_secs_f64() * 1_000.0),
             BenchSubject::Stream { .. } | BenchSubject::Stages => None,
         };
+        let send = match &config.subject {
+            BenchSubject::Stream { target: Target::Kinesis { .. }, .. } => Some(config.tuning.send.word()),
+            _ => None,
+        };
         Self {
             version: env!("CARGO_PKG_VERSION"),
             machine: usage::machine(),
@@ -142,6 +157,10 @@ impl Bench {
             },
             order: config.order.as_str(),
             share: config.tuning.share.get(),
+            aggregate: config.aggregate,
+            max_rate: (config.tuning.max_rate != RateCap::default())
+                .then(|| config.tuning.max_rate.to_string()),
+            send,
             latency_ms,
             duration_seconds: config.duration.as_secs_f64(),
             start_up_seconds: start_up(config.duration).as_secs_f64(),
@@ -159,8 +178,11 @@ impl Bench {
     /// What was measured, in a sentence.
     pub(super) fn subtitle(&self) -> String {
         let latency = self.latency_ms.map(|ms| format!(", a call takes {ms} ms")).unwrap_or_default();
+        let aggregate = if self.aggregate { ", records aggregated" } else { "" };
+        let max_rate = self.max_rate.as_ref().map(|rate| format!(", at most {rate}")).unwrap_or_default();
+        let send = self.send.map(|send| format!(", requests {send}")).unwrap_or_default();
         format!(
-            "order {}, share {}{latency}; each step {} s, of which the first {} s do not count",
+            "order {}, share {}{aggregate}{max_rate}{send}{latency}; each step {} s, of which the first {} s or more do not count",
             self.order, self.share, self.duration_seconds, self.start_up_seconds
         )
     }
@@ -198,46 +220,29 @@ impl Bench {
             let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
             let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
         }
+        if let Some(note) = self.note() {
+            let _ = writeln!(text, "\n{note}");
+        }
         text
     }
 
-    /// The table, for a spreadsheet: numbers as JSON has them.
-    pub(super) fn csv(&self) -> String {
-        let mut text = String::from(
-            "shards,record_size,burst_model,records_per_second,mb_per_second,limit_records_per_second,utilisation,\
-             utilisation_min,throttled_share,put_p50_ms,put_p99_ms,put_p999_ms,put_max_ms,cpu_share,stream_cpu_share,\
-             cpu_seconds_per_gb,rss_anon_mb,limited_by\n",
-        );
-        let maybe = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
-        for step in &self.steps {
-            let put = step.put_latency_ms;
-            let cells = [
-                step.shards.to_string(),
-                step.record_size.to_string(),
-                step.burst_model.unwrap_or_default().to_owned(),
-                format!("{:.3}", step.records_per_second),
-                format!("{:.6}", step.mb_per_second),
-                maybe(step.limit_records_per_second),
-                maybe(step.utilisation),
-                maybe(step.utilisation_min),
-                format!("{:.6}", step.throttled_share),
-                maybe(put.p50),
-                maybe(put.p99),
-                maybe(put.p999),
-                maybe(put.max),
-                format!("{:.6}", step.cpu_share),
-                format!("{:.6}", step.stream_cpu_share),
-                maybe(step.cpu_seconds_per_gb),
-                maybe(step.rss_anon_mb),
-                step.limited_by.to_owned(),
-            ];
-            let _ = writeln!(text, "{}", cells.join(","));
-        }
-        text
+    /// What is to be said of marked rows.
+    pub(super) fn note(&self) -> Option<String> {
+        let marked = self.steps.iter().any(|step| !step.read_ahead_filled);
+        marked.then(|| {
+            format!(
+                "{UNFILLED} the step was too short to fill what a run reads ahead, so that the CPU time is higher than that \
+                 of a long run: give a longer --duration"
+            )
+        })
     }
 }
 
 impl Step {
+    fn mark(&self) -> &'static str {
+        if self.read_ahead_filled { "" } else { UNFILLED }
+    }
+
     fn cells(&self) -> [String; HEAD.len()] {
         let percent = |part: Option<f64>, decimals: usize| {
             part.map_or_else(|| "–".to_owned(), |part| format!("{:.decimals$} %", part * 100.0))
@@ -258,7 +263,7 @@ impl Step {
             decimal(put.p50, 1),
             decimal(put.p99, 1),
             decimal(put.p999, 1),
-            percent(Some(self.cpu_share), 1),
+            format!("{}{}", percent(Some(self.cpu_share), 1), self.mark()),
             decimal(self.cpu_seconds_per_gb, 1),
             self.rss_anon_mb.map_or_else(|| "–".to_owned(), |mb| format!("{mb:.0} MB")),
         ]
@@ -269,9 +274,10 @@ impl Step {
         let used =
             self.utilisation.map(|used| format!(", {:.1} % of the limit", used * 100.0)).unwrap_or_default();
         format!(
-            "{} records/s{used}, {:.1} % of a core",
+            "{} records/s{used}, {:.1} % of a core{}",
             whole(self.records_per_second),
-            self.cpu_share * 100.0
+            self.cpu_share * 100.0,
+            if self.read_ahead_filled { "" } else { " while it still reads ahead" }
         )
     }
 }
@@ -287,6 +293,8 @@ pub(super) fn whole(value: f64) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// Two steps of a sweep.
@@ -313,6 +321,7 @@ pub(super) mod tests {
             cpu_seconds_per_gb: Some(12.25),
             rss_anon_mb: Some(60.4),
             limited_by: "shards",
+            read_ahead_filled: true,
         };
         Bench {
             version: "0.0.0",
@@ -323,6 +332,9 @@ pub(super) mod tests {
             target: "sim".into(),
             order: "key",
             share: 0.98,
+            aggregate: false,
+            max_rate: None,
+            send: None,
             latency_ms: Some(20.0),
             duration_seconds: 10.0,
             start_up_seconds: 2.0,
@@ -344,6 +356,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_step_that_still_read_ahead_is_marked() {
+        let mut bench = bench();
+        assert!(!bench.render().contains(UNFILLED));
+        bench.steps[0].read_ahead_filled = false;
+        let text = bench.render();
+        assert!(text.contains("1.2 %*") && text.contains("\n\n* the step was too short"), "{text}");
+        assert!(bench.csv().contains(",shards,false,"), "{}", bench.csv());
+        assert!(bench.steps[0].sentence().ends_with("1.2 % of a core while it still reads ahead"));
+    }
+
+    #[test]
     fn the_burst_model_is_shown_where_it_differs() {
         let mut bench = bench();
         assert!(!bench.render().contains("burst"));
@@ -351,11 +374,27 @@ pub(super) mod tests {
         assert!(bench.render().contains("tenth"));
     }
 
+    /// A picture or a spreadsheet that is passed on has no command line beside it.
     #[test]
-    fn the_spreadsheet_has_a_cell_for_each_column() {
-        let csv = bench().csv();
-        let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, [18, 18, 18]);
+    fn everything_that_shapes_a_run_is_told_everywhere() {
+        let mut told = bench();
+        assert!(
+            told.subtitle().starts_with("order key, share 0.98, a call takes 20 ms;"),
+            "{}",
+            told.subtitle()
+        );
+        (told.aggregate, told.send, told.latency_ms) = (true, Some("sdk"), None);
+        told.max_rate = Some("5000000B/s,700rec/s".into());
+        let head =
+            "order key, share 0.98, records aggregated, at most 5000000B/s,700rec/s, requests sdk; each";
+        assert!(told.subtitle().starts_with(head), "{}", told.subtitle());
+        assert!(told.render().contains(head));
+        assert!(super::super::picture::draw(&told).contains(head));
+        assert!(told.csv().contains(",key,0.98,true,5000000B/s 700rec/s,sdk\n"), "{}", told.csv());
+        assert_eq!(told.csv().lines().map(|line| line.split(',').count()).max(), Some(24));
+        let value: serde_json::Value = serde_json::from_str(&told.to_json()).unwrap();
+        let found = ["aggregate", "max_rate", "send"].map(|field| value[field].clone());
+        assert_eq!(found, [json!(true), json!("5000000B/s,700rec/s"), json!("sdk")]);
     }
 
     #[test]

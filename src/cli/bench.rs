@@ -74,6 +74,7 @@ struct StepArgs {
     /// Measure each stage by itself, on one core, instead
     #[arg(long, env = "RESPOOL_NULL", value_parser = FalseyValueParser::new())]
     #[arg(conflicts_with_all = ["shards", "burst_model", "latency", "into", "duration", "out"])]
+    #[arg(conflicts_with_all = ["order", "aggregate", "share", "max_rate"])]
     null: bool,
     /// Where the table and the picture go: PATH.csv and PATH.html
     #[arg(long, value_name = "PATH", env = "RESPOOL_OUT", default_value = "respool-bench")]

@@ -253,19 +253,22 @@ fn place(tuning: &Tuning) -> String {
 }
 
 /// A stream that spreads records itself keeps no key's order, and takes no aggregates; the user has to know.
-pub fn check_order(settings: &RunSettings, stream: &StreamDescription) -> Result<(), Error> {
-    if stream.ignores_keys && settings.aggregate {
+pub fn check_order(
+    target: &Target,
+    order: Order,
+    aggregate: bool,
+    stream: &StreamDescription,
+) -> Result<(), Error> {
+    if stream.ignores_keys && aggregate {
         return Err(Error::refused(format!(
-            "the stream {} distributes records itself (RecordDistributionStrategy AUTO): consumers would drop every \
-             aggregate that lies in another shard than its keys say, so leave out --aggregate",
-            settings.target
+            "the stream {target} distributes records itself (RecordDistributionStrategy AUTO): consumers would drop every \
+             aggregate that lies in another shard than its keys say, so leave out --aggregate"
         )));
     }
-    if stream.ignores_keys && settings.order != Order::None {
+    if stream.ignores_keys && order != Order::None {
         return Err(Error::refused(format!(
-            "the stream {} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
-             say --order none if that will do",
-            settings.target
+            "the stream {target} distributes records itself (RecordDistributionStrategy AUTO) and keeps no order per key: \
+             say --order none if that will do"
         )));
     }
     Ok(())
@@ -321,26 +324,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_distributes_records_itself_takes_neither_order_nor_aggregates() {
-        let mut settings = RunSettings {
-            archive: "/archive".parse().unwrap(),
-            target: Target::Null,
-            input: Input::default(),
-            limit: None,
-            partition_key: None,
-            key_fallback: None,
-            order: Order::None,
-            aggregate: true,
-            seed: 7,
-        };
         let mut stream = NullStream::default().describe().await.unwrap();
-        assert!(check_order(&settings, &stream).is_ok());
+        let check = |order, aggregate, stream: &StreamDescription| {
+            check_order(&Target::Null, order, aggregate, stream)
+        };
+        assert!(check(Order::Key, true, &stream).is_ok());
         stream.ignores_keys = true;
-        let refused = check_order(&settings, &stream).unwrap_err();
+        let refused = check(Order::None, true, &stream).unwrap_err();
         assert_eq!(refused.exit_code(), crate::error::ExitCode::Refused);
         assert!(refused.to_string().contains("leave out --aggregate"), "{refused}");
-        settings.aggregate = false;
-        assert!(check_order(&settings, &stream).is_ok());
-        settings.order = Order::Key;
-        assert!(check_order(&settings, &stream).unwrap_err().to_string().contains("--order none"));
+        assert!(check(Order::None, false, &stream).is_ok());
+        for order in [Order::Key, Order::Relaxed, Order::Shard] {
+            assert!(check(order, false, &stream).unwrap_err().to_string().contains("--order none"));
+        }
     }
 }

@@ -48,7 +48,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     let ReplayConfig { settings, tuning, .. } = config;
     // First the stream, which is asked one question; then the archive, which may be asked thousands.
     let target = open::stream(&settings.target, tuning, now, &Seeker::Replay).await?;
-    open::check_order(settings, &target.description)?;
+    open::check_order(&settings.target, settings.order, settings.aggregate, &target.description)?;
     if !config.new_run && !config.dry_run {
         twice::refuse_to_start(config, &identity(&target.description))?;
     }
@@ -82,14 +82,15 @@ pub async fn replay_listed(
     manifest: Manifest,
     retried: Option<&RunGlance>,
 ) -> Result<Replayed, Error> {
+    let settings = &config.settings;
     let seeker = retried.map_or(Seeker::Replay, |run| {
         let flags = RunFlags::new(&config.state_dir, &run.file.tuning);
         Seeker::Retry(Sent::new(&run.id, &run.file.settings, flags))
     });
-    let target = open::stream(&config.settings.target, &config.tuning, now, &seeker).await?;
-    open::check_order(&config.settings, &target.description)?;
+    let target = open::stream(&settings.target, &config.tuning, now, &seeker).await?;
+    open::check_order(&settings.target, settings.order, settings.aggregate, &target.description)?;
     if !config.allow_loop && !config.dry_run {
-        refuse_loop(&config.settings.target, &manifest.objects)?;
+        refuse_loop(&settings.target, &manifest.objects)?;
     }
     let listed = sent_before(config, &target, manifest).await?;
     begin(config, now, target, sources, listed).await

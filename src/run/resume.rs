@@ -52,7 +52,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     let target = open::stream(&settings.target, tuning, now, &seeker).await?;
     check_same_stream(&file, &target.description)?;
     check_record_size(&file, &target.description)?;
-    open::check_order(settings, &target.description)?;
+    open::check_order(&settings.target, settings.order, settings.aggregate, &target.description)?;
     let since = sent_since(&config.state_dir, &id, &file).await?;
     let checkpoint = last_checkpoint(&directory)?;
     let sources = Sources::open(settings, tuning).await?.recalling(&config.state_dir);

@@ -59,19 +59,23 @@ impl Engine {
             return Brake::Order;
         }
         let shard = &mut self.shards[lane.shard];
-        let (answer, gathering) =
-            (lane.departed_at + shard.round_trip, shard.rate.burst().saturating_sub(SLACK));
+        let (answer, gathering) = (lane.departed_at + shard.turn, shard.rate.burst().saturating_sub(SLACK));
         let alone = self.config.order == Order::Shard && self.config.aggregate.is_none();
         let mut next = shard.rate.worth_of(gathering);
         if alone {
             next = Load { records: 1.0, bytes: next.bytes / next.records.max(1.0) };
         }
-        let shard_late = shard.rate.affordable_at(next, now) >= answer;
+        let is_late = |at: Duration| at > now && at >= answer;
         let run = self.run_rate.worth_of(gathering);
         match () {
-            () if shard_late && shard.rate.scale() < SCALE_FULL => Brake::Failure,
-            () if shard_late => Brake::Shard,
-            () if self.run_rate.affordable_at(run, now) >= answer => Brake::RunRate,
+            () if is_late(shard.rate.affordable_at(next, now)) => {
+                if shard.rate.scale() < SCALE_FULL {
+                    Brake::Failure
+                } else {
+                    Brake::Shard
+                }
+            }
+            () if is_late(self.run_rate.affordable_at(run, now)) => Brake::RunRate,
             () => Brake::RoundTrip,
         }
     }

@@ -3,8 +3,10 @@
 use std::fs;
 
 use rustix::process::Signal;
+use serde_json::json;
 
-use crate::events::make_archive;
+use crate::events::{gzip, make_archive, put};
+use crate::loops::serve;
 use crate::sandbox::{Sandbox, until};
 
 /// One object of 500 records.
@@ -52,6 +54,42 @@ fn an_archive_is_repeated_until_the_time_is_over() {
 }
 
 #[test]
+fn a_damaged_object_is_left_out_with_a_word() {
+    let sandbox = Sandbox::new();
+    let line = "bench archive --partition-key /k --json";
+    archive(&sandbox);
+    for flags in ["--null", "--shards 1 --duration 1s"] {
+        let outcome = sandbox.run(&format!("{line} {flags}"));
+        assert_eq!((outcome.code, outcome.stderr.contains("left out")), (0, false), "{}", outcome.stderr);
+    }
+    // Before the good one, or it would not be needed.
+    let good = gzip(&b"{\"k\":1}\n".repeat(9_000));
+    fs::rename(sandbox.path("archive/2026/07/01"), sandbox.path("archive/2026/07/02")).unwrap();
+    put(&sandbox.path("archive"), 0, &good[..good.len() / 2]);
+    for flags in ["--null", "--shards 1 --duration 1s"] {
+        let outcome = sandbox.run(&format!("{line} {flags}"));
+        assert_eq!(outcome.code, 0, "{flags}: {}", outcome.stderr);
+        let told: Vec<&str> =
+            outcome.stderr.lines().filter(|line| line.contains("1 damaged object of the archive")).collect();
+        assert_eq!(told.len(), 1, "{flags}: {}", outcome.stderr);
+        assert!(told[0].contains(".gz: "), "{flags}: {}", told[0]);
+    }
+}
+
+#[test]
+fn what_was_in_force_is_told_with_the_result() {
+    let sandbox = Sandbox::new();
+    let line =
+        "bench --shards 2 --record-size 200 --duration 2s --aggregate --order none --max-rate 100rec/s";
+    let found = sandbox.run(&format!("{line} --json")).json(0);
+    assert_eq!((&found["aggregate"], &found["max_rate"]), (&json!(true), &json!("100rec/s")));
+    assert_eq!((&found["order"], &found["send"]), (&json!("none"), &json!(null)));
+    assert_eq!(found["steps"][0]["limit_records_per_second"], 100.0);
+    let csv = fs::read_to_string(sandbox.path("respool-bench.csv")).unwrap();
+    assert!(csv.ends_with(",none,0.98,true,100rec/s,\n"), "{csv}");
+}
+
+#[test]
 fn a_server_is_measured_as_it_is() {
     let sandbox = Sandbox::new();
     let (_server, url) = sandbox.simulate("--shards 3");
@@ -63,6 +101,42 @@ fn a_server_is_measured_as_it_is() {
     assert!(table.contains("records/s"), "{table}");
 }
 
+/// With --yes: a replay would not begin either.
+#[test]
+fn a_stream_that_distributes_records_itself_takes_neither_order_nor_aggregates() {
+    let sandbox = Sandbox::new();
+    let url = serve(|operation, _| match operation {
+        "DescribeStreamSummary" => (
+            200,
+            json!({ "StreamDescriptionSummary": {
+                "StreamName": "orders", "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
+                "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1_795_000_000,
+                "EnhancedMonitoring": [], "OpenShardCount": 1, "RecordDistributionStrategy": "AUTO",
+            } }),
+        ),
+        "ListShards" => (
+            200,
+            json!({ "Shards": [{
+                "ShardId": "shardId-0",
+                "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": u128::MAX.to_string() },
+                "SequenceNumberRange": { "StartingSequenceNumber": "1" },
+            }] }),
+        ),
+        _ => (400, json!({ "__type": "AccessDeniedException", "message": "the bench has begun" })),
+    });
+    for (flags, word) in [
+        ("", "--order none"),
+        ("--order shard", "--order none"),
+        ("--order none --aggregate", "leave out --aggregate"),
+        ("--order none", "the bench has begun"),
+    ] {
+        let line = format!("bench --into orders --yes --endpoint-url {url} --duration 1s {flags}");
+        let outcome = sandbox.run(&line);
+        assert_eq!(outcome.code, 5, "{flags}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(word), "{flags}: {}", outcome.stderr);
+    }
+}
+
 #[test]
 fn the_stages_are_measured_one_by_one() {
     let sandbox = Sandbox::new();
@@ -70,7 +144,10 @@ fn the_stages_are_measured_one_by_one() {
     let found = sandbox.run("bench archive --partition-key /k --null --json").json(0);
     let stages: Vec<&str> =
         found["stages"].as_array().unwrap().iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
-    assert_eq!(stages, ["list", "fetch", "decode", "split", "publish", "key", "route", "encode", "send"]);
+    assert_eq!(
+        stages,
+        ["list", "fetch", "decode", "split", "publish", "key", "route", "engine", "encode", "send"]
+    );
     for stage in found["stages"].as_array().unwrap() {
         assert!(stage["mb_per_second_per_core"].as_f64().unwrap() > 0.0, "{stage}");
     }
@@ -101,6 +178,10 @@ fn a_wrong_command_line_is_told_at_once() {
         ("--burst-model none", "--burst-model"),
         ("--into sim:4 --shards 2", "--into"),
         ("--null --duration 5s", "--null"),
+        ("--null --order none", "--order"),
+        ("--null --aggregate", "--aggregate"),
+        ("--null --share 0.5", "--share"),
+        ("--null --max-rate 5MB/s", "--max-rate"),
         ("--out no/such/place", "--out"),
         ("--offline", "--offline"),
         ("archive", "--partition-key"),

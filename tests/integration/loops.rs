@@ -17,7 +17,7 @@ const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
 const DENIED: &str = "AccessDeniedException";
 
 /// A server that answers each operation with a status and an object.
-fn serve(answer: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 'static) -> String {
+pub(crate) fn serve(answer: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answer = Arc::new(answer);

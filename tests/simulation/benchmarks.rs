@@ -3,6 +3,8 @@
 use respool::cache::Placement;
 use respool::config::Order;
 use respool::decode::{Compression, Framing, FramingChoice};
+use respool::stream::batch::Batch;
+use respool::stream::null::NullStream;
 
 use super::workloads;
 
@@ -32,6 +34,13 @@ fn every_workload_does_its_work() {
         assert_eq!((filled.records(), filled.checksum()), (300, segment.checksum()));
     }
 
+    let (encoded, bytes) = workloads::encode(&workloads::stream(), &segment, 290, 20);
+    assert!(matches!(encoded, Batch::Body(_)));
+    let (batch, _) = workloads::encode(&NullStream::default(), &segment, 290, 20);
+    assert!(matches!(batch, Batch::Places(places) if places.len() == 20));
+    let around = events[290..].iter().chain(&events[..10]);
+    assert_eq!(bytes, around.map(|event| event.len() as u64).sum::<u64>());
+
     let extractor = workloads::extractor();
     assert!(workloads::extract_keys(&extractor, &events) >= 300 * "u-0".len());
     let chunks = workloads::route(&extractor, &events);
@@ -40,6 +49,15 @@ fn every_workload_does_its_work() {
     for order in [Order::Key, Order::None] {
         assert_eq!(workloads::drive_engine(order, chunks.clone()), 300);
     }
+}
+
+#[tokio::test]
+async fn an_archive_is_listed_and_fetched() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = workloads::archive(directory.path(), 70, b"{}\n{}");
+    let objects = workloads::list(&archive).await;
+    assert_eq!(objects.len(), 70);
+    assert_eq!(workloads::fetch(&archive, &objects).await, 70 * 5);
 }
 
 /// Cargo unifies features: a dependency may put another inflate under flate2 for all.

@@ -23,6 +23,15 @@ pub enum SendPath {
 impl SendPath {
     /// What a user may write.
     pub const WORDS: [&str; 2] = ["direct", "sdk"];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Sdk => "sdk",
+        }
+    }
 }
 
 /// The text names no way to send.
