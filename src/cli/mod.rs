@@ -197,16 +197,16 @@ pub enum Invocation {
 }
 
 impl Invocation {
-    /// What begins a run keeps the words by which it does.
-    fn typed_as(mut self, args: &[OsString]) -> Self {
-        let words = || words::pasteable(args, command());
+    /// What begins a run keeps the words by which it does, and what variables have said besides.
+    fn typed_as(mut self, args: &[OsString], matches: &ArgMatches) -> Self {
+        let typed = |retries, follows_a_plan| {
+            let mut typed = Typed { words: words::pasteable(args, command()), retries, follows_a_plan };
+            typed.add(words::of_variables(matches, command()));
+            typed
+        };
         match &mut self {
-            Self::Replay(config) => {
-                config.typed = Typed { words: words(), anew: "--new", follows_a_plan: config.plan.is_some() };
-            }
-            Self::Retry(config) => {
-                config.typed = Typed { words: words(), anew: "--again", follows_a_plan: false };
-            }
+            Self::Replay(config) => config.typed = typed(false, config.plan.is_some()),
+            Self::Retry(config) => config.typed = typed(true, false),
             _ => {}
         }
         self
@@ -305,7 +305,7 @@ where
         Command::Completions(args) => Invocation::Print(args.render()),
         Command::Man(args) => Invocation::Print(args.render()?),
     };
-    Ok(invocation.typed_as(&args))
+    Ok(invocation.typed_as(&args, &matches))
 }
 
 /// The matches of the command that has none below it.

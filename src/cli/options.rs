@@ -24,7 +24,7 @@ pub(super) struct OutputArgs {
     /// Print the result as one JSON object on stdout (fields: docs/report.md)
     #[arg(long, global = true, env = "RESPOOL_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
-    /// Print the result and errors only: no progress, no log
+    /// Print the result, warnings about what is sent, and errors only: no progress, no log
     #[arg(long, short, global = true, env = "RESPOOL_QUIET", value_parser = FalseyValueParser::new())]
     quiet: bool,
     /// Log more to stderr; -vv for every request (never data, keys or credentials)

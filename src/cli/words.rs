@@ -5,9 +5,42 @@ use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::ArchiveAddress;
+
+/// What is said to the shell that it is typed in: how the user is spoken to, and what is answered before it is asked.
+const OF_THE_SHELL: [&str; 4] = ["json", "quiet", "verbose", "yes"];
+
+/// The words that would have said what variables have, beside what was typed.
+pub(super) fn of_variables(matches: &ArgMatches, mut command: Command) -> Vec<String> {
+    command.build();
+    let (mut command, mut matches) = (&command, matches);
+    while let Some((name, inner)) = matches.subcommand() {
+        let Some(below) = command.find_subcommand(name) else { break };
+        (command, matches) = (below, inner);
+    }
+    let by_variable = |arg: &&Arg| {
+        let id = arg.get_id();
+        matches.ids().any(|known| known == id)
+            && matches.value_source(id.as_str()) == Some(ValueSource::EnvVariable)
+            && !OF_THE_SHELL.contains(&id.as_str())
+    };
+    let mut words = Vec::new();
+    for arg in command.get_arguments().filter(by_variable) {
+        let (id, flag) = (arg.get_id().as_str(), arg.get_long().map(|long| format!("--{long}")));
+        if arg.get_action().takes_values() {
+            for value in matches.get_raw(id).into_iter().flatten() {
+                words.extend(flag.clone());
+                words.push(whole(arg, &value.to_string_lossy()));
+            }
+        } else if matches!(arg.get_action(), ArgAction::SetTrue) && matches.get_flag(id) {
+            words.extend(flag);
+        }
+    }
+    words
+}
 
 /// The words of `args` behind the program's name, which `command` understands.
 pub(super) fn pasteable(args: &[OsString], mut command: Command) -> Vec<String> {
@@ -66,6 +99,28 @@ fn whole(arg: &Arg, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_variable_says_is_said_by_words() {
+        // The variables of this process are not touched: a flag has another one's name here.
+        let variable = |arg: Arg| arg.env("PATH").hide_env(true);
+        let command = || {
+            Command::new("respool").subcommand(
+                Command::new("replay")
+                    .arg(Arg::new("archive"))
+                    .arg(variable(Arg::new("region").long("region")))
+                    .arg(variable(Arg::new("yes").long("yes")))
+                    .arg(Arg::new("limit").long("limit")),
+            )
+        };
+        let path = |line: &str| {
+            let matches = command().try_get_matches_from(line.split(' ')).unwrap();
+            of_variables(&matches, command())
+        };
+        let [flag, value] = <[String; 2]>::try_from(path("respool replay a --limit 7")).unwrap();
+        assert!(flag == "--region" && value.contains("bin"), "{flag} {value}");
+        assert!(path("respool replay a --region x").is_empty());
+    }
 
     #[test]
     fn paths_are_whole_and_everything_else_is_as_it_was() {

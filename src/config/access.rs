@@ -3,6 +3,7 @@
 //! Whatever prints a command that asks the same service again prints its door along, or keeps it where the command
 //! finds it (a run's file, a saved plan): a command that has lost its endpoint is one for AWS.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -42,12 +43,17 @@ impl AwsAccess {
     /// The flags that open the same door again, each with a blank before it; `whose` stands in their names.
     #[must_use]
     pub fn flags(&self, whose: &str) -> String {
-        let dash = if whose.is_empty() { "" } else { "-" };
-        let given = self.parts().into_iter().filter_map(|(flag, value)| Some((flag, value?)));
-        given.fold(String::new(), |mut flags, (flag, value)| {
-            let _ = write!(flags, " --{whose}{dash}{flag} {}", quoted(value));
+        self.words(whose).iter().fold(String::new(), |mut flags, word| {
+            let _ = write!(flags, " {}", quoted(word));
             flags
         })
+    }
+
+    /// The same as words.
+    fn words(&self, whose: &str) -> Vec<String> {
+        let dash = if whose.is_empty() { "" } else { "-" };
+        let given = self.parts().into_iter().filter_map(|(flag, value)| Some((flag, value?)));
+        given.flat_map(|(flag, value)| [format!("--{whose}{dash}{flag}"), value.to_owned()]).collect()
     }
 
     /// The same for a command of ours, which has to be allowed to use a door in clear.
@@ -84,26 +90,53 @@ impl Tuning {
     /// The flags that open the same doors again, each with a blank before it.
     #[must_use]
     pub fn door_flags(&self) -> String {
-        // What holds for both is said once.
-        let both = |one: &Option<String>, other: &Option<String>| one.clone().filter(|_| one == other);
-        let general = AwsAccess {
-            region: both(&self.s3.region, &self.kinesis.region),
-            profile: both(&self.s3.profile, &self.kinesis.profile),
-            endpoint_url: self
-                .s3
-                .endpoint_url
-                .clone()
-                .filter(|_| self.s3.endpoint_url == self.kinesis.endpoint_url),
-        };
-        let rest = |own: &AwsAccess| AwsAccess {
-            region: own.region.clone().filter(|_| general.region.is_none()),
-            profile: own.profile.clone().filter(|_| general.profile.is_none()),
-            endpoint_url: own.endpoint_url.clone().filter(|_| general.endpoint_url.is_none()),
-        };
-        let exposed = exposure_flag(&[&self.s3, &self.kinesis]);
-        [&general.flags(""), &rest(&self.s3).flags("s3"), &rest(&self.kinesis).flags("kinesis"), exposed]
-            .concat()
+        let flags = doors(&self.s3, &self.kinesis).map(|(whose, door)| door.flags(whose)).concat();
+        flags + exposure_flag(&[&self.s3, &self.kinesis])
     }
+
+    /// The words of these flags that `words` do not say yet, for the services that are asked.
+    #[must_use]
+    pub fn unsaid_door_words(&self, words: &[String], archive: bool, stream: bool) -> Vec<String> {
+        let flags: BTreeSet<&str> = words
+            .iter()
+            .take_while(|word| *word != "--")
+            .filter_map(|word| word.strip_prefix("--")?.split('=').next())
+            .collect();
+        let unsaid = |door: &AwsAccess, whose: &str, asked: bool| {
+            let open =
+                |part: &str| asked && !flags.contains(part) && !flags.contains(&*format!("{whose}-{part}"));
+            AwsAccess {
+                region: door.region.clone().filter(|_| open("region")),
+                profile: door.profile.clone().filter(|_| open("profile")),
+                endpoint_url: door.endpoint_url.clone().filter(|_| open("endpoint-url")),
+            }
+        };
+        let (s3, kinesis) = (unsaid(&self.s3, "s3", archive), unsaid(&self.kinesis, "kinesis", stream));
+        let mut unsaid: Vec<String> =
+            doors(&s3, &kinesis).into_iter().flat_map(|(whose, door)| door.words(whose)).collect();
+        let exposed = exposure_flag(&[&s3, &kinesis]).trim_start();
+        if !exposed.is_empty() && !flags.contains(exposed.trim_start_matches('-')) {
+            unsaid.push(exposed.to_owned());
+        }
+        unsaid
+    }
+}
+
+/// Both doors by the names that stand in their flags: what holds for both is said once, and then the rest of each.
+fn doors(s3: &AwsAccess, kinesis: &AwsAccess) -> [(&'static str, AwsAccess); 3] {
+    let both = |one: &Option<String>, other: &Option<String>| one.clone().filter(|_| one == other);
+    let general = AwsAccess {
+        region: both(&s3.region, &kinesis.region),
+        profile: both(&s3.profile, &kinesis.profile),
+        endpoint_url: s3.endpoint_url.clone().filter(|_| s3.endpoint_url == kinesis.endpoint_url),
+    };
+    let rest = |own: &AwsAccess| AwsAccess {
+        region: own.region.clone().filter(|_| general.region.is_none()),
+        profile: own.profile.clone().filter(|_| general.profile.is_none()),
+        endpoint_url: own.endpoint_url.clone().filter(|_| general.endpoint_url.is_none()),
+    };
+    let (s3, kinesis) = (rest(s3), rest(kinesis));
+    [("", general), ("s3", s3), ("kinesis", kinesis)]
 }
 
 /// What a command of ours has to say, a blank before it, if one of `doors` is in clear.

@@ -16,7 +16,7 @@ use crate::route::key::{KeyFallback, KeyRule};
 pub struct OutputConfig {
     /// The result as one JSON object on stdout.
     pub json: bool,
-    /// Nothing but the result and errors.
+    /// Nothing but the result, warnings of what is about to be sent, and errors.
     pub quiet: bool,
     /// 0, or the number of `-v`.
     pub verbosity: u8,

@@ -16,6 +16,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use crate::frame;
 use crate::write::checkpoint::Checkpoint;
 
@@ -104,6 +106,12 @@ fn newest_listed(directory: &Path) -> io::Result<Option<Checkpoint>> {
         }
     }
     Ok(newest)
+}
+
+/// When a checkpoint was written last, if one was.
+pub fn last_written(directory: &Path) -> Option<Timestamp> {
+    let written = |(_, path): (u64, PathBuf)| path.metadata().ok()?.modified().ok()?.try_into().ok();
+    log_files(directory).ok()?.into_iter().filter_map(written).max()
 }
 
 /// Whether there is a checkpoint, be it whole or not.

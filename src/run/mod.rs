@@ -39,6 +39,7 @@ mod refused;
 mod remedy;
 pub mod replay;
 pub mod report;
+pub mod resume;
 pub mod segments;
 pub mod select;
 pub mod session;

@@ -321,9 +321,9 @@ mod tests {
     fn what_comes_next_depends_on_how_it_ended() {
         let (many, few) = (keyless(100, 100), keyless(10, 10));
         let words = ["replay", "a", "--partition-key", "/tailnm"].map(str::to_owned).to_vec();
-        let typed = Typed { words, anew: "--new", follows_a_plan: false };
+        let typed = Typed { words, retries: false, follows_a_plan: false };
         let words = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
-        let planned = Typed { words, anew: "--new", follows_a_plan: true };
+        let planned = Typed { words, retries: false, follows_a_plan: true };
         let none = RunFlags::default();
         let outcome = Outcome {
             id: "7",

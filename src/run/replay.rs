@@ -1,4 +1,4 @@
-//! `respool replay` and `respool resume`: from the wish to a session.
+//! `respool replay`: from the wish to a session.
 //!
 //! Everything that can go wrong without a record being sent goes wrong here, in this order: the command
 //! line, the cache, the archive, the stream, the user's own second thoughts.
@@ -8,33 +8,29 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::absent::{Seeker, Sent};
-use super::checkpoint_log;
 use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
-use super::journal;
 use super::key_fields::{ARRAY, holds_the_records, key_fields, table};
 use super::open::{self, OpenStream};
 use super::report::{Report, number};
+pub use super::resume::{last_checkpoint, last_unfinished, resume};
 use super::segments::Segments;
 use super::select::select;
 use super::session::Session;
 use super::spool::{KnownDefects, Spool, SpoolConfig, blocking};
 use super::twice;
-use super::unchanged::{self, check_record_size, identity};
+use super::unchanged::{self, identity};
 pub use super::unchanged::{check_same_stream, check_unchanged};
 use super::work::Work;
 use crate::archive::Archive;
 use crate::archive::manifest::Manifest;
 use crate::cache::Cache;
-use crate::config::{
-    ArchiveAddress, CacheMode, ReplayConfig, ResumeConfig, RunFlags, RunSettings, StateDir, Target, Tuning,
-};
-use crate::decode::{DECODER_VERSION, DecodeConfig};
+use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, RunFlags, RunSettings, StateDir, Tuning};
+use crate::decode::DecodeConfig;
 use crate::error::Error;
 use crate::plan::warnings::refuse_loop;
-use crate::record::{ByteCount, HashKeyRange, agree, many};
-use crate::route::ROUTE_VERSION;
+use crate::record::{ByteCount, HashKeyRange, many};
 use crate::route::key::KeyExtractor;
 use crate::shown::shown;
 use crate::write::checkpoint::Checkpoint;
@@ -128,7 +124,7 @@ async fn begin(
         if !confirm(config, &forecast)? {
             return Err(Error::refused("nothing was sent"));
         }
-    } else if !twice::confirm(config, before.as_deref())? {
+    } else if !twice::confirm(&config.output, config.yes, before.as_deref())? {
         return Err(Error::refused("nothing was sent"));
     }
     let directory = RunDirectory::create(&config.state_dir, now)?;
@@ -138,6 +134,7 @@ async fn begin(
     if let Some(plan) = &config.plan {
         directory.write_plan(plan)?;
     }
+    let typed = config.typed.through(tuning, settings);
     let objects = many(manifest.objects.len(), "object");
     tracing::info!("run {}: {objects} into {}", directory.id(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
@@ -151,83 +148,9 @@ async fn begin(
         segments,
         extractor,
         output,
-        typed: Some(&config.typed),
+        typed: Some(&typed),
     };
     Ok(Replayed::Report(Box::new(session.run().await?)))
-}
-
-/// Goes on with a run.
-pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Error> {
-    let id = match &config.run {
-        Some(id) => id.clone(),
-        None => last_unfinished(&config.state_dir)?.id,
-    };
-    let directory = RunDirectory::open(&config.state_dir, &id)?;
-    let mut file = directory::read_run_file(&directory)?;
-    if directory.is_done() {
-        return Err(Error::refused(format!("run {id} is done: there is nothing left to resume")));
-    }
-    file.tuning = config.changes.clone().apply(file.tuning);
-    let (settings, tuning) = (&file.settings, &file.tuning);
-    let manifest = directory.manifest()?;
-    if !config.allow_loop && !file.allow_loop {
-        refuse_loop(&settings.target, &manifest.objects)?;
-    }
-    check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
-    check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
-    check_unchanged("route version", &file.route_version.to_string(), &ROUTE_VERSION.to_string())?;
-    let seeker = Seeker::Resume(Sent::by(&directory, &file));
-    let target = open::stream(&settings.target, tuning, now, &seeker).await?;
-    check_same_stream(&file, &target.description)?;
-    check_record_size(&file, &target.description)?;
-    open::check_order(&settings.target, settings.order, settings.aggregate, &target.description)?;
-    let checkpoint = last_checkpoint(&directory)?;
-    let sources = Sources::open(settings, tuning).await?.recalling(&config.state_dir);
-    let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
-    let extractor = settings
-        .key_config()
-        .map(KeyExtractor::new)
-        .ok_or_else(|| Error::refused(format!("run {id} has no partition key: its run.json was edited")))?;
-    if !config.output.quiet {
-        let before = checkpoint.totals.delivered;
-        let (before, were) = (many(before, "record"), agree(before, "was", "were"));
-        super::console::say(&format!("resuming run {id}: {before} {were} delivered before"));
-        if let Target::Sim { .. } = settings.target {
-            super::console::say(
-                "the embedded stream ended with its process: this one holds what is still to come",
-            );
-        }
-    }
-    let output = &config.output;
-    let session = Session {
-        directory: &directory,
-        file: &file,
-        checkpoint,
-        target,
-        spool,
-        segments,
-        extractor,
-        output,
-        typed: None,
-    };
-    session.run().await
-}
-
-/// Where the run stands. A run that has lost its checkpoints is not started over: that would send
-/// everything twice and count nothing.
-pub fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
-    let unreadable = |error| {
-        Error::refused("the run's checkpoints cannot be read, perhaps another version of respool wrote them: resume with that one, or start a \
-             new run")
-            .with_source(error)
-    };
-    match checkpoint_log::newest(directory.path()).map_err(unreadable)? {
-        Some(checkpoint) => Ok(checkpoint),
-        None if journal::has_delivered(directory.path()).map_err(unreadable)? => Err(Error::refused(
-            "the run has delivered records, but its checkpoints are gone: start a new run",
-        )),
-        None => Ok(Checkpoint::start([HashKeyRange::ALL])),
-    }
 }
 
 /// Where records come from.
@@ -382,30 +305,12 @@ pub fn ask_for_a_key(sample: Option<Sample>) -> Error {
     ))
 }
 
-/// The run that is resumed if none is named.
-pub fn last_unfinished(state_dir: &StateDir) -> Result<RunGlance, Error> {
-    let runs = directory::glance_at_all(state_dir)?.into_iter().rev();
-    // Another try of a few records must not stand before the run that is meant.
-    let (retries, others): (Vec<_>, Vec<_>) =
-        runs.filter(RunGlance::is_unfinished).partition(RunGlance::is_retry);
-    if let Some(retry) = retries.first().filter(|_| !others.is_empty()) {
-        tracing::warn!(
-            "a retry of a quarantine is not finished either: `respool resume {}{}` goes on with it",
-            retry.id,
-            RunFlags::new(state_dir, &retry.file.tuning).go
-        );
-    }
-    let found = others.into_iter().chain(retries).next();
-    found.ok_or_else(|| {
-        let flag = state_dir.flag();
-        Error::refused(format!("there is no unfinished run: `respool runs{flag}` lists all there are"))
-    })
-}
-
 /// A write cannot be taken back: the user sees what it will be, and says yes.
 fn confirm(config: &ReplayConfig, forecast: &Forecast) -> Result<bool, Error> {
     if !config.output.quiet || !config.yes {
         super::console::say(&forecast.render());
+    } else {
+        forecast.warnings.iter().for_each(|warning| twice::warn(warning));
     }
     if config.yes {
         return Ok(true);

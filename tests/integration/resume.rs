@@ -105,12 +105,41 @@ fn one_signal_ends_in_order_and_leaves_no_duplicates() {
         assert_eq!(scene.last_run()["state"], "incomplete");
 
         let words = command.strip_prefix("respool ").unwrap();
-        let report = scene.sandbox.run(&format!("{words} --json")).json(0);
+        let resumed = scene.sandbox.run(&format!("{words} --json"));
+        assert!(!resumed.stderr.contains("warning"), "{}", resumed.stderr);
+        let report = resumed.json(0);
         assert_eq!(report["records"]["delivered"], ALL);
         assert_eq!(report["possible_duplicates"], 0);
         assert_eq!(scene.check(), 0);
         assert_eq!(scene.last_run()["state"], "done");
     }
+}
+
+#[test]
+fn a_run_that_another_has_replaced_is_resumed_by_name_only_and_with_a_warning() {
+    let scene = Scene::new();
+    let process = scene.replay_until_under_way();
+    process.signal(Signal::INT);
+    let report = process.wait().json(4);
+    let (first, before) = (report["run"].as_str().unwrap(), &report["records"]["delivered"]);
+    let anew = scene.sandbox.run(&format!("{} --new", scene.replay_line()));
+    let told = format!("warning: run {first}, which is not finished, has sent ");
+    let before = before.as_u64().unwrap();
+    let digits: String = anew.stderr.split_once(&told).unwrap_or_else(|| panic!("{anew:?}")).1.to_owned();
+    let digits = digits.split(' ').next().unwrap().replace(',', "");
+    assert_eq!(digits.parse::<u64>().unwrap(), before);
+    let later = anew.json(0)["run"].as_str().unwrap().to_owned();
+
+    let refused = scene.sandbox.run("resume");
+    for said in [first, &format!("run {later} was begun after it"), &format!("`respool resume {first}`")] {
+        assert!(refused.sentence(5).contains(said), "{said}: {refused:?}");
+    }
+    assert_eq!(scene.check(), before, "nothing was sent");
+    let named = scene.sandbox.run(&format!("resume {first} --json --quiet"));
+    let told = format!("warning: run {later} has sent 6,000 records into demo, ");
+    assert!(named.stderr.contains(&told), "{named:?}");
+    named.json(0);
+    assert_eq!(scene.check(), ALL, "each is there twice");
 }
 
 #[test]
@@ -143,7 +172,8 @@ fn a_run_has_one_owner_and_is_not_started_twice() {
         let again = scene.sandbox.run(&scene.replay_line());
         let archive = scene.sandbox.path("archive").display().to_string();
         let anew = scene.replay_line().replacen("archive", &archive, 1);
-        let both = [format!("`respool resume {id}`"), format!("`respool {anew} --new`")];
+        let region = "--kinesis-region eu-west-1";
+        let both = [format!("`respool resume {id}`"), format!("`respool {anew} {region} --new`")];
         for said in &both {
             assert!(again.sentence(5).contains(said), "{said}: {}", again.stderr);
         }
