@@ -3,8 +3,6 @@
 //! What a run was asked for could be written as flags again, but not as the user knows it. The words as they came can,
 //! and behind them stands what the environment has added, so that they mean the same in another shell.
 
-use serde::{Deserialize, Serialize};
-
 use super::access::quoted;
 use super::{ArchiveAddress, RunSettings, Target, Tuning};
 
@@ -12,7 +10,7 @@ use super::{ArchiveAddress, RunSettings, Target, Tuning};
 const KEY_FLAG: &str = "--partition-key";
 
 /// The words of a command line that begins a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Typed {
     /// The words behind the program's name.
     pub words: Vec<String>,
@@ -77,21 +75,20 @@ impl Typed {
         if self.words.is_empty() {
             return None;
         }
-        let mut words = vec!["respool"];
-        let mut typed = self.words.iter().map(String::as_str);
+        let mut anew = Self { words: Vec::new(), ..*self };
+        let mut typed = self.words.iter();
         while let Some(word) = typed.next() {
             match another.and_then(|(flag, _)| word.strip_prefix(flag)) {
                 Some("") => drop(typed.next()),
                 Some(rest) if rest.starts_with('=') => {}
                 _ if word == self.anew_flag() => {}
-                _ => words.push(word),
+                _ => anew.words.push(word.clone()),
             }
         }
-        // Behind `--` nothing is a flag.
-        let end = words.iter().position(|word| *word == "--").unwrap_or(words.len());
         let another = another.into_iter().flat_map(|(flag, value)| [flag, value]);
-        words.splice(end..end, another.chain([self.anew_flag()]));
-        Some(words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
+        anew.add(another.chain([self.anew_flag()]).map(str::to_owned).collect());
+        let words = std::iter::once("respool").chain(anew.words.iter().map(String::as_str));
+        Some(words.map(quoted).collect::<Vec<_>>().join(" "))
     }
 }
 

@@ -19,6 +19,7 @@ use super::session::Session;
 use super::spool::blocking;
 use super::twice;
 use super::unchanged::{check_record_size, check_same_stream, check_unchanged};
+use crate::archive::manifest::Manifest;
 use crate::config::{ResumeConfig, RunFlags, StateDir, Target};
 use crate::decode::DECODER_VERSION;
 use crate::error::Error;
@@ -30,10 +31,9 @@ use crate::write::checkpoint::Checkpoint;
 
 /// Goes on with a run.
 pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Error> {
-    let id = match &config.run {
-        Some(id) => id.clone(),
-        None => last_unfinished(&config.state_dir)?.id,
-    };
+    let (named, state_dir) = (config.run.clone(), config.state_dir.clone());
+    let id =
+        blocking(move || named.map_or_else(|| last_unfinished(&state_dir).map(|run| run.id), Ok)).await??;
     let directory = RunDirectory::open(&config.state_dir, &id)?;
     let mut file = directory::read_run_file(&directory)?;
     if directory.is_done() {
@@ -53,7 +53,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     check_same_stream(&file, &target.description)?;
     check_record_size(&file, &target.description)?;
     open::check_order(&settings.target, settings.order, settings.aggregate, &target.description)?;
-    let since = sent_since(&config.state_dir, &id, &file).await?;
+    let (manifest, since) = sent_since(&config.state_dir, &id, &file, manifest).await?;
     let checkpoint = last_checkpoint(&directory)?;
     let sources = Sources::open(settings, tuning).await?.recalling(&config.state_dir);
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
@@ -104,13 +104,20 @@ pub fn last_checkpoint(directory: &RunDirectory) -> Result<Checkpoint, Error> {
     }
 }
 
-/// What to say if others have sent the same since the run `id` began.
-async fn sent_since(state_dir: &StateDir, id: &str, file: &RunFile) -> Result<Option<String>, Error> {
+/// The list, and what to say if others have sent the same since the run `id` began.
+async fn sent_since(
+    state_dir: &StateDir,
+    id: &str,
+    file: &RunFile,
+    manifest: Manifest,
+) -> Result<(Manifest, Option<String>), Error> {
     let (state_dir, id, file) = (state_dir.clone(), id.to_owned(), file.clone());
-    blocking(move || twice::sent_since(&state_dir, &id, &file)).await?
+    let (since, manifest) =
+        blocking(move || (twice::sent_since(&state_dir, &id, &file, &manifest), manifest)).await?;
+    Ok((manifest, since?))
 }
 
-/// The run that is resumed if none is named.
+/// The run that is resumed if none is named. Blocks.
 pub fn last_unfinished(state_dir: &StateDir) -> Result<RunGlance, Error> {
     let runs = directory::glance_at_all(state_dir)?.into_iter().rev();
     // Another try of a few records must not stand before the run that is meant.

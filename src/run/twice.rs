@@ -82,10 +82,14 @@ pub(super) fn sent_before(
 }
 
 /// The same of a run that is gone on with: only what was sent since it began, for all else was told of then. Blocks.
-pub(super) fn sent_since(state_dir: &StateDir, id: &str, file: &RunFile) -> Result<Option<String>, Error> {
-    let manifest = directory::read_manifest(&directory::runs_dir(state_dir).join(id))?;
+pub(super) fn sent_since(
+    state_dir: &StateDir,
+    id: &str,
+    file: &RunFile,
+    manifest: &Manifest,
+) -> Result<Option<String>, Error> {
     let runs = others_since(state_dir, id, file)?;
-    Ok(newest_sender(runs, &manifest)?.map(|sender| sender.told(&file.settings, state_dir)))
+    Ok(newest_sender(runs, manifest)?.map(|sender| sender.told(&file.settings, state_dir)))
 }
 
 /// Refuses to go on with `run`, which nobody has named, if one that was begun later has sent some of the same: it was

@@ -94,9 +94,10 @@ mod tests {
     use crate::record::ByteCount;
     use crate::run::segments::Segments;
 
+    const LIMIT: u64 = 1_000_000;
+
     #[tokio::test]
     async fn a_file_never_takes_more_than_is_accounted_for_and_passes_through_when_there_is_no_more() {
-        const LIMIT: u64 = 1_000_000;
         let directory = tempfile::tempdir().unwrap();
         let cache = Arc::new(Cache::open(directory.path(), ByteCount(LIMIT)).unwrap());
         let segments = Arc::new(Segments::new(cache.clone()));
@@ -124,18 +125,23 @@ mod tests {
         assert_eq!(cache.usage().segments, 0);
     }
 
-    #[tokio::test]
-    async fn one_that_outgrows_its_guess_by_far_takes_no_more_than_a_part_from_others() {
-        const LIMIT: u64 = 1_000_000;
-        let directory = tempfile::tempdir().unwrap();
-        let cache = Arc::new(Cache::open(directory.path(), ByteCount(LIMIT)).unwrap());
+    /// A cache of that limit in which sixty others of `bytes` lie.
+    fn beside_others(directory: &std::path::Path, bytes: usize) -> (Arc<Cache>, Space) {
+        let cache = Arc::new(Cache::open(directory, ByteCount(LIMIT)).unwrap());
         for other in 0..60 {
             let mut writer = cache.create(&SegmentId([other; 32]), Placement::Kept).unwrap();
-            writer.write_all(&[b'x'; 15_000]).unwrap();
+            writer.write_all(&vec![b'x'; bytes]).unwrap();
             writer.publish(&Spans::default(), &SegmentLabel::default()).unwrap();
         }
         let segments = Arc::new(Segments::new(cache.clone()));
         let space = Space::new(cache.clone(), segments, true, Some(ByteCount(LIMIT)));
+        (cache, space)
+    }
+
+    #[tokio::test]
+    async fn one_that_outgrows_its_guess_by_far_takes_no_more_than_a_part_from_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let (cache, space) = beside_others(directory.path(), 15_000);
         let _in_work = space.begin(7);
         let room = space.keep(7, || 1_000).await.unwrap();
         let held = cache.usage().bytes.0;
@@ -151,16 +157,8 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_outgrew_its_guess_by_far_and_came_to_a_good_end_stays_where_others_can_go() {
-        const LIMIT: u64 = 1_000_000;
         let directory = tempfile::tempdir().unwrap();
-        let cache = Arc::new(Cache::open(directory.path(), ByteCount(LIMIT)).unwrap());
-        for other in 0..60 {
-            let mut writer = cache.create(&SegmentId([other; 32]), Placement::Kept).unwrap();
-            writer.write_all(&[b'x'; 10_000]).unwrap();
-            writer.publish(&Spans::default(), &SegmentLabel::default()).unwrap();
-        }
-        let segments = Arc::new(Segments::new(cache.clone()));
-        let space = Space::new(cache.clone(), segments, true, Some(ByteCount(LIMIT)));
+        let (cache, space) = beside_others(directory.path(), 10_000);
         let _in_work = space.begin(7);
         let room = space.keep(7, || 1_000).await.unwrap();
         let mut growing =
