@@ -30,10 +30,9 @@ use crate::write::checkpoint::Checkpoint;
 
 /// Goes on with a run.
 pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Error> {
-    let id = match &config.run {
-        Some(id) => id.clone(),
-        None => last_unfinished(&config.state_dir)?.id,
-    };
+    let (named, state_dir) = (config.run.clone(), config.state_dir.clone());
+    let id =
+        blocking(move || named.map_or_else(|| last_unfinished(&state_dir).map(|run| run.id), Ok)).await??;
     let directory = RunDirectory::open(&config.state_dir, &id)?;
     let mut file = directory::read_run_file(&directory)?;
     if directory.is_done() {
