@@ -793,6 +793,7 @@ fn a_lane_waits_for_its_answer_only_if_it_could_send_before() {
             });
             engine.handle(now, durable.unwrap_or(Event::Tick), &mut commands);
         }
+        engine.handle(now, Event::Departed(RequestId(0)), &mut commands);
         engine.shards[0].turn = turn;
         engine.behind_an_answer(0, now + later)
     };
