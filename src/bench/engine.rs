@@ -73,9 +73,11 @@ fn deliver(order: Order, chunks: Vec<RoutedChunk>) -> Option<u64> {
         window_records: 1 << 20,
         seed: 0,
     };
-    let acked = Outcome::Acked {
-        shard: map.shards().first()?.id.clone(),
-        sequence_number: SequenceNumber::new("49645678901234567890123456789012345678901234567890123456")?,
+    let mut number = 0_u64;
+    let mut acked = |shard: &ShardId| {
+        number += 1;
+        let sequence_number = SequenceNumber::new(&format!("496456789012345678901234567890{number:026}"))?;
+        Some(Outcome::Acked { shard: shard.clone(), sequence_number })
     };
     let mut engine = Engine::new(config, &map, &Checkpoint::start([HashKeyRange::ALL]), Duration::ZERO);
     let (mut input, mut answers) = (VecDeque::from(chunks), VecDeque::new());
@@ -101,7 +103,9 @@ fn deliver(order: Order, chunks: Vec<RoutedChunk>) -> Option<u64> {
         for command in commands.drain(..) {
             match command {
                 Command::Put { request, records } => {
-                    let outcomes = vec![acked.clone(); records.entries().count()];
+                    let shard = &map.shards().get(map.shard_of(records.records().first()?.hash))?.id;
+                    let outcomes = (0..records.entry_count()).map(|_| acked(shard)).collect::<Option<_>>()?;
+                    answers.push_back(Event::Departed(request));
                     answers.push_back(Event::Answered(request, Ok(outcomes)));
                 }
                 Command::Checkpoint(checkpoint) => {

@@ -199,7 +199,10 @@ impl Engine {
             () if lane.counted_by > self.progress.durable => Brake::Checkpoint,
             () if lane.in_flight >= in_flight_max => {
                 lane.lingers_since.get_or_insert(now);
-                self.behind_an_answer(index, now)
+                return Some(match self.behind_an_answer(index, now) {
+                    (brake, Some(until)) => Step::Wait { until, brake },
+                    (brake, None) => Step::Sleep { brake },
+                });
             }
             () if lane.paused_until > now => {
                 return Some(Step::Wait { until: lane.paused_until, brake: Brake::Failure });

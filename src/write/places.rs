@@ -52,11 +52,12 @@ impl Engine {
         self.borrowed = self.lanes.iter().map(|lane| beyond(lane.in_flight)).sum();
     }
 
-    /// What holds up a lane that has in flight what it may: the answer, unless nothing could leave before it comes.
-    pub(super) fn behind_an_answer(&mut self, index: usize, now: Duration) -> Brake {
+    /// What holds up a lane that has in flight what it may: the answer, unless nothing could leave before it comes. Then
+    /// also until when that is so, for an answer that does not come.
+    pub(super) fn behind_an_answer(&mut self, index: usize, now: Duration) -> (Brake, Option<Duration>) {
         let lane = &self.lanes[index];
         if lane.held_records() >= HELD_MANY && lane.ready().next().is_none() {
-            return Brake::Order;
+            return (Brake::Order, None);
         }
         let shard = &mut self.shards[lane.shard];
         let (answer, gathering) = (lane.departed_at + shard.turn, shard.rate.burst().saturating_sub(SLACK));
@@ -65,18 +66,15 @@ impl Engine {
         if alone {
             next = Load { records: 1.0, bytes: next.bytes / next.records.max(1.0) };
         }
-        let is_late = |at: Duration| at > now && at >= answer;
-        let run = self.run_rate.worth_of(gathering);
-        match () {
-            () if is_late(shard.rate.affordable_at(next, now)) => {
-                if shard.rate.scale() < SCALE_FULL {
-                    Brake::Failure
-                } else {
-                    Brake::Shard
-                }
-            }
-            () if is_late(self.run_rate.affordable_at(run, now)) => Brake::RunRate,
-            () => Brake::RoundTrip,
+        let is_late = |at: &Duration| *at > now && *at >= answer;
+        let by_shard = Some(shard.rate.affordable_at(next, now)).filter(is_late);
+        let part_of_run = next.min(self.run_rate.worth_of(gathering));
+        let by_run = Some(self.run_rate.affordable_at(part_of_run, now)).filter(is_late);
+        match (by_shard, by_run) {
+            (Some(_), _) if shard.rate.scale() < SCALE_FULL => (Brake::Failure, by_shard),
+            (Some(_), _) => (Brake::Shard, by_shard),
+            (None, Some(_)) => (Brake::RunRate, by_run),
+            (None, None) => (Brake::RoundTrip, None),
         }
     }
 }

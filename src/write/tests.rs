@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::checkpoint::{Checkpoint, ObjectLedger};
 use super::lane::{LOOKED_AT_MAX, Order};
 use super::rate::ShardRate;
+use super::stats::Brake;
 use super::{Command, End, Engine, EngineConfig, EngineStats, Event, RequestId, StopReason, StreamState};
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
@@ -713,8 +714,8 @@ fn a_stream_that_begins_to_distribute_records_itself_ends_a_run_that_keeps_an_or
 }
 
 /// How many requests each of `count` lanes gets off when none is ever answered: the first lanes have their records
-/// before the others have any.
-fn unanswered(count: u128) -> Vec<u32> {
+/// before the others have any. With the engine, and the entries of each request.
+fn unanswered(count: u128) -> (Engine, Vec<u32>, Vec<(RequestId, usize)>) {
     let map = shards(count);
     let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
     let mut engine = Engine::new(config(Order::Key, UNLIMITED), &map, &start, Duration::ZERO);
@@ -724,7 +725,7 @@ fn unanswered(count: u128) -> Vec<u32> {
         .into_iter()
         .partition(|record| record.hash < HashKey(u128::MAX / 4 * 3));
     let (mut commands, mut by_lane) = (Vec::new(), vec![0; map.shards().len()]);
-    let mut now = Duration::ZERO;
+    let (mut now, mut requests) = (Duration::ZERO, Vec::new());
     let size = 4 * map.shards().len();
     for records in early.chunks(size).chain(late.chunks(size)) {
         let mut records = records.to_vec();
@@ -739,6 +740,7 @@ fn unanswered(count: u128) -> Vec<u32> {
                 match command {
                     Command::Put { request, records } => {
                         by_lane[map.shard_of(records.records()[0].hash)] += 1;
+                        requests.push((request, records.entry_count()));
                         engine.handle(now, Event::Departed(request), &mut commands);
                     }
                     Command::Checkpoint(checkpoint) => {
@@ -749,13 +751,64 @@ fn unanswered(count: u128) -> Vec<u32> {
             }
         }
     }
-    by_lane
+    (engine, by_lane, requests)
+}
+
+#[test]
+fn what_is_lent_comes_back_with_each_answer() {
+    for count in [100, 170, 400] {
+        let (mut engine, _, requests) = unanswered(count);
+        let share = engine.in_flight_share();
+        let beyond = |engine: &Engine| {
+            engine.lanes.iter().map(|lane| lane.in_flight.saturating_sub(share) as usize).sum::<usize>()
+        };
+        assert!(engine.borrowed > 0 && engine.borrowed == beyond(&engine), "{count}: {}", engine.borrowed);
+        for (number, &(request, entries)) in requests.iter().enumerate() {
+            let now = Duration::from_secs(100) + millis(number as u64);
+            let answer = Event::Answered(request, Ok(vec![Outcome::Throttled; entries]));
+            engine.handle(now, answer, &mut Vec::new());
+            assert_eq!(engine.borrowed, beyond(&engine), "{count} lanes, {request:?}");
+        }
+        let before = engine.borrowed;
+        engine.share_out_anew();
+        assert_eq!(engine.borrowed, before);
+    }
+}
+
+#[test]
+fn a_lane_waits_for_its_answer_only_if_it_could_send_before() {
+    let slow = ShardRate { records: 100.0, bytes: 100_000.0 };
+    let brake = |run_rate, turn, later| {
+        let map = shards(1);
+        let start = Checkpoint::start([HashKeyRange::ALL]);
+        let config = EngineConfig { run_rate, ..config(Order::Relaxed, SHARE) };
+        let mut engine = Engine::new(config, &map, &start, Duration::ZERO);
+        let (mut commands, mut now) = (Vec::new(), Duration::ZERO);
+        engine.handle(now, Event::Input(input(1, 5_000, 5_000, 300).remove(0)), &mut commands);
+        while engine.lanes[0].in_flight == 0 {
+            now += millis(5);
+            let durable = commands.drain(..).find_map(|command| match command {
+                Command::Checkpoint(checkpoint) => Some(Event::CheckpointDurable(checkpoint.sequence)),
+                _ => None,
+            });
+            engine.handle(now, durable.unwrap_or(Event::Tick), &mut commands);
+        }
+        engine.handle(now, Event::Departed(RequestId(0)), &mut commands);
+        engine.shards[0].turn = turn;
+        engine.behind_an_answer(0, now + later)
+    };
+    let soon = Duration::from_secs(10);
+    assert_eq!(brake(UNLIMITED, soon, Duration::ZERO), (Brake::RoundTrip, None));
+    let (by_shard, until) = brake(UNLIMITED, millis(1), Duration::ZERO);
+    assert!(by_shard == Brake::Shard && until.is_some(), "{by_shard:?}");
+    assert_eq!(brake(UNLIMITED, millis(1), soon), (Brake::RoundTrip, None), "the answer is late");
+    assert_eq!(brake(slow, millis(40), Duration::ZERO).0, Brake::RunRate);
 }
 
 #[test]
 fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
     for count in [8, 100, 170, 256, 400, 900] {
-        let by_lane = unanswered(count);
+        let (_, by_lane, _) = unanswered(count);
         let (lanes, sum) = (by_lane.len(), by_lane.iter().sum::<u32>() as usize);
         let share = u32::try_from(super::REQUESTS_MAX / 2 / lanes).unwrap().clamp(1, 4);
         assert!(by_lane.iter().all(|requests| (share..=4).contains(requests)), "{count} lanes: {by_lane:?}");

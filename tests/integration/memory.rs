@@ -12,7 +12,7 @@ use crate::foreign::variable;
 use crate::sandbox::{Outcome, Process, Sandbox, until};
 
 /// The promise, in kB as `/proc` counts. `RssAnon`: what the page cache holds of segments is not ours.
-const RSS_ANON_MAX: u64 = 512 * 1024;
+const RSS_ANON_MAX: u64 = 256 * 1024;
 const OBJECT_BYTES: usize = 64_000_000;
 
 /// `objects` objects of 64 MB each; gives the number of their records.
