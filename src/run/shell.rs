@@ -250,6 +250,9 @@ impl Shell {
             told.send(Told::Departed(request)).await?;
             let start = Instant::now();
             let result = stream.put(batch).await;
+            if result.is_ok() {
+                in_flight.answered();
+            }
             told.send(Told::Answered { request, latency: start.elapsed(), result }).await
         });
         tell_if_it_fails(put, tell, || Told::CannotEncode(Error::internal("a task that sends has failed")));
