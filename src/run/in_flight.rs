@@ -4,8 +4,8 @@
 //! the requests, but more lanes than requests, or a few hundred records of ten megabytes, are more than a machine should
 //! hold. Who finds no room waits before it encodes anything, and keeps its place in its shard's budget as long.
 //!
-//! A server that has to accept all connections in one moment keeps some of them waiting for seconds. So a process begins with
-//! a part of its requests, and has one more for each that was answered.
+//! A server that has to accept more connections in one moment than its queue holds (often 128) leaves some of them
+//! unanswered. So a process begins with a part of its requests, and has more only where all of them are under way, a few at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +22,8 @@ const UNIT: u32 = 1 << 10;
 const REQUESTS_MAX: usize = 2_048;
 /// Requests that a process begins with.
 const REQUESTS_AT_FIRST: usize = 512;
+/// Answers that a full house has to wait for before one more request may be under way: a sixteenth more in each round trip.
+const ANSWERS_FOR_ONE_MORE: usize = 16;
 
 /// Room for requests. Clones share it.
 #[derive(Debug, Clone)]
@@ -29,8 +31,8 @@ pub(super) struct InFlight {
     bytes: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     requests_max: usize,
-    /// Requests that are not allowed yet.
-    to_come: Arc<AtomicUsize>,
+    /// Answers to come until all requests are allowed.
+    answers_to_come: Arc<AtomicUsize>,
 }
 
 /// A request's room, until it is dropped.
@@ -51,7 +53,7 @@ impl InFlight {
             bytes: Arc::new(Semaphore::new(units)),
             requests: Arc::new(Semaphore::new(at_first)),
             requests_max,
-            to_come: Arc::new(AtomicUsize::new(requests_max - at_first)),
+            answers_to_come: Arc::new(AtomicUsize::new((requests_max - at_first) * ANSWERS_FOR_ONE_MORE)),
         }
     }
 
@@ -67,10 +69,14 @@ impl InFlight {
         Ok(Room([request, self.bytes.clone().acquire_many_owned(units).await?]))
     }
 
-    /// A request was answered, so the service takes one more.
+    /// A request was answered, and has its room still.
     pub(super) fn answered(&self) {
+        if self.requests.available_permits() > 0 {
+            return;
+        }
         let one_less = |to_come: usize| to_come.checked_sub(1);
-        if self.to_come.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+        let to_come = self.answers_to_come.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        if to_come.is_ok_and(|before| before % ANSWERS_FOR_ONE_MORE == 1) {
             self.requests.add_permits(1);
         }
     }
@@ -109,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn requests_become_more_with_each_that_is_answered_until_they_are_all() {
+    fn requests_become_more_where_all_are_under_way() {
         let max = REQUESTS_AT_FIRST + 2;
         let in_flight = InFlight::new(max);
         let mut under_way = Vec::new();
         for expected in [REQUESTS_AT_FIRST, max - 1, max, max] {
             under_way.extend(std::iter::from_fn(|| poll(in_flight.enter(1)).map(Result::unwrap)));
             assert_eq!(under_way.len(), expected);
-            in_flight.answered();
+            (0..ANSWERS_FOR_ONE_MORE).for_each(|_| in_flight.answered());
         }
     }
 }
