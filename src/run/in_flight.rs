@@ -5,10 +5,12 @@
 //! hold. Who finds no room waits before it encodes anything, and keeps its place in its shard's budget as long.
 //!
 //! A server that has to accept more connections in one moment than its queue holds (often 128) leaves some of them
-//! unanswered. So a process begins with a part of its requests, and has more only where all of them are under way, a few at a time.
+//! unanswered, and one that is slow because it is busy is not helped by more. So a process begins with a part of its requests,
+//! and has more, a few at a time, only where all of them are under way and it is the distance that makes them long.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
@@ -33,6 +35,8 @@ pub(super) struct InFlight {
     requests_max: usize,
     /// Answers to come until all requests are allowed.
     answers_to_come: Arc<AtomicUsize>,
+    /// The shortest round trip, in microseconds.
+    distance: Arc<AtomicU64>,
 }
 
 /// A request's room, until it is dropped.
@@ -54,6 +58,7 @@ impl InFlight {
             requests: Arc::new(Semaphore::new(at_first)),
             requests_max,
             answers_to_come: Arc::new(AtomicUsize::new((requests_max - at_first) * ANSWERS_FOR_ONE_MORE)),
+            distance: Arc::new(AtomicU64::new(u64::MAX)),
         }
     }
 
@@ -69,9 +74,11 @@ impl InFlight {
         Ok(Room([request, self.bytes.clone().acquire_many_owned(units).await?]))
     }
 
-    /// A request was answered, and has its room still.
-    pub(super) fn answered(&self) {
-        if self.requests.available_permits() > 0 {
+    /// A request was answered after a round trip of `latency`, and has its room still.
+    pub(super) fn answered(&self, latency: Duration) {
+        let latency = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        let distance = self.distance.fetch_min(latency, Ordering::Relaxed).min(latency);
+        if self.requests.available_permits() > 0 || latency / 2 > distance {
             return;
         }
         let one_less = |to_come: usize| to_come.checked_sub(1);
@@ -102,7 +109,7 @@ mod tests {
         let in_flight = InFlight::new(300);
         let enter = |bytes| poll(in_flight.enter(bytes)).map(Result::unwrap);
         let small: Vec<_> = (0..300).map(|_| enter(100).unwrap()).collect();
-        in_flight.answered();
+        in_flight.answered(Duration::from_millis(9));
         assert!(enter(100).is_none());
         drop(small);
         let half = enter(u64::from(BYTES_MAX) / 2).unwrap();
@@ -115,14 +122,16 @@ mod tests {
     }
 
     #[test]
-    fn requests_become_more_where_all_are_under_way() {
+    fn requests_become_more_where_all_are_under_way_and_answers_come_from_far() {
         let max = REQUESTS_AT_FIRST + 2;
         let in_flight = InFlight::new(max);
         let mut under_way = Vec::new();
-        for expected in [REQUESTS_AT_FIRST, max - 1, max, max] {
+        for (expected, latency) in
+            [(REQUESTS_AT_FIRST, 99), (max - 1, 250), (max - 1, 198), (max, 100), (max, 100)]
+        {
             under_way.extend(std::iter::from_fn(|| poll(in_flight.enter(1)).map(Result::unwrap)));
             assert_eq!(under_way.len(), expected);
-            (0..ANSWERS_FOR_ONE_MORE).for_each(|_| in_flight.answered());
+            (0..ANSWERS_FOR_ONE_MORE).for_each(|_| in_flight.answered(Duration::from_millis(latency)));
         }
     }
 }
