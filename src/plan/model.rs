@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use super::lane::{self, LaneRules};
 use crate::config::Order;
 use crate::record::{HashKey, Ordinal};
-
 use crate::route::shard_map::ShardMap;
 use crate::route::spread::Spread;
 use crate::write::rate::ShardRate;

@@ -1,4 +1,8 @@
 //! Where records go whose keys do not place them: drawn, but the same in every attempt of a run.
+//!
+//! A resume must find a record in the lane that its first attempt has put it into: positions are kept by place. So a place hangs on
+//! nothing but the run's seed, the record's ordinal and what the run file keeps, whatever has become of the shards since. It
+//! does not follow a shard that is busier than others.
 
 use std::sync::Arc;
 
@@ -48,7 +52,8 @@ impl Spread {
         let part = (u128::from(mix(low)) * self.parts.len() as u128) >> 64;
         let part = usize::try_from(part).ok().and_then(|part| self.parts.get(part));
         let HashKeyRange { first, last } = part.copied().unwrap_or(HashKeyRange::ALL);
-        match (last.0 - first.0).checked_add(1) {
+        // What the parts begin with comes out of a file.
+        match last.0.saturating_sub(first.0).checked_add(1) {
             Some(width) => HashKey(first.0 + drawn % width),
             None => HashKey(drawn),
         }

@@ -56,8 +56,9 @@ pub mod unchanged;
 pub mod warm;
 pub mod work;
 
-/// Files that a process asks to have open: twice what its requests take.
-const OPEN_FILES: u64 = 4_096;
+/// Files that a process asks to have open.
+const OPEN_FILES: u64 = 8_192;
+const _: () = assert!(OPEN_FILES >= 2 * in_flight::REQUESTS_MAX as u64);
 
 /// No core dump of this process is written: it would hold the users' records.
 pub fn forbid_core_dumps() {

@@ -128,6 +128,7 @@ impl Shell {
             };
             let Some(event) = event else { continue };
             engine.handle(start.elapsed(), event, &mut commands);
+            self.in_flight.allow(engine.requests_allowed());
             if session.flooded.is_none()
                 && let Some(flood) = Flood::of(engine.totals(), self.max_quarantine, self.resumed)
             {
@@ -251,9 +252,6 @@ impl Shell {
             let start = Instant::now();
             let result = stream.put(batch).await;
             let latency = start.elapsed();
-            if result.is_ok() {
-                in_flight.answered(latency);
-            }
             told.send(Told::Answered { request, latency, result }).await
         });
         tell_if_it_fails(put, tell, || Told::CannotEncode(Error::internal("a task that sends has failed")));

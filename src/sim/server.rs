@@ -33,7 +33,8 @@ use super::{SimTime, protocol};
 
 /// A PutRecords call of 10 MiB in base64, with room for keys and JSON.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-const CONNECTIONS_MAX: usize = 1_024;
+/// Twice what one process of ours opens.
+const CONNECTIONS_MAX: usize = 4_096;
 const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 const BODY_TIME_MAX: Duration = Duration::from_mins(1);
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);

@@ -40,6 +40,7 @@ impl Engine {
         if request.departed_at.replace(now).is_some() {
             return;
         }
+        self.allowance.departed();
         request.floor.clone_from(&self.lanes[request.lane].highest);
         let (shard, weight) = (request.shard, request.records.weight());
         self.gone(shard, weight, now);
@@ -62,6 +63,7 @@ impl Engine {
         let Some(request) = self.requests.remove(&id) else { return };
         let lane = request.lane;
         self.gives_place(lane);
+        self.request_ended(request.departed_at, result.is_ok(), now);
         if request.departed_at.is_none() {
             self.gone(request.shard, request.records.weight(), now);
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 
 use super::aggregate::Packed;
+use super::allowance::Allowance;
 use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, ShardLedger, Totals};
 use super::dispatch::{BURST_START, Progress};
 use super::lane::{Lane, Order, Pushed};
@@ -52,7 +53,7 @@ pub struct EngineConfig {
     pub hash_places: bool,
     /// Records that may wait or be in flight.
     pub window_records: usize,
-    /// Requests that all lanes together may have in flight.
+    /// Requests that all lanes together may have in flight at most.
     pub requests_max: usize,
     /// For the jitter of pauses; the same seed and events give the same commands.
     pub seed: u64,
@@ -215,6 +216,7 @@ pub struct Engine {
     pub(super) run_rate: RateControl,
     pub(super) requests: BTreeMap<RequestId, Request>,
     pub(super) next_request: u64,
+    pub(super) allowance: Allowance,
     /// Requests in flight beyond their lanes' shares.
     pub(super) borrowed: usize,
     /// When which lane wants to be looked at. The count in the middle makes equals take turns.
@@ -256,6 +258,7 @@ impl Engine {
             run_rate: RateControl::new(config.run_rate, BURST_START, now),
             requests: BTreeMap::new(),
             next_request: 0,
+            allowance: Allowance::new(config.requests_max),
             borrowed: 0,
             agenda: BTreeSet::new(),
             turn: 0,
@@ -278,6 +281,11 @@ impl Engine {
     /// The first object that the input has to bring.
     pub fn restart_object(&self) -> u32 {
         self.frontier.object()
+    }
+
+    /// How many requests may be under way now; lanes that are more than these wait for each other.
+    pub const fn requests_allowed(&self) -> usize {
+        self.allowance.requests()
     }
 
     /// How many more records may be brought now.

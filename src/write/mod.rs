@@ -8,6 +8,7 @@
 //! simulator that does to it whatever a network and an operating system may do.
 
 pub mod aggregate;
+mod allowance;
 mod answers;
 pub mod checkpoint;
 mod dispatch;

@@ -14,14 +14,14 @@ use super::stats::Brake;
 impl Engine {
     /// Requests of one lane that may be in flight in any case.
     pub(super) fn in_flight_share(&self) -> u32 {
-        let share = self.config.requests_max / 2 / self.lanes.len();
+        let share = self.allowance.requests() / 2 / self.lanes.len();
         self.config.discipline().in_flight_max().min(u32::try_from(share).unwrap_or(u32::MAX)).max(1)
     }
 
     /// Requests of one lane that may be in flight now.
     pub(super) fn in_flight_max(&self) -> u32 {
         let share = self.in_flight_share();
-        let to_lend = self.config.requests_max.saturating_sub(self.lanes.len() * share as usize);
+        let to_lend = self.allowance.requests().saturating_sub(self.lanes.len() * share as usize);
         if self.borrowed < to_lend { self.config.discipline().in_flight_max() } else { share }
     }
 
@@ -41,7 +41,17 @@ impl Engine {
         self.borrowed -= usize::from(*in_flight >= share);
     }
 
-    /// There are other lanes, and so other shares.
+    /// A request that left at `departed_at`, if it has left, was answered; without `answered`, its call has failed.
+    pub(super) fn request_ended(&mut self, departed_at: Option<Duration>, answered: bool, now: Duration) {
+        let Some(departed_at) = departed_at else { return };
+        let before = self.allowance.requests();
+        self.allowance.ended(answered.then(|| now.saturating_sub(departed_at)));
+        if self.allowance.requests() != before {
+            self.share_out_anew();
+        }
+    }
+
+    /// There are other lanes or other places, and so other shares.
     pub(super) fn share_out_anew(&mut self) {
         let share = self.in_flight_share();
         let beyond = |in_flight: u32| in_flight.saturating_sub(share) as usize;

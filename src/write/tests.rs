@@ -57,8 +57,8 @@ fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
     (0..objects).map(chunk).collect()
 }
 
-/// Requests that the lanes of these tests may have in flight.
-const REQUESTS_MAX: usize = 512;
+/// Requests that the lanes of these tests may have in flight at first.
+const REQUESTS: usize = 512;
 
 fn config(order: Order, shard_rate: ShardRate) -> EngineConfig {
     EngineConfig {
@@ -69,7 +69,7 @@ fn config(order: Order, shard_rate: ShardRate) -> EngineConfig {
         run_rate: UNLIMITED,
         hash_places: true,
         window_records: 100_000,
-        requests_max: REQUESTS_MAX,
+        requests_max: 4 * REQUESTS,
         seed: 7,
     }
 }
@@ -762,8 +762,8 @@ fn unanswered(count: u128) -> (Engine, Vec<u32>, Vec<(RequestId, usize)>) {
 fn what_is_lent_comes_back_with_each_answer() {
     for count in [100, 170, 400] {
         let (mut engine, _, requests) = unanswered(count);
-        let share = engine.in_flight_share();
         let beyond = |engine: &Engine| {
+            let share = engine.in_flight_share();
             engine.lanes.iter().map(|lane| lane.in_flight.saturating_sub(share) as usize).sum::<usize>()
         };
         assert!(engine.borrowed > 0 && engine.borrowed == beyond(&engine), "{count}: {}", engine.borrowed);
@@ -814,9 +814,9 @@ fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
     for count in [8, 100, 170, 256, 400, 900] {
         let (_, by_lane, _) = unanswered(count);
         let (lanes, sum) = (by_lane.len(), by_lane.iter().sum::<u32>() as usize);
-        let share = u32::try_from(REQUESTS_MAX / 2 / lanes).unwrap().clamp(1, 4);
+        let share = u32::try_from(REQUESTS / 2 / lanes).unwrap().clamp(1, 4);
         assert!(by_lane.iter().all(|requests| (share..=4).contains(requests)), "{count} lanes: {by_lane:?}");
-        assert_eq!(sum, (4 * lanes).min(REQUESTS_MAX.max(lanes)), "{count} lanes");
+        assert_eq!(sum, (4 * lanes).min(REQUESTS.max(lanes)), "{count} lanes");
     }
 }
 

@@ -91,11 +91,13 @@ fn kills_and_lost_answers_together() {
 #[test]
 fn a_killed_run_without_an_order_loses_nothing() {
     let archive = archive();
-    let mut world = World::new(&archive, Setup { order: Order::None, ..Setup::PLAIN });
-    let moment = |attempt| Duration::from_millis(mix(attempt) % 900);
-    let report = persist(&mut world, 0, |attempt| Until::Killed(moment(attempt)));
-    let surplus = check_all_there(&world, &archive);
-    assert!(surplus <= report.possible_duplicates);
+    for split in [None, Some(4)] {
+        let mut world = World::new(&archive, Setup { order: Order::None, split, ..Setup::PLAIN });
+        let moment = |attempt| Duration::from_millis(mix(attempt) % 900);
+        let report = persist(&mut world, 0, |attempt| Until::Killed(moment(attempt)));
+        let surplus = check_all_there(&world, &archive);
+        assert!(surplus <= report.possible_duplicates, "{split:?}");
+    }
 }
 
 /// A slow lane's records, and in the object behind it those of a fast one: keys `slow` and `fast` lie in different

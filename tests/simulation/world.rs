@@ -16,20 +16,19 @@ use respool::archive::manifest::Manifest;
 use respool::archive::{Archive as _, LocalArchive, Selection};
 use respool::cache::Cache;
 use respool::config::{ArchiveAddress, Input, Order, OutputConfig, RunSettings, StateDir, Target, Tuning};
+use respool::decode::DecodeConfig;
 use respool::decode::aggregate::unpack;
-use respool::decode::{DECODER_VERSION, DecodeConfig};
 use respool::record::{ByteCount, HashKey, HashKeyRange, ShardId};
-use respool::route::ROUTE_VERSION;
 use respool::route::key::KeyExtractor;
 use respool::route::shard_map::ShardMap;
-use respool::route::spread::Spread;
 use respool::run::checkpoint_log;
-use respool::run::directory::{RUN_FILE_VERSION, RunDirectory, RunFile, StreamIdentity, read_run_file};
+use respool::run::directory::{RunDirectory, RunFile, read_run_file};
 use respool::run::open::OpenStream;
 use respool::run::report::Report;
 use respool::run::segments::Segments;
 use respool::run::session::Session;
 use respool::run::spool::{KnownDefects, Spool, SpoolConfig};
+use respool::run::unchanged::begin;
 use respool::run::work::Work;
 use respool::sim::{BurstRule, EmbeddedConfig, EmbeddedStream, FaultPlan, Retention};
 use respool::stream::batch::{Batch, Draft, DraftSize};
@@ -263,7 +262,8 @@ impl<'a> World<'a> {
     async fn work(&mut self, stream: EmbeddedStream, stop: mpsc::Receiver<StopReason>) -> Report {
         let description = stream.describe().await.unwrap();
         let map = ShardMap::new(stream.list_open_shards().await.unwrap()).unwrap();
-        let (directory, file, manifest) = self.directory(&description, &map).await;
+        let target = OpenStream { stream: Arc::new(stream.clone()), description, map };
+        let (directory, file, manifest) = self.directory(&target).await;
         let cache =
             Arc::new(Cache::open(&self.archive.cache(), ByteCount(self.setup.cache_bytes.0)).unwrap());
         let segments = Arc::new(Segments::new(cache.clone()));
@@ -283,7 +283,7 @@ impl<'a> World<'a> {
             directory: &directory,
             file: &file,
             checkpoint: checkpoint.unwrap_or_else(|| Checkpoint::start([HashKeyRange::ALL])),
-            target: OpenStream { stream: observed, description, map },
+            target: OpenStream { stream: observed, ..target },
             spool: Arc::new(spool),
             segments,
             extractor: KeyExtractor::new(file.settings.key_config().unwrap()),
@@ -294,11 +294,7 @@ impl<'a> World<'a> {
     }
 
     /// The run's directory: made by the first attempt, opened by all others.
-    async fn directory(
-        &mut self,
-        stream: &StreamDescription,
-        map: &ShardMap,
-    ) -> (RunDirectory, RunFile, Manifest) {
+    async fn directory(&mut self, target: &OpenStream) -> (RunDirectory, RunFile, Manifest) {
         if let Some(run) = &self.run {
             let directory = RunDirectory::open(&StateDir::usual(self.state.path()), run).unwrap();
             let (file, manifest) = (read_run_file(&directory).unwrap(), directory.manifest().unwrap());
@@ -307,40 +303,30 @@ impl<'a> World<'a> {
         let archive = LocalArchive::open(&self.archive.root()).unwrap();
         let listing = archive.list(&Selection::default()).await.unwrap();
         let manifest = Manifest::freeze(archive.location().clone(), Selection::default(), listing).unwrap();
-        let mut file = self.file(stream, manifest.digest());
-        if file.settings.spreads() {
-            file.spread_over = Spread::firsts(map);
-        }
+        let file = self.file(target, &manifest);
         let directory = RunDirectory::create(&StateDir::usual(self.state.path()), file.started).unwrap();
         directory.define(&file, &manifest).unwrap();
         self.run = Some(directory.id().to_owned());
         (directory, file, manifest)
     }
 
-    fn file(&self, stream: &StreamDescription, manifest_digest: String) -> RunFile {
-        RunFile {
-            version: RUN_FILE_VERSION,
-            started: started(),
-            settings: RunSettings {
-                archive: ArchiveAddress::Directory { path: self.archive.root() },
-                target: Target::Sim { shards: self.setup.shards },
-                input: Input::default(),
-                limit: self.setup.limit,
-                partition_key: Some("/key".parse().unwrap()),
-                key_fallback: None,
-                order: self.setup.order,
-                aggregate: self.setup.aggregate,
-                seed: 7,
-            },
-            tuning: Tuning::new(self.archive.cache()),
-            stream: StreamIdentity { name: stream.name.clone(), arn: None, created_ms: stream.created_ms },
-            decoder_version: DECODER_VERSION,
-            route_version: ROUTE_VERSION,
-            record_bytes_max: (!self.setup.first_version).then_some(stream.record_bytes_max),
-            spread_over: Vec::new(),
-            manifest_digest,
-            allow_loop: false,
+    fn file(&self, target: &OpenStream, manifest: &Manifest) -> RunFile {
+        let settings = RunSettings {
+            archive: ArchiveAddress::Directory { path: self.archive.root() },
+            target: Target::Sim { shards: self.setup.shards },
+            input: Input::default(),
+            limit: self.setup.limit,
+            partition_key: Some("/key".parse().unwrap()),
+            key_fallback: None,
+            order: self.setup.order,
+            aggregate: self.setup.aggregate,
+            seed: 7,
+        };
+        let mut file = begin(started(), settings, Tuning::new(self.archive.cache()), target, manifest);
+        if self.setup.first_version {
+            file.record_bytes_max = None;
         }
+        file
     }
 
     /// The stream, made at the first call. A new runtime's clock starts at the real time, which is behind
