@@ -31,12 +31,14 @@ pub struct Sent<'a> {
     settings: &'a RunSettings,
     flags: RunFlags,
     drained: Option<Drained>,
+    /// What it has set aside had no key where it was looked for, and it has sent nothing.
+    lacks_its_key: bool,
 }
 
 impl<'a> Sent<'a> {
     /// What has to be said of the run `id`.
     pub fn new(id: &'a str, settings: &'a RunSettings, flags: RunFlags) -> Self {
-        Self { id, settings, flags, drained: None }
+        Self { id, settings, flags, drained: None, lacks_its_key: false }
     }
 
     /// The same of a run that this process works on.
@@ -79,7 +81,8 @@ impl<'a> Sent<'a> {
 
     fn lost(&self, at: &str, so: &str, tuning: &Tuning) -> String {
         let Self { id, settings, flags, .. } = self;
-        let key = settings.partition_key.as_ref().map(|key| quoted(&key.to_string()));
+        let key = settings.partition_key.as_ref().filter(|_| !self.lacks_its_key);
+        let key = key.map(|key| quoted(&key.to_string()));
         format!(
             "the stream {target}, into which run {id} went, does not exist{at} any more, and its records went with it: {so}. A new \
              replay is needed: `respool replay {archive} --into {target} --create --partition-key {key}{window}{doors}`, with the other \

@@ -201,9 +201,9 @@ impl Outcome<'_> {
         format!("{online}{}", self.flags.go)
     }
 
-    fn retry(&self) -> NextStep {
-        let Self { id, online, delivered, set_aside, salvageable, keyless, .. } = *self;
-        AnotherTry { id, go: &self.flags.go, online, delivered, set_aside, salvageable, keyless }.step()
+    fn another_try(&self) -> AnotherTry<'_> {
+        let Self { id, online, delivered, set_aside, salvageable, keyless, typed, .. } = *self;
+        AnotherTry { id, go: &self.flags.go, online, delivered, set_aside, salvageable, keyless, typed }
     }
 }
 
@@ -225,30 +225,27 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     let Some(keyless) = keyless else {
         steps.push(NextStep::new("see what was set aside", format!("respool quarantine ls {id}{look}")));
         match flood {
-            None => steps.push(outcome.retry()),
+            None => steps.extend(outcome.another_try().steps()),
             Some(flood) => steps.push(go_on(outcome, flood)),
         }
         return steps;
     };
     // What is delivered would be there twice.
     let typed = typed.filter(|_| outcome.delivered == 0);
-    let apart = typed.filter(|_| keyless.array).and_then(Typed::with_arrays);
-    let apart = apart.map(|anew| NextStep::new("begin anew, each element of an array a record", anew));
     match flood {
         None => {
             steps.push(keyless.show(outcome, format!("{}; see one", keyless.sentence(outcome.routed))));
-            steps.push(apart.unwrap_or_else(|| outcome.retry()));
+            steps.extend(outcome.another_try().steps());
         }
         // The reason why it was stopped says the same already.
         Some(flood) => {
             steps.push(keyless.show(outcome, "see a record that has no key there".to_owned()));
-            let key = keyless.another();
-            let another = || typed.and_then(|typed| typed.with_key(key));
-            let another = || Some(NextStep::new("begin anew with another key", another()?));
-            steps.extend(apart.or_else(another));
+            steps.extend(outcome.another_try().anew());
             if let Some(again) = typed.filter(|typed| typed.follows_a_plan).and_then(Typed::anew) {
-                let why =
-                    format!("when the plan is made once more, as before but with --partition-key {key}");
+                let why = format!(
+                    "when the plan is made once more, as before but with --partition-key {}",
+                    keyless.another()
+                );
                 steps.push(NextStep::new(why, again));
             }
             steps.push(go_on(outcome, flood));
@@ -372,11 +369,19 @@ mod tests {
             ),
             (
                 Outcome { keyless: Some(&many), ..aside },
-                &[show, "respool quarantine retry 7 --partition-key /tailnum"],
+                &[
+                    show,
+                    "respool replay a --partition-key /tailnum --new",
+                    "respool quarantine retry 7 --partition-key /tailnum",
+                ],
             ),
             (
                 Outcome { keyless: Some(&vague), ..aside },
-                &[show, "respool quarantine retry 7 --key-fallback hash"],
+                &[
+                    show,
+                    "respool replay a --partition-key /POINTER --new",
+                    "respool quarantine retry 7 --key-fallback hash",
+                ],
             ),
             (
                 Outcome { keyless: Some(&many), ..flooded },

@@ -18,7 +18,7 @@ use serde::Serialize;
 use self::refusal::{not_finished, refuse_the_same_key, refuse_to_retry_twice, retry_of};
 use super::directory::{self, RunGlance};
 use super::journal::{QUARANTINE_FILE, QuarantineLine, RECORDS_FILE, quarantine_lines};
-use super::next::{AnotherTry, Keyless};
+use super::next::{AnotherTry, Keyless, NextStep};
 use super::open::archive_error;
 use super::remedy::{can_be_salvaged, remedy};
 use super::replay::{Replayed, Sources, replay_listed};
@@ -188,8 +188,26 @@ fn table(run: &RunGlance, lines: &[QuarantineLine], limit: usize) -> String {
 /// What to type next, about all of it.
 fn what_to_do(state_dir: &StateDir, run: &RunGlance, lines: &[QuarantineLine]) -> Result<String, Error> {
     let (id, flags) = (&run.id, RunFlags::new(state_dir, &run.file.tuning));
+    let settings = &run.file.settings;
+    let salvageable = |line: &&QuarantineLine| !settings.input.decoding.salvage && can_be_salvaged(line);
+    let keyless = Keyless::among(lines.iter().cloned(), settings, &run.path);
+    let typed = directory::typed(&run.path);
+    let another_try = AnotherTry {
+        id,
+        go: &flags.go,
+        online: run.file.tuning.cache.mode == CacheMode::Offline,
+        delivered: run.delivered_so_far(),
+        set_aside: lines.len() as u64,
+        salvageable: lines.iter().filter(salvageable).count() as u64,
+        keyless: keyless.as_ref(),
+        typed: typed.as_ref(),
+    };
     if run.is_unfinished() {
-        return Ok(format!("Before it is tried again, the run goes on: respool resume {id}{}\n", flags.go));
+        let anew = told(another_try.anew());
+        return Ok(format!(
+            "{anew}Before it is tried again, the run goes on: respool resume {id}{}\n",
+            flags.go
+        ));
     }
     if let Some(retry) = retry_of(state_dir, run)? {
         let RunFlags { look, go } = RunFlags::new(state_dir, &retry.file.tuning);
@@ -205,19 +223,18 @@ fn what_to_do(state_dir: &StateDir, run: &RunGlance, lines: &[QuarantineLine]) -
     if wanted(lines).0.is_empty() {
         return Ok(String::new());
     }
-    let settings = &run.file.settings;
-    let salvageable = |line: &&QuarantineLine| !settings.input.decoding.salvage && can_be_salvaged(line);
-    let step = AnotherTry {
-        id,
-        go: &flags.go,
-        online: run.file.tuning.cache.mode == CacheMode::Offline,
-        delivered: run.delivered(),
-        set_aside: lines.len() as u64,
-        salvageable: lines.iter().filter(salvageable).count() as u64,
-        keyless: Keyless::among(lines.iter().cloned(), settings, &run.path).as_ref(),
-    }
-    .step();
-    Ok(format!("To {}:\n  {}\n", step.why, step.command))
+    Ok(told(another_try.steps()))
+}
+
+/// Each of `steps`, for a person.
+fn told(steps: impl IntoIterator<Item = NextStep>) -> String {
+    steps.into_iter().fold(String::new(), |mut text, NextStep { command, why }| {
+        let _ = match why.strip_prefix("or ") {
+            Some(why) => writeln!(text, "Or to {why}:\n  {command}"),
+            None => writeln!(text, "To {why}:\n  {command}"),
+        };
+        text
+    })
 }
 
 /// The record that `line` is about, as far as its bytes were kept.

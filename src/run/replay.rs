@@ -135,6 +135,7 @@ async fn begin(
         directory.write_plan(plan)?;
     }
     let typed = config.typed.through(tuning, settings);
+    directory.write_typed(&typed)?;
     let objects = many(manifest.objects.len(), "object");
     tracing::info!("run {}: {objects} into {}", directory.id(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
@@ -149,6 +150,7 @@ async fn begin(
         extractor,
         output,
         typed: Some(&typed),
+        resumed: false,
     };
     Ok(Replayed::Report(Box::new(session.run().await?)))
 }

@@ -72,7 +72,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     if !twice::confirm(&config.output, false, since.as_deref())? {
         return Err(Error::refused("nothing was sent"));
     }
-    let output = &config.output;
+    let (output, typed) = (&config.output, directory::typed(directory.path()));
     let session = Session {
         directory: &directory,
         file: &file,
@@ -82,7 +82,8 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         segments,
         extractor,
         output,
-        typed: None,
+        typed: typed.as_ref(),
+        resumed: true,
     };
     session.run().await
 }

@@ -55,8 +55,10 @@ pub struct Session<'a> {
     pub extractor: KeyExtractor,
     /// How the user is spoken to.
     pub output: &'a OutputConfig,
-    /// The command that began the run, if this process carries it out.
+    /// The command that began the run, if it is known.
     pub typed: Option<&'a Typed>,
+    /// Whether another process has begun it.
+    pub resumed: bool,
 }
 
 impl Session<'_> {
@@ -78,7 +80,7 @@ impl Session<'_> {
             recorder.add(stats, elapsed, spool.brake_of_input());
             display.update(&snapshot(stats, &spool, &mut brakes, elapsed, file.settings.limit));
         };
-        let (typed, resumed) = (self.typed, self.typed.is_none());
+        let (typed, resumed) = (self.typed, self.resumed);
         let stream = self.target.stream.clone();
         let shards = u32::try_from(self.target.map.shards().len()).unwrap_or(u32::MAX);
         let ended = self.write(&mut stop, work, show).await;

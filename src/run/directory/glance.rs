@@ -6,6 +6,7 @@ use serde::Deserialize as _;
 
 use super::{DRAINED_FILE, Drained, RunFile, write_json};
 use crate::error::Error;
+use crate::run::checkpoint_log;
 use crate::run::journal::QUARANTINE_FILE;
 use crate::run::report::RunState;
 
@@ -55,6 +56,13 @@ impl RunGlance {
             .and_then(|records| records.get("delivered"))
             .and_then(serde_json::Value::as_u64)
             .unwrap_or_default()
+    }
+
+    /// Records that were delivered, by its last checkpoint: a run that was killed has left no report, and one under way
+    /// none yet.
+    pub fn delivered_so_far(&self) -> u64 {
+        let checkpoint = checkpoint_log::newest(&self.path).ok().flatten();
+        checkpoint.map_or(0, |checkpoint| checkpoint.totals.delivered).max(self.delivered())
     }
 
     /// Whether it sends what another run has set aside.

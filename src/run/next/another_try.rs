@@ -1,9 +1,10 @@
-//! The one command that tries again what was set aside.
+//! The one command that tries again what was set aside, and what is better where nothing was sent yet.
 //!
 //! What a retry has taken it takes no second time, so two commands for two reasons would exclude each other: whatever can be
 //! done for any of them stands in the same one.
 
 use super::{Keyless, NextStep};
+use crate::config::Typed;
 use crate::record::many;
 
 /// What there is to try again, and what a command has to say for it.
@@ -23,11 +24,34 @@ pub(in crate::run) struct AnotherTry<'a> {
     pub salvageable: u64,
     /// The records without a key.
     pub keyless: Option<&'a Keyless>,
+    /// The command that began the run.
+    pub typed: Option<&'a Typed>,
 }
 
 impl AnotherTry<'_> {
-    /// The command, and what it does.
-    pub(in crate::run) fn step(&self) -> NextStep {
+    /// What to type, in this order: all of it tries the same, so one of them will do.
+    pub(in crate::run) fn steps(&self) -> Vec<NextStep> {
+        let Some(anew) = self.anew() else { return vec![self.retry(self.why())] };
+        // To send an array by another key is never what was meant.
+        if self.keyless.is_some_and(|keyless| keyless.array) {
+            return vec![anew];
+        }
+        vec![anew, self.retry(format!("or {}", self.why()))]
+    }
+
+    /// The command that begins anew what had no key where it was looked for, as long as nothing of it would be there twice.
+    pub(in crate::run) fn anew(&self) -> Option<NextStep> {
+        let typed = self.typed.filter(|_| self.delivered == 0)?;
+        let keyless = self.keyless.filter(|keyless| keyless.are_most_of(self.set_aside))?;
+        Some(if keyless.array {
+            NextStep::new("begin anew, each element of an array a record", typed.with_arrays()?)
+        } else {
+            NextStep::new("begin anew with another key", typed.with_key(keyless.another())?)
+        })
+    }
+
+    /// The command that tries again, and what it does.
+    fn retry(&self, why: String) -> NextStep {
         let (id, go) = (self.id, self.go);
         let online = if self.online { " --online" } else { "" };
         let salvage = if self.salvageable > 0 { " --salvage" } else { "" };
@@ -36,7 +60,7 @@ impl AnotherTry<'_> {
             (Some(_), Some(key)) => format!(" --partition-key {key}"),
             (Some(_), None) => " --key-fallback hash".to_owned(),
         };
-        NextStep::new(self.why(), format!("respool quarantine retry {id}{key}{salvage}{online}{go}"))
+        NextStep::new(why, format!("respool quarantine retry {id}{key}{salvage}{online}{go}"))
     }
 
     /// The key that was meant, if it is the key of all that is tried again: else what has one already would lose it.

@@ -23,7 +23,11 @@ pub(super) fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<Qua
                 "`respool quarantine retry {retried} --partition-key {key} --again{flags}` takes another key"
             )
         }
-        None => "`respool replay` with another --partition-key and --new begins anew".to_owned(),
+        None => {
+            let anew = directory::typed(&run.path).and_then(|typed| typed.with_key(keyless.another()));
+            let anew = anew.unwrap_or_else(|| "respool replay … --partition-key KEY --new".to_owned());
+            format!("`{anew}` begins anew with another key")
+        }
     };
     format!(
         "run {id} is not finished, has {} in quarantine, and {}: {another}, or `respool resume {id}{flags}` first",
