@@ -3,6 +3,8 @@
 //! What a run was asked for could be written as flags again, but not as the user knows it. The words as they came can,
 //! and behind them stands what the environment has added, so that they mean the same in another shell.
 
+use serde::{Deserialize, Serialize};
+
 use super::access::quoted;
 use super::{ArchiveAddress, RunSettings, Target, Tuning};
 
@@ -10,7 +12,8 @@ use super::{ArchiveAddress, RunSettings, Target, Tuning};
 const KEY_FLAG: &str = "--partition-key";
 
 /// The words of a command line that begins a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Typed {
     /// The words behind the program's name.
     pub words: Vec<String>,

@@ -278,6 +278,7 @@ impl<'a> World<'a> {
         let session = Session {
             directory: &directory,
             file: &file,
+            resumed: checkpoint.is_some(),
             checkpoint: checkpoint.unwrap_or_else(|| Checkpoint::start([HashKeyRange::ALL])),
             target: OpenStream { stream: observed, description, map },
             spool: Arc::new(spool),
