@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    ArchiveAddress, CreateWish, Endpoint, Input, Order, RunSettings, SavedPlan, Share, StateDir, Target,
-    Tuning, TuningChanges, Typed,
+    ArchiveAddress, CreateWish, Endpoint, FramingChoice, Input, Order, RunSettings, SavedPlan, Share,
+    StateDir, Target, Tuning, TuningChanges, Typed,
 };
 use crate::record::ByteCount;
 use crate::route::key::{KeyFallback, KeyRule};
@@ -158,6 +158,8 @@ pub struct RetryConfig {
     pub partition_key: Option<KeyRule>,
     /// What a record without the key gets.
     pub key_fallback: Option<KeyFallback>,
+    /// Another way to cut objects into records: then only what was not one record of many is tried.
+    pub framing: Option<FramingChoice>,
     /// Whether the whole records of a damaged object are taken.
     pub salvage: bool,
     /// Although another run has tried it.

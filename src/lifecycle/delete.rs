@@ -74,7 +74,7 @@ struct Doomed {
     in_quarantine: Vec<InQuarantine>,
     /// The same as a sentence.
     lost: Option<String>,
-    /// What still sends it.
+    /// What still sends it, as a sentence.
     retries: String,
 }
 
@@ -94,7 +94,7 @@ fn doomed(stream: StreamParticulars, runs: &RunsInto, state: &StateDir) -> Doome
         stream,
         in_quarantine: left.iter().map(InQuarantine::from).collect(),
         lost: aside::sentence(&left),
-        retries: aside::commands(&left, state),
+        retries: aside::sends_them(&left, state),
     }
 }
 
@@ -163,7 +163,7 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
              --force deletes it all the same, and then only a new replay sends them",
             unsent.holder.glance.id,
             unsent.what(),
-            unsent.retry(state)
+            unsent.anew(state).unwrap_or_else(|| unsent.retry(state))
         ));
     }
     let run = runs.iter().find(|run| !run.is_drained())?;
@@ -198,7 +198,7 @@ fn confirmed(doomed: &Doomed, output: &OutputConfig) -> Result<bool, Error> {
 fn question(Doomed { stream, lost, retries, .. }: &Doomed) -> String {
     let stream = &stream.description;
     let lost = lost.as_ref().map(|lost| {
-        format!("{lost}: {retries} sends them as long as the stream is there, then only a new replay does.\n")
+        format!("{lost}: {retries} as long as the stream is there, then only a new replay does.\n")
     });
     format!(
         "{}Delete the stream {} ({}{}) and everything in it? [y/N] ",

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::aside::{self, family, holder};
-use super::runs::RunInto;
+use super::aside::{self, family, holders};
+use super::runs::{RunInto, records_and_objects};
 use crate::config::{
     AwsAccess, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag, quoted,
 };
@@ -92,7 +92,7 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         switch_over(facts, stream),
         watch(facts, stream, &door),
         drained(facts, stream, &both),
-        switch_back(facts, stream),
+        switch_back(facts),
         delete(facts, stream, &door),
     ]
 }
@@ -147,10 +147,10 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     };
     let settings = &run.glance.file.settings;
     let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
-    let (all, left) = (family(run, facts.runs), holder(run, facts.runs));
+    let (all, left) = (family(run, facts.runs), holders(run, facts.runs));
     let delivered: u64 = all.iter().map(|run| run.delivered).sum();
-    let pending = aside::retries(left, facts.runs).last();
-    let sent_nothing = run.state() == RunState::Done && delivered == 0 && left.set_aside().is_some();
+    let pending = all.iter().skip(1).rfind(|retry| retry.glance.is_unfinished());
+    let sent_nothing = run.state() == RunState::Done && delivered == 0 && !left.is_empty();
     step.done = Some(run.state() == RunState::Done && pending.is_none() && !sent_nothing);
     step.notes.push(format!(
         "run {}, started {}, {}: {} delivered",
@@ -174,18 +174,20 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
             many(retry.delivered, "record")
         ));
     }
-    if let Some(set_aside) = left.set_aside() {
-        let flags = RunFlags::new(facts.state, &left.glance.file.tuning).look;
-        let ls = format!("respool quarantine ls {}{flags}", left.glance.id);
+    for (holder, count) in &left {
+        let set_aside = records_and_objects(*count).unwrap_or_default();
+        let flags = RunFlags::new(facts.state, &holder.glance.file.tuning).look;
+        let ls = format!("respool quarantine ls {}{flags}", holder.glance.id);
         if sent_nothing {
             step.notes
                 .push(format!("all of it was set aside: {set_aside} in quarantine, nothing in {stream}"));
             step.command = Some(ls);
         } else {
-            let were = agree(left.set_aside.0 + left.set_aside.1, "was", "were");
+            let were = agree(count.0 + count.1, "was", "were");
             step.notes.push(format!("{set_aside} {were} set aside: `{ls}`"));
         }
-    } else if run.set_aside().is_some() {
+    }
+    if left.is_empty() && run.set_aside().is_some() {
         step.notes.push("nothing is left in quarantine".into());
     }
     if let Some(pending) = pending.filter(|_| !facts.gone) {
@@ -330,14 +332,15 @@ fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
     }
 }
 
-fn switch_back(facts: &Facts<'_>, stream: &str) -> Step {
+fn switch_back(facts: &Facts<'_>) -> Step {
     let live = facts.live.map_or("the live stream", |(name, _)| name);
     let mut step = Step::new("switch_back", format!("Point the worker back at {live}"));
     let (hours, known) = live_retention(facts);
     let left = if facts.gone { Vec::new() } else { aside::left(facts.runs) };
-    step.notes.extend(aside::sentence(&left).map(|sentence| {
-        format!("before that: {sentence}; {} sends them into {stream}", aside::commands(&left, facts.state))
-    }));
+    step.notes.extend(
+        aside::sentence(&left)
+            .map(|sentence| format!("before that: {sentence}; {}", aside::sends_them(&left, facts.state))),
+    );
     step.notes.push("with its old application name: it goes on where it stopped".into());
     step.until = facts.away_since.and_then(|since| after(since, hours));
     step.notes.push(match (known, facts.away_since) {

@@ -7,6 +7,7 @@
 )]
 
 mod archives;
+mod arrays;
 mod bench;
 mod browser;
 mod cache;

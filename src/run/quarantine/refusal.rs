@@ -44,7 +44,10 @@ pub(super) fn refuse_the_same_key(
     lines: Vec<QuarantineLine>,
 ) -> Result<(), Error> {
     let before = &run.file.settings;
-    if (&wished.partition_key, wished.key_fallback) != (&before.partition_key, before.key_fallback) {
+    let how = |settings: &RunSettings| {
+        (settings.partition_key.clone(), settings.key_fallback, settings.input.decoding.framing)
+    };
+    if how(wished) != how(before) {
         return Ok(());
     }
     let all = lines.len() as u64;
@@ -52,34 +55,32 @@ pub(super) fn refuse_the_same_key(
         return Ok(());
     };
     let online = if run.file.tuning.cache.mode == CacheMode::Offline { " --online" } else { "" };
+    let (id, go) = (&run.id, RunFlags::new(state_dir, &run.file.tuning).go);
+    let instead = if keyless.are_arrays() {
+        format!("say how they are framed: `respool quarantine retry {id} --framing json-array{online}{go}`")
+    } else {
+        let key = keyless.another();
+        format!(
+            "name another one: `respool quarantine retry {id} --partition-key {key}{online}{go}`, or --key-fallback hash"
+        )
+    };
     Err(Error::refused(format!(
-        "all {} were set aside because of their partition key, and would be again: {}; name another one: \
-         `respool quarantine retry {} --partition-key {}{online}{}`, or --key-fallback hash",
+        "all {} were set aside because of their partition key, and would be again: {}; {instead}",
         many(all, "record"),
         keyless.of_them(),
-        run.id,
-        keyless.another(),
-        RunFlags::new(state_dir, &run.file.tuning).go
     )))
 }
 
-/// What was tried again once would be sent twice, and counted by nobody.
-pub(super) fn refuse_to_retry_twice(state_dir: &StateDir, run: &RunGlance) -> Result<(), Error> {
-    let Some(earlier) = retry_of(state_dir, run)? else { return Ok(()) };
+/// What was tried again once would be sent twice, and counted by nobody: `earlier` has taken the last of it.
+pub(super) fn nothing_left(state_dir: &StateDir, earlier: &RunGlance) -> Error {
     let id = &earlier.id;
     let flags = RunFlags::new(state_dir, &earlier.file.tuning).go;
-    Err(Error::refused(if earlier.is_unfinished() {
+    Error::refused(if earlier.is_unfinished() {
         format!("run {id} tries that already: `respool resume {id}{flags}` goes on with it")
     } else {
         format!(
             "run {id} has tried that; what it could not send is in its own quarantine (`respool quarantine retry {id}{flags}`). \
              --again sends all of it once more"
         )
-    }))
-}
-
-/// The first run that has tried again what `run` has set aside.
-pub(super) fn retry_of(state_dir: &StateDir, run: &RunGlance) -> Result<Option<RunGlance>, Error> {
-    let runs = directory::glance_at_all(state_dir)?;
-    Ok(runs.into_iter().find(|other| other.retried() == Some(&run.id)))
+    })
 }
