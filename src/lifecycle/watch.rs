@@ -16,10 +16,10 @@ use super::door::Door;
 use super::drained::{self, Listed, StreamKey, stored_at};
 use super::runs::{BY_AGE, BY_LEASES, RunInto, RunsInto, names, replayed, runs_into, unfinished};
 use super::{lease_table, metric};
-use crate::config::{DrainedConfig, Endpoint};
+use crate::config::{DrainedConfig, Endpoint, StateDir};
 use crate::error::{Error, ExitCode};
 use crate::run::directory::{self, Drained, RunGlance, StreamIdentity};
-use crate::run::{console, now};
+use crate::run::{anew, console, now};
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::name::StreamName;
 use crate::stream::neighbour::{Neighbour, NeighbourConfig};
@@ -47,7 +47,7 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
     let door = Door::open(&stream, &access).await?.with_runs_in(&config.state_dir);
     let Some(found) = door.look().await? else { return Err(gone(&run)) };
     let found = found.description;
-    check_same(&run.id, &run.file.stream, &found)?;
+    check_same(&config.state_dir, &run.id, &run.file.stream, &found)?;
     let (service, is_here) = service(config, &door).await?;
     let watch = Watch { config, door, service, stream: run.file.stream, found };
     let mut pause = POLL.0;
@@ -213,14 +213,20 @@ fn gone(run: &RunGlance) -> Error {
 }
 
 /// A stream that was deleted and made anew has lost what was delivered.
-fn check_same(run: &str, expected: &StreamIdentity, found: &StreamDescription) -> Result<(), Error> {
+fn check_same(
+    state_dir: &StateDir,
+    run: &str,
+    expected: &StreamIdentity,
+    found: &StreamDescription,
+) -> Result<(), Error> {
     if expected.created_ms == found.created_ms {
         return Ok(());
     }
     Err(Error::refused(format!(
         "the stream {} is not the one that run {run} wrote to: that one was deleted and this one made anew, so there is \
-         nothing left to drain",
-        found.name
+         nothing left to drain{}",
+        found.name,
+        anew::gone_on(state_dir, run, found, "stream drained").unwrap_or_default()
     )))
 }
 

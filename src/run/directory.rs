@@ -118,6 +118,12 @@ impl Drained {
     pub const BY_LEASES: &str = "lease_table";
     /// The same of the age of what is read, which is no proof.
     pub const BY_AGE: &str = "iterator_age";
+
+    /// Whether the worker's own leases have shown it.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.by == Self::BY_LEASES
+    }
 }
 
 /// The version of [`RunFile`] that this build writes and reads.

@@ -128,7 +128,12 @@ impl Keyless {
         self.meant.as_ref().map(|meant| format!(" (is {meant} meant?)")).unwrap_or_default()
     }
 
-    /// The key that was meant, as it seems, or what stands for it.
+    /// The key that was meant, as it seems.
+    pub fn meant(&self) -> Option<&str> {
+        self.meant.as_deref()
+    }
+
+    /// The same, or what stands for it.
     pub fn another(&self) -> &str {
         self.meant.as_deref().unwrap_or(ANY_KEY)
     }

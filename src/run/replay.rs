@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::absent::{Seeker, Sent};
+use super::anew;
 use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
@@ -26,7 +27,7 @@ use super::work::Work;
 use crate::archive::Archive;
 use crate::archive::manifest::Manifest;
 use crate::cache::Cache;
-use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, RunFlags, RunSettings, StateDir, Tuning};
+use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, RunSettings, StateDir, Tuning};
 use crate::decode::DecodeConfig;
 use crate::error::Error;
 use crate::plan::warnings::refuse_loop;
@@ -83,11 +84,11 @@ pub async fn replay_listed(
     retried: Option<&RunGlance>,
 ) -> Result<Replayed, Error> {
     let settings = &config.settings;
-    let seeker = retried.map_or(Seeker::Replay, |run| {
-        let flags = RunFlags::new(&config.state_dir, &run.file.tuning);
-        Seeker::Retry(Sent::new(&run.id, &run.file.settings, flags))
-    });
+    let seeker = retried.map_or(Seeker::Replay, |run| Seeker::Retry(Sent::to_retry(run, &config.state_dir)));
     let target = open::stream(&settings.target, &config.tuning, now, &seeker).await?;
+    if let Some(run) = retried {
+        anew::confirm(config, run, &target.description)?;
+    }
     open::check_order(&settings.target, settings.order, settings.aggregate, &target.description)?;
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&settings.target, &manifest.objects)?;

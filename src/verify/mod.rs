@@ -29,6 +29,7 @@ use crate::config::{Order, Target, VerifyConfig};
 use crate::error::{Error, ExitCode};
 use crate::record::HashKeyRange;
 use crate::run::absent::{Seeker, Sent};
+use crate::run::anew;
 use crate::run::directory::{self, RunDirectory, RunFile};
 use crate::run::replay::{self, Sources};
 use crate::run::spool::blocking;
@@ -74,12 +75,15 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let was_read = sent.was_read();
     let seeker = Seeker::Verify(sent);
     let (reader, description) = open::reader(&file.settings.target, &file.tuning, &seeker).await?;
-    replay::check_same_stream(&file, &description).map_err(|other| match was_read {
-        Some(read) => Error::refused(format!(
-            "{read}; what is called {} here is another stream, so there is nothing left to compare",
-            file.stream.name
-        )),
-        None => other,
+    replay::check_same_stream(&file, &description).map_err(|other| {
+        let gone_on = anew::gone_on(&config.state_dir, &id, &description, "verify").unwrap_or_default();
+        Error::refused(match was_read {
+            Some(read) => format!(
+                "{read}; what is called {} here is another stream, so there is nothing left to compare{gone_on}",
+                file.stream.name
+            ),
+            None => format!("{other}{gone_on}"),
+        })
     })?;
     let shards = reader.list_all_shards().await;
     let shards =

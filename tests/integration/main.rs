@@ -8,6 +8,7 @@
 
 mod archives;
 mod arrays;
+mod aside;
 mod bench;
 mod browser;
 mod cache;
