@@ -34,8 +34,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::glance::RunGlance;
 use self::glance::says_done;
+pub use self::glance::{RunGlance, retried};
 pub use self::unread::{UnreadRun, look_at_all, no_such_run};
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::directory::{RunDirectory, RunFile};
+use super::directory::{self, RunDirectory, RunFile};
 use super::flood::Flood;
 use super::journal::{QUARANTINE_FILE, quarantine_lines};
 use super::next::{self, Keyless, NextStep};
@@ -50,6 +50,7 @@ pub fn report(
         state: outcome,
         exit_code: code as u8,
         message,
+        retries: directory::retried(settings).map(str::to_owned),
         seconds: lasted.as_secs_f64(),
         window: WindowReport {
             from: manifest.selection.window.from().map(|time| time.to_string()),

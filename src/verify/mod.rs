@@ -56,6 +56,17 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
         Some(id) => id.clone(),
         None => last_run(config)?,
     };
+    let id = match retries::replay_of(&config.state_dir, &id)? {
+        Some(replay) => {
+            if !config.output.quiet {
+                console::say(&format!(
+                    "run {id} tries again what run {replay} has set aside: all that both have sent is verified"
+                ));
+            }
+            replay
+        }
+        None => id,
+    };
     let directory = RunDirectory::open(&config.state_dir, &id)?;
     let mut file = directory::read_run_file(&directory)?;
     let Target::Kinesis { .. } = file.settings.target else {

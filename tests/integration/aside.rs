@@ -142,3 +142,36 @@ fn whoever_names_what_is_in_quarantine_names_the_command_of_the_runs_own_report(
     let delete = stage.run("stream delete backfill");
     assert!(delete.sentence(5).contains(&format!("`{retry}` sends them")), "{delete:?}");
 }
+
+#[test]
+fn what_a_retry_leaves_alone_is_still_in_quarantine() {
+    let stage = Stage::new();
+    let report = stage.replay("--partition-key /k");
+    let run = id(&report);
+    let list = stage.sandbox.path(format!("state/respool/runs/{run}/quarantine/list.jsonl"));
+    let before = std::fs::read_to_string(&list).unwrap();
+    let mut object: Value = serde_json::from_str(before.lines().next().unwrap()).unwrap();
+    let fields = object.as_object_mut().unwrap();
+    ["record", "offset", "stored"].iter().for_each(|field| drop(fields.remove(*field)));
+    fields.insert("sent_in_part".into(), true.into());
+    std::fs::write(&list, format!("{before}{object}\n")).unwrap();
+    let retried = stage.sandbox.run(&format!("quarantine retry {run} --key-fallback hash"));
+    assert!(
+        retried.stderr.contains("1 object was sent in part before being set aside: left alone"),
+        "{retried:?}"
+    );
+    let page = retried.stdout;
+    assert!(page.contains("2 beside them that are not tried again") && !page.contains("as asked"), "{page}");
+    assert!(page.contains(&format!("  retry of     {run}\n")), "{page}");
+    let shown = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    assert!(!stage.sandbox.run(&format!("runs show {shown}")).stdout.contains("as asked"));
+
+    let left = "1 whole object of run";
+    stage.note_drained(run, 2);
+    stage.note_drained(&shown, 1);
+    let delete = stage.run("stream delete backfill");
+    let says = format!("`respool quarantine ls {run}` says what can be done");
+    assert!(delete.sentence(5).contains(left) && delete.stderr.contains(&says), "{delete:?}");
+    let deleted = stage.run("stream delete backfill --yes --json").json(0);
+    assert_eq!(deleted["in_quarantine"], json!([{ "run": run, "records": 0, "objects": 1 }]));
+}

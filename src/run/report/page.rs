@@ -74,6 +74,9 @@ impl Page {
 
     fn what(&mut self, report: &Report) {
         self.row("run", &report.run);
+        if let Some(run) = &report.retries {
+            self.row("retry of", run);
+        }
         self.row("from", &report.archive);
         self.row("into", &report.target);
         let window = match (&report.window.from, &report.window.until) {
@@ -107,7 +110,7 @@ impl Page {
             }
         };
         more(records.quarantined, "in quarantine");
-        more(records.filtered, "left out as asked");
+        more(records.filtered, report.filtered_words());
         let _ = write!(text, "; {}", ByteCount(report.bytes_delivered));
         self.row("records", &text);
 
