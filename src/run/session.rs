@@ -113,6 +113,12 @@ impl Session<'_> {
                 late = late::look_again(archive, manifest, skip_archived, file.started, path) => late,
                 Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
             });
+            let look = directory.flags(&file.tuning).look;
+            let late = report.late_objects.as_ref();
+            let late =
+                late.and_then(|late| late::next_step(late, typed, &file.settings, &file.tuning, &look));
+            report.next_steps.extend(late);
+            report.next_command = report.next_steps.first().map(|step| step.command.clone());
             if let Err(error) = leave(directory, file, &report, &timeline) {
                 tracing::warn!("the report on disk lacks what came late: {error}");
             }

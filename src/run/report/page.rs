@@ -258,15 +258,16 @@ impl Page {
 
     fn late(&mut self, report: &Report) {
         let Some(late) = &report.late_objects else { return };
-        for (count, what) in [
-            (late.late, "come into the window since it was listed"),
-            (late.changed, "changed since the listing"),
-        ] {
-            if count > 0 {
-                let (objects, have) = (many(count, "object"), agree(count, "has", "have"));
-                let them = agree(count, "it", "them");
-                self.line(&format!("\nLate: {objects} {have} {what}; replay again to send {them}."));
-            }
+        let (come, changed) = (many(late.late, "object"), many(late.changed, "object"));
+        if late.late > 0 {
+            let have = agree(late.late, "has", "have");
+            self.line(&format!("\nLate: {come} {have} come into the window since it was listed."));
+        }
+        if late.changed > 0 {
+            let (are, they) = (agree(late.changed, "is", "are"), agree(late.changed, "it was", "they were"));
+            self.line(&format!(
+                "\nChanged: {changed} {are} not as {they} when the window was listed; a new replay would send again what is the same."
+            ));
         }
         for key in &late.keys {
             self.line(&format!("  {}", shown(key)));
