@@ -71,6 +71,8 @@ pub struct ResumeConfig {
     pub firehose: Option<Endpoint>,
     /// Write to a stream that seems to feed the archive that is read.
     pub allow_loop: bool,
+    /// Do not ask, although another run has sent some of the same since.
+    pub yes: bool,
     /// Where runs are kept.
     pub state_dir: StateDir,
     /// How the user is spoken to.

@@ -227,7 +227,8 @@ fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str)
 
 fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
     let mut step = Step::new("switch_over", format!("Restart the worker on {stream}"));
-    step.done = facts.away_since.map(|_| true);
+    // Whoever has read it has been there.
+    step.done = (facts.away_since.is_some() || is_read(facts)).then_some(true);
     let table = facts.lease_table.map_or_else(
         || "an application name of its own".into(),
         |table| format!("{table} as its application name"),
@@ -249,6 +250,7 @@ fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
 fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let mut step = Step::new("watch", "Watch both sides".into());
     if facts.gone {
+        step.done = Some(true);
         return step;
     }
     step.command = Some(format!("respool stream status {stream}{door}"));
@@ -272,8 +274,7 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         let sent = family(run, facts.runs).into_iter().rfind(|run| run.delivered > 0);
         let seen = sent.and_then(RunInto::seen_drained);
         let proven = sent.is_some_and(RunInto::is_drained);
-        // Whoever else has written into it must have been read, too.
-        step.done = Some(seen.is_some() && proven && unread(facts).is_empty());
+        step.done = Some(is_read(facts));
         step.notes.extend(seen.map(|seen| {
             let estimate = if proven { "" } else { ", which is an estimate: --lease-table proves it" };
             format!("seen {} by {}{estimate}", clock(seen.at), seen.by)
@@ -301,6 +302,13 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         }
     }
     step
+}
+
+/// Whether a worker's leases have shown that it has read all that is in the stream. Whoever else has written into it must have
+/// been read, too.
+fn is_read(facts: &Facts<'_>) -> bool {
+    let sent = facts.run.and_then(|run| family(run, facts.runs).into_iter().rfind(|run| run.delivered > 0));
+    sent.is_some_and(|run| run.is_drained() && unread(facts).is_empty())
 }
 
 /// The runs whose records are in the stream, or will be, and were not seen to be read.
@@ -342,6 +350,9 @@ fn switch_back(facts: &Facts<'_>) -> Step {
             .map(|sentence| format!("before that: {sentence}; {}", aside::sends_them(&left, facts.state))),
     );
     step.notes.push("with its old application name: it goes on where it stopped".into());
+    if facts.gone {
+        step.notes.push(format!("{live} is not looked at here, so whether the worker is back is not known"));
+    }
     step.until = facts.away_since.and_then(|since| after(since, hours));
     step.notes.push(match (known, facts.away_since) {
         (true, Some(_)) => format!("{live} keeps records for {hours} h"),
@@ -405,8 +416,14 @@ fn clock(time: Timestamp) -> String {
 #[must_use]
 pub fn render(steps: &[Step], now: Timestamp) -> String {
     let mut text = String::new();
+    let over = steps.iter().any(|step| step.step == "delete" && step.done == Some(true));
     for (number, step) in (1..).zip(steps) {
-        let tick = if step.done == Some(true) { "x" } else { " " };
+        let tick = match step.done {
+            Some(true) => "x",
+            // What is not known by now nobody can find out here.
+            None if over => "?",
+            _ => " ",
+        };
         let _ = writeln!(text, "[{tick}] {number}. {}", step.what);
         if let Some(command) = &step.command {
             let _ = writeln!(text, "         {command}");

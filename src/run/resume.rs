@@ -69,7 +69,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
             console::say("the embedded stream ended with its process: this one holds what is still to come");
         }
     }
-    if !twice::confirm(&config.output, false, since.as_deref())? {
+    if !twice::confirm(&config.output, config.yes, since.as_deref())? {
         return Err(Error::refused("nothing was sent"));
     }
     let (output, typed) = (&config.output, directory::typed(directory.path()));

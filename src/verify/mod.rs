@@ -101,7 +101,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
         shards.map_err(|error| open::stream_error(&file.settings.target, &file.tuning, &seeker, &error))?;
     let (ranges, sample) = sample(&shards, config.sample);
     let shards = read::choose(shards, &ranges);
-    let sources = Sources::open(&file.settings, &file.tuning).await?;
+    let sources = Sources::open(&file.settings, &file.tuning).await?.untold();
     let (spool, segments) = sources.spool(&file.settings, &file.tuning, manifest.clone())?;
     let due_in_all = directory.is_done();
     let run = Deliverer {

@@ -77,7 +77,7 @@ impl Retry {
     ) -> Result<Deliverer, Error> {
         let RunFile { settings, tuning, .. } = self.file.clone();
         let tuning = changes.clone().apply(tuning);
-        let sources = Sources::open(&settings, &tuning).await?;
+        let sources = Sources::open(&settings, &tuning).await?.untold();
         let (spool, segments) = sources.spool(&settings, &tuning, self.manifest.clone())?;
         Ok(Deliverer {
             path: self.path.clone(),

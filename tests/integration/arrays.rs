@@ -77,7 +77,12 @@ fn arrays_beside_lines_are_sent_by_a_retry_of_their_own_and_the_rest_by_the_next
 
     let found: usize = read_stream(&url, "demo").values().map(Vec::len).sum();
     assert_eq!(found, 7, "each once");
-    let verified = sandbox.run(&format!("verify {id} --json --read-share 1")).json(0);
+    let verified = sandbox.run(&format!("verify {id} --json --read-share 1"));
+    assert!(
+        !verified.stderr.contains("is one JSON value with an array"),
+        "the run has said so: {verified:?}"
+    );
+    let verified = verified.json(0);
     let counts = ["expected", "present", "retried", "foreign"].map(|field| verified[field].as_u64().unwrap());
     assert_eq!(counts, [7, 7, 4, 0], "{verified}");
 }

@@ -266,6 +266,7 @@ impl<'a> World<'a> {
         let config = SpoolConfig {
             decode: DecodeConfig::default(),
             keep: true,
+            tells: true,
             passing_bytes_max: Some(ByteCount(self.setup.cache_bytes.1)),
             work: Work::Inline,
             known: KnownDefects::default(),

@@ -10,7 +10,7 @@ use super::super::directory::{self, RunGlance};
 use super::super::journal::{QUARANTINE_FILE, QuarantineLine};
 use super::super::open::archive_error;
 use super::super::remedy;
-use super::super::replay::{Replayed, Sources, replay_listed};
+use super::super::replay::{Listed, Replayed, Sources, replay_listed};
 use super::refusal::{not_finished, nothing_left, refuse_the_same_key};
 use super::taken::{retries_of, untaken};
 use super::{find, lines};
@@ -105,7 +105,7 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
     }
     let manifest = Manifest::freeze(before.archive.clone(), before.selection.clone(), listing)
         .map_err(|error| Error::refused(error.to_string()))?;
-    let replayed = replay_listed(&replay, now, sources, manifest, Some(&run)).await?;
+    let replayed = replay_listed(&replay, now, sources, manifest, Listed::Retry(&run)).await?;
     Ok((replay, replayed))
 }
 
