@@ -304,6 +304,7 @@ pub fn engine_config(
     settings: &RunSettings,
     tuning: &Tuning,
     stream: &StreamDescription,
+    requests_max: usize,
 ) -> write::EngineConfig {
     let (shard_rate, run_rate) = rates(Some(&settings.target), tuning);
     write::EngineConfig {
@@ -314,6 +315,7 @@ pub fn engine_config(
         run_rate,
         hash_places: !stream.ignores_keys,
         window_records: WINDOW_RECORDS,
+        requests_max,
         seed: settings.seed,
     }
 }

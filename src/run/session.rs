@@ -137,7 +137,10 @@ impl Session<'_> {
         show: impl FnMut(&EngineStats, Duration),
     ) -> Result<Ended, Error> {
         let extractor = Arc::new(self.extractor);
-        let config = open::engine_config(&self.file.settings, &self.file.tuning, &self.target.description);
+        let in_flight = InFlight::of_this_process();
+        let (settings, tuning) = (&self.file.settings, &self.file.tuning);
+        let config =
+            open::engine_config(settings, tuning, &self.target.description, in_flight.requests_max());
         let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
         let unreadable =
             |error| Error::refused("cannot read which segments the run has sent from").with_source(error);
@@ -171,7 +174,7 @@ impl Session<'_> {
             spool: self.spool.clone(),
             encoder,
             work,
-            in_flight: InFlight::new(),
+            in_flight,
             directory: self.directory.path().to_owned(),
             max_quarantine: self.file.tuning.max_quarantine,
             resumed,
