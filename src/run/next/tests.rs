@@ -51,17 +51,15 @@ fn the_key_is_named_as_the_cause() {
     assert_eq!(vague.another(), "/POINTER");
 }
 
-#[test]
-fn what_comes_next_depends_on_how_it_ended() {
-    let (many, few) = (keyless(100, 100), keyless(10, 10));
+fn typed() -> Typed {
     let words = ["replay", "a", "--partition-key", "/tailnm"].map(str::to_owned).to_vec();
-    let typed = Typed { words, retries: false, follows_a_plan: false };
-    let words = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
-    let planned = Typed { words, retries: false, follows_a_plan: true };
-    let none = RunFlags::default();
-    let outcome = Outcome {
+    Typed { words, retries: false, follows_a_plan: false }
+}
+
+fn unfinished<'a>(typed: &'a Typed, flags: &'a RunFlags) -> Outcome<'a> {
+    Outcome {
         id: "7",
-        flags: &none,
+        flags,
         online: false,
         code: ExitCode::Incomplete,
         done: false,
@@ -73,8 +71,17 @@ fn what_comes_next_depends_on_how_it_ended() {
         readable: true,
         flood: None,
         keyless: None,
-        typed: Some(&typed),
-    };
+        typed: Some(typed),
+    }
+}
+
+#[test]
+fn what_comes_next_depends_on_how_it_ended() {
+    let (many, few) = (keyless(100, 100), keyless(10, 10));
+    let (typed, none) = (typed(), RunFlags::default());
+    let words = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
+    let planned = Typed { words, retries: false, follows_a_plan: true };
+    let outcome = unfinished(&typed, &none);
     let done = Outcome { done: true, code: ExitCode::Done, ..outcome };
     let aside = Outcome { code: ExitCode::Quarantine, set_aside: 101, ..done };
     let most = Some(Flood::Most { set_aside: 101, of: 120 });
@@ -85,8 +92,7 @@ fn what_comes_next_depends_on_how_it_ended() {
     let vague = Keyless { meant: None, ..many.clone() };
     let salvage = "respool quarantine retry 7 --salvage";
     let arrays = Keyless { arrays: 100, ..vague.clone() };
-    let mixed = Keyless { arrays: 40, ..many.clone() };
-    let cases: [(_, &[&str]); 21] = [
+    let cases: [(_, &[&str]); 18] = [
         (outcome, &[resume]),
         (Outcome { set_aside: 101, keyless: Some(&many), ..outcome }, &[resume]),
         (done, &[]),
@@ -131,24 +137,6 @@ fn what_comes_next_depends_on_how_it_ended() {
             Outcome { keyless: Some(&arrays), ..aside },
             &[show, "respool replay a --partition-key /tailnm --framing json-array --new"],
         ),
-        // What lies beside arrays has been sent; they alone are read anew.
-        (
-            Outcome { keyless: Some(&arrays), set_aside: 100, delivered: 20, ..aside },
-            &[show, "respool quarantine retry 7 --framing json-array"],
-        ),
-        (
-            Outcome { keyless: Some(&mixed), ..aside },
-            &[
-                show,
-                "respool replay a --partition-key /tailnum --new",
-                "respool quarantine retry 7 --framing json-array",
-                "respool quarantine retry 7 --partition-key /tailnum",
-            ],
-        ),
-        (
-            Outcome { misframed: 5, set_aside: 5, delivered: 20, ..aside },
-            &[ls, "respool quarantine retry 7 --framing auto"],
-        ),
         (Outcome { keyless: Some(&many), delivered: 1, ..flooded }, &[show, resume]),
         (Outcome { keyless: Some(&many), typed: None, ..flooded }, &[show, resume]),
         (
@@ -176,4 +164,35 @@ fn what_comes_next_depends_on_how_it_ended() {
     assert_eq!(commands, [ls, &format!("{salvage} --online")]);
     let named = steps(&Outcome { keyless: Some(&many), ..aside });
     assert_eq!(named[0].why, "100 of 120 records have no key at /tailnm (is /tailnum meant?); see one");
+}
+
+#[test]
+fn what_lies_beside_arrays_has_been_sent_and_they_alone_are_read_anew() {
+    let (typed, none, many) = (typed(), RunFlags::default(), keyless(100, 100));
+    let (arrays, mixed) =
+        (Keyless { arrays: 100, meant: None, ..many.clone() }, Keyless { arrays: 40, ..many });
+    let done =
+        Outcome { code: ExitCode::Quarantine, done: true, set_aside: 101, ..unfinished(&typed, &none) };
+    let (show, ls) = ("respool quarantine show 3:7 7", "respool quarantine ls 7");
+    let apart = "respool quarantine retry 7 --framing json-array";
+    let cases: [(_, &[&str]); 3] = [
+        (Outcome { keyless: Some(&arrays), set_aside: 100, delivered: 20, ..done }, &[show, apart]),
+        (
+            Outcome { keyless: Some(&mixed), ..done },
+            &[
+                show,
+                "respool replay a --partition-key /tailnum --new",
+                apart,
+                "respool quarantine retry 7 --partition-key /tailnum",
+            ],
+        ),
+        (
+            Outcome { misframed: 5, set_aside: 5, delivered: 20, ..done },
+            &[ls, "respool quarantine retry 7 --framing auto"],
+        ),
+    ];
+    for (outcome, expected) in cases {
+        let commands: Vec<_> = steps(&outcome).into_iter().map(|step| step.command).collect();
+        assert_eq!(commands, expected, "{outcome:?}");
+    }
 }

@@ -9,7 +9,7 @@ use super::super::next::{AnotherTry, Keyless, NextStep};
 use super::super::remedy;
 use super::retry::wanted;
 use super::taken::{retries_of, untaken};
-use crate::config::{CacheMode, RunFlags, StateDir};
+use crate::config::{CacheMode, RunFlags, StateDir, Typed};
 use crate::error::Error;
 use crate::record::many;
 
@@ -25,7 +25,7 @@ pub fn steps(state_dir: &StateDir, run: &RunGlance) -> Vec<NextStep> {
     if !left.is_empty() && wanted(&left).0.is_empty() {
         return Vec::new();
     }
-    with_another_try(state_dir, run, &left, |again| again.steps())
+    Known::of(state_dir, run, &left).another_try().steps()
 }
 
 /// The first of the [`steps`] that sends it into the same stream and begins nothing anew, to be printed in a sentence. What no
@@ -54,7 +54,7 @@ pub(super) fn what_to_do(
     lines: Vec<QuarantineLine>,
 ) -> Result<String, Error> {
     if run.is_unfinished() {
-        let anew = with_another_try(state_dir, run, &lines, |again| told(again.anew()));
+        let anew = told(Known::of(state_dir, run, &lines).another_try().anew());
         let (id, go) = (&run.id, RunFlags::new(state_dir, &run.file.tuning).go);
         return Ok(format!("{anew}Before it is tried again, the run goes on: respool resume {id}{go}\n"));
     }
@@ -77,34 +77,44 @@ pub(super) fn what_to_do(
         let _ = writeln!(text, "Not tried again yet: {} of {}.", left.len(), many(all, "entry"));
     }
     if !wanted(&left).0.is_empty() {
-        text += &with_another_try(state_dir, run, &left, |again| told(again.steps()));
+        text += &told(Known::of(state_dir, run, &left).another_try().steps());
     }
     Ok(text)
 }
 
-/// Does `work` with what there is to try again of `lines`.
-fn with_another_try<T>(
-    state_dir: &StateDir,
-    run: &RunGlance,
-    lines: &[QuarantineLine],
-    work: impl FnOnce(&AnotherTry<'_>) -> T,
-) -> T {
-    let (settings, flags) = (&run.file.settings, RunFlags::new(state_dir, &run.file.tuning));
-    let keyless = Keyless::among(lines.iter().cloned(), settings, &run.path);
-    let (typed, decoding) = (directory::typed(&run.path), settings.input.decoding);
-    let count =
-        |fits: &dyn Fn(&QuarantineLine) -> bool| lines.iter().filter(|line| fits(line)).count() as u64;
-    work(&AnotherTry {
-        id: &run.id,
-        go: &flags.go,
-        online: run.file.tuning.cache.mode == CacheMode::Offline,
-        delivered: run.delivered_so_far(),
-        set_aside: lines.len() as u64,
-        salvageable: count(&|line| remedy::wants_salvage(line, decoding)),
-        misframed: count(&|line| remedy::is_misframed(line, decoding)),
-        keyless: keyless.as_ref(),
-        typed: typed.as_ref(),
-    })
+/// What is known of lines that may be tried again.
+struct Known<'a> {
+    run: &'a RunGlance,
+    go: String,
+    lines: &'a [QuarantineLine],
+    keyless: Option<Keyless>,
+    typed: Option<Typed>,
+}
+
+impl<'a> Known<'a> {
+    fn of(state_dir: &StateDir, run: &'a RunGlance, lines: &'a [QuarantineLine]) -> Self {
+        let keyless = Keyless::among(lines.iter().cloned(), &run.file.settings, &run.path);
+        let go = RunFlags::new(state_dir, &run.file.tuning).go;
+        Self { run, go, lines, keyless, typed: directory::typed(&run.path) }
+    }
+
+    fn another_try(&self) -> AnotherTry<'_> {
+        let (file, decoding) = (&self.run.file, self.run.file.settings.input.decoding);
+        let count = |fits: &dyn Fn(&QuarantineLine) -> bool| {
+            self.lines.iter().filter(|line| fits(line)).count() as u64
+        };
+        AnotherTry {
+            id: &self.run.id,
+            go: &self.go,
+            online: file.tuning.cache.mode == CacheMode::Offline,
+            delivered: self.run.delivered_so_far(),
+            set_aside: self.lines.len() as u64,
+            salvageable: count(&|line| remedy::wants_salvage(line, decoding)),
+            misframed: count(&|line| remedy::is_misframed(line, decoding)),
+            keyless: self.keyless.as_ref(),
+            typed: self.typed.as_ref(),
+        }
+    }
 }
 
 /// Each of `steps`, for a person.

@@ -16,18 +16,19 @@ pub(super) fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<Qua
     let Some(keyless) = keyless.filter(|keyless| keyless.are_most_of(all)) else {
         return format!("run {id} is not finished: `respool resume {id}{flags}` first");
     };
-    let another = match run.retried() {
-        Some(retried) => {
-            let key = keyless.another();
-            format!(
-                "`respool quarantine retry {retried} --partition-key {key} --again{flags}` takes another key"
-            )
-        }
-        None => {
-            let anew = directory::typed(&run.path).and_then(|typed| typed.with_key(keyless.another()));
-            let anew = anew.unwrap_or_else(|| "respool replay … --partition-key KEY --new".to_owned());
-            format!("`{anew}` begins anew with another key")
-        }
+    let (flag, value) = if keyless.are_arrays() {
+        ("--framing", "json-array")
+    } else {
+        ("--partition-key", keyless.another())
+    };
+    let what = if keyless.are_arrays() { "the elements of its arrays" } else { "another key" };
+    let another = if let Some(retried) = run.retried() {
+        format!("`respool quarantine retry {retried} {flag} {value} --again{flags}` takes {what}")
+    } else {
+        let typed = directory::typed(&run.path).unwrap_or_default();
+        let anew = if keyless.are_arrays() { typed.with_arrays() } else { typed.with_key(keyless.another()) };
+        let anew = anew.unwrap_or_else(|| format!("respool replay … {flag} {value} --new"));
+        format!("`{anew}` begins anew with {what}")
     };
     format!(
         "run {id} is not finished, has {} in quarantine, and {}: {another}, or `respool resume {id}{flags}` first",

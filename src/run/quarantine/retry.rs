@@ -128,7 +128,9 @@ type Wanted = BTreeMap<u32, Option<Vec<(u32, u32)>>>;
 /// The same where another framing reads all of each object anew.
 fn wanted_whole(lines: &[QuarantineLine]) -> (Wanted, Vec<&QuarantineLine>) {
     let (mut wanted, left_alone) = wanted(lines);
-    wanted.values_mut().for_each(|only| *only = None);
+    for only in wanted.values_mut() {
+        *only = None;
+    }
     (wanted, left_alone)
 }
 
