@@ -156,8 +156,10 @@ impl<'a> Sent<'a> {
     fn lost(&self, at: &str, so: &str, tuning: &Tuning) -> String {
         let Self { id, settings, flags, .. } = self;
         let key = self.key().map(|key| quoted(&key));
+        let with_it =
+            if self.delivered == 0 { "the run had delivered nothing" } else { "its records went with it" };
         format!(
-            "the stream {target}, into which run {id} went, does not exist{at} any more, and its records went with it: {so}. A new \
+            "the stream {target}, into which run {id} went, does not exist{at} any more, and {with_it}: {so}. A new \
              replay is needed: `respool replay {archive} --into {target} --create --partition-key {key}{window}{doors}`, with the other \
              flags of before (it was {what}; `respool runs show {id}{look}`). If it was looked for in the wrong place, say \
              --kinesis-region, --kinesis-profile or --kinesis-endpoint-url",
@@ -198,6 +200,7 @@ impl Seeker<'_> {
             }
             Self::Resume(sent) => sent.lost(at, "there is nothing left to go on with", tuning),
             Self::Retry(sent) => sent.set_aside(at, tuning),
+            Self::Verify(sent) if sent.delivered == 0 => sent.lost(at, "there is nothing to compare", tuning),
             Self::Verify(sent) => sent.gone(at, "nothing can show any more that they had arrived", tuning),
         }
     }
