@@ -166,10 +166,11 @@ pub fn sends_them(left: &[Left<'_>], state: &StateDir) -> String {
     let commands = left.iter().take(NAMED_MAX).map(|left| left.retry(state));
     let (retries, lists): (Vec<_>, Vec<_>) = commands.partition(|command| command.contains(" retry "));
     let says = |lists: &str| format!("{lists} says what can be done");
+    let them = agree(left.iter().map(Left::entries).sum::<u64>(), "it", "them");
     match (retries.join(", "), lists.join(", ")) {
-        (retries, lists) if lists.is_empty() => format!("{retries} sends them"),
+        (retries, lists) if lists.is_empty() => format!("{retries} sends {them}"),
         (retries, lists) if retries.is_empty() => says(&lists),
-        (retries, lists) => format!("{retries} sends them, {} about the rest", says(&lists)),
+        (retries, lists) => format!("{retries} sends {them}, {} about the rest", says(&lists)),
     }
 }
 

@@ -4,11 +4,12 @@
 //! stream forgets what the worker has not read there, counted from the moment in which it left. What is known
 //! to be done is ticked; what is not known is left to the reader.
 
-use std::fmt::Write as _;
+mod page;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+pub use self::page::render;
 use super::aside::{self, family, holders};
 use super::runs::{RunInto, records_and_objects};
 use crate::config::{
@@ -229,6 +230,9 @@ fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
     let mut step = Step::new("switch_over", format!("Restart the worker on {stream}"));
     // Whoever has read it has been there.
     step.done = (facts.away_since.is_some() || is_read(facts)).then_some(true);
+    if facts.gone {
+        return step;
+    }
     let table = facts.lease_table.map_or_else(
         || "an application name of its own".into(),
         |table| format!("{table} as its application name"),
@@ -274,7 +278,10 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         let sent = family(run, facts.runs).into_iter().rfind(|run| run.delivered > 0);
         let seen = sent.and_then(RunInto::seen_drained);
         let proven = sent.is_some_and(RunInto::is_drained);
-        step.done = Some(is_read(facts));
+        step.done = Some(is_read(facts)).filter(|read| *read || !facts.gone);
+        if step.done.is_none() {
+            step.notes.push("nobody has seen that it had: what was not read went with the stream".into());
+        }
         step.notes.extend(seen.map(|seen| {
             let estimate = if proven { "" } else { ", which is an estimate: --lease-table proves it" };
             format!("seen {} by {}{estimate}", clock(seen.at), seen.by)
@@ -410,34 +417,6 @@ fn after(start: Timestamp, hours: u32) -> Option<Timestamp> {
 /// To the minute, in UTC.
 fn clock(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-/// For a person.
-#[must_use]
-pub fn render(steps: &[Step], now: Timestamp) -> String {
-    let mut text = String::new();
-    let over = steps.iter().any(|step| step.step == "delete" && step.done == Some(true));
-    for (number, step) in (1..).zip(steps) {
-        let tick = match step.done {
-            Some(true) => "x",
-            // What is not known by now nobody can find out here.
-            None if over => "?",
-            _ => " ",
-        };
-        let _ = writeln!(text, "[{tick}] {number}. {}", step.what);
-        if let Some(command) = &step.command {
-            let _ = writeln!(text, "         {command}");
-        }
-        if let Some(until) = step.until.filter(|_| step.done != Some(true)) {
-            let left = until.duration_since(now).as_secs_f64();
-            let left = if left > 0.0 { format!("in {}", duration(left)) } else { "TOO LATE".into() };
-            let _ = writeln!(text, "       by {} ({left})", clock(until));
-        }
-        for note in &step.notes {
-            let _ = writeln!(text, "       {note}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -72,6 +72,11 @@ fn arrays_beside_lines_are_sent_by_a_retry_of_their_own_and_the_rest_by_the_next
         listed.contains("has tried some of it again") && listed.ends_with(&format!(":\n  {rest}\n")),
         "{listed}"
     );
+    let guide = sandbox.run("guide").stdout;
+    assert!(
+        guide.contains("1 record was set aside") && guide.contains(&format!("`{rest}` sends it")),
+        "{guide}"
+    );
     assert_eq!(sandbox.run(&format!("{} --json", typed(&rest))).json(0)["records"]["delivered"], 1);
     assert!(sandbox.run(typed(&rest)).sentence(5).contains("has tried that"));
 

@@ -137,10 +137,10 @@ fn whoever_names_what_is_in_quarantine_names_the_command_of_the_runs_own_report(
     let retry = report["next_steps"][1]["command"].as_str().unwrap();
     assert!(retry.contains("--key-fallback hash"), "{report}");
     let guide = stage.sandbox.run("guide").stdout;
-    assert!(guide.contains(&format!("`{retry}` sends them")), "{guide}");
+    assert!(guide.contains(&format!("`{retry}` sends it")), "{guide}");
     stage.note_drained(id(&report), 2);
     let delete = stage.run("stream delete backfill");
-    assert!(delete.sentence(5).contains(&format!("`{retry}` sends them")), "{delete:?}");
+    assert!(delete.sentence(5).contains(&format!("`{retry}` sends it")), "{delete:?}");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn what_a_retry_leaves_alone_is_still_in_quarantine() {
         "{retried:?}"
     );
     let page = retried.stdout;
-    assert!(page.contains("2 beside them that are not tried again") && !page.contains("as asked"), "{page}");
+    assert!(page.contains("2 not tried again") && !page.contains("as asked"), "{page}");
     assert!(page.contains(&format!("  retry of     {run}\n")), "{page}");
     let shown = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
     assert!(!stage.sandbox.run(&format!("runs show {shown}")).stdout.contains("as asked"));

@@ -311,3 +311,14 @@ fn after_the_end_what_is_known_is_ticked_and_what_is_not_is_no_task() {
         assert!(text.contains(words), "{words}\n{text}");
     }
 }
+
+#[test]
+fn what_nobody_has_seen_read_is_not_waited_for_when_the_stream_is_gone() {
+    let access = AwsAccess::default();
+    let runs = [run_into("r1", "done", 5)];
+    let text = text(&Facts { run: runs.first(), runs: &runs, gone: true, ..facts(&access) });
+    for words in ["[?] 3.", "[?] 5.", "what was not read went with the stream"] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    assert!(!text.contains("[ ]") && !text.contains("TRIM_HORIZON"), "{text}");
+}

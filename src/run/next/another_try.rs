@@ -41,9 +41,12 @@ impl AnotherTry<'_> {
         }
         let or = if anew.is_some() { "or " } else { "" };
         let reframed = self.reframed();
-        let then = if reframed.is_some() { "then " } else { or };
+        let why = match reframed {
+            Some(_) => format!("then {}", self.why_the_rest()),
+            None => format!("{or}{}", self.why()),
+        };
         let reframed = reframed.map(|step| NextStep { why: format!("{or}{}", step.why), ..step });
-        let rest = (self.others() > 0).then(|| self.retry(format!("{then}{}", self.why())));
+        let rest = (self.others() > 0).then(|| self.retry(why));
         anew.into_iter().chain(reframed).chain(rest).collect()
     }
 
@@ -114,6 +117,14 @@ impl AnotherTry<'_> {
         let all =
             keyless.records == self.set_aside || self.delivered == 0 && keyless.are_most_of(self.set_aside);
         keyless.meant.as_deref().filter(|_| all)
+    }
+
+    fn why_the_rest(&self) -> &'static str {
+        match (self.without_key(), self.another_key()) {
+            (None, _) => "try the rest again",
+            (Some(_), Some(_)) => "send the rest by another key",
+            (Some(_), None) => "try the rest again, and send what has no key by a hash of its bytes",
+        }
     }
 
     fn why(&self) -> String {

@@ -360,7 +360,7 @@ impl Report {
 
     /// What was left out: by the user's own flags, or because it was not set aside.
     fn filtered_words(&self) -> &'static str {
-        if self.retries.is_some() { "beside them that are not tried again" } else { "left out as asked" }
+        if self.retries.is_some() { "not tried again" } else { "left out as asked" }
     }
 
     /// What may be billed beside the acknowledged entries: the service has stored what it was asked for once more as well.
