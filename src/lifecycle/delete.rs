@@ -160,12 +160,17 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
         ));
     }
     if let Some(unsent) = aside::unsent(runs) {
+        let sends = match unsent.anew(state) {
+            Some(anew) => format!("{anew} begins anew; --force deletes it all the same"),
+            None => format!(
+                "{} sends them as long as the stream is there; --force deletes it all the same, and then only a new replay does",
+                unsent.retry(state)
+            ),
+        };
         return Some(format!(
-            "nothing of run {} was delivered into it, all of it was set aside: {}, which {} sends as long as the stream is there; \
-             --force deletes it all the same, and then only a new replay sends them",
+            "nothing of run {} was delivered into it, all of it was set aside: {}; {sends}",
             unsent.holder.glance.id,
             unsent.what(),
-            unsent.anew(state).unwrap_or_else(|| unsent.retry(state))
         ));
     }
     let run = runs.iter().find(|run| !run.is_drained())?;

@@ -156,22 +156,25 @@ fn meant(key: &str, pointers: impl Iterator<Item = String>) -> Option<String> {
     (spelt(&nearest) <= key.len() / 3).then_some(nearest)
 }
 
-/// Letters to be put in, left out or changed until one text is the other.
+/// Letters to be put in, left out, changed or swapped with the next until one text is the other.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
+    let (mut before, mut last) = (row.clone(), None);
     for (above, letter) in one.chars().enumerate() {
-        let mut diagonal = above;
-        let mut left = above + 1;
-        for (cell, wanted) in row.iter_mut().skip(1).zip(&other) {
-            let changed = diagonal + usize::from(letter != *wanted);
-            diagonal = *cell;
-            *cell = changed.min(left + 1).min(diagonal + 1);
-            left = *cell;
+        let mut next = vec![above + 1];
+        for (at, wanted) in other.iter().enumerate() {
+            let of = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX - 1);
+            let changed = of(&row, at) + usize::from(letter != *wanted);
+            let mut least = changed.min(of(&next, at) + 1).min(of(&row, at + 1) + 1);
+            let swapped =
+                at.checked_sub(1).filter(|&left| last == Some(*wanted) && other.get(left) == Some(&letter));
+            if let Some(left) = swapped {
+                least = least.min(of(&before, left) + 1);
+            }
+            next.push(least);
         }
-        if let Some(first) = row.first_mut() {
-            *first = above + 1;
-        }
+        (before, row, last) = (row, next, Some(letter));
     }
     row.last().copied().unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use super::journal::QuarantineLine;
 use super::key_fields::ARRAY;
 use crate::config::{Decoding, FramingChoice};
+use crate::decode::NO_ARRAY;
 
 const DAMAGED: &str = "retry --salvage fetches it once more, and if it is broken for good sends the whole records before the damage";
 const SALVAGED_IN_VAIN: &str = "retry fetches it once more; no whole record stands before the damage";
@@ -22,10 +23,10 @@ pub(super) fn can_be_salvaged(line: &QuarantineLine) -> bool {
     line.record.is_none() && damage && !line.sent_in_part
 }
 
-/// Whether the object was not the array of records that it was taken for: most likely it is framed in another way.
+/// Whether the object is not the array of records that it was taken for, and not a damaged one either.
 pub(super) fn is_misframed(line: &QuarantineLine, decoding: Decoding) -> bool {
     let whole = line.record.is_none() && !line.sent_in_part;
-    whole && line.reason == "bad_framing" && decoding.framing == FramingChoice::JsonArray
+    whole && line.detail.contains(NO_ARRAY) && decoding.framing == FramingChoice::JsonArray
 }
 
 /// Whether salvaging is what may help this object.
@@ -156,7 +157,9 @@ mod tests {
     #[test]
     fn what_is_framed_in_another_way_is_not_salvaged() {
         let arrays = Decoding { framing: FramingChoice::JsonArray, ..AS_IT_IS };
-        let object = line(None, "bad_framing".into());
+        let damaged = line(None, "bad_framing".into());
+        assert_eq!((remedy(&damaged, arrays), wants_salvage(&damaged, arrays)), (DAMAGED, true));
+        let object = QuarantineLine { detail: format!("found {NO_ARRAY}"), ..damaged };
         assert_eq!((remedy(&object, arrays), wants_salvage(&object, arrays)), (MISFRAMED, false));
         assert_eq!((remedy(&object, AS_IT_IS), wants_salvage(&object, AS_IT_IS)), (DAMAGED, true));
         let array = QuarantineLine { detail: format!("no key; {ARRAY}"), ..line(Some(0), "missing".into()) };

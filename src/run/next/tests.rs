@@ -8,6 +8,7 @@ fn a_key_that_was_mistyped_is_recognised() {
     let recognised = |key: &str| meant(key, fields.into_iter().map(str::to_owned));
     assert_eq!(recognised("/tailnm").as_deref(), Some("/tailnum"));
     assert_eq!(recognised("/tialnum").as_deref(), Some("/tailnum"));
+    assert_eq!(meant("/kye", ["/key", "/n"].map(str::to_owned).into_iter()).as_deref(), Some("/key"));
     assert_eq!(recognised("/id").as_deref(), Some("/user/id"));
     assert_eq!(recognised("/event/origin").as_deref(), Some("/origin"));
     assert_eq!(recognised("/carrier").as_deref(), Some("/Carrier"));
@@ -18,7 +19,9 @@ fn a_key_that_was_mistyped_is_recognised() {
 
 #[test]
 fn a_distance_counts_letters() {
-    for (one, other, letters) in [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("a", "", 1)] {
+    for (one, other, letters) in
+        [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("a", "", 1), ("tial", "tail", 1)]
+    {
         assert_eq!((distance(one, other), distance(other, one)), (letters, letters), "{one} {other}");
     }
 }
