@@ -155,7 +155,7 @@ impl Session<'_> {
                 extractor: KeyExtractor::clone(&extractor),
                 record_bytes_max,
                 event_time: self.file.settings.input.event_time.clone(),
-                spread: self.file.settings.spread(),
+                spread: self.file.spread(),
             }),
             sent_from,
             shares: self.file.settings.limit.map(shares).transpose()?,
@@ -165,8 +165,7 @@ impl Session<'_> {
         let (sink, input): (mpsc::Sender<Fed>, _) = mpsc::channel(INPUT_QUEUE);
         let resumed = self.checkpoint.sequence > 0;
         let feed = tokio::spawn(feed.run(engine.restart_object(), self.checkpoint, sink));
-        let places_explicitly =
-            self.file.settings.spread().is_some() && !self.target.description.ignores_keys;
+        let places_explicitly = self.file.settings.spreads() && !self.target.description.ignores_keys;
         let encoder = Encoder { segments: self.segments.clone(), extractor, places_explicitly };
         let shell = Shell {
             stream: self.target.stream,
