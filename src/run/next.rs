@@ -160,21 +160,22 @@ fn meant(key: &str, pointers: impl Iterator<Item = String>) -> Option<String> {
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    let (mut before, mut last) = (row.clone(), None);
+    let (mut before, mut previous) = (row.clone(), None);
     for (above, letter) in one.chars().enumerate() {
         let mut next = vec![above + 1];
         for (at, wanted) in other.iter().enumerate() {
             let of = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX - 1);
             let changed = of(&row, at) + usize::from(letter != *wanted);
             let mut least = changed.min(of(&next, at) + 1).min(of(&row, at + 1) + 1);
-            let swapped =
-                at.checked_sub(1).filter(|&left| last == Some(*wanted) && other.get(left) == Some(&letter));
+            let swapped = at
+                .checked_sub(1)
+                .filter(|&left| previous == Some(*wanted) && other.get(left) == Some(&letter));
             if let Some(left) = swapped {
                 least = least.min(of(&before, left) + 1);
             }
             next.push(least);
         }
-        (before, row, last) = (row, next, Some(letter));
+        (before, row, previous) = (row, next, Some(letter));
     }
     row.last().copied().unwrap_or_default()
 }
