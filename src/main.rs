@@ -62,13 +62,17 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
         }
         Invocation::Inspect(config) => {
             start_log(&config.output);
-            let found = runtime()?.block_on(inspect::inspect(&config))?;
-            console::print(&if config.output.json { found.to_json() } else { found.render() })
-                .map(|()| Code::Done)
+            let found = runtime()?.block_on(inspect::inspect(&config));
+            let text = found.map(|found| if config.output.json { found.to_json() } else { found.render() });
+            let told = text.and_then(|text| console::print(&text));
+            failed_as_json(told.map(|()| Code::Done), &config.output)
         }
         Invocation::Plan(config) => {
             start_log(&config.output);
-            let plan = runtime()?.block_on(plan::plan(&config, now()))?;
+            let plan = match runtime()?.block_on(plan::plan(&config, now())) {
+                Ok(plan) => plan,
+                Err(error) => return failed_as_json(Err(error), &config.output),
+            };
             let OutputConfig { json, width, color, .. } = config.output;
             console::print(&if json { plan.to_json() } else { plan.render(width, color) })?;
             has_something_to_send(&plan)
@@ -82,10 +86,12 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
         }
         Invocation::Verify(config) => {
             start_log(&config.output);
-            let report = runtime()?.block_on(respool::verify::verify(&config, now()))?;
-            let text = if config.output.json { report.to_json() + "\n" } else { report.render() };
-            console::print(&text)?;
-            Ok(Code::from_number(report.exit_code))
+            let verified = runtime()?.block_on(respool::verify::verify(&config, now()));
+            let told = verified.and_then(|report| {
+                let text = if config.output.json { report.to_json() + "\n" } else { report.render() };
+                console::print(&text).map(|()| Code::from_number(report.exit_code))
+            });
+            failed_as_json(told, &config.output)
         }
         Invocation::Stream(config) => {
             start_log(&config.output);
@@ -102,8 +108,11 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
             let outcome = runtime()?.block_on(lifecycle::command::guide(&config, now()));
             failed_as_json(outcome.map(|()| Code::Done), &config.output)
         }
-        Invocation::Runs(config) => console::print(&listing::runs(&config)?).map(|()| Code::Done),
-        Invocation::Quarantine(config) => quarantine::run(&config),
+        Invocation::Runs(config) => {
+            let told = listing::runs(&config).and_then(|text| console::print(&text));
+            failed_as_json(told.map(|()| Code::Done), &config.output)
+        }
+        Invocation::Quarantine(config) => failed_as_json(quarantine::run(&config), &config.output),
         Invocation::Retry(config) => {
             start_log(&config.output);
             let outcome = runtime()?.block_on(lifecycle::replay::retry(&config, now()));

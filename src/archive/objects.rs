@@ -4,6 +4,7 @@
 //! |---|---|
 //! | begins with a JSON object that has `files` and `fileSchema` | the `manifest.json` of an S3 Inventory in CSV |
 //! | begins with a JSON object that has `digest` | a run's `manifest.jsonl` |
+//! | begins with a JSON object that has `what` | a run's `late.jsonl`, of which the objects are meant that came late |
 //! | its first line begins with a quotation mark | a CSV of an S3 Inventory: bucket, key, … |
 //! | anything else | keys, one a line, perhaps as `s3://BUCKET/KEY` |
 //!
@@ -26,6 +27,10 @@ use crate::shown::shown;
 
 /// A key has 1,024 bytes at most, and its encoding three times as many.
 const LINE_BYTES_MAX: u64 = 16 * 1024;
+/// The same of a key as JSON writes it, which takes up to six characters for a byte, with all that is said of the object.
+const JSON_LINE_BYTES_MAX: u64 = 64 * 1024;
+/// The word for an object that was not there when the window was listed.
+pub const WHAT_CAME_LATE: &str = "late";
 /// No inventory's own manifest is larger.
 const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -97,6 +102,21 @@ struct InventoryFile {
     key: String,
 }
 
+/// What each line of a `late.jsonl` says first.
+#[derive(Deserialize)]
+struct What {
+    #[serde(rename = "what")]
+    _what: String,
+}
+
+/// Such a line.
+#[derive(Deserialize)]
+struct Late {
+    what: String,
+    #[serde(flatten)]
+    object: ObjectEntry,
+}
+
 /// Reads the objects that `path` names in the archive at `location`. Blocks.
 ///
 /// # Errors
@@ -108,6 +128,9 @@ pub fn read(path: &Path, location: &ArchiveLocation) -> Result<Vec<Named>, Objec
     lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut first).map_err(|source| list.io(source))?;
     match first.trim_ascii_start().first() {
         Some(b'{') => {
+            if serde_json::from_slice::<What>(&first).is_ok() {
+                return list.late();
+            }
             if let Some(inventory) = list.inventory()? {
                 return list.inventory_files(&inventory);
             }
@@ -182,6 +205,24 @@ impl List<'_> {
             named.push(Named::Key(key.to_owned()));
         }
         Ok(named)
+    }
+
+    /// The objects that came late; those that have changed were listed, and sent as they were.
+    fn late(&self) -> Result<Vec<Named>, ObjectsError> {
+        let (mut named, mut lines) = (Vec::new(), self.open()?);
+        for number in 1.. {
+            let mut line = Vec::new();
+            let read = lines.by_ref().take(JSON_LINE_BYTES_MAX).read_until(b'\n', &mut line);
+            if read.map_err(|source| self.io(source))? == 0 {
+                break;
+            }
+            let late: Late =
+                serde_json::from_slice(&line).map_err(|error| self.line(number, error.to_string()))?;
+            if late.what == WHAT_CAME_LATE {
+                named.push(Named::Entry(late.object));
+            }
+        }
+        if named.is_empty() { Err(self.line(1, "no object in it has come late")) } else { Ok(named) }
     }
 
     /// The file as an inventory's manifest, if it is one.

@@ -78,6 +78,7 @@ impl Plan<'_> {
             extractor: KeyExtractor::new(key),
             output: &output,
             typed: None,
+            resumed: false,
         };
         let mut meter = Meter::new(config.duration, metered);
         let Some((latency, error)) = write_for(session, config.duration, &mut meter, interrupted).await?

@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::options::{LoopArgs, StateArgs, TuningArgs};
 use super::whole::whole;
 use super::{HEADING_ORDER, HEADING_OUTPUT, HEADING_WHAT, Invocation};
-use crate::config::{OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig, Typed};
+use crate::config::{FramingChoice, OutputConfig, QuarantineAction, QuarantineConfig, RetryConfig, Typed};
 use crate::error::Error;
 use crate::route::key::{KeyFallback, KeyRule};
 
@@ -64,6 +64,11 @@ struct RetryArgs {
     #[arg(long, value_name = "KEY", env = "RESPOOL_KEY_FALLBACK", help_heading = HEADING_ORDER)]
     #[arg(value_parser = PossibleValuesParser::new(["random", "hash"]).try_map(|word| word.parse::<KeyFallback>()))]
     key_fallback: Option<KeyFallback>,
+    /// Read objects that were set aside whole, or as one JSON value that is an array, in this way, and try nothing else
+    // No variable: what the next replay is to do says nothing of this run.
+    #[arg(long, value_name = "HOW", help_heading = HEADING_WHAT)]
+    #[arg(value_parser = PossibleValuesParser::new(FramingChoice::WORDS).try_map(|word| word.parse::<FramingChoice>()))]
+    framing: Option<FramingChoice>,
     /// Of an object that is still damaged, send the whole records before the damage
     #[arg(long, env = "RESPOOL_SALVAGE", value_parser = FalseyValueParser::new(), help_heading = HEADING_WHAT)]
     salvage: bool,
@@ -111,6 +116,7 @@ impl QuarantineArgs {
                 run: args.run,
                 partition_key: args.partition_key,
                 key_fallback: args.key_fallback,
+                framing: args.framing,
                 salvage: args.salvage,
                 again: args.again,
                 typed: Typed::default(),

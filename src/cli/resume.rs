@@ -3,8 +3,9 @@
 //! What defines a run cannot be given here; how fast and by which door can.
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 
+use super::HEADING_OUTPUT;
 use super::environment::Environment;
 use super::options::{LoopArgs, StateArgs, TuningArgs};
 use crate::config::{OutputConfig, ResumeConfig};
@@ -22,6 +23,9 @@ pub(super) struct ResumeArgs {
     state: StateArgs,
     #[command(flatten)]
     may: LoopArgs,
+    /// Do not ask, although another run has sent some of the same since
+    #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    yes: bool,
 }
 
 impl ResumeArgs {
@@ -35,6 +39,7 @@ impl ResumeArgs {
             firehose: self.tuning.firehose(environment)?,
             changes: self.tuning.changes(environment)?,
             allow_loop: self.may.allow_loop,
+            yes: self.yes,
             state_dir: self.state.resolve(environment)?,
             output,
         })

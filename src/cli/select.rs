@@ -53,7 +53,7 @@ pub(super) struct SelectArgs {
     #[arg(long, value_name = "PATTERN", env = "RESPOOL_EXCLUDE")]
     exclude: Vec<KeyPattern>,
     /// The objects are those in this file, and nothing is listed: keys, one a line; the manifest.json or a CSV of
-    /// an S3 Inventory; or an earlier run's manifest.jsonl
+    /// an S3 Inventory; an earlier run's manifest.jsonl; or its late.jsonl, for what came late
     #[arg(long, value_name = "FILE", env = "RESPOOL_OBJECTS")]
     objects: Option<PathBuf>,
     /// Only records whose own time lies in the window, by this field: a JSON pointer as /ts. Objects up to --slack

@@ -352,6 +352,14 @@ fn what_is_typed_counts_beside_a_plan_as_without_one_and_a_plan_as_if_it_were_ty
 }
 
 #[test]
+fn a_resume_can_be_answered_beforehand() {
+    for (line, expected) in [("resume", false), ("resume --yes", true), ("resume -y 20261127-120000", true)] {
+        let Ok(Invocation::Resume(resumed)) = run(line) else { panic!("{line}") };
+        assert_eq!(resumed.yes, expected, "{line}");
+    }
+}
+
+#[test]
 fn online_ends_offline_and_brings_no_cache_back() {
     let Ok(Invocation::Resume(resumed)) = run("resume --online") else { panic!() };
     for (begun, goes_on) in

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    ArchiveAddress, CreateWish, Endpoint, Input, Order, RunSettings, SavedPlan, Share, StateDir, Target,
-    Tuning, TuningChanges, Typed,
+    ArchiveAddress, CreateWish, Endpoint, FramingChoice, Input, Order, RunSettings, SavedPlan, Share,
+    StateDir, Target, Tuning, TuningChanges, Typed,
 };
 use crate::record::ByteCount;
 use crate::route::key::{KeyFallback, KeyRule};
@@ -71,6 +71,8 @@ pub struct ResumeConfig {
     pub firehose: Option<Endpoint>,
     /// Write to a stream that seems to feed the archive that is read.
     pub allow_loop: bool,
+    /// Do not ask, although another run has sent some of the same since.
+    pub yes: bool,
     /// Where runs are kept.
     pub state_dir: StateDir,
     /// How the user is spoken to.
@@ -158,6 +160,8 @@ pub struct RetryConfig {
     pub partition_key: Option<KeyRule>,
     /// What a record without the key gets.
     pub key_fallback: Option<KeyFallback>,
+    /// Another way to cut objects into records: then only what was not one record of many is tried.
+    pub framing: Option<FramingChoice>,
     /// Whether the whole records of a damaged object are taken.
     pub salvage: bool,
     /// Although another run has tried it.

@@ -3,6 +3,8 @@
 //! What a run was asked for could be written as flags again, but not as the user knows it. The words as they came can,
 //! and behind them stands what the environment has added, so that they mean the same in another shell.
 
+use serde::{Deserialize, Serialize};
+
 use super::access::quoted;
 use super::{ArchiveAddress, RunSettings, Target, Tuning};
 
@@ -10,7 +12,8 @@ use super::{ArchiveAddress, RunSettings, Target, Tuning};
 const KEY_FLAG: &str = "--partition-key";
 
 /// The words of a command line that begins a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Typed {
     /// The words behind the program's name.
     pub words: Vec<String>,
@@ -64,14 +67,26 @@ impl Typed {
         if self.follows_a_plan { None } else { self.anew_with(Some(("--framing", "json-array"))) }
     }
 
+    /// The command that does the same with the objects that `file` names; `None` if it is not known what was typed, or if it
+    /// names objects in another way.
+    #[must_use]
+    pub fn with_objects(&self, file: &str) -> Option<String> {
+        let names_none = self.retries || self.follows_a_plan;
+        if names_none { None } else { self.with(Some(("--objects", file)), None) }
+    }
+
     /// The command that begins the same anew; `None` if it is not known what was typed.
     #[must_use]
     pub fn anew(&self) -> Option<String> {
         self.anew_with(None)
     }
 
-    /// With this flag and its value in place of what was said of it.
     fn anew_with(&self, another: Option<(&str, &str)>) -> Option<String> {
+        self.with(another, Some(self.anew_flag()))
+    }
+
+    /// With this flag and its value in place of what was said of it; only with `anew` it begins anew what was begun.
+    fn with(&self, another: Option<(&str, &str)>, anew_flag: Option<&str>) -> Option<String> {
         if self.words.is_empty() {
             return None;
         }
@@ -86,7 +101,7 @@ impl Typed {
             }
         }
         let another = another.into_iter().flat_map(|(flag, value)| [flag, value]);
-        anew.add(another.chain([self.anew_flag()]).map(str::to_owned).collect());
+        anew.add(another.chain(anew_flag).map(str::to_owned).collect());
         let words = std::iter::once("respool").chain(anew.words.iter().map(String::as_str));
         Some(words.map(quoted).collect::<Vec<_>>().join(" "))
     }
@@ -113,6 +128,9 @@ mod tests {
             assert_eq!(shown.unwrap(), format!("respool {expected}"));
         }
         assert_eq!(Typed::default().with_key("/k"), None);
+        let words = ["replay", "s3://b", "--new", "--partition-key", "/k"].map(str::to_owned).to_vec();
+        let late = Typed { words, retries: false, follows_a_plan: false }.with_objects("/r/late.jsonl");
+        assert_eq!(late.unwrap(), "respool replay s3://b --partition-key /k --objects /r/late.jsonl");
         let words = ["replay", "a", "--framing=auto", "--partition-key", "/k"].map(str::to_owned).to_vec();
         let arrays = Typed { words, retries: false, follows_a_plan: false }.with_arrays();
         assert_eq!(arrays.as_deref(), Some("respool replay a --partition-key /k --framing json-array --new"));

@@ -13,6 +13,8 @@ use super::spans::{SpanError, Spans};
 const DEPTH_MAX: usize = 1024;
 /// Longer names and words are none that are looked for.
 const WORD_BYTES_MAX: usize = 32;
+/// What is found in place of an array where an object is a record, or holds many one after the other.
+pub const NO_ARRAY: &str = "a JSON object without an array of the name Records";
 const BOM: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Which elements are records.
@@ -254,7 +256,7 @@ impl Elements {
         let counts = match (self.wanted, found, data) {
             (Wanted::Array, true, _) | (Wanted::LogEvents, true, Some(true)) => true,
             (Wanted::LogEvents, _, Some(false)) => false,
-            (Wanted::Array, false, _) => return misfit("a JSON object without an array of the name Records"),
+            (Wanted::Array, false, _) => return misfit(NO_ARRAY),
             (Wanted::LogEvents, ..) => return misfit("a JSON value that is no payload of CloudWatch Logs"),
         };
         if counts { Ok(self.keep(&pending)?) } else { Ok(()) }

@@ -57,6 +57,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compression::Compression;
 pub use delimiter::{Delimiter, DelimiterError};
+pub use elements::NO_ARRAY;
 pub use prefix::LengthPrefix;
 pub use spans::{Span, Spans};
 

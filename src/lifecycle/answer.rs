@@ -205,8 +205,8 @@ fn safe(stream: &str, (door, state): (&str, &StateDir), left: &[Left<'_>], metho
     let delete = format!("`respool stream delete {stream}{door}`");
     let left = aside::sentence(left).map(|sentence| {
         format!(
-            "\n{sentence}: whoever wants them in {stream} sends them before the worker goes back and the stream is deleted, by {}.",
-            aside::commands(left, state)
+            "\n{sentence}: {}, before the worker goes back and the stream is deleted.",
+            aside::sends_them(left, state)
         )
     });
     let left = left.unwrap_or_default();
@@ -227,13 +227,17 @@ fn safe(stream: &str, (door, state): (&str, &StateDir), left: &[Left<'_>], metho
 /// A replay is done of which nothing was sent, whatever became of others.
 fn not_happened(stream: &str, state: &StateDir, unsent: &Left<'_>, anything: bool) -> String {
     let others = if anything { " What other runs have delivered has been read." } else { "" };
+    let next = match unsent.anew(state) {
+        Some(anew) => format!("{anew} begins anew"),
+        None => {
+            format!("{} tries it again; or begin anew with `respool replay` and --new", unsent.retry(state))
+        }
+    };
     format!(
-        "Not yet: nothing of run {} was delivered into {stream}, all of it was set aside: {}. {} says why, {} tries it again; or begin \
-         anew with `respool replay` and --new.{others}",
+        "Not yet: nothing of run {} was delivered into {stream}, all of it was set aside: {}. {} says why, {next}.{others}",
         unsent.holder.glance.id,
         unsent.what(),
         unsent.list(state),
-        unsent.retry(state)
     )
 }
 

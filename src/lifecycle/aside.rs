@@ -1,24 +1,34 @@
 //! What the runs into a stream have set aside and nobody has sent since.
 //!
 //! A retry goes into the stream of the run that it retries, and into no other: when the stream is gone, or the worker has left
-//! it, what lies in quarantine comes there no more. A retry takes all that its run has set aside, so what is
-//! left then is what it has set aside itself; one that is not finished has taken nothing yet. Of a run that was begun anew with the same choice of objects
+//! it, what lies in quarantine comes there no more. What a retry has taken is left only as far as it has
+//! set it aside itself; what it has not taken (what was sent in part, what another framing does not read) is left where it was.
+//! One that is not finished has taken nothing yet. Of a run that was begun anew with the same choice of objects
 //! the newer one tells what is missing, unless it has less.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::Serialize;
 
-use super::runs::RunInto;
+use super::runs::{RunInto, records_and_objects};
 use crate::config::{RunFlags, StateDir};
 use crate::record::{agree, many};
+use crate::run::quarantine::again;
 
 /// Runs that a sentence names.
 const NAMED_MAX: usize = 3;
 
-/// What is left in quarantine of one replay and its retries.
+/// A run, and how many records and whole objects of its quarantine nobody has sent.
+pub type Held<'a> = (&'a RunInto, (u64, u64));
+
+/// What is left in quarantine of one replay and its retries, in one place.
 #[derive(Debug, Clone, Copy)]
 pub struct Left<'a> {
     /// The run in whose quarantine it is.
     pub holder: &'a RunInto,
+    /// Records and whole objects.
+    pub count: (u64, u64),
     /// The replay that had it at first.
     root: &'a RunInto,
     /// Records that the replay and its retries have delivered.
@@ -50,11 +60,22 @@ pub fn family<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> Vec<&'a RunInto> {
     std::iter::once(run).chain(theirs).collect()
 }
 
-/// The run of the family of `run` that has in quarantine what nobody of them has sent.
+/// What the family of `run` has in quarantine and nobody of them has sent, each with the run that has it.
 #[must_use]
-pub fn holder<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> &'a RunInto {
-    let done = retries(run, runs).filter(|retry| !retry.glance.is_unfinished());
-    done.map(|retry| holder(retry, runs)).min_by_key(|run| count(run)).unwrap_or(run)
+pub fn holders<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> Vec<Held<'a>> {
+    let mut parts: BTreeMap<usize, Vec<Held<'a>>> = BTreeMap::new();
+    for retry in retries(run, runs).filter(|retry| !retry.glance.is_unfinished()) {
+        let found = holders(retry, runs);
+        match parts.entry(retry.part) {
+            Entry::Vacant(part) => drop(part.insert(found)),
+            // They have tried the same, and the better one counts.
+            Entry::Occupied(mut part) if sum(&found) < sum(part.get()) => drop(part.insert(found)),
+            Entry::Occupied(_) => {}
+        }
+    }
+    let own = if parts.is_empty() { run.set_aside } else { run.untaken };
+    let all = std::iter::once((run, own)).chain(parts.into_values().flatten());
+    all.filter(|(_, count)| *count != (0, 0)).collect()
 }
 
 /// What is left of each replay into the stream that is done; `runs` are all into it, oldest first.
@@ -64,19 +85,18 @@ pub fn left(runs: &[RunInto]) -> Vec<Left<'_>> {
         let of = run.glance.retried();
         !run.glance.is_unfinished() && !runs.iter().any(|other| Some(other.glance.id.as_str()) == of)
     };
-    let of = |root| Left {
-        root,
-        holder: holder(root, runs),
-        delivered: family(root, runs).iter().map(|run| run.delivered).sum(),
-    };
-    let all: Vec<Left<'_>> = runs.iter().filter(is_root).map(of).collect();
-    let anew = |place: usize, left: &Left<'_>| {
-        all.iter()
-            .skip(place + 1)
-            .any(|later| same_choice(left.root, later.root) && later.count() <= left.count())
-    };
-    let open = all.iter().enumerate().filter(|(place, left)| left.count() > 0 && !anew(*place, left));
-    open.map(|(_, left)| *left).collect()
+    let all: Vec<_> = runs.iter().filter(is_root).map(|root| (root, holders(root, runs))).collect();
+    let mut open = Vec::new();
+    for (place, (root, left)) in all.iter().enumerate() {
+        let takes_its_place = |(later, theirs): &(&RunInto, Vec<Held<'_>>)| {
+            same_choice(root, later) && sum(theirs) <= sum(left)
+        };
+        if !all.iter().skip(place + 1).any(takes_its_place) {
+            let delivered = family(root, runs).iter().map(|run| run.delivered).sum();
+            open.extend(left.iter().map(|&(holder, count)| Left { holder, count, root, delivered }));
+        }
+    }
+    open
 }
 
 /// The newest replay of which nothing was delivered, because all of it was set aside. After another one that has
@@ -93,14 +113,19 @@ impl Left<'_> {
     /// `12 records and 3 whole objects`.
     #[must_use]
     pub fn what(&self) -> String {
-        self.holder.set_aside().unwrap_or_default()
+        records_and_objects(self.count).unwrap_or_default()
     }
 
     /// What tries it again.
     #[must_use]
     pub fn retry(&self, state: &StateDir) -> String {
-        let flags = RunFlags::new(state, &self.holder.glance.file.tuning).go;
-        format!("`respool quarantine retry {}{flags}`", self.holder.glance.id)
+        again::retry_command(state, &self.holder.glance)
+    }
+
+    /// What is best to be typed for it, if that is not another try of the same.
+    #[must_use]
+    pub fn anew(&self, state: &StateDir) -> Option<String> {
+        again::anew_command(state, &self.holder.glance)
     }
 
     /// What lists it.
@@ -110,14 +135,14 @@ impl Left<'_> {
         format!("`respool quarantine ls {}{flags}`", self.holder.glance.id)
     }
 
-    fn count(&self) -> u64 {
-        count(self.holder)
+    fn entries(&self) -> u64 {
+        self.count.0 + self.count.1
     }
 }
 
 impl From<&Left<'_>> for InQuarantine {
     fn from(left: &Left<'_>) -> Self {
-        let (records, objects) = left.holder.set_aside;
+        let (records, objects) = left.count;
         Self { run: left.holder.glance.id.clone(), records, objects }
     }
 }
@@ -130,19 +155,27 @@ pub fn sentence(left: &[Left<'_>]) -> Option<String> {
     let more = left.len().checked_sub(NAMED_MAX).filter(|&more| more > 0);
     let parts: Vec<_> =
         named.chain(more.map(|more| format!("those of {}", many(more, "other run")))).collect();
-    let all: u64 = left.iter().map(Left::count).sum();
+    let all: u64 = left.iter().map(Left::entries).sum();
     let (are, were) = (agree(all, "is", "are"), agree(all, "was", "were"));
     (!parts.is_empty()).then(|| format!("{} {are} in quarantine and {were} not sent", parts.join(", ")))
 }
 
-/// The commands that send it.
+/// `… sends them`, by the commands that do; what no command sends is listed by one that says what can be done.
 #[must_use]
-pub fn commands(left: &[Left<'_>], state: &StateDir) -> String {
-    left.iter().take(NAMED_MAX).map(|left| left.retry(state)).collect::<Vec<_>>().join(", ")
+pub fn sends_them(left: &[Left<'_>], state: &StateDir) -> String {
+    let commands = left.iter().take(NAMED_MAX).map(|left| left.retry(state));
+    let (retries, lists): (Vec<_>, Vec<_>) = commands.partition(|command| command.contains(" retry "));
+    let says = |lists: &str| format!("{lists} says what can be done");
+    let them = agree(left.iter().map(Left::entries).sum::<u64>(), "it", "them");
+    match (retries.join(", "), lists.join(", ")) {
+        (retries, lists) if lists.is_empty() => format!("{retries} sends {them}"),
+        (retries, lists) if retries.is_empty() => says(&lists),
+        (retries, lists) => format!("{retries} sends {them}, {} about the rest", says(&lists)),
+    }
 }
 
-fn count(run: &RunInto) -> u64 {
-    run.set_aside.0 + run.set_aside.1
+fn sum(left: &[Held<'_>]) -> u64 {
+    left.iter().map(|(_, (records, objects))| records + objects).sum()
 }
 
 fn same_choice(one: &RunInto, other: &RunInto) -> bool {
@@ -160,7 +193,7 @@ mod tests {
     use crate::lifecycle::fixtures::{retry_into, run_into, with_aside};
 
     fn told(runs: &[RunInto]) -> Vec<(&str, (u64, u64))> {
-        left(runs).iter().map(|left| (left.holder.glance.id.as_str(), left.holder.set_aside)).collect()
+        left(runs).iter().map(|left| (left.holder.glance.id.as_str(), left.count)).collect()
     }
 
     #[test]

@@ -44,11 +44,16 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     }
     let plan = config.plan.as_deref().map(|(path, plan)| (path.as_str(), plan));
     let run = if plan.is_none() { choose(&config.state_dir, config.run.as_deref(), runs)? } else { None };
-    let run = run.map(RunInto::of).transpose()?;
+    let mut run = run.map(RunInto::of).transpose()?;
     let runs = match &run {
         Some(run) => runs_into(&config.state_dir, &run.glance.file.stream)?.runs,
         None => Vec::new(),
     };
+    if let Some(run) = &mut run {
+        // What its retries have left is known among the others only.
+        let same = runs.iter().find(|other| other.glance.id == run.glance.id);
+        run.untaken = same.map_or(run.untaken, |same| same.untaken);
+    }
     let name = match &run {
         Some(run) => Some(target(&run.glance)?),
         None => plan.map(|(_, plan)| planned_target(plan)).transpose()?.flatten(),

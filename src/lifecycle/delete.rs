@@ -1,8 +1,8 @@
 //! `respool stream delete`: the end of a backfill's stream. What was not read is lost with it, so it is asked for
 //! in every way: it must carry our tag, no run may be writing or unfinished, and a worker's leases must have shown that it
 //! has read everything. `--force` answers where a run is unfinished or where that proof is missing: because nobody
-//! has looked, because it was only estimated, because a run cannot be read, because no run is known here at all. It
-//! answers for nothing else.
+//! has looked, because it was only estimated, because a run cannot be read, because no run is known here at all and the stream
+//! holds something. It answers for nothing else.
 //!
 //! A question takes its time, so everything is looked at again after the answer.
 
@@ -13,6 +13,7 @@ use super::door::Door;
 use super::runs::{BY_AGE, RunsInto, identity, names, runs_into, unfinished};
 use super::settle::{Look, until};
 use super::shape::{CREATED_BY, is_ours};
+use super::unused::is_unused;
 use crate::config::{AwsAccess, OutputConfig, RunFlags, StateDir};
 use crate::error::Error;
 use crate::plan::permission;
@@ -74,7 +75,7 @@ struct Doomed {
     in_quarantine: Vec<InQuarantine>,
     /// The same as a sentence.
     lost: Option<String>,
-    /// What still sends it.
+    /// What still sends it, as a sentence.
     retries: String,
 }
 
@@ -82,7 +83,8 @@ struct Doomed {
 async fn unobjected(door: &Door, answers: Answers) -> Result<Doomed, Error> {
     let found = door.look().await?.ok_or_else(|| door.not_there_so("there is nothing to delete"))?;
     let runs = runs_into(&door.state, &identity(&found.description))?;
-    match objection(&found, &runs, answers, (&door.access, &door.state)) {
+    let force = answers.force || is_unused(&door.stream, &found, &runs).await;
+    match objection(&found, &runs, Answers { force, ..answers }, (&door.access, &door.state)) {
         Some(objection) => Err(Error::refused(format!("the stream {}: {objection}", door.name))),
         None => Ok(doomed(found, &runs, &door.state)),
     }
@@ -94,7 +96,7 @@ fn doomed(stream: StreamParticulars, runs: &RunsInto, state: &StateDir) -> Doome
         stream,
         in_quarantine: left.iter().map(InQuarantine::from).collect(),
         lost: aside::sentence(&left),
-        retries: aside::commands(&left, state),
+        retries: aside::sends_them(&left, state),
     }
 }
 
@@ -158,12 +160,17 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
         ));
     }
     if let Some(unsent) = aside::unsent(runs) {
+        let sends = match unsent.anew(state) {
+            Some(anew) => format!("{anew} begins anew; --force deletes it all the same"),
+            None => format!(
+                "{} sends them as long as the stream is there; --force deletes it all the same, and then only a new replay does",
+                unsent.retry(state)
+            ),
+        };
         return Some(format!(
-            "nothing of run {} was delivered into it, all of it was set aside: {}, which {} sends as long as the stream is there; \
-             --force deletes it all the same, and then only a new replay sends them",
+            "nothing of run {} was delivered into it, all of it was set aside: {}; {sends}",
             unsent.holder.glance.id,
             unsent.what(),
-            unsent.retry(state)
         ));
     }
     let run = runs.iter().find(|run| !run.is_drained())?;
@@ -198,7 +205,7 @@ fn confirmed(doomed: &Doomed, output: &OutputConfig) -> Result<bool, Error> {
 fn question(Doomed { stream, lost, retries, .. }: &Doomed) -> String {
     let stream = &stream.description;
     let lost = lost.as_ref().map(|lost| {
-        format!("{lost}: {retries} sends them as long as the stream is there, then only a new replay does.\n")
+        format!("{lost}: {retries} as long as the stream is there, then only a new replay does.\n")
     });
     format!(
         "{}Delete the stream {} ({}{}) and everything in it? [y/N] ",

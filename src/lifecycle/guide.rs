@@ -4,13 +4,14 @@
 //! stream forgets what the worker has not read there, counted from the moment in which it left. What is known
 //! to be done is ticked; what is not known is left to the reader.
 
-use std::fmt::Write as _;
+mod page;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::aside::{self, family, holder};
-use super::runs::RunInto;
+pub use self::page::render;
+use super::aside::{self, family, holders};
+use super::runs::{RunInto, records_and_objects};
 use crate::config::{
     AwsAccess, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag, quoted,
 };
@@ -92,7 +93,7 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         switch_over(facts, stream),
         watch(facts, stream, &door),
         drained(facts, stream, &both),
-        switch_back(facts, stream),
+        switch_back(facts),
         delete(facts, stream, &door),
     ]
 }
@@ -147,10 +148,10 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     };
     let settings = &run.glance.file.settings;
     let mut step = Step::new("replay", format!("Replay {}, {}", settings.archive, what(settings)));
-    let (all, left) = (family(run, facts.runs), holder(run, facts.runs));
+    let (all, left) = (family(run, facts.runs), holders(run, facts.runs));
     let delivered: u64 = all.iter().map(|run| run.delivered).sum();
-    let pending = aside::retries(left, facts.runs).last();
-    let sent_nothing = run.state() == RunState::Done && delivered == 0 && left.set_aside().is_some();
+    let pending = all.iter().skip(1).rfind(|retry| retry.glance.is_unfinished());
+    let sent_nothing = run.state() == RunState::Done && delivered == 0 && !left.is_empty();
     step.done = Some(run.state() == RunState::Done && pending.is_none() && !sent_nothing);
     step.notes.push(format!(
         "run {}, started {}, {}: {} delivered",
@@ -174,18 +175,20 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
             many(retry.delivered, "record")
         ));
     }
-    if let Some(set_aside) = left.set_aside() {
-        let flags = RunFlags::new(facts.state, &left.glance.file.tuning).look;
-        let ls = format!("respool quarantine ls {}{flags}", left.glance.id);
+    for (holder, count) in &left {
+        let set_aside = records_and_objects(*count).unwrap_or_default();
+        let flags = RunFlags::new(facts.state, &holder.glance.file.tuning).look;
+        let ls = format!("respool quarantine ls {}{flags}", holder.glance.id);
         if sent_nothing {
             step.notes
                 .push(format!("all of it was set aside: {set_aside} in quarantine, nothing in {stream}"));
             step.command = Some(ls);
         } else {
-            let were = agree(left.set_aside.0 + left.set_aside.1, "was", "were");
+            let were = agree(count.0 + count.1, "was", "were");
             step.notes.push(format!("{set_aside} {were} set aside: `{ls}`"));
         }
-    } else if run.set_aside().is_some() {
+    }
+    if left.is_empty() && run.set_aside().is_some() {
         step.notes.push("nothing is left in quarantine".into());
     }
     if let Some(pending) = pending.filter(|_| !facts.gone) {
@@ -225,7 +228,11 @@ fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str)
 
 fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
     let mut step = Step::new("switch_over", format!("Restart the worker on {stream}"));
-    step.done = facts.away_since.map(|_| true);
+    // Whoever has read it has been there.
+    step.done = (facts.away_since.is_some() || is_read(facts)).then_some(true);
+    if facts.gone {
+        return step;
+    }
     let table = facts.lease_table.map_or_else(
         || "an application name of its own".into(),
         |table| format!("{table} as its application name"),
@@ -247,6 +254,7 @@ fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
 fn watch(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     let mut step = Step::new("watch", "Watch both sides".into());
     if facts.gone {
+        step.done = Some(true);
         return step;
     }
     step.command = Some(format!("respool stream status {stream}{door}"));
@@ -270,8 +278,10 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         let sent = family(run, facts.runs).into_iter().rfind(|run| run.delivered > 0);
         let seen = sent.and_then(RunInto::seen_drained);
         let proven = sent.is_some_and(RunInto::is_drained);
-        // Whoever else has written into it must have been read, too.
-        step.done = Some(seen.is_some() && proven && unread(facts).is_empty());
+        step.done = Some(is_read(facts)).filter(|read| *read || !facts.gone);
+        if step.done.is_none() {
+            step.notes.push("nobody has seen that it had: what was not read went with the stream".into());
+        }
         step.notes.extend(seen.map(|seen| {
             let estimate = if proven { "" } else { ", which is an estimate: --lease-table proves it" };
             format!("seen {} by {}{estimate}", clock(seen.at), seen.by)
@@ -299,6 +309,13 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         }
     }
     step
+}
+
+/// Whether a worker's leases have shown that it has read all that is in the stream. Whoever else has written into it must have
+/// been read, too.
+fn is_read(facts: &Facts<'_>) -> bool {
+    let sent = facts.run.and_then(|run| family(run, facts.runs).into_iter().rfind(|run| run.delivered > 0));
+    sent.is_some_and(|run| run.is_drained() && unread(facts).is_empty())
 }
 
 /// The runs whose records are in the stream, or will be, and were not seen to be read.
@@ -330,15 +347,19 @@ fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
     }
 }
 
-fn switch_back(facts: &Facts<'_>, stream: &str) -> Step {
+fn switch_back(facts: &Facts<'_>) -> Step {
     let live = facts.live.map_or("the live stream", |(name, _)| name);
     let mut step = Step::new("switch_back", format!("Point the worker back at {live}"));
     let (hours, known) = live_retention(facts);
     let left = if facts.gone { Vec::new() } else { aside::left(facts.runs) };
-    step.notes.extend(aside::sentence(&left).map(|sentence| {
-        format!("before that: {sentence}; {} sends them into {stream}", aside::commands(&left, facts.state))
-    }));
+    step.notes.extend(
+        aside::sentence(&left)
+            .map(|sentence| format!("before that: {sentence}; {}", aside::sends_them(&left, facts.state))),
+    );
     step.notes.push("with its old application name: it goes on where it stopped".into());
+    if facts.gone {
+        step.notes.push(format!("{live} is not looked at here, so whether the worker is back is not known"));
+    }
     step.until = facts.away_since.and_then(|since| after(since, hours));
     step.notes.push(match (known, facts.away_since) {
         (true, Some(_)) => format!("{live} keeps records for {hours} h"),
@@ -396,28 +417,6 @@ fn after(start: Timestamp, hours: u32) -> Option<Timestamp> {
 /// To the minute, in UTC.
 fn clock(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-/// For a person.
-#[must_use]
-pub fn render(steps: &[Step], now: Timestamp) -> String {
-    let mut text = String::new();
-    for (number, step) in (1..).zip(steps) {
-        let tick = if step.done == Some(true) { "x" } else { " " };
-        let _ = writeln!(text, "[{tick}] {number}. {}", step.what);
-        if let Some(command) = &step.command {
-            let _ = writeln!(text, "         {command}");
-        }
-        if let Some(until) = step.until.filter(|_| step.done != Some(true)) {
-            let left = until.duration_since(now).as_secs_f64();
-            let left = if left > 0.0 { format!("in {}", duration(left)) } else { "TOO LATE".into() };
-            let _ = writeln!(text, "       by {} ({left})", clock(until));
-        }
-        for note in &step.notes {
-            let _ = writeln!(text, "       {note}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

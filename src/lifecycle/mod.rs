@@ -35,4 +35,5 @@ pub mod settle;
 pub mod shape;
 pub mod status;
 pub mod steps;
+mod unused;
 pub mod watch;

@@ -26,7 +26,7 @@ use crate::route::shard_map::ShardMap;
 use crate::run::directory::{self, RunGlance};
 use crate::run::forecast::Forecast;
 use crate::run::open::{self, OpenStream};
-use crate::run::replay::{self, Replayed, Sources};
+use crate::run::replay::{self, Listed, Replayed, Sources};
 use crate::run::report::Report;
 use crate::run::{console, feed, quarantine};
 use crate::stream::null::NullStream;
@@ -174,7 +174,7 @@ async fn into_new(
     }
     let config = ReplayConfig { yes: true, ..config.clone() };
     ask_first(&config).await?;
-    replay::replay_listed(&config, now, sources, manifest, None).await
+    replay::replay_listed(&config, now, sources, manifest, Listed::Confirmed).await
 }
 
 /// What the replay would be into the stream that is to be made.
@@ -186,6 +186,8 @@ async fn survey(
 ) -> Result<Forecast, Error> {
     let ReplayConfig { settings, tuning, .. } = config;
     let sources = Sources::open(settings, tuning).await?.recalling(&config.state_dir);
+    // The run itself tells of it.
+    let sources = if config.dry_run { sources } else { sources.untold() };
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
     let Some(extractor) = settings.key_config().map(KeyExtractor::new) else {
         return Err(replay::ask_for_a_key(feed::look_at_fields(&spool, &segments).await?));

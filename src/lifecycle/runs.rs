@@ -9,6 +9,7 @@ use super::drained::Replayed;
 use crate::error::Error;
 use crate::record::many;
 use crate::run::directory::{self, Drained, RunGlance, StreamIdentity, UnreadRun};
+use crate::run::quarantine::taken::Taken;
 use crate::run::report::RunState;
 use crate::run::{checkpoint_log, journal};
 use crate::stream::StreamDescription;
@@ -47,6 +48,10 @@ pub struct RunInto {
     pub delivered: u64,
     /// Records and whole objects that it has set aside.
     pub set_aside: (u64, u64),
+    /// Those of them that no retry of it that is done has taken: none if nobody has tried.
+    pub untaken: (u64, u64),
+    /// Which part of its run's quarantine it tries, if it is a retry: retries that have taken the same share their number.
+    pub part: usize,
     /// What it has put into each shard.
     pub shards: BTreeMap<String, Replayed>,
 }
@@ -55,7 +60,7 @@ impl RunInto {
     /// A look at what the run has left on the disk.
     pub fn of(glance: RunGlance) -> Result<Self, Error> {
         let Put { delivered, set_aside, shards } = put(&glance)?;
-        Ok(Self { glance, delivered, set_aside, shards })
+        Ok(Self { glance, delivered, set_aside, untaken: (0, 0), part: 0, shards })
     }
 
     /// Whether a process works on it now.
@@ -65,10 +70,7 @@ impl RunInto {
 
     /// `12 records and 3 whole objects`; `None` if nothing was set aside.
     pub fn set_aside(&self) -> Option<String> {
-        let part = |count: u64, what: &str| (count > 0).then(|| many(count, what));
-        let (records, objects) = (part(self.set_aside.0, "record"), part(self.set_aside.1, "whole object"));
-        let parts: Vec<String> = records.into_iter().chain(objects).collect();
-        (!parts.is_empty()).then(|| parts.join(" and "))
+        records_and_objects(self.set_aside)
     }
 
     /// Whether a worker's leases have shown that it has read all that the run has delivered by now.
@@ -85,6 +87,14 @@ impl RunInto {
     pub fn state(&self) -> RunState {
         self.glance.state()
     }
+}
+
+/// `12 records and 3 whole objects`; `None` if there are none.
+pub(super) fn records_and_objects((records, objects): (u64, u64)) -> Option<String> {
+    let part = |count: u64, what: &str| (count > 0).then(|| many(count, what));
+    let parts: Vec<String> =
+        part(records, "record").into_iter().chain(part(objects, "whole object")).collect();
+    (!parts.is_empty()).then(|| parts.join(" and "))
 }
 
 /// What a run has done so far.
@@ -128,12 +138,45 @@ pub fn runs_into(state_dir: &Path, stream: &StreamIdentity) -> Result<RunsInto, 
     for glance in runs.into_iter().filter(|run| run.file.stream == *stream) {
         match put(&glance) {
             Ok(Put { delivered, set_aside, shards }) => {
-                into.runs.push(RunInto { glance, delivered, set_aside, shards });
+                into.runs.push(RunInto { glance, delivered, set_aside, untaken: (0, 0), part: 0, shards });
             }
             Err(error) => into.unread.push(UnreadRun::of(glance, &error)),
         }
     }
+    (0..into.runs.len()).try_for_each(|at| share_out(&mut into.runs, at))?;
     Ok(into)
+}
+
+/// Finds what the retries of the run at `at` have taken of its quarantine, and which of them have taken the same. What cannot
+/// be read is taken for all of it.
+fn share_out(runs: &mut [RunInto], at: usize) -> Result<(), Error> {
+    let Some((run, younger)) = runs.get_mut(at..).and_then(<[RunInto]>::split_first_mut) else {
+        return Ok(());
+    };
+    let id = run.glance.id.as_str();
+    let done = |other: &&mut RunInto| other.glance.retried() == Some(id) && !other.glance.is_unfinished();
+    let mut parts: Vec<Vec<Taken>> = Vec::new();
+    for retry in younger.iter_mut().filter(done) {
+        let Ok(taken) = Taken::by(&retry.glance) else { return Ok(()) };
+        let same = parts.iter().position(|part| part.iter().any(|other| other.overlaps(&taken)));
+        retry.part = same.unwrap_or(parts.len());
+        match parts.get_mut(retry.part) {
+            Some(part) => part.push(taken),
+            None => parts.push(vec![taken]),
+        }
+    }
+    if parts.is_empty() || run.set_aside == (0, 0) {
+        return Ok(());
+    }
+    let unreadable =
+        |error| Error::refused(format!("cannot read the quarantine of {}", run.glance.id)).with_source(error);
+    for line in journal::quarantine_lines(&run.glance.path).map_err(unreadable)? {
+        if !parts.iter().flatten().any(|taken| taken.has(&line)) {
+            let count = if line.record.is_some() { &mut run.untaken.0 } else { &mut run.untaken.1 };
+            *count += 1;
+        }
+    }
+    Ok(())
 }
 
 /// The runs as a sentence names them, with the reason of the first.

@@ -117,15 +117,30 @@ fn render(found: &StreamParticulars, endpoint: Option<&str>, RunsInto { runs, un
     }
     for run in runs {
         let read = match (run.is_drained(), run.seen_drained()) {
-            (true, _) => "drained",
-            (false, Some(_)) => "perhaps drained (an estimate)",
-            (false, None) => "not seen drained",
+            _ if run.delivered == 0 => "",
+            (true, _) => ", drained",
+            (false, Some(_)) => ", perhaps drained (an estimate)",
+            (false, None) => ", not seen drained",
         };
         let records = many(run.delivered, "record");
-        row("run", format!("{} {}, {records}, {read}", run.glance.id, run.state().word()));
+        row("run", format!("{} {}, {records}{read}", run.glance.id, run.state().word()));
     }
     for run in unread {
         row("run", format!("{} cannot be read: {}", run.id, run.why));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::fixtures::{ours, run_into};
+
+    #[test]
+    fn a_run_that_has_delivered_nothing_is_not_called_drained() {
+        let runs = vec![run_into("r1", "incomplete", 0), run_into("r2", "done", 7)];
+        let text = render(&ours(1), None, &RunsInto { runs, unread: Vec::new() });
+        assert!(text.contains(" r1 incomplete, 0 records\n"), "{text}");
+        assert!(text.contains(" r2 done, 7 records, not seen drained\n"), "{text}");
+    }
 }

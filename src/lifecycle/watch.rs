@@ -16,10 +16,11 @@ use super::door::Door;
 use super::drained::{self, Listed, StreamKey, stored_at};
 use super::runs::{BY_AGE, BY_LEASES, RunInto, RunsInto, names, replayed, runs_into, unfinished};
 use super::{lease_table, metric};
-use crate::config::{DrainedConfig, Endpoint};
+use crate::config::{DrainedConfig, Endpoint, StateDir, Target};
 use crate::error::{Error, ExitCode};
+use crate::record::many;
 use crate::run::directory::{self, Drained, RunGlance, StreamIdentity};
-use crate::run::{console, now};
+use crate::run::{anew, console, now};
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::name::StreamName;
 use crate::stream::neighbour::{Neighbour, NeighbourConfig};
@@ -37,19 +38,22 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
     if let Some(run) = unread.iter().find(|run| config.run.as_ref() == Some(&run.id)) {
         return Err(Error::refused(format!("run {} cannot be read: {}", run.id, run.why)));
     }
-    let run = choose(&config.state_dir, config.run.as_deref(), runs)?;
-    let run = run.ok_or_else(|| match unread.as_slice() {
-        [] => Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one"),
-        unread => Error::refused(format!("the only runs there are cannot be read: {}", names(unread))),
-    })?;
-    let stream = target(&run)?;
-    let access = config.door.around(run.file.tuning.kinesis.clone(), &stream);
-    let door = Door::open(&stream, &access).await?.with_runs_in(&config.state_dir);
-    let Some(found) = door.look().await? else { return Err(gone(&run)) };
-    let found = found.description;
-    check_same(&run.id, &run.file.stream, &found)?;
+    let candidates = match &config.run {
+        Some(id) => choose(&config.state_dir, Some(id), runs)?.into_iter().collect(),
+        None => by_urgency(runs),
+    };
+    if candidates.is_empty() {
+        return Err(match unread.as_slice() {
+            [] => Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one"),
+            unread => Error::refused(format!("the only runs there are cannot be read: {}", names(unread))),
+        });
+    }
+    let (run, door, found) = first_there(config, &candidates).await?;
+    if config.run.is_none() && !config.output.quiet {
+        console::say(&meant(run, &candidates));
+    }
     let (service, is_here) = service(config, &door).await?;
-    let watch = Watch { config, door, service, stream: run.file.stream, found };
+    let watch = Watch { config, door, service, stream: run.file.stream.clone(), found };
     let mut pause = POLL.0;
     let mut told = String::new();
     loop {
@@ -70,6 +74,66 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
         watch.check_time(started, &answer)?;
         sleep(if is_here { POLL_HERE } else { pause }).await;
         pause = (pause * 3 / 2).min(POLL.1);
+    }
+}
+
+/// The runs that may be meant where none is named, one for each stream, the likeliest first: the last that has delivered something
+/// which nobody was seen to have read; of none the last that has delivered something, and else the last. A retry does
+/// not stand for its replay.
+fn by_urgency(mut runs: Vec<RunGlance>) -> Vec<RunGlance> {
+    runs.retain(|run| matches!(run.file.settings.target, Target::Kinesis { .. }));
+    runs.reverse();
+    runs.sort_by_cached_key(|run| {
+        let delivered = run.delivered_so_far();
+        let read = run.drained().is_some_and(|seen| seen.is_proven() && seen.delivered == delivered);
+        std::cmp::Reverse((delivered > 0 && !read, delivered > 0, !run.is_retry()))
+    });
+    let mut streams: Vec<StreamIdentity> = Vec::new();
+    runs.retain(|run| {
+        let is_new = !streams.contains(&run.file.stream);
+        streams.extend(is_new.then(|| run.file.stream.clone()));
+        is_new
+    });
+    runs
+}
+
+/// The first of `runs` whose stream is still there, and the way to it; if none is, what is wrong with the first.
+async fn first_there<'a>(
+    config: &DrainedConfig,
+    runs: &'a [RunGlance],
+) -> Result<(&'a RunGlance, Door, StreamDescription), Error> {
+    let mut wrong = None;
+    for run in runs {
+        let stream = target(run)?;
+        let access = config.door.around(run.file.tuning.kinesis.clone(), &stream);
+        let door = Door::open(&stream, &access).await?.with_runs_in(&config.state_dir);
+        let there = match door.look().await? {
+            None => Err(gone(run)),
+            Some(found) => {
+                let found = found.description;
+                check_same(&config.state_dir, &run.id, &run.file.stream, &found).map(|()| found)
+            }
+        };
+        match there {
+            Ok(found) => return Ok((run, door, found)),
+            Err(error) => drop(wrong.get_or_insert(error)),
+        }
+    }
+    Err(wrong.unwrap_or_else(|| Error::internal("no run was asked about")))
+}
+
+/// Which run is meant, and which it is not.
+fn meant(run: &RunGlance, all: &[RunGlance]) -> String {
+    let about = format!("about {}, into which run {} went", run.file.stream.name, run.id);
+    let mut others = all.iter().filter(|other| other.id != run.id);
+    match (others.next(), all.len() - 1) {
+        (Some(other), count) => format!(
+            "{about}; runs went into {} as well, run {} into {}: name a run to ask about its stream",
+            many(count, "other stream"),
+            other.id,
+            other.file.stream.name
+        ),
+        (None, _) => about,
     }
 }
 
@@ -213,14 +277,20 @@ fn gone(run: &RunGlance) -> Error {
 }
 
 /// A stream that was deleted and made anew has lost what was delivered.
-fn check_same(run: &str, expected: &StreamIdentity, found: &StreamDescription) -> Result<(), Error> {
+fn check_same(
+    state_dir: &StateDir,
+    run: &str,
+    expected: &StreamIdentity,
+    found: &StreamDescription,
+) -> Result<(), Error> {
     if expected.created_ms == found.created_ms {
         return Ok(());
     }
     Err(Error::refused(format!(
         "the stream {} is not the one that run {run} wrote to: that one was deleted and this one made anew, so there is \
-         nothing left to drain",
-        found.name
+         nothing left to drain{}",
+        found.name,
+        anew::gone_on(state_dir, run, found, "stream drained").unwrap_or_default()
     )))
 }
 
@@ -252,5 +322,37 @@ impl Method {
             }
             Self::IteratorAge { verdict } => *verdict == AgeVerdict::Past,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::fixtures::{retry_into, run_into};
+    use crate::run::directory::RunFile;
+
+    #[test]
+    fn what_was_not_read_is_asked_about_before_what_was_begun_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let into = |id: &str, made: i64, delivered: u64| {
+            let mut run = run_into(id, "done", delivered).glance;
+            run.path = directory.path().join(id);
+            std::fs::create_dir(&run.path).unwrap();
+            run.file.stream.created_ms = made;
+            run.report = Some(serde_json::json!({ "state": "done", "records": { "delivered": delivered } }));
+            run
+        };
+        let read = into("r3", 3, 9);
+        read.note_drained(&Drained { at: now(), by: BY_LEASES.into(), delivered: 9 }).unwrap();
+        let retry = retry_into("r2", "r5", "done", 1).glance;
+        let of_r2 =
+            RunGlance { file: RunFile { stream: into("x", 2, 0).file.stream, ..retry.file }, ..retry };
+        let runs = vec![into("r1", 1, 5), into("r2", 2, 7), read, into("r4", 4, 0), of_r2];
+        let order = by_urgency(runs);
+        let ids: Vec<_> = order.iter().map(|run| run.id.as_str()).collect();
+        assert_eq!(ids, ["r2", "r1", "r3", "r4"]);
+        let said = meant(&order[0], &order);
+        assert!(said.contains("run r2 went; runs went into 3 other streams as well, run r1"), "{said}");
+        assert!(!meant(&order[0], &order[..1]).contains("other"));
     }
 }

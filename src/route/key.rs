@@ -102,6 +102,17 @@ pub enum KeyFallback {
     Hash,
 }
 
+impl KeyFallback {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Hash => "hash",
+        }
+    }
+}
+
 /// The text names no fallback.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is no fallback for a missing key: `random` or `hash`")]

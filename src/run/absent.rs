@@ -1,10 +1,16 @@
 //! A stream that is not there: what is to be done depends on who looks for it. Who replays may make it, a plan can do
 //! without it, and a run has lost with it what it had delivered.
 
-use super::directory::{Drained, RunDirectory, RunFile};
+use std::path::Path;
+
+use super::checkpoint_log;
+use super::directory::{Drained, RunDirectory, RunFile, RunGlance};
 use super::forecast::what;
+use super::journal::quarantine_lines;
+use super::next::Keyless;
+use super::quarantine::again::retry_command;
 use crate::archive::ObjectWindow;
-use crate::config::{RunFlags, RunSettings, Target, Tuning, quoted};
+use crate::config::{RunFlags, RunSettings, StateDir, Target, Tuning, quoted};
 use crate::record::many;
 
 /// Who looks for a stream.
@@ -31,17 +37,41 @@ pub struct Sent<'a> {
     settings: &'a RunSettings,
     flags: RunFlags,
     drained: Option<Drained>,
+    /// Where its files lie.
+    path: &'a Path,
+    /// Records that it has delivered.
+    delivered: u64,
+    /// The command that tries again what it has set aside.
+    retry: Option<String>,
 }
 
 impl<'a> Sent<'a> {
-    /// What has to be said of the run `id`.
-    pub fn new(id: &'a str, settings: &'a RunSettings, flags: RunFlags) -> Self {
-        Self { id, settings, flags, drained: None }
+    /// What has to be said of a run that this process works on.
+    pub fn by(directory: &'a RunDirectory, file: &'a RunFile) -> Self {
+        let checkpoint = checkpoint_log::newest(directory.path()).ok().flatten();
+        Self {
+            id: directory.id(),
+            settings: &file.settings,
+            flags: directory.flags(&file.tuning),
+            drained: None,
+            path: directory.path(),
+            delivered: checkpoint.map_or(0, |checkpoint| checkpoint.totals.delivered),
+            retry: None,
+        }
     }
 
-    /// The same of a run that this process works on.
-    pub fn by(directory: &'a RunDirectory, file: &'a RunFile) -> Self {
-        Self::new(directory.id(), &file.settings, directory.flags(&file.tuning))
+    /// The same of a run whose quarantine is tried again.
+    pub fn to_retry(run: &'a RunGlance, state_dir: &StateDir) -> Self {
+        let delivered = run.delivered_so_far();
+        Self {
+            id: &run.id,
+            settings: &run.file.settings,
+            flags: RunFlags::new(state_dir, &run.file.tuning),
+            drained: run.drained().filter(|seen| seen.delivered == delivered),
+            path: &run.path,
+            delivered,
+            retry: Some(retry_command(state_dir, run)),
+        }
     }
 
     /// The same if a worker was seen to have read all that it has delivered.
@@ -61,7 +91,8 @@ impl<'a> Sent<'a> {
             )
         } else {
             format!(
-                "by {at} all that run {} had delivered ({records}) had been read, by CloudWatch's estimate: if the worker's own                  figures say so too, nothing is to be done",
+                "by {at} all that run {} had delivered ({records}) had been read, by CloudWatch's estimate: if the worker's own \
+                 figures say so too, nothing is to be done",
                 self.id
             )
         })
@@ -77,11 +108,58 @@ impl<'a> Sent<'a> {
         }
     }
 
+    /// What is to be done about a retry: where nothing went with the stream, another one of its name will do.
+    fn set_aside(&self, at: &str, tuning: &Tuning) -> String {
+        let Self { id, settings, .. } = self;
+        let target = &settings.target;
+        let retry = self.retry.as_deref().unwrap_or_default();
+        let again = format!(
+            "`respool stream create {target} --shards N{}`, then {retry}",
+            tuning.kinesis.own_flags("kinesis")
+        );
+        let records = many(self.delivered, "record");
+        let nothing_lost = match &self.drained {
+            _ if self.delivered == 0 => format!("run {id} had delivered nothing into it"),
+            Some(seen) if seen.is_proven() => {
+                format!("a worker had read what run {id} had delivered, {records}")
+            }
+            Some(_) => {
+                format!("a worker had read what run {id} had delivered, {records}, by CloudWatch's estimate")
+            }
+            None => {
+                let lost = self.lost(at, "what was set aside alone makes no whole", tuning);
+                return format!(
+                    "{lost}. If a worker had read them before, only what was set aside is missing: {again}"
+                );
+            }
+        };
+        format!(
+            "the stream {target}, into which run {id} went, does not exist{at} any more, and {nothing_lost}: make it again, and send \
+             what was set aside: {again}. If it lives elsewhere, say --kinesis-region, --kinesis-profile or --kinesis-endpoint-url"
+        )
+    }
+
+    /// The key of a new replay; of a run that has sent nothing, because nothing had that key, the one that was meant.
+    fn key(&self) -> Option<String> {
+        let key = self.settings.partition_key.as_ref().map(ToString::to_string);
+        if self.delivered > 0 {
+            return key;
+        }
+        let lines: Vec<_> = quarantine_lines(self.path).ok().into_iter().flatten().collect();
+        let all = lines.len() as u64;
+        match Keyless::among(lines, self.settings, self.path).filter(|keyless| keyless.are_most_of(all)) {
+            Some(keyless) => keyless.meant().map(str::to_owned),
+            None => key,
+        }
+    }
+
     fn lost(&self, at: &str, so: &str, tuning: &Tuning) -> String {
         let Self { id, settings, flags, .. } = self;
-        let key = settings.partition_key.as_ref().map(|key| quoted(&key.to_string()));
+        let key = self.key().map(|key| quoted(&key));
+        let with_it =
+            if self.delivered == 0 { "the run had delivered nothing" } else { "its records went with it" };
         format!(
-            "the stream {target}, into which run {id} went, does not exist{at} any more, and its records went with it: {so}. A new \
+            "the stream {target}, into which run {id} went, does not exist{at} any more, and {with_it}: {so}. A new \
              replay is needed: `respool replay {archive} --into {target} --create --partition-key {key}{window}{doors}`, with the other \
              flags of before (it was {what}; `respool runs show {id}{look}`). If it was looked for in the wrong place, say \
              --kinesis-region, --kinesis-profile or --kinesis-endpoint-url",
@@ -121,7 +199,8 @@ impl Seeker<'_> {
                 format!("the live stream {target} does not exist{at}: is its name right? {ELSEWHERE}")
             }
             Self::Resume(sent) => sent.lost(at, "there is nothing left to go on with", tuning),
-            Self::Retry(sent) => sent.lost(at, "what was set aside alone makes no whole", tuning),
+            Self::Retry(sent) => sent.set_aside(at, tuning),
+            Self::Verify(sent) if sent.delivered == 0 => sent.lost(at, "there is nothing to compare", tuning),
             Self::Verify(sent) => sent.gone(at, "nothing can show any more that they had arrived", tuning),
         }
     }

@@ -13,6 +13,7 @@
 //!   report.json       the last report
 //!   report.html       the same for a browser, with drawings
 //!   timeline.json     what they are drawn from: the run over time
+//!   typed.json        the command that has begun it
 //!   plan.json         the plan that is carried out, if one is
 //!   drained.json      that a worker was seen to have read everything
 //!   lock              locked, and holding the process id, while a process owns the run
@@ -33,12 +34,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::glance::RunGlance;
 use self::glance::says_done;
+pub use self::glance::{RunGlance, retried};
 pub use self::unread::{UnreadRun, look_at_all, no_such_run};
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
-use crate::config::{RunFlags, RunSettings, SavedPlan, StateDir, Tuning};
+use crate::config::{RunFlags, RunSettings, SavedPlan, StateDir, Tuning, Typed};
 use crate::error::Error;
 use crate::private;
 use crate::record::HashKey;
@@ -47,6 +48,7 @@ use crate::route::spread::Spread;
 const RUN_FILE: &str = "run.json";
 const MANIFEST_FILE: &str = "manifest.jsonl";
 const REPORT_FILE: &str = "report.json";
+const TYPED_FILE: &str = "typed.json";
 const PLAN_FILE: &str = "plan.json";
 const DRAINED_FILE: &str = "drained.json";
 const LOCK_FILE: &str = "lock";
@@ -129,6 +131,12 @@ impl Drained {
     pub const BY_LEASES: &str = "lease_table";
     /// The same of the age of what is read, which is no proof.
     pub const BY_AGE: &str = "iterator_age";
+
+    /// Whether the worker's own leases have shown it.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.by == Self::BY_LEASES
+    }
 }
 
 /// The version of [`RunFile`] that this build writes and reads.
@@ -255,6 +263,11 @@ impl RunDirectory {
         read_json(&self.path.join(REPORT_FILE)).unwrap_or_default().is_some_and(|report| says_done(&report))
     }
 
+    /// Keeps the command that has begun it, to be shown with another key.
+    pub fn write_typed(&self, typed: &Typed) -> Result<(), Error> {
+        write_json(&self.path.join(TYPED_FILE), typed)
+    }
+
     /// Keeps the plan that is carried out, to be held against what happens.
     pub fn write_plan(&self, plan: &SavedPlan) -> Result<(), Error> {
         write_json(&self.path.join(PLAN_FILE), plan)
@@ -284,6 +297,11 @@ fn lock_soon(lock: &File) -> Result<(), TryLockError> {
 /// All runs below `state_dir` that can be read, oldest first. Directories that are no runs are passed over.
 pub fn glance_at_all(state_dir: &Path) -> Result<Vec<RunGlance>, Error> {
     look_at_all(state_dir).map(|(runs, _)| runs)
+}
+
+/// The command that has begun the run in `directory`, if it is known.
+pub fn typed(directory: &Path) -> Option<Typed> {
+    read_json(&directory.join(TYPED_FILE)).unwrap_or_default()
 }
 
 fn drained(path: &Path) -> Option<Drained> {

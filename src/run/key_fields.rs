@@ -14,7 +14,7 @@ use crate::route::fields::Fields;
 use crate::shown::is_shown;
 
 /// What is said of an object that is one record, if that [may hold the records](holds_the_records) that are meant.
-pub const ARRAY: &str = "the object is one JSON value with an array in it: if the array's elements are the records, begin anew with \
+pub const ARRAY: &str = "the object is one JSON value with an array in it: if the array's elements are the records, say \
                          --framing json-array";
 
 /// Bytes of a record by which it is judged.

@@ -2,7 +2,7 @@
 //!
 //! A delivery stream may take a day to write an object. So when a run is done, its window is listed once more:
 //! objects that were not there are named, and so are those that have changed since. Nothing of them is sent;
-//! another replay of the same window takes them in.
+//! a replay of the list that is left sends what came late, and nothing else.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -14,10 +14,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::next::NextStep;
 use super::report::LateReport;
 use super::select::archived;
 use crate::archive::manifest::Manifest;
+use crate::archive::objects::WHAT_CAME_LATE;
 use crate::archive::{Archive, Listing, ObjectEntry};
+use crate::config::{RunSettings, Tuning, Typed, quoted};
 
 /// The list, one JSON object a line.
 const LATE_FILE: &str = "late.jsonl";
@@ -72,6 +75,34 @@ pub async fn look_again(
     report
 }
 
+/// The command that sends what came late, if anything did.
+pub fn next_step(
+    late: &LateReport,
+    typed: Option<&Typed>,
+    settings: &RunSettings,
+    tuning: &Tuning,
+    state_dir_flag: &str,
+) -> Option<NextStep> {
+    let list = late.path.as_deref().filter(|_| late.late > 0)?;
+    let command = typed.and_then(|typed| typed.with_objects(list)).unwrap_or_else(|| {
+        let said = |flag: &str, value: Option<String>| {
+            value.map(|value| format!(" --{flag} {}", quoted(&value))).unwrap_or_default()
+        };
+        format!(
+            "respool replay {} --into {}{}{}{}{} --objects {}{}{state_dir_flag}",
+            quoted(&settings.archive.to_string()),
+            quoted(&settings.target.to_string()),
+            said("partition-key", settings.partition_key.as_ref().map(ToString::to_string)),
+            said("key-fallback", settings.key_fallback.map(|fallback| fallback.word().to_owned())),
+            said("from", settings.input.selection.window.from().map(|bound| bound.to_string())),
+            said("until", settings.input.selection.window.until().map(|bound| bound.to_string())),
+            quoted(list),
+            tuning.door_flags(),
+        )
+    });
+    Some(NextStep { command, why: "send what came late, and nothing else".to_owned() })
+}
+
 /// The objects that are new, and those that are not what they were. What was written only after the run began, by its
 /// name or else by its time of writing, is not late: it is what comes next.
 fn compare<'a>(
@@ -98,7 +129,7 @@ fn compare<'a>(
 fn write(path: &Path, late: &[&ObjectEntry], changed: &[&ObjectEntry]) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut list = BufWriter::new(file);
-    for (what, objects) in [("late", late), ("changed", changed)] {
+    for (what, objects) in [(WHAT_CAME_LATE, late), ("changed", changed)] {
         for object in objects {
             serde_json::to_writer(&mut list, &Line { what, object })?;
             list.write_all(b"\n")?;

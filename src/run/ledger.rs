@@ -107,8 +107,8 @@ impl Ledger {
         })
     }
 
-    /// For a person: every shard, and the objects that are not simply delivered.
-    pub fn render(&self) -> String {
+    /// For a person: every shard, and the objects that are not simply delivered; of a retry, what it was not to send is no news.
+    pub fn render(&self, of_a_retry: bool) -> String {
         let mut text = String::new();
         for shard in &self.shards {
             let (records, bytes) = (many(shard.records, "record"), ByteCount(shard.bytes));
@@ -116,7 +116,8 @@ impl Ledger {
             let _ = writeln!(text, "{}  {records}, {bytes}, {first} to {last}", shard.shard);
         }
         let plain = |line: &&ObjectLine| {
-            line.state != ObjectState::Settled || line.ledger.quarantined + line.ledger.filtered > 0
+            let filtered = if of_a_retry { 0 } else { line.ledger.filtered };
+            line.state != ObjectState::Settled || line.ledger.quarantined + filtered > 0
         };
         let odd: Vec<&ObjectLine> = self.objects.iter().filter(plain).collect();
         if !odd.is_empty() {
@@ -130,6 +131,7 @@ impl Ledger {
                 ObjectState::Open => "open",
             };
             let mut counts = format!("{} delivered", number(delivered.into()));
+            let filtered = if of_a_retry { 0 } else { filtered };
             for (count, what) in [(quarantined, "in quarantine"), (filtered, "left out as asked")] {
                 if count > 0 {
                     let _ = write!(counts, ", {} {what}", number(count.into()));

@@ -119,7 +119,7 @@ fn show(run: &RunGlance, as_json: bool) -> Result<String, Error> {
     }
     row("files", &run.path.display().to_string());
     text.push('\n');
-    text.push_str(&ledger.render());
+    text.push_str(&ledger.render(run.is_retry()));
     Ok(text)
 }
 

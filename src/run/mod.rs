@@ -12,6 +12,7 @@
 
 pub mod absent;
 pub mod ahead;
+pub mod anew;
 pub mod cache_command;
 pub mod checkpoint_log;
 pub mod console;

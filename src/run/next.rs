@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::another_try::AnotherTry;
 use super::flood::Flood;
 use super::journal::QuarantineLine;
-use super::key_fields::ARRAY;
 use super::quarantine;
+use super::remedy;
 use super::report::number;
 use crate::config::{RunFlags, RunSettings, Typed};
 use crate::error::ExitCode;
@@ -60,8 +60,8 @@ pub struct Keyless {
     first: QuarantineLine,
     key: String,
     meant: Option<String>,
-    /// The first of them is an object of its own, and may hold the records in an array.
-    array: bool,
+    /// How many of them are objects of their own that may hold the records in an array.
+    arrays: u64,
 }
 
 impl Keyless {
@@ -75,18 +75,26 @@ impl Keyless {
             line.record?;
             KEY_FAULTS.into_iter().find(|fault| fault.as_str() == line.reason)
         };
-        let (mut records, mut missing, mut first) = (0, 0, None);
+        let (mut records, mut missing, mut arrays) = (0, 0, 0);
+        let (mut first, mut first_array) = (None, None);
         for line in lines {
             let Some(fault) = fault(&line) else { continue };
+            let is_array = remedy::is_array(&line);
             records += 1;
             missing += u64::from(fault == KeyFault::Missing);
-            first.get_or_insert(line);
+            arrays += u64::from(is_array);
+            if is_array { &mut first_array } else { &mut first }.get_or_insert(line);
         }
-        let (first, key) = (first?, settings.partition_key.as_ref()?.to_string());
-        let array = first.detail.ends_with(ARRAY);
-        let record = quarantine::bytes(directory, &first).ok().filter(|_| !array).unwrap_or_default();
-        let meant = meant(&key, candidates(&record).iter().map(|candidate| candidate.pointer.to_string()));
-        Some(Self { records, missing, first, key, meant, array })
+        let key = settings.partition_key.as_ref()?.to_string();
+        let record = first.as_ref().and_then(|first| quarantine::bytes(directory, first).ok());
+        let fields = candidates(&record.unwrap_or_default());
+        let meant = meant(&key, fields.iter().map(|candidate| candidate.pointer.to_string()));
+        Some(Self { records, missing, first: first.or(first_array)?, key, meant, arrays })
+    }
+
+    /// Whether each of them may hold the records in an array.
+    pub(super) fn are_arrays(&self) -> bool {
+        self.arrays == self.records
     }
 
     /// Whether they are most of what was set aside, so that their key is the cause.
@@ -113,14 +121,19 @@ impl Keyless {
     }
 
     fn question(&self) -> String {
-        if self.array {
+        if self.are_arrays() {
             return " (are the records the elements of an array? Then --framing json-array takes them apart)"
                 .to_owned();
         }
         self.meant.as_ref().map(|meant| format!(" (is {meant} meant?)")).unwrap_or_default()
     }
 
-    /// The key that was meant, as it seems, or what stands for it.
+    /// The key that was meant, as it seems.
+    pub fn meant(&self) -> Option<&str> {
+        self.meant.as_deref()
+    }
+
+    /// The same, or what stands for it.
     pub fn another(&self) -> &str {
         self.meant.as_deref().unwrap_or(ANY_KEY)
     }
@@ -143,22 +156,26 @@ fn meant(key: &str, pointers: impl Iterator<Item = String>) -> Option<String> {
     (spelt(&nearest) <= key.len() / 3).then_some(nearest)
 }
 
-/// Letters to be put in, left out or changed until one text is the other.
+/// Letters to be put in, left out, changed or swapped with the next until one text is the other.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
+    let (mut before, mut previous) = (row.clone(), None);
     for (above, letter) in one.chars().enumerate() {
-        let mut diagonal = above;
-        let mut left = above + 1;
-        for (cell, wanted) in row.iter_mut().skip(1).zip(&other) {
-            let changed = diagonal + usize::from(letter != *wanted);
-            diagonal = *cell;
-            *cell = changed.min(left + 1).min(diagonal + 1);
-            left = *cell;
+        let mut next = vec![above + 1];
+        for (at, wanted) in other.iter().enumerate() {
+            let of = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX - 1);
+            let changed = of(&row, at) + usize::from(letter != *wanted);
+            let mut least = changed.min(of(&next, at) + 1).min(of(&row, at + 1) + 1);
+            let swapped = at
+                .checked_sub(1)
+                .filter(|&left| previous == Some(*wanted) && other.get(left) == Some(&letter));
+            if let Some(left) = swapped {
+                least = least.min(of(&before, left) + 1);
+            }
+            next.push(least);
         }
-        if let Some(first) = row.first_mut() {
-            *first = above + 1;
-        }
+        (before, row, previous) = (row, next, Some(letter));
     }
     row.last().copied().unwrap_or_default()
 }
@@ -184,6 +201,8 @@ pub struct Outcome<'a> {
     pub set_aside: u64,
     /// Broken objects among it, of which the whole records before the damage can still be sent.
     pub salvageable: u64,
+    /// Whole objects among it that are not the arrays that they were taken for.
+    pub misframed: u64,
     /// Whether what was delivered can be read again.
     pub readable: bool,
     /// Why it was stopped, if it set aside too much.
@@ -201,9 +220,10 @@ impl Outcome<'_> {
         format!("{online}{}", self.flags.go)
     }
 
-    fn retry(&self) -> NextStep {
-        let Self { id, online, delivered, set_aside, salvageable, keyless, .. } = *self;
-        AnotherTry { id, go: &self.flags.go, online, delivered, set_aside, salvageable, keyless }.step()
+    fn another_try(&self) -> AnotherTry<'_> {
+        let Self { id, online, delivered, set_aside, salvageable, misframed, keyless, typed, .. } = *self;
+        let go = &self.flags.go;
+        AnotherTry { id, go, online, delivered, set_aside, salvageable, misframed, keyless, typed }
     }
 }
 
@@ -225,30 +245,27 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     let Some(keyless) = keyless else {
         steps.push(NextStep::new("see what was set aside", format!("respool quarantine ls {id}{look}")));
         match flood {
-            None => steps.push(outcome.retry()),
+            None => steps.extend(outcome.another_try().steps()),
             Some(flood) => steps.push(go_on(outcome, flood)),
         }
         return steps;
     };
     // What is delivered would be there twice.
     let typed = typed.filter(|_| outcome.delivered == 0);
-    let apart = typed.filter(|_| keyless.array).and_then(Typed::with_arrays);
-    let apart = apart.map(|anew| NextStep::new("begin anew, each element of an array a record", anew));
     match flood {
         None => {
             steps.push(keyless.show(outcome, format!("{}; see one", keyless.sentence(outcome.routed))));
-            steps.push(apart.unwrap_or_else(|| outcome.retry()));
+            steps.extend(outcome.another_try().steps());
         }
         // The reason why it was stopped says the same already.
         Some(flood) => {
             steps.push(keyless.show(outcome, "see a record that has no key there".to_owned()));
-            let key = keyless.another();
-            let another = || typed.and_then(|typed| typed.with_key(key));
-            let another = || Some(NextStep::new("begin anew with another key", another()?));
-            steps.extend(apart.or_else(another));
+            steps.extend(outcome.another_try().anew());
             if let Some(again) = typed.filter(|typed| typed.follows_a_plan).and_then(Typed::anew) {
-                let why =
-                    format!("when the plan is made once more, as before but with --partition-key {key}");
+                let why = format!(
+                    "when the plan is made once more, as before but with --partition-key {}",
+                    keyless.another()
+                );
                 steps.push(NextStep::new(why, again));
             }
             steps.push(go_on(outcome, flood));
@@ -265,157 +282,4 @@ fn go_on(Outcome { id, flags, .. }: &Outcome<'_>, flood: Flood) -> NextStep {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_that_was_mistyped_is_recognised() {
-        let fields = ["/flight", "/tailnum", "/origin", "/user/id", "/Carrier"];
-        let recognised = |key: &str| meant(key, fields.into_iter().map(str::to_owned));
-        assert_eq!(recognised("/tailnm").as_deref(), Some("/tailnum"));
-        assert_eq!(recognised("/tialnum").as_deref(), Some("/tailnum"));
-        assert_eq!(recognised("/id").as_deref(), Some("/user/id"));
-        assert_eq!(recognised("/event/origin").as_deref(), Some("/origin"));
-        assert_eq!(recognised("/carrier").as_deref(), Some("/Carrier"));
-        assert_eq!(recognised("/customer"), None);
-        assert_eq!(meant("/k\u{1b}", ["/k\u{1b}x".to_owned()].into_iter()), None);
-        assert_eq!(meant("/k", std::iter::empty()), None);
-    }
-
-    #[test]
-    fn a_distance_counts_letters() {
-        for (one, other, letters) in [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("a", "", 1)] {
-            assert_eq!((distance(one, other), distance(other, one)), (letters, letters), "{one} {other}");
-        }
-    }
-
-    fn keyless(records: u64, missing: u64) -> Keyless {
-        let first = QuarantineLine {
-            object: 3,
-            record: Some(7),
-            key: "x.gz".into(),
-            reason: "missing".into(),
-            detail: String::new(),
-            offset: None,
-            stored: None,
-            sent_in_part: false,
-        };
-        let (key, meant) = ("/tailnm".into(), Some("/tailnum".into()));
-        Keyless { records, missing, first, key, meant, array: false }
-    }
-
-    #[test]
-    fn the_key_is_named_as_the_cause() {
-        assert_eq!(
-            keyless(12_288, 12_288).sentence(12_288),
-            "no record of 12,288 has /tailnm (is /tailnum meant?)"
-        );
-        let some = "9,000 of 12,288 records have no key at /tailnm (is /tailnum meant?)";
-        assert_eq!(keyless(9_000, 9_000).sentence(12_288), some);
-        let vague = Keyless { meant: None, ..keyless(5, 4) };
-        assert_eq!(vague.sentence(5), "5 of 5 records have no key at /tailnm");
-        assert_eq!(vague.another(), "/POINTER");
-    }
-
-    #[test]
-    fn what_comes_next_depends_on_how_it_ended() {
-        let (many, few) = (keyless(100, 100), keyless(10, 10));
-        let words = ["replay", "a", "--partition-key", "/tailnm"].map(str::to_owned).to_vec();
-        let typed = Typed { words, retries: false, follows_a_plan: false };
-        let words = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
-        let planned = Typed { words, retries: false, follows_a_plan: true };
-        let none = RunFlags::default();
-        let outcome = Outcome {
-            id: "7",
-            flags: &none,
-            online: false,
-            code: ExitCode::Incomplete,
-            done: false,
-            delivered: 0,
-            routed: 120,
-            set_aside: 0,
-            salvageable: 0,
-            readable: true,
-            flood: None,
-            keyless: None,
-            typed: Some(&typed),
-        };
-        let done = Outcome { done: true, code: ExitCode::Done, ..outcome };
-        let aside = Outcome { code: ExitCode::Quarantine, set_aside: 101, ..done };
-        let most = Some(Flood::Most { set_aside: 101, of: 120 });
-        let flooded = Outcome { set_aside: 101, flood: most, ..outcome };
-        let bound = Some(Flood::Bound { set_aside: 101, max: 100 });
-        let (show, ls) = ("respool quarantine show 3:7 7", "respool quarantine ls 7");
-        let (retry, resume) = ("respool quarantine retry 7", "respool resume 7");
-        let vague = Keyless { meant: None, ..many.clone() };
-        let salvage = "respool quarantine retry 7 --salvage";
-        let arrays = Keyless { array: true, ..vague.clone() };
-        let cases: [(_, &[&str]); 18] = [
-            (outcome, &[resume]),
-            (Outcome { set_aside: 101, keyless: Some(&many), ..outcome }, &[resume]),
-            (done, &[]),
-            (Outcome { code: ExitCode::Differs, ..done }, &["respool verify 7"]),
-            (aside, &[ls, retry]),
-            (
-                Outcome { keyless: Some(&few), ..aside },
-                &[ls, "respool quarantine retry 7 --key-fallback hash"],
-            ),
-            (Outcome { salvageable: 2, ..aside }, &[ls, salvage]),
-            (
-                Outcome { keyless: Some(&few), salvageable: 2, ..aside },
-                &[ls, "respool quarantine retry 7 --key-fallback hash --salvage"],
-            ),
-            // What is salvaged has the key that the records had which were delivered.
-            (
-                Outcome { keyless: Some(&many), salvageable: 1, delivered: 20, ..aside },
-                &[show, "respool quarantine retry 7 --key-fallback hash --salvage"],
-            ),
-            (
-                Outcome { keyless: Some(&many), ..aside },
-                &[show, "respool quarantine retry 7 --partition-key /tailnum"],
-            ),
-            (
-                Outcome { keyless: Some(&vague), ..aside },
-                &[show, "respool quarantine retry 7 --key-fallback hash"],
-            ),
-            (
-                Outcome { keyless: Some(&many), ..flooded },
-                &[show, "respool replay a --partition-key /tailnum --new", resume],
-            ),
-            (
-                Outcome { keyless: Some(&arrays), ..flooded },
-                &[show, "respool replay a --partition-key /tailnm --framing json-array --new", resume],
-            ),
-            (
-                Outcome { keyless: Some(&arrays), ..aside },
-                &[show, "respool replay a --partition-key /tailnm --framing json-array --new"],
-            ),
-            (Outcome { keyless: Some(&many), delivered: 1, ..flooded }, &[show, resume]),
-            (Outcome { keyless: Some(&many), typed: None, ..flooded }, &[show, resume]),
-            (
-                Outcome { keyless: Some(&many), typed: Some(&planned), ..flooded },
-                &[show, "respool replay --plan x.plan --new", resume],
-            ),
-            (Outcome { flood: bound, ..flooded }, &[ls, "respool resume 7 --max-quarantine COUNT"]),
-        ];
-        for (outcome, expected) in cases {
-            let commands: Vec<_> = steps(&outcome).into_iter().map(|step| step.command).collect();
-            assert_eq!(commands, expected, "{outcome:?}");
-        }
-        let (look, go) = (" --state-dir s".to_owned(), " --state-dir s --allow-insecure-endpoint".to_owned());
-        let flags = &RunFlags { look, go };
-        for (outcome, _) in cases {
-            for step in steps(&Outcome { flags, typed: None, ..outcome }) {
-                let looks =
-                    ["show", "ls"].iter().any(|word| step.command.contains(&format!("quarantine {word} ")));
-                let expected = if looks { &flags.look } else { &flags.go };
-                assert!(step.command.ends_with(expected.as_str()), "{}", step.command);
-            }
-        }
-        let offline = steps(&Outcome { online: true, salvageable: 1, ..aside });
-        let commands: Vec<_> = offline.iter().map(|step| step.command.as_str()).collect();
-        assert_eq!(commands, [ls, &format!("{salvage} --online")]);
-        let named = steps(&Outcome { keyless: Some(&many), ..aside });
-        assert_eq!(named[0].why, "100 of 120 records have no key at /tailnm (is /tailnum meant?); see one");
-    }
-}
+mod tests;

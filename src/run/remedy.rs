@@ -1,12 +1,17 @@
 //! What can be done about what was set aside, by its reason.
 
 use super::journal::QuarantineLine;
+use super::key_fields::ARRAY;
+use crate::config::{Decoding, FramingChoice};
+use crate::decode::NO_ARRAY;
 
 const DAMAGED: &str = "retry --salvage fetches it once more, and if it is broken for good sends the whole records before the damage";
 const SALVAGED_IN_VAIN: &str = "retry fetches it once more; no whole record stands before the damage";
 const SENT_IN_PART: &str = "a part of it was sent before, so retry leaves it alone: replay it by itself, and that part is there twice";
 const KEYLESS: &str =
     "retry --partition-key names another field, retry --key-fallback hash gives the record a key";
+const AN_ARRAY: &str = "retry --framing json-array takes the array's elements for the records";
+const MISFRAMED: &str = "retry --framing auto finds out how it is framed: it is no array of records";
 const TRIED_AGAIN: &str = "retry tries it once more";
 
 /// Whether the whole records before the damage of this object could be sent.
@@ -18,19 +23,40 @@ pub(super) fn can_be_salvaged(line: &QuarantineLine) -> bool {
     line.record.is_none() && damage && !line.sent_in_part
 }
 
+/// Whether the object is not the array of records that it was taken for, and not a damaged one either.
+pub(super) fn is_misframed(line: &QuarantineLine, decoding: Decoding) -> bool {
+    let whole = line.record.is_none() && !line.sent_in_part;
+    whole && line.detail.contains(NO_ARRAY) && decoding.framing == FramingChoice::JsonArray
+}
+
+/// Whether salvaging is what may help this object.
+pub(super) fn wants_salvage(line: &QuarantineLine, decoding: Decoding) -> bool {
+    !decoding.salvage && can_be_salvaged(line) && !is_misframed(line, decoding)
+}
+
+/// Whether the record is an object of its own that may hold the records in an array.
+pub(super) fn is_array(line: &QuarantineLine) -> bool {
+    line.record.is_some() && line.detail.ends_with(ARRAY)
+}
+
 /// Whether this object was set aside for its bytes: it would be again, by whoever reads the same in the same way.
 pub(super) fn is_in_its_bytes(line: &QuarantineLine) -> bool {
     let unreadable = matches!(line.reason.as_str(), "empty" | "unknown_format" | "too_large");
     can_be_salvaged(line) || line.record.is_none() && unreadable && !line.sent_in_part
 }
 
-/// What can be done about `line`, of a run that has `salvaged` what it could; `retry` is `respool quarantine retry`.
-pub(super) fn remedy(line: &QuarantineLine, salvaged: bool) -> &'static str {
+/// What can be done about `line`, of a run that has read its objects by `decoding`; `retry` is `respool quarantine retry`.
+pub(super) fn remedy(line: &QuarantineLine, decoding: Decoding) -> &'static str {
+    let salvaged = decoding.salvage;
+    if is_array(line) {
+        return AN_ARRAY;
+    }
     if line.record.is_some() {
         return of_a_record(&line.reason);
     }
     match line.reason.as_str() {
         _ if line.sent_in_part => SENT_IN_PART,
+        _ if is_misframed(line, decoding) => MISFRAMED,
         _ if can_be_salvaged(line) && salvaged => SALVAGED_IN_VAIN,
         _ if can_be_salvaged(line) => DAMAGED,
         "empty" => {
@@ -71,6 +97,9 @@ mod tests {
     use crate::route::SetAsideReason;
     use crate::run::next::KEY_FAULTS;
 
+    const AS_IT_IS: Decoding = Decoding { framing: FramingChoice::Auto, salvage: false };
+    const SALVAGED: Decoding = Decoding { salvage: true, ..AS_IT_IS };
+
     fn line(record: Option<u32>, reason: String) -> QuarantineLine {
         let (key, detail) = ("x.gz".into(), String::new());
         QuarantineLine {
@@ -97,13 +126,13 @@ mod tests {
             let line = line(None, defect.to_string());
             assert_eq!(can_be_salvaged(&line), defect.is_damage(), "{defect}");
             assert!(is_in_its_bytes(&line), "{defect}");
-            assert_ne!(remedy(&line, false), TRIED_AGAIN, "{defect}");
-            assert_eq!(remedy(&line, false).contains("--salvage"), defect.is_damage(), "{defect}");
-            assert!(!remedy(&line, true).contains("--salvage"), "{defect}");
+            assert_ne!(remedy(&line, AS_IT_IS), TRIED_AGAIN, "{defect}");
+            assert_eq!(remedy(&line, AS_IT_IS).contains("--salvage"), defect.is_damage(), "{defect}");
+            assert!(!remedy(&line, SALVAGED).contains("--salvage"), "{defect}");
         }
         for reason in [Changed, Deleted, Archived, Denied, Checksum] {
             let line = line(None, reason.to_string());
-            assert_ne!(remedy(&line, false), TRIED_AGAIN, "{reason}");
+            assert_ne!(remedy(&line, AS_IT_IS), TRIED_AGAIN, "{reason}");
             assert!(!is_in_its_bytes(&line), "{reason}");
         }
         let reasons = [
@@ -114,14 +143,26 @@ mod tests {
         ];
         let faults = KEY_FAULTS.into_iter().map(SetAsideReason::KeyFault);
         for reason in faults.chain(reasons) {
-            assert_ne!(remedy(&line(Some(3), reason.to_string()), false), TRIED_AGAIN, "{reason}");
+            assert_ne!(remedy(&line(Some(3), reason.to_string()), AS_IT_IS), TRIED_AGAIN, "{reason}");
         }
     }
 
     #[test]
     fn of_what_was_sent_in_part_nothing_is_promised() {
         let line = QuarantineLine { sent_in_part: true, ..line(None, "corrupt".into()) };
-        assert_eq!((remedy(&line, false), can_be_salvaged(&line)), (SENT_IN_PART, false));
+        assert_eq!((remedy(&line, AS_IT_IS), can_be_salvaged(&line)), (SENT_IN_PART, false));
         assert!(!is_in_its_bytes(&line), "it was whole once");
+    }
+
+    #[test]
+    fn what_is_framed_in_another_way_is_not_salvaged() {
+        let arrays = Decoding { framing: FramingChoice::JsonArray, ..AS_IT_IS };
+        let damaged = line(None, "bad_framing".into());
+        assert_eq!((remedy(&damaged, arrays), wants_salvage(&damaged, arrays)), (DAMAGED, true));
+        let object = QuarantineLine { detail: format!("found {NO_ARRAY}"), ..damaged };
+        assert_eq!((remedy(&object, arrays), wants_salvage(&object, arrays)), (MISFRAMED, false));
+        assert_eq!((remedy(&object, AS_IT_IS), wants_salvage(&object, AS_IT_IS)), (DAMAGED, true));
+        let array = QuarantineLine { detail: format!("no key; {ARRAY}"), ..line(Some(0), "missing".into()) };
+        assert_eq!((remedy(&array, AS_IT_IS), is_array(&object)), (AN_ARRAY, false));
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::absent::{Seeker, Sent};
+use super::anew;
 use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
@@ -26,7 +27,7 @@ use super::work::Work;
 use crate::archive::Archive;
 use crate::archive::manifest::Manifest;
 use crate::cache::Cache;
-use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, RunFlags, RunSettings, StateDir, Tuning};
+use crate::config::{ArchiveAddress, CacheMode, ReplayConfig, RunSettings, StateDir, Tuning};
 use crate::decode::DecodeConfig;
 use crate::error::Error;
 use crate::plan::warnings::refuse_loop;
@@ -57,8 +58,17 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&settings.target, &manifest.objects)?;
     }
-    let listed = sent_before(config, &target, manifest).await?;
-    begin(config, now, target, sources, listed).await
+    let (manifest, before) = sent_before(config, &target, manifest).await?;
+    begin(config, now, target, sources, Wanted { manifest, before, confirmed: false }).await
+}
+
+/// What a run is to send.
+struct Wanted {
+    manifest: Manifest,
+    /// What to say if some of it was sent before.
+    before: Option<String>,
+    /// Whether the user has seen what it will be, and said yes.
+    confirmed: bool,
 }
 
 /// What is listed, and what to say if it was sent before.
@@ -73,36 +83,47 @@ async fn sent_before(
     Ok((manifest, before?))
 }
 
-/// Starts a run of the objects in `manifest`, whatever else the archive holds. A retry names the
-/// run that has set aside what it sends.
+/// Why a list of objects is replayed that is known already.
+pub enum Listed<'a> {
+    /// It was listed before the stream was made, and the user has seen what it will be, and said yes.
+    Confirmed,
+    /// It is what this run has set aside.
+    Retry(&'a RunGlance),
+}
+
+/// Starts a run of the objects in `manifest`, whatever else the archive holds.
 pub async fn replay_listed(
     config: &ReplayConfig,
     now: Timestamp,
     sources: Sources,
     manifest: Manifest,
-    retried: Option<&RunGlance>,
+    listed: Listed<'_>,
 ) -> Result<Replayed, Error> {
     let settings = &config.settings;
-    let seeker = retried.map_or(Seeker::Replay, |run| {
-        let flags = RunFlags::new(&config.state_dir, &run.file.tuning);
-        Seeker::Retry(Sent::new(&run.id, &run.file.settings, flags))
-    });
+    let (seeker, retried) = match listed {
+        Listed::Confirmed => (Seeker::Replay, None),
+        Listed::Retry(run) => (Seeker::Retry(Sent::to_retry(run, &config.state_dir)), Some(run)),
+    };
     let target = open::stream(&settings.target, &config.tuning, now, &seeker).await?;
+    if let Some(run) = retried {
+        anew::confirm(config, run, &target.description)?;
+    }
     open::check_order(&settings.target, settings.order, settings.aggregate, &target.description)?;
     if !config.allow_loop && !config.dry_run {
         refuse_loop(&settings.target, &manifest.objects)?;
     }
-    let listed = sent_before(config, &target, manifest).await?;
-    begin(config, now, target, sources, listed).await
+    let confirmed = retried.is_none();
+    let (manifest, before) = sent_before(config, &target, manifest).await?;
+    begin(config, now, target, sources, Wanted { manifest, before, confirmed }).await
 }
 
-/// Begins a run of what is listed, of which some may have been sent before.
+/// Begins a run of what is wanted.
 async fn begin(
     config: &ReplayConfig,
     now: Timestamp,
     target: OpenStream,
     sources: Sources,
-    (manifest, before): (Manifest, Option<String>),
+    Wanted { manifest, before, confirmed }: Wanted,
 ) -> Result<Replayed, Error> {
     let ReplayConfig { settings, tuning, .. } = config;
     let extractor = settings.key_config().map(KeyExtractor::new);
@@ -113,7 +134,7 @@ async fn begin(
     let Some(extractor) = extractor else {
         return Err(ask_for_a_key(feed::look_at_fields(&spool, &segments).await?));
     };
-    if config.dry_run || !target.description.harmless {
+    if config.dry_run || !target.description.harmless && !confirmed {
         let extractor = Arc::new(extractor.clone());
         let hottest = feed::sample(&spool, &segments, &extractor).await?;
         let mut forecast = Forecast::new(settings, tuning, &target, &spool, hottest);
@@ -135,6 +156,7 @@ async fn begin(
         directory.write_plan(plan)?;
     }
     let typed = config.typed.through(tuning, settings);
+    directory.write_typed(&typed)?;
     let objects = many(manifest.objects.len(), "object");
     tracing::info!("run {}: {objects} into {}", directory.id(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
@@ -149,6 +171,7 @@ async fn begin(
         extractor,
         output,
         typed: Some(&typed),
+        resumed: false,
     };
     Ok(Replayed::Report(Box::new(session.run().await?)))
 }
@@ -161,6 +184,8 @@ pub struct Sources {
     archive: Option<Arc<dyn Archive>>,
     /// Where the runs are that have looked at the objects before.
     runs: Option<StateDir>,
+    /// Whether what objects show to be is news.
+    tells: bool,
 }
 
 impl Sources {
@@ -176,13 +201,19 @@ impl Sources {
             CacheMode::Offline => None,
             CacheMode::Keep | CacheMode::Discard => Some(open::archive_at(address, tuning).await?),
         };
-        Ok(Self { cache, passing_bytes_max: Some(passing_bytes_max), archive, runs: None })
+        Ok(Self { cache, passing_bytes_max: Some(passing_bytes_max), archive, runs: None, tells: true })
     }
 
     /// The same; without the archive the runs in `state_dir` tell which objects are broken.
     #[must_use]
     pub fn recalling(self, state_dir: &StateDir) -> Self {
         Self { runs: Some(state_dir.clone()), ..self }
+    }
+
+    /// The same for who reads what is told of elsewhere.
+    #[must_use]
+    pub fn untold(self) -> Self {
+        Self { tells: false, ..self }
     }
 
     /// The same; what has no room in the cache is not fetched.
@@ -245,6 +276,7 @@ impl Sources {
             known,
             decode,
             keep: tuning.cache.mode != CacheMode::Discard,
+            tells: self.tells,
             passing_bytes_max: self.passing_bytes_max,
             work: Work::pool("decode")?,
         };

@@ -69,10 +69,10 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
             console::say("the embedded stream ended with its process: this one holds what is still to come");
         }
     }
-    if !twice::confirm(&config.output, false, since.as_deref())? {
+    if !twice::confirm(&config.output, config.yes, since.as_deref())? {
         return Err(Error::refused("nothing was sent"));
     }
-    let output = &config.output;
+    let (output, typed) = (&config.output, directory::typed(directory.path()));
     let session = Session {
         directory: &directory,
         file: &file,
@@ -82,7 +82,8 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         segments,
         extractor,
         output,
-        typed: None,
+        typed: typed.as_ref(),
+        resumed: true,
     };
     session.run().await
 }

@@ -55,8 +55,10 @@ pub struct Session<'a> {
     pub extractor: KeyExtractor,
     /// How the user is spoken to.
     pub output: &'a OutputConfig,
-    /// The command that began the run, if this process carries it out.
+    /// The command that began the run, if it is known.
     pub typed: Option<&'a Typed>,
+    /// Whether another process has begun it.
+    pub resumed: bool,
 }
 
 impl Session<'_> {
@@ -78,7 +80,7 @@ impl Session<'_> {
             recorder.add(stats, elapsed, spool.brake_of_input());
             display.update(&snapshot(stats, &spool, &mut brakes, elapsed, file.settings.limit));
         };
-        let (typed, resumed) = (self.typed, self.typed.is_none());
+        let (typed, resumed) = (self.typed, self.resumed);
         let stream = self.target.stream.clone();
         let shards = u32::try_from(self.target.map.shards().len()).unwrap_or(u32::MAX);
         let ended = self.write(&mut stop, work, show).await;
@@ -111,6 +113,12 @@ impl Session<'_> {
                 late = late::look_again(archive, manifest, skip_archived, file.started, path) => late,
                 Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
             });
+            let look = directory.flags(&file.tuning).look;
+            let late = report.late_objects.as_ref();
+            let late =
+                late.and_then(|late| late::next_step(late, typed, &file.settings, &file.tuning, &look));
+            report.next_steps.extend(late);
+            report.next_command = report.next_steps.first().map(|step| step.command.clone());
             if let Err(error) = leave(directory, file, &report, &timeline) {
                 tracing::warn!("the report on disk lacks what came late: {error}");
             }

@@ -70,6 +70,8 @@ pub struct SpoolConfig {
     pub decode: DecodeConfig,
     /// Whether segments stay for the next run.
     pub keep: bool,
+    /// Whether what objects show to be is told.
+    pub tells: bool,
     /// The most that segments may take that only pass through; if absent, what cannot be kept is not fetched.
     pub passing_bytes_max: Option<ByteCount>,
     /// Where objects are decoded.
@@ -109,6 +111,7 @@ impl Spool {
         segments.pin(names.all(&manifest));
         let pace = Arc::new(Pace::new(config.work.threads()));
         let space = Space::new(cache.clone(), segments.clone(), config.keep, config.passing_bytes_max);
+        let told = Told::new(config.tells);
         Self {
             config,
             archive,
@@ -118,7 +121,7 @@ impl Spool {
             segments,
             pace,
             space,
-            told: Arc::default(),
+            told: Arc::new(told),
             stats: SpoolStats::default(),
             estimate,
         }

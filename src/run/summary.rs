@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::directory::{RunDirectory, RunFile};
+use super::directory::{self, RunDirectory, RunFile};
 use super::flood::Flood;
 use super::journal::{QUARANTINE_FILE, quarantine_lines};
 use super::next::{self, Keyless, NextStep};
@@ -50,6 +50,7 @@ pub fn report(
         state: outcome,
         exit_code: code as u8,
         message,
+        retries: directory::retried(settings).map(str::to_owned),
         seconds: lasted.as_secs_f64(),
         window: WindowReport {
             from: manifest.selection.window.from().map(|time| time.to_string()),
@@ -122,6 +123,7 @@ fn next_steps(
         routed: totals.delivered + totals.quarantined,
         set_aside: aside.count,
         salvageable: aside.salvageable,
+        misframed: aside.misframed,
         readable: matches!(settings.target, Target::Kinesis { .. }),
         flood: ended.flood.filter(|_| code == ExitCode::Incomplete),
         keyless: aside.keyless.as_ref(),
@@ -135,6 +137,7 @@ struct SetAside {
     reasons: BTreeMap<String, u64>,
     remedies: BTreeMap<String, String>,
     salvageable: u64,
+    misframed: u64,
     keyless: Option<Keyless>,
 }
 
@@ -143,17 +146,19 @@ impl SetAside {
         let path = directory.path();
         let unreadable = |error| Error::incomplete("cannot read the quarantine's list").with_source(error);
         let count = totals.quarantined + totals.objects_quarantined;
-        let salvaged = file.settings.input.decoding.salvage;
-        let (mut reasons, mut remedies, mut salvageable) = (BTreeMap::new(), BTreeMap::new(), 0);
+        let decoding = file.settings.input.decoding;
+        let (mut reasons, mut remedies, mut salvageable, mut misframed) =
+            (BTreeMap::new(), BTreeMap::new(), 0, 0);
         let lines = quarantine_lines(path).map_err(unreadable)?;
         let lines = lines.inspect(|line| {
             *reasons.entry(line.reason.clone()).or_default() += 1;
-            salvageable += u64::from(!salvaged && remedy::can_be_salvaged(line));
-            let remedy = || remedy::remedy(line, salvaged).to_owned();
+            salvageable += u64::from(remedy::wants_salvage(line, decoding));
+            misframed += u64::from(remedy::is_misframed(line, decoding));
+            let remedy = || remedy::remedy(line, decoding).to_owned();
             remedies.entry(line.reason.clone()).or_insert_with(remedy);
         });
         let keyless = Keyless::among(lines, &file.settings, path).filter(|_| count > 0);
-        Ok(Self { count, reasons, remedies, salvageable, keyless })
+        Ok(Self { count, reasons, remedies, salvageable, misframed, keyless })
     }
 }
 

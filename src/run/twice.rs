@@ -149,12 +149,7 @@ struct Sender {
 
 /// The last of `runs` that has sent some of `manifest`.
 fn newest_sender(mut runs: Vec<RunGlance>, manifest: &Manifest) -> Result<Option<Sender>, Error> {
-    // A run that was killed has left no report, and one under way none yet.
-    let delivered = |run: &RunGlance| {
-        let checkpoint = checkpoint_log::newest(&run.path).ok().flatten();
-        checkpoint.map_or(0, |checkpoint| checkpoint.totals.delivered).max(run.delivered())
-    };
-    runs.retain(|run| delivered(run) > 0);
+    runs.retain(|run| run.delivered_so_far() > 0);
     if runs.is_empty() {
         return Ok(None);
     }
@@ -175,7 +170,7 @@ fn newest_sender(mut runs: Vec<RunGlance>, manifest: &Manifest) -> Result<Option
         let common: Vec<_> = before.objects.iter().map(|object| Some((object, wanted_as(object)?))).collect();
         let again = objects_sent(&run, &common)?;
         if again > 0 {
-            let (delivered, wanted, others) = (delivered(&run), wanted.len(), runs.len());
+            let (delivered, wanted, others) = (run.delivered_so_far(), wanted.len(), runs.len());
             return Ok(Some(Sender { run, delivered, again, wanted, others }));
         }
     }

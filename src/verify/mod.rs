@@ -29,6 +29,7 @@ use crate::config::{Order, Target, VerifyConfig};
 use crate::error::{Error, ExitCode};
 use crate::record::HashKeyRange;
 use crate::run::absent::{Seeker, Sent};
+use crate::run::anew;
 use crate::run::directory::{self, RunDirectory, RunFile};
 use crate::run::replay::{self, Sources};
 use crate::run::spool::blocking;
@@ -51,10 +52,7 @@ const DIFFERENCES_FILE: &str = "verify.jsonl";
 /// Verifies a run.
 pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyReport, Error> {
     let began = Instant::now();
-    let id = match &config.run {
-        Some(id) => id.clone(),
-        None => last_run(config)?,
-    };
+    let id = meant(config)?;
     let directory = RunDirectory::open(&config.state_dir, &id)?;
     let mut file = directory::read_run_file(&directory)?;
     let Target::Kinesis { .. } = file.settings.target else {
@@ -74,19 +72,13 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let was_read = sent.was_read();
     let seeker = Seeker::Verify(sent);
     let (reader, description) = open::reader(&file.settings.target, &file.tuning, &seeker).await?;
-    replay::check_same_stream(&file, &description).map_err(|other| match was_read {
-        Some(read) => Error::refused(format!(
-            "{read}; what is called {} here is another stream, so there is nothing left to compare",
-            file.stream.name
-        )),
-        None => other,
-    })?;
+    check_same_stream(config, (&id, &file), &description, was_read)?;
     let shards = reader.list_all_shards().await;
     let shards =
         shards.map_err(|error| open::stream_error(&file.settings.target, &file.tuning, &seeker, &error))?;
     let (ranges, sample) = sample(&shards, config.sample);
     let shards = read::choose(shards, &ranges);
-    let sources = Sources::open(&file.settings, &file.tuning).await?;
+    let sources = Sources::open(&file.settings, &file.tuning).await?.untold();
     let (spool, segments) = sources.spool(&file.settings, &file.tuning, manifest.clone())?;
     let due_in_all = directory.is_done();
     let run = Deliverer {
@@ -148,6 +140,40 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     report.in_order = rules.ordered && report.order_violations == 0;
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// The run that is to be verified: the replay, if one of its retries is named.
+fn meant(config: &VerifyConfig) -> Result<String, Error> {
+    let id = match &config.run {
+        Some(id) => id.clone(),
+        None => last_run(config)?,
+    };
+    let Some(replay) = retries::replay_of(&config.state_dir, &id)? else { return Ok(id) };
+    if !config.output.quiet {
+        console::say(&format!(
+            "run {id} tries again what run {replay} has set aside: all that both have sent is verified"
+        ));
+    }
+    Ok(replay)
+}
+
+/// Refuses a stream that was made anew, with what had been read of the one before, and what went into this one instead.
+fn check_same_stream(
+    config: &VerifyConfig,
+    (id, file): (&str, &RunFile),
+    found: &StreamDescription,
+    was_read: Option<String>,
+) -> Result<(), Error> {
+    replay::check_same_stream(file, found).map_err(|other| {
+        let gone_on = anew::gone_on(&config.state_dir, id, found, "verify").unwrap_or_default();
+        Error::refused(match was_read {
+            Some(read) => format!(
+                "{read}; what is called {} here is another stream, so there is nothing left to compare{gone_on}",
+                file.stream.name
+            ),
+            None => format!("{other}{gone_on}"),
+        })
+    })
 }
 
 /// The objects of a run and behind them those of its retries, numbered through.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::both_sides::Deliverer;
 use super::walk::Standing;
 use crate::archive::manifest::Manifest;
-use crate::config::{TuningChanges, VerifyConfig};
+use crate::config::{StateDir, TuningChanges, VerifyConfig};
 use crate::error::Error;
 use crate::run::checkpoint_log;
 use crate::run::directory::{self, RunFile};
@@ -24,6 +24,23 @@ pub(super) struct Retry {
     file: RunFile,
     checkpoint: Checkpoint,
     is_done: bool,
+}
+
+/// The replay that the run `id` belongs to, if it is a retry that is done, into the same stream: what the others of the family
+/// have sent is not foreign. Blocks.
+pub(super) fn replay_of(state_dir: &StateDir, id: &str) -> Result<Option<String>, Error> {
+    let runs = directory::glance_at_all(state_dir)?;
+    let of = |id: &str| runs.iter().find(|run| run.id == id);
+    let Some(asked) = of(id).filter(|run| !run.is_unfinished()) else { return Ok(None) };
+    let mut replay = asked;
+    while let Some(retried) = replay.retried().and_then(of) {
+        // Each is older than its retries.
+        if retried.file.stream != asked.file.stream || retried.file.started > replay.file.started {
+            break;
+        }
+        replay = retried;
+    }
+    Ok((replay.id != asked.id).then(|| replay.id.clone()))
 }
 
 /// The retries of the run `id` into the same stream, and theirs, oldest first. Blocks.
@@ -60,7 +77,7 @@ impl Retry {
     ) -> Result<Deliverer, Error> {
         let RunFile { settings, tuning, .. } = self.file.clone();
         let tuning = changes.clone().apply(tuning);
-        let sources = Sources::open(&settings, &tuning).await?;
+        let sources = Sources::open(&settings, &tuning).await?.untold();
         let (spool, segments) = sources.spool(&settings, &tuning, self.manifest.clone())?;
         Ok(Deliverer {
             path: self.path.clone(),

@@ -121,7 +121,7 @@ fn an_array_that_auto_takes_for_a_record_is_named_once() {
     assert_eq!((list.lines().count(), list.matches("--framing json-array").count()), (2, 2), "{list}");
     let arrays = "replay archive --into null: --include *01/01* --include *01/02*";
     let asked = sandbox.run(arrays);
-    assert!(asked.code == 2 && asked.stderr.contains("begin anew with --framing json-array"), "{asked:?}");
+    assert!(asked.code == 2 && asked.stderr.contains("say --framing json-array"), "{asked:?}");
     // With -v it says what each kind was taken for, and why.
     let told = sandbox.run(&format!("{line} --cache-dir another -v")).stderr;
     let newline = "is read as gzip, newline (each line is one JSON value)";

@@ -42,6 +42,12 @@ fn objects_that_come_late_or_change_are_named_at_the_end() {
     let listed = fs::read_to_string(late["path"].as_str().unwrap()).unwrap();
     assert_eq!(listed.lines().count(), 2, "{listed}");
 
+    let next = report["next_steps"].as_array().unwrap().last().unwrap();
+    assert_eq!(next["why"], "send what came late, and nothing else");
+    let command = next["command"].as_str().unwrap().strip_prefix("respool ").unwrap();
+    let sent = sandbox.run(command).json(0);
+    assert_eq!((&sent["records"]["delivered"], &sent["objects"]["total"]), (&json!(1), &json!(1)), "{sent}");
+
     let ledger: Value = serde_json::from_str(
         &sandbox.run(&format!("runs show {} --json", report["run"].as_str().unwrap())).stdout,
     )

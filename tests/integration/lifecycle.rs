@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::foreign::{KEYS, Server, repository, tools};
+use crate::reader::call;
 use crate::sandbox::{Outcome, Sandbox, until};
 
 const ARCHIVE: &str = "tests/fixtures/archive";
@@ -75,6 +76,12 @@ fn a_stream_is_deleted_only_if_it_is_ours_and_drained_or_forced() {
     let foreign = stage.run("stream delete demo --yes --force");
     assert!(foreign.sentence(5).contains("not made by respool"), "{}", foreign.stderr);
     stage.run("stream create backfill --shards 1").ended_with(0);
+    // Nothing was ever sent into it.
+    assert!(stage.run("stream delete backfill").sentence(5).contains("say --yes"));
+    stage.run("stream delete backfill --yes").ended_with(0);
+    stage.run("stream create backfill --shards 1").ended_with(0);
+    let record = json!({ "StreamName": "backfill", "PartitionKey": "k", "Data": "eA==" });
+    call(&stage.server.url, "PutRecord", &record).unwrap();
     let unknown = stage.run("stream delete backfill --yes");
     assert!(unknown.sentence(5).contains("no run into it is known here"), "{}", unknown.stderr);
     let unasked = stage.run("stream delete backfill --force");
@@ -205,6 +212,36 @@ fn a_script_is_told_of_a_failure_on_stdout_too() {
         let message = told["message"].as_str().unwrap();
         assert!(!message.is_empty() && outcome.stderr.contains(message), "{line}: {message}");
     }
+}
+
+#[test]
+fn a_script_is_told_of_every_failure_on_stdout() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("archive")).unwrap();
+    for line in
+        ["inspect archive", "verify", "runs show never", "quarantine ls never", "plan archive --shards 1"]
+    {
+        let outcome = sandbox.run(&format!("{line} --json"));
+        let told = outcome.json(5);
+        let message = told["message"].as_str().unwrap();
+        assert!(told["exit_code"] == 5 && outcome.stderr.contains(message), "{line}: {message}");
+    }
+}
+
+#[test]
+fn what_is_about_to_be_made_and_sent_is_said_once() {
+    let stage = Stage::new("--unlimited");
+    // Not on this machine by its address, so it is asked about as a stream elsewhere would be.
+    let url = stage.server.url.replace("127.0.0.1", "0.0.0.0");
+    let archive = repository(ARCHIVE);
+    let line = format!(
+        "replay {} --into backfill --partition-key /tailnum --limit 500 --create --shards 1 --yes --json --kinesis-endpoint-url {url} \
+         --allow-insecure-endpoint",
+        archive.display()
+    );
+    let sent = stage.sandbox.run(&line);
+    assert_eq!(sent.stderr.matches("  from       ").count(), 1, "{sent:?}");
+    assert_eq!(sent.json(0)["records"]["delivered"], 500);
 }
 
 #[test]

@@ -7,6 +7,8 @@
 )]
 
 mod archives;
+mod arrays;
+mod aside;
 mod bench;
 mod browser;
 mod cache;

@@ -34,7 +34,12 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     assert_eq!((&report["state"], &report["records"]["quarantined"]), (&"done".into(), &39_999.into()));
     assert_eq!(report["quarantine"]["reasons"]["missing"], 39_999);
     let retry = format!("respool quarantine retry {id} --partition-key /tailnum");
-    assert_eq!(report["next_steps"][1]["command"], retry);
+    assert_eq!(report["next_steps"][1]["command"], anew, "nothing was sent");
+    assert_eq!(report["next_steps"][2]["command"], retry);
+    let listed = sandbox.run(&format!("quarantine ls {id}")).stdout;
+    let both =
+        format!("To begin anew with another key:\n  {anew}\nOr to send them by another key:\n  {retry}\n");
+    assert!(listed.ends_with(&both), "{listed}");
     assert_eq!(report["brake"], serde_json::Value::Null, "nothing was sent");
     let page = std::fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
     assert!(!page.contains("limited by") && !page.contains("What was the brake"), "{page}");

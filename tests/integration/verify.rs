@@ -304,6 +304,18 @@ fn what_retries_of_the_quarantine_have_sent_is_the_runs_own() {
     assert_eq!(foreign(&report), [all + 9 + whole, all + 9 + whole, 9 + whole, 0, 0], "{report}");
     assert_eq!(report["retries"], json!([keyed, name(&salvaged)]));
     assert_eq!(name(&verify(&sandbox, "").json(0)), run, "the last run is a retry of it");
+    for retry in [&keyed, &name(&salvaged)] {
+        let asked = verify(&sandbox, retry);
+        assert!(
+            asked.stderr.contains(&format!("run {retry} tries again what run {run} has set aside")),
+            "{asked:?}"
+        );
+        assert_eq!(
+            foreign(&asked.json(0)),
+            foreign(&report),
+            "what the replay itself has sent is not foreign"
+        );
+    }
     let page = sandbox.run(&format!("verify {run} --read-share 1")).stdout;
     let sentence = "Verified: all 120 records are in the stream, in order, and so are the";
     assert!(page.starts_with(sentence) && page.contains("that retries of the run have sent"), "{page}");

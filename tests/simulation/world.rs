@@ -270,6 +270,7 @@ impl<'a> World<'a> {
         let config = SpoolConfig {
             decode: DecodeConfig::default(),
             keep: true,
+            tells: true,
             passing_bytes_max: Some(ByteCount(self.setup.cache_bytes.1)),
             work: Work::Inline,
             known: KnownDefects::default(),
@@ -282,6 +283,7 @@ impl<'a> World<'a> {
         let session = Session {
             directory: &directory,
             file: &file,
+            resumed: checkpoint.is_some(),
             checkpoint: checkpoint.unwrap_or_else(|| Checkpoint::start([HashKeyRange::ALL])),
             target: OpenStream { stream: observed, ..target },
             spool: Arc::new(spool),

@@ -146,7 +146,7 @@ fn what_is_in_quarantine_is_said_beside_safe() {
         assert_eq!(answer.exit_code, 0);
         for words in [
             "45 records and 2 whole objects of run r1 are in quarantine and were not sent",
-            "before the worker goes back and the stream is deleted, by `respool quarantine retry r1 --state-dir /s`",
+            "`respool quarantine retry r1 --state-dir /s` sends them, before the worker goes back and the stream is deleted",
         ] {
             assert!(answer.message.contains(words), "{}", answer.message);
         }

@@ -286,3 +286,39 @@ fn what_is_in_quarantine_stands_before_the_way_back() {
     assert!(delete.contains(&format!("{left}: once it is deleted")), "{delete}");
     assert!(told(true).iter().all(|notes| !notes.contains("quarantine")), "it is too late");
 }
+
+#[test]
+fn after_the_end_what_is_known_is_ticked_and_what_is_not_is_no_task() {
+    let access = AwsAccess::default();
+    let directory = tempfile::tempdir().unwrap();
+    let mut run = run_into("r1", "done", 5);
+    run.glance.path = directory.path().into();
+    run.glance
+        .note_drained(&Drained { at: NOW.parse().unwrap(), by: BY_LEASES.into(), delivered: 5 })
+        .unwrap();
+    let runs = [run];
+    let text = text(&Facts { run: runs.first(), runs: &runs, gone: true, ..facts(&access) });
+    for words in [
+        "[x] 1.",
+        "[x] 2.",
+        "[x] 3.",
+        "[x] 4.",
+        "[x] 5.",
+        "[?] 6.",
+        "whether the worker is back is not known",
+        "[x] 7.",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+}
+
+#[test]
+fn what_nobody_has_seen_read_is_not_waited_for_when_the_stream_is_gone() {
+    let access = AwsAccess::default();
+    let runs = [run_into("r1", "done", 5)];
+    let text = text(&Facts { run: runs.first(), runs: &runs, gone: true, ..facts(&access) });
+    for words in ["[?] 3.", "[?] 5.", "what was not read went with the stream"] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    assert!(!text.contains("[ ]") && !text.contains("TRIM_HORIZON"), "{text}");
+}

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 
 use super::{DRAINED_FILE, Drained, RunFile, write_json};
+use crate::config::RunSettings;
 use crate::error::Error;
+use crate::run::checkpoint_log;
 use crate::run::journal::QUARANTINE_FILE;
 use crate::run::report::RunState;
 
@@ -57,16 +59,32 @@ impl RunGlance {
             .unwrap_or_default()
     }
 
+    /// Records that were delivered, by its last checkpoint: a run that was killed has left no report, and one under way
+    /// none yet.
+    pub fn delivered_so_far(&self) -> u64 {
+        let checkpoint = checkpoint_log::newest(&self.path).ok().flatten();
+        checkpoint.map_or(0, |checkpoint| checkpoint.totals.delivered).max(self.delivered())
+    }
+
     /// Whether it sends what another run has set aside.
     pub fn is_retry(&self) -> bool {
-        self.file.settings.input.objects.as_ref().is_some_and(|objects| objects.ends_with(QUARANTINE_FILE))
+        quarantine_in(&self.file.settings).is_some()
     }
 
     /// The run whose quarantine it sends.
     pub fn retried(&self) -> Option<&str> {
-        let list = self.file.settings.input.objects.as_ref().filter(|_| self.is_retry())?;
-        list.ancestors().nth(Path::new(QUARANTINE_FILE).components().count())?.file_name()?.to_str()
+        retried(&self.file.settings)
     }
+}
+
+/// The run whose quarantine a run with `settings` sends.
+pub fn retried(settings: &RunSettings) -> Option<&str> {
+    let list = quarantine_in(settings)?;
+    list.ancestors().nth(Path::new(QUARANTINE_FILE).components().count())?.file_name()?.to_str()
+}
+
+fn quarantine_in(settings: &RunSettings) -> Option<&Path> {
+    settings.input.objects.as_deref().filter(|objects| objects.ends_with(QUARANTINE_FILE))
 }
 
 pub(super) fn says_done(report: &serde_json::Value) -> bool {

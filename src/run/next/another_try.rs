@@ -1,10 +1,12 @@
-//! The one command that tries again what was set aside.
+//! The commands that try again what was set aside, and what is better where nothing was sent yet.
 //!
 //! What a retry has taken it takes no second time, so two commands for two reasons would exclude each other: whatever can be
-//! done for any of them stands in the same one.
+//! done for any of them stands in the same one. Only another framing takes nothing but what it reads anew, and leaves the rest
+//! to the next.
 
 use super::{Keyless, NextStep};
-use crate::record::many;
+use crate::config::Typed;
+use crate::record::{agree, many};
 
 /// What there is to try again, and what a command has to say for it.
 #[derive(Debug, Clone, Copy)]
@@ -21,35 +23,113 @@ pub(in crate::run) struct AnotherTry<'a> {
     pub set_aside: u64,
     /// Broken objects among it, of which the whole records before the damage can still be sent.
     pub salvageable: u64,
+    /// Whole objects among it that are not the arrays that they were taken for.
+    pub misframed: u64,
     /// The records without a key.
     pub keyless: Option<&'a Keyless>,
+    /// The command that began the run.
+    pub typed: Option<&'a Typed>,
 }
 
 impl AnotherTry<'_> {
-    /// The command, and what it does.
-    pub(in crate::run) fn step(&self) -> NextStep {
-        let (id, go) = (self.id, self.go);
-        let online = if self.online { " --online" } else { "" };
+    /// What to type, in this order. What begins with `or` does the same as the one before, what begins with `then` the rest.
+    pub(in crate::run) fn steps(&self) -> Vec<NextStep> {
+        let anew = self.anew();
+        // To send an array by another key is never what was meant.
+        if anew.is_some() && self.keyless.is_some_and(Keyless::are_arrays) {
+            return anew.into_iter().collect();
+        }
+        let or = if anew.is_some() { "or " } else { "" };
+        let reframed = self.reframed();
+        let why = match reframed {
+            Some(_) => format!("then {}", self.why_the_rest()),
+            None => format!("{or}{}", self.why()),
+        };
+        let reframed = reframed.map(|step| NextStep { why: format!("{or}{}", step.why), ..step });
+        let rest = (self.others() > 0).then(|| self.retry(why));
+        anew.into_iter().chain(reframed).chain(rest).collect()
+    }
+
+    /// The command that begins anew what had no key where it was looked for, as long as nothing of it would be there twice.
+    pub(in crate::run) fn anew(&self) -> Option<NextStep> {
+        let typed = self.typed.filter(|_| self.delivered == 0)?;
+        let keyless = self.keyless.filter(|keyless| keyless.are_most_of(self.set_aside))?;
+        Some(if keyless.are_arrays() {
+            NextStep::new("begin anew, each element of an array a record", typed.with_arrays()?)
+        } else {
+            NextStep::new("begin anew with another key", typed.with_key(keyless.another())?)
+        })
+    }
+
+    fn arrays(&self) -> u64 {
+        self.keyless.map_or(0, |keyless| keyless.arrays)
+    }
+
+    /// What is set aside beside that which another framing takes.
+    fn others(&self) -> u64 {
+        let reframed = if self.arrays() > 0 { self.arrays() } else { self.misframed };
+        self.set_aside.saturating_sub(reframed).max(u64::from(self.set_aside == 0))
+    }
+
+    /// The command that reads once more, in another way, what was taken for one record or for an array.
+    fn reframed(&self) -> Option<NextStep> {
+        let (framing, objects) =
+            if self.arrays() > 0 { ("json-array", self.arrays()) } else { ("auto", self.misframed) };
+        let why = match framing {
+            "json-array" => {
+                let are = agree(objects, "is an array", "are arrays");
+                format!("send the elements of the {} that {are}", many(objects, "object"))
+            }
+            _ => format!(
+                "read the {} anew that {} no array",
+                many(objects, "object"),
+                agree(objects, "is", "are")
+            ),
+        };
+        (objects > 0).then(|| self.retry_with(why, &format!(" --framing {framing}")))
+    }
+
+    /// The command that tries again, and what it does.
+    fn retry(&self, why: String) -> NextStep {
         let salvage = if self.salvageable > 0 { " --salvage" } else { "" };
-        let key = match (self.keyless, self.another_key()) {
+        let key = match (self.without_key(), self.another_key()) {
             (None, _) => String::new(),
             (Some(_), Some(key)) => format!(" --partition-key {key}"),
             (Some(_), None) => " --key-fallback hash".to_owned(),
         };
-        NextStep::new(self.why(), format!("respool quarantine retry {id}{key}{salvage}{online}{go}"))
+        self.retry_with(why, &format!("{key}{salvage}"))
+    }
+
+    fn retry_with(&self, why: String, flags: &str) -> NextStep {
+        let (id, go) = (self.id, self.go);
+        let online = if self.online { " --online" } else { "" };
+        NextStep::new(why, format!("respool quarantine retry {id}{flags}{online}{go}"))
+    }
+
+    /// The records without a key, if some are no arrays.
+    fn without_key(&self) -> Option<&Keyless> {
+        self.keyless.filter(|keyless| !keyless.are_arrays())
     }
 
     /// The key that was meant, if it is the key of all that is tried again: else what has one already would lose it.
     fn another_key(&self) -> Option<&str> {
-        let keyless = self.keyless?;
+        let keyless = self.without_key()?;
         let all =
             keyless.records == self.set_aside || self.delivered == 0 && keyless.are_most_of(self.set_aside);
         keyless.meant.as_deref().filter(|_| all)
     }
 
+    fn why_the_rest(&self) -> &'static str {
+        match (self.without_key(), self.another_key()) {
+            (None, _) => "try the rest again",
+            (Some(_), Some(_)) => "send the rest by another key",
+            (Some(_), None) => "try the rest again, and send what has no key by a hash of its bytes",
+        }
+    }
+
     fn why(&self) -> String {
         let most = self.keyless.is_some_and(|keyless| keyless.are_most_of(self.set_aside));
-        let again = match (self.keyless, self.another_key()) {
+        let again = match (self.without_key(), self.another_key()) {
             (None, _) => "try it again",
             (Some(_), Some(_)) => "send them by another key",
             (Some(_), None) if most => "send them all the same, by a hash of their bytes",

@@ -16,14 +16,19 @@ pub(super) fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<Qua
     let Some(keyless) = keyless.filter(|keyless| keyless.are_most_of(all)) else {
         return format!("run {id} is not finished: `respool resume {id}{flags}` first");
     };
-    let another = match run.retried() {
-        Some(retried) => {
-            let key = keyless.another();
-            format!(
-                "`respool quarantine retry {retried} --partition-key {key} --again{flags}` takes another key"
-            )
-        }
-        None => "`respool replay` with another --partition-key and --new begins anew".to_owned(),
+    let (flag, value) = if keyless.are_arrays() {
+        ("--framing", "json-array")
+    } else {
+        ("--partition-key", keyless.another())
+    };
+    let what = if keyless.are_arrays() { "the elements of its arrays" } else { "another key" };
+    let another = if let Some(retried) = run.retried() {
+        format!("`respool quarantine retry {retried} {flag} {value} --again{flags}` takes {what}")
+    } else {
+        let typed = directory::typed(&run.path).unwrap_or_default();
+        let anew = if keyless.are_arrays() { typed.with_arrays() } else { typed.with_key(keyless.another()) };
+        let anew = anew.unwrap_or_else(|| format!("respool replay … {flag} {value} --new"));
+        format!("`{anew}` begins anew with {what}")
     };
     format!(
         "run {id} is not finished, has {} in quarantine, and {}: {another}, or `respool resume {id}{flags}` first",
@@ -40,7 +45,10 @@ pub(super) fn refuse_the_same_key(
     lines: Vec<QuarantineLine>,
 ) -> Result<(), Error> {
     let before = &run.file.settings;
-    if (&wished.partition_key, wished.key_fallback) != (&before.partition_key, before.key_fallback) {
+    let how = |settings: &RunSettings| {
+        (settings.partition_key.clone(), settings.key_fallback, settings.input.decoding.framing)
+    };
+    if how(wished) != how(before) {
         return Ok(());
     }
     let all = lines.len() as u64;
@@ -48,34 +56,32 @@ pub(super) fn refuse_the_same_key(
         return Ok(());
     };
     let online = if run.file.tuning.cache.mode == CacheMode::Offline { " --online" } else { "" };
+    let (id, go) = (&run.id, RunFlags::new(state_dir, &run.file.tuning).go);
+    let instead = if keyless.are_arrays() {
+        format!("say how they are framed: `respool quarantine retry {id} --framing json-array{online}{go}`")
+    } else {
+        let key = keyless.another();
+        format!(
+            "name another one: `respool quarantine retry {id} --partition-key {key}{online}{go}`, or --key-fallback hash"
+        )
+    };
     Err(Error::refused(format!(
-        "all {} were set aside because of their partition key, and would be again: {}; name another one: \
-         `respool quarantine retry {} --partition-key {}{online}{}`, or --key-fallback hash",
+        "all {} were set aside because of their partition key, and would be again: {}; {instead}",
         many(all, "record"),
         keyless.of_them(),
-        run.id,
-        keyless.another(),
-        RunFlags::new(state_dir, &run.file.tuning).go
     )))
 }
 
-/// What was tried again once would be sent twice, and counted by nobody.
-pub(super) fn refuse_to_retry_twice(state_dir: &StateDir, run: &RunGlance) -> Result<(), Error> {
-    let Some(earlier) = retry_of(state_dir, run)? else { return Ok(()) };
+/// What was tried again once would be sent twice, and counted by nobody: `earlier` has taken the last of it.
+pub(super) fn nothing_left(state_dir: &StateDir, earlier: &RunGlance) -> Error {
     let id = &earlier.id;
     let flags = RunFlags::new(state_dir, &earlier.file.tuning).go;
-    Err(Error::refused(if earlier.is_unfinished() {
+    Error::refused(if earlier.is_unfinished() {
         format!("run {id} tries that already: `respool resume {id}{flags}` goes on with it")
     } else {
         format!(
             "run {id} has tried that; what it could not send is in its own quarantine (`respool quarantine retry {id}{flags}`). \
              --again sends all of it once more"
         )
-    }))
-}
-
-/// The first run that has tried again what `run` has set aside.
-pub(super) fn retry_of(state_dir: &StateDir, run: &RunGlance) -> Result<Option<RunGlance>, Error> {
-    let runs = directory::glance_at_all(state_dir)?;
-    Ok(runs.into_iter().find(|other| other.retried() == Some(&run.id)))
+    })
 }

@@ -108,10 +108,11 @@ fn facts(report: &Report, circumstances: &Circumstances) -> Vec<(&'static str, S
     facts.push((
         "records",
         format!(
-            "{} delivered, {} in quarantine, {} left out as asked",
+            "{} delivered, {} in quarantine, {} {}",
             number(records.delivered),
             number(records.quarantined),
-            number(records.filtered)
+            number(records.filtered),
+            report.filtered_words()
         ),
     ));
     let duplicates = match report.possible_duplicates {

@@ -38,6 +38,9 @@ pub struct Report {
     /// Whether a process before this one worked on the run: then what is said to be of this process is a part of it.
     #[serde(default)]
     pub resumed: bool,
+    /// The run whose quarantine it tries again; `null` if it is no retry.
+    #[serde(default)]
+    pub retries: Option<String>,
     /// From start to end of this process, in seconds; an earlier attempt is not included.
     pub seconds: f64,
     /// The archive, as the user named it.
@@ -312,6 +315,7 @@ impl Report {
             exit_code: crate::error::ExitCode::Incomplete as u8,
             message: None,
             resumed: false,
+            retries: None,
             seconds: 0.0,
             archive: archive.into(),
             target: target.into(),
@@ -352,6 +356,11 @@ impl Report {
         let plan = self.plan.as_ref().filter(|plan| ![0, plan.shards].contains(&self.stream_shards))?;
         let (planned, had) = (many(plan.shards, "shard"), number(self.stream_shards.into()));
         Some(format!("for {planned}, the nearest that the plan has to the stream's {had}"))
+    }
+
+    /// What was left out: by the user's own flags, or because it was not set aside.
+    fn filtered_words(&self) -> &'static str {
+        if self.retries.is_some() { "not tried again" } else { "left out as asked" }
     }
 
     /// What may be billed beside the acknowledged entries: the service has stored what it was asked for once more as well.

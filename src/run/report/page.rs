@@ -74,6 +74,9 @@ impl Page {
 
     fn what(&mut self, report: &Report) {
         self.row("run", &report.run);
+        if let Some(run) = &report.retries {
+            self.row("retry of", run);
+        }
         self.row("from", &report.archive);
         self.row("into", &report.target);
         let window = match (&report.window.from, &report.window.until) {
@@ -107,7 +110,7 @@ impl Page {
             }
         };
         more(records.quarantined, "in quarantine");
-        more(records.filtered, "left out as asked");
+        more(records.filtered, report.filtered_words());
         let _ = write!(text, "; {}", ByteCount(report.bytes_delivered));
         self.row("records", &text);
 
@@ -255,15 +258,16 @@ impl Page {
 
     fn late(&mut self, report: &Report) {
         let Some(late) = &report.late_objects else { return };
-        for (count, what) in [
-            (late.late, "come into the window since it was listed"),
-            (late.changed, "changed since the listing"),
-        ] {
-            if count > 0 {
-                let (objects, have) = (many(count, "object"), agree(count, "has", "have"));
-                let them = agree(count, "it", "them");
-                self.line(&format!("\nLate: {objects} {have} {what}; replay again to send {them}."));
-            }
+        let (come, changed) = (many(late.late, "object"), many(late.changed, "object"));
+        if late.late > 0 {
+            let have = agree(late.late, "has", "have");
+            self.line(&format!("\nLate: {come} {have} come into the window since it was listed."));
+        }
+        if late.changed > 0 {
+            let (are, they) = (agree(late.changed, "is", "are"), agree(late.changed, "it was", "they were"));
+            self.line(&format!(
+                "\nChanged: {changed} {are} not as {they} when the window was listed; a new replay would send again what is the same."
+            ));
         }
         for key in &late.keys {
             self.line(&format!("  {}", shown(key)));

@@ -13,14 +13,20 @@ use crate::run::key_fields::holds_the_records;
 use crate::shown::shown;
 
 /// What was told.
-#[derive(Default)]
 pub(super) struct Told {
+    /// Whether anything is.
+    tells: bool,
     kinds: Mutex<BTreeSet<String>>,
     /// An object that may hold records in its one record.
     alone: AtomicBool,
 }
 
 impl Told {
+    /// Nothing yet; nothing ever, unless it `tells`.
+    pub(super) fn new(tells: bool) -> Self {
+        Self { tells, kinds: Mutex::default(), alone: AtomicBool::new(false) }
+    }
+
     /// The object `key` showed to be this.
     pub(super) fn decoded(&self, key: &str, decoded: &Decoded) {
         let kind = format!("{}, {}", decoded.compression, decoded.framing);
@@ -30,7 +36,7 @@ impl Told {
     fn once(&self, kind: String, key: &str, what: &str) {
         // Nothing is left half changed in it.
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        if kinds.insert(kind) {
+        if self.tells && kinds.insert(kind) {
             tracing::info!("{} is read as {what}, and so are others of its kind", shown(key));
         }
     }
@@ -39,7 +45,8 @@ impl Told {
     pub(super) fn segment(&self, segment: &Segment, config: &DecodeConfig) {
         let label = segment.label();
         self.once(label.decoding.clone(), &label.key, &label.decoding);
-        if config.framing != FramingChoice::Auto
+        if !self.tells
+            || config.framing != FramingChoice::Auto
             || segment.records() != 1
             || self.alone.load(Ordering::Relaxed)
         {
