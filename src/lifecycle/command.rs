@@ -10,7 +10,8 @@ use crate::config::{AwsAccess, GuideConfig, SavedPlan, StateDir, StreamAction, S
 use crate::error::Error;
 use crate::record::many;
 use crate::run::directory::{self, RunGlance};
-use crate::run::{console, open};
+use crate::run::at_hand::{self, Service};
+use crate::run::console;
 use crate::stream::control::StreamParticulars;
 use crate::stream::name::StreamName;
 
@@ -62,7 +63,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         Some(name) => config.door.around(own, name),
         None => config.door.without_a_stream(own),
     };
-    open::settle(&mut access).await;
+    at_hand::settle(Service::Kinesis, &mut access).await?;
     let looked = match &name {
         Some(name) => look(name, &access, config.output.quiet).await,
         None => Looked::Unknown,

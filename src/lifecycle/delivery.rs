@@ -13,6 +13,7 @@ use super::door::Door;
 use crate::config::{ArchiveAddress, Endpoint, OutputConfig, RunSettings, Target, Tuning};
 use crate::error::Error;
 use crate::plan::permission::{DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, full_name, resource, statement};
+use crate::run::at_hand::{self, Service};
 use crate::run::console;
 use crate::shown::shown;
 use crate::stream::kinesis::{NeighbourClient, is_forbidden};
@@ -62,18 +63,27 @@ struct Doubt {
 
 /// Refuses a replay that would feed its own archive.
 pub async fn check(question: &Question<'_>) -> Result<(), Error> {
-    let Question { settings, tuning, firehose, .. } = question;
+    let Question { settings, tuning, .. } = question;
     let (Target::Kinesis { stream }, ArchiveAddress::S3 { bucket, prefix }) =
         (&settings.target, &settings.archive)
     else {
         return Ok(());
     };
+    if question.allow_loop {
+        return Ok(());
+    }
+    let of_firehose = Service::Neighbour(Neighbour::Firehose);
+    let firehose = match question.firehose {
+        Some(endpoint) => Some(endpoint.clone()),
+        None => at_hand::endpoint(of_firehose, tuning.kinesis.profile.as_deref()).await?,
+    };
+    let firehose = firehose.as_ref();
     let at_aws = tuning.kinesis.endpoint_url.is_none() && tuning.s3.endpoint_url.is_none();
-    if question.allow_loop || !(at_aws || firehose.is_some()) {
+    if !(at_aws || firehose.is_some()) {
         return Ok(());
     }
     let door = Door::open(stream, &tuning.kinesis).await?;
-    let looked = timeout(TIME_MAX, look(&door, *firehose, (bucket, prefix))).await;
+    let looked = timeout(TIME_MAX, look(&door, firehose, (bucket, prefix))).await;
     let doubt = match looked {
         Ok(Ok(None)) => return Ok(()),
         Ok(Ok(Some(found))) => {

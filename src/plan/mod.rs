@@ -51,6 +51,7 @@ use crate::route::RouteRules;
 use crate::route::fields;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
 use crate::run::absent::Seeker;
+use crate::run::at_hand;
 use crate::run::open::{self, OpenStream};
 use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
@@ -62,7 +63,7 @@ const PRICES_BYTES_MAX: usize = 64 * 1024;
 /// Makes a plan, and leaves it where the user wants it.
 pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let began = Instant::now();
-    let tuning = open::settled(&config.tuning, &config.what.archive, config.what.target.as_ref()).await;
+    let tuning = at_hand::settled(&config.tuning, &config.what.archive, config.what.target.as_ref()).await?;
     let config = &PlanConfig { tuning, ..config.clone() };
     let prices = prices(config.prices.as_deref())?;
     let target = match &config.what.target {

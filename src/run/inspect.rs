@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::key_fields::{KeyField, table};
-use super::open;
+use super::{at_hand, open};
 use super::replay::check_not_empty;
 use super::report::number;
 use super::select::select;
@@ -140,7 +140,7 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
         *found.storage_classes.entry(class.to_owned()).or_default() += 1;
     }
     sample::sample(&mut found, &archive, &manifest, &input).await?;
-    let tuning = open::settled(&config.tuning, &config.archive, None).await;
+    let tuning = at_hand::settled(&config.tuning, &config.archive, None).await?;
     found.flags = flags::flags(&found, &manifest, &input, &tuning);
     Ok(found)
 }

@@ -12,6 +12,7 @@
 
 pub mod absent;
 pub mod ahead;
+pub mod at_hand;
 pub mod cache_command;
 pub mod checkpoint_log;
 pub mod console;
