@@ -99,8 +99,7 @@ impl CreateArgs {
         let mut shape = self.shape.resolve();
         let mut shards = self.shards;
         if let Some(plan) = &plan {
-            shape.retention_hours = shape.retention_hours.or(plan.stream.retention_hours);
-            shape.record_kib = shape.record_kib.or(plan.stream.record_kib);
+            shape = shape.or_planned(plan);
             shards = shards.or(Some(plan.figures.shards));
         }
         let fits = shards.filter(|shards| (1..=SHARDS_MAX).contains(&u64::from(*shards)));
@@ -152,7 +151,7 @@ pub(super) struct CreateOnTheWayArgs {
     /// Make the stream first, and wait until it is there
     #[arg(long, env = "RESPOOL_CREATE", value_parser = FalseyValueParser::new())]
     create: bool,
-    /// Shards of the new stream, or auto: as many as the replay is worth
+    /// Shards of the new stream, or auto: as many as the replay is worth [default: the plan's, else auto]
     #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", value_parser = parse_shards, requires = "create")]
     shards: Option<ShardsWish>,
     #[command(flatten)]
@@ -160,7 +159,8 @@ pub(super) struct CreateOnTheWayArgs {
 }
 
 impl CreateOnTheWayArgs {
-    pub(super) fn resolve(self) -> Result<Option<CreateWish>, Error> {
+    /// What was typed; what was not, as planned.
+    pub(super) fn resolve(self, plan: Option<&SavedPlan>) -> Result<Option<CreateWish>, Error> {
         if !self.create {
             if !self.shape.is_empty() {
                 return Err(Error::usage(
@@ -169,7 +169,14 @@ impl CreateOnTheWayArgs {
             }
             return Ok(None);
         }
-        Ok(Some(CreateWish { shards: self.shards.unwrap_or(ShardsWish::Auto), shape: self.shape.resolve() }))
+        let mut shape = self.shape.resolve();
+        if let Some(plan) = plan {
+            shape = shape.or_planned(plan);
+        }
+        let planned = plan.map(|plan| plan.figures.shards);
+        let planned = planned.filter(|shards| (1..=SHARDS_MAX).contains(&u64::from(*shards)));
+        let shards = self.shards.or(planned.map(ShardsWish::Exactly)).unwrap_or(ShardsWish::Auto);
+        Ok(Some(CreateWish { shards, shape }))
     }
 }
 

@@ -224,7 +224,8 @@ fn next_command(config: &PlanConfig, plan: &Plan) -> String {
     if config.what.partition_key.is_none() {
         return "plan it again with one of these as --partition-key".to_owned();
     }
-    let into = if config.what.target.is_some() { "" } else { " --into STREAM" };
+    // A plan for numbers of shards is one for a stream that is not there yet: it is made as planned.
+    let into = if config.what.target.is_some() { "" } else { " --into STREAM --create" };
     let exposed = exposure_flag(&[&config.tuning.s3, &config.tuning.kinesis]);
     match &plan.saved {
         Some(path) => format!("respool replay --plan {}{into}{exposed}", quoted(path)),

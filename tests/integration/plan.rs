@@ -316,6 +316,13 @@ fn a_stream_is_made_where_its_plan_was_made_for() {
         fixture()
     );
     sandbox.run(&plan).ended_with(0);
+    let next = sandbox.run(&plan).stdout;
+    let command = next.split("Next:\n  respool ").nth(1).unwrap().trim_end();
+    let run = format!("{} --limit 9 --json --retention 30h", command.replace("STREAM", "on-the-way"));
+    assert_eq!(sandbox.run(&run).json(0)["records"]["delivered"], 9, "{command}");
+    let made = sandbox.run(&format!("stream status on-the-way --json --endpoint-url {url}"));
+    let made = made.json(0);
+    assert!(made["shards"] == 3 && made["retention_hours"] == 30, "{made}");
     let created = sandbox.run("stream create backfill --plan plan.json --json");
     assert_eq!(created.json(0)["shards"], 3);
     let elsewhere = "--kinesis-endpoint-url http://127.0.0.1:1";
