@@ -14,6 +14,7 @@ use super::options::{StateArgs, parse_region};
 use super::saved_plan::{self, Given};
 use super::whole::whole;
 use super::{HEADING_AWS, HEADING_INTO, HEADING_OUTPUT, Invocation};
+use crate::archive::window::TimeBound;
 use crate::config::{
     AwsAccess, ConsumerAccess, CreateWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig, SavedPlan,
     ShardsWish, StreamAction, StreamConfig, StreamName, StreamShape, Target, parse_duration, parse_size,
@@ -237,9 +238,12 @@ pub(super) struct GuideArgs {
     /// The stream that the worker reads otherwise: its retention is the time that there is
     #[arg(long, value_name = "STREAM", env = "RESPOOL_LIVE")]
     live: Option<StreamName>,
-    /// When the worker left it, as in 2026-11-26T14:00:00Z
-    #[arg(long, value_name = "TIME", env = "RESPOOL_AWAY_SINCE")]
-    away_since: Option<jiff::Timestamp>,
+    /// How long it keeps records, as in 48h, where it is not to be asked
+    #[arg(long, value_name = "TIME", env = "RESPOOL_LIVE_RETENTION", value_parser = parse_retention)]
+    live_retention: Option<u32>,
+    /// When the worker left it: a time, as in 2026-11-26T14:00:00Z, or ago, as in 6h [default: the plan's --since]
+    #[arg(long, value_name = "TIME", env = "RESPOOL_AWAY_SINCE", allow_hyphen_values = true)]
+    away_since: Option<TimeBound>,
     /// The worker's table in DynamoDB (the application name of the Kinesis Client Library)
     #[arg(long, value_name = "TABLE", env = "RESPOOL_LEASE_TABLE", value_parser = NonEmptyStringValueParser::new())]
     lease_table: Option<String>,
@@ -346,13 +350,18 @@ impl GuideArgs {
             let access = door.without_a_stream(plan.tuning.kinesis.clone());
             self.door.exposure.refuse([access.endpoint_url.as_ref()])?;
         }
+        let away_since = self.away_since.map(|bound| bound.resolve(environment.now));
+        if away_since.is_some_and(|since| since > environment.now) {
+            return Err(Error::usage("--away-since lies in the future"));
+        }
         Ok(GuideConfig {
             plan,
             door,
             consumer: self.consumer.given(environment, &self.door)?,
             run: self.run,
             live: self.live,
-            away_since: self.away_since,
+            live_retention_hours: self.live_retention,
+            away_since,
             lease_table: self.lease_table,
             state_dir: self.state.resolve(environment)?,
             output,

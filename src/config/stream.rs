@@ -162,6 +162,8 @@ pub struct GuideConfig {
     pub plan: Option<Box<(String, SavedPlan)>>,
     /// The stream that the worker reads otherwise.
     pub live: Option<StreamName>,
+    /// For how many hours it keeps records, where it is not to be asked.
+    pub live_retention_hours: Option<u32>,
     /// When the worker left it.
     pub away_since: Option<jiff::Timestamp>,
     /// The worker's table of leases.

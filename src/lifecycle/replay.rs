@@ -23,9 +23,9 @@ use crate::limits::{RECORD_BYTES_DEFAULT, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_
 use crate::record::{many, number};
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
+use crate::run::at_hand;
 use crate::run::directory::{self, RunGlance};
 use crate::run::forecast::Forecast;
-use crate::run::at_hand;
 use crate::run::open::OpenStream;
 use crate::run::replay::{self, Replayed, Sources};
 use crate::run::report::Report;

@@ -18,8 +18,8 @@ use super::runs::{BY_AGE, BY_LEASES, RunInto, RunsInto, names, replayed, runs_in
 use super::{lease_table, metric};
 use crate::config::{DrainedConfig, Endpoint};
 use crate::error::{Error, ExitCode};
-use crate::run::directory::{self, Drained, RunGlance, StreamIdentity};
 use crate::run::at_hand::{self, Service};
+use crate::run::directory::{self, Drained, RunGlance, StreamIdentity};
 use crate::run::{console, now};
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::name::StreamName;
@@ -170,10 +170,7 @@ impl Watch<'_> {
 }
 
 /// The service that knows the worker's progress, and its endpoint where that is not AWS' own.
-async fn service(
-    config: &DrainedConfig,
-    door: &Door,
-) -> Result<(NeighbourClient, Option<Endpoint>), Error> {
+async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient, Option<Endpoint>), Error> {
     let consumer = &config.consumer;
     let aws = consumer.aws.clone();
     let profile = aws.profile.or_else(|| door.profile.clone());

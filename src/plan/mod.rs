@@ -42,8 +42,8 @@ use self::report::Plan;
 use self::warnings::Facts;
 use crate::archive::manifest::Manifest;
 use crate::config::{
-    AwsAccess, PlanConfig, PlanFigures, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target, TuningChanges,
-    exposure_flag, quoted,
+    AwsAccess, PlanConfig, PlanFigures, PlannedLive, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target,
+    TuningChanges, exposure_flag, quoted,
 };
 use crate::error::Error;
 use crate::limits::RECORD_BYTES_DEFAULT;
@@ -99,7 +99,9 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
         },
     );
     if let Some(path) = &config.save {
-        write(path, &saved(config, &plan, region.as_deref(), now)?)?;
+        let live = planned_live(config, live_retention_seconds);
+        let kept = SavedPlan { live, ..saved(config, &plan, region.as_deref(), now) };
+        write(path, &written(&kept)?)?;
         plan.saved = Some(path.display().to_string());
     }
     plan.next_command = Some(next_command(config, &plan));
@@ -171,7 +173,25 @@ fn remembered(config: &PlanConfig, region: Option<&str>) -> TuningChanges {
     }
 }
 
-fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp) -> Result<Vec<u8>, Error> {
+/// What is known of the stream that the worker leaves. What is less than an hour is not counted on.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+fn planned_live(config: &PlanConfig, retention_seconds: Option<f64>) -> PlannedLive {
+    let stream = match &config.live.stream {
+        Some(Target::Kinesis { stream }) => Some(stream.clone()),
+        _ => None,
+    };
+    let retention_hours = retention_seconds.map(|seconds| (seconds / 3_600.0) as u32);
+    PlannedLive { stream, retention_hours, away_since: config.live.since }
+}
+
+fn written(plan: &SavedPlan) -> Result<Vec<u8>, Error> {
+    let mut text = serde_json::to_vec_pretty(plan)
+        .map_err(|error| Error::internal("the plan cannot be written").with_source(error))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp) -> SavedPlan {
     let figures = PlanFigures {
         objects: plan.objects,
         bytes_stored: plan.bytes_stored,
@@ -194,7 +214,7 @@ fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp)
         PlanFigures { shards: one.shards, seconds, binding_limit, cost_usd, ..figures.clone() }
     };
     let others = plan.by_shards.iter().filter(|one| one.shards != plan.shards);
-    let saved = SavedPlan {
+    SavedPlan {
         version: SAVED_PLAN_VERSION,
         created: now,
         what: config.what.clone(),
@@ -207,11 +227,8 @@ fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp)
                 .filter(|bytes| usize::try_from(*bytes).is_ok_and(|bytes| bytes > RECORD_BYTES_DEFAULT))
                 .map(|bytes| bytes.div_ceil(1_024)),
         },
-    };
-    let mut text = serde_json::to_vec_pretty(&saved)
-        .map_err(|error| Error::internal("the plan cannot be written").with_source(error))?;
-    text.push(b'\n');
-    Ok(text)
+        live: PlannedLive::default(),
+    }
 }
 
 fn write(path: &Path, text: &[u8]) -> Result<(), Error> {

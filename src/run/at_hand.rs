@@ -92,7 +92,9 @@ pub async fn endpoint(service: Service, profile: Option<&str>) -> Result<Option<
 fn usable(service: Service, url: &str) -> Result<Endpoint, Error> {
     let (name, flag) = (service.name(), service.given_by());
     let endpoint: Endpoint = url.parse().map_err(|error| {
-        Error::usage(format!("the AWS configuration's endpoint for {name} cannot be used: {error}; {flag} names another"))
+        Error::usage(format!(
+            "the AWS configuration's endpoint for {name} cannot be used: {error}; {flag} names another"
+        ))
     })?;
     if endpoint.is_exposed() {
         return Err(Error::usage(format!(

@@ -13,10 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::key_fields::{KeyField, table};
-use super::{at_hand, open};
 use super::replay::check_not_empty;
 use super::report::number;
 use super::select::select;
+use super::{at_hand, open};
 use crate::archive::layout::{Layout, LayoutRule};
 use crate::archive::manifest::Manifest;
 use crate::config::{InspectConfig, quoted};

@@ -215,6 +215,13 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
         page.contains("3 shards, records kept for 50 h") && page.contains("39,999 records in about"),
         "{page}"
     );
+    // What the plan was told of the live stream counts here, too, unless it is said otherwise.
+    let away = line.replace("plan.json", "away.json") + " --live-retention 48h --since 60h";
+    assert!(sandbox.run(&away).stdout.contains("the live stream has forgotten already"));
+    let late = sandbox.run(&format!("guide away.json {door}")).stdout;
+    assert!(late.contains("keeps records for 48 h") && late.contains("has forgotten already"), "{late}");
+    let raised = sandbox.run(&format!("guide away.json --live-retention 168h {door}")).stdout;
+    assert!(raised.contains("keeps records for 168 h") && !raised.contains("TOO LATE"), "{raised}");
     // What it says is typed, with a name.
     let typed = |number: usize| command(number).replace("NAME", "backfill").replace("respool ", "");
     let created = sandbox.run(&format!("{} --json", typed(0))).json(0);

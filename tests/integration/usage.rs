@@ -25,6 +25,11 @@ fn a_wrong_command_line_ends_with_2_and_one_sentence() {
         ("replay no/such/place --into null:", &[][..], "no/such/place does not exist"),
         ("replay s3://events --into null: --offline --no-cache", &[][..], "give one of them"),
         ("resume --into null:", &[][..], "unexpected argument"),
+        (
+            "guide --away-since 20:00",
+            &[][..],
+            "2026-11-01T06:00 (UTC), 2026-11-01T06:00:00+01:00, or 90m, 6h",
+        ),
     ] {
         let output = respool(line, variables).unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
