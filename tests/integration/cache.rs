@@ -149,6 +149,12 @@ fn without_a_cache_nothing_is_left_behind() {
 }
 
 #[test]
+fn a_cache_with_room_for_nothing_is_named_as_what_holds_up_the_run() {
+    let report = sandbox().run(&format!("{REPLAY} --cache-size 1kB")).json(0);
+    assert_eq!(report["brake"], "room", "{report}");
+}
+
+#[test]
 fn what_does_not_fit_passes_through() {
     let sandbox = sandbox();
     let size = 600_000;

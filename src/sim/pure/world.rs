@@ -374,6 +374,7 @@ impl World {
                 process.fed = self.archive.partition_point(|fed| fed.object() <= object);
             }
             process.engine.handle(self.now, event, commands);
+            process.engine.handle(self.now, Event::InputWaits(process.fed % 7 < 3), commands);
             if self.dice.u8(0..4) == 0 {
                 process.feed_at = self.now + Duration::from_millis(self.dice.u64(0..60));
                 self.at(process.feed_at, Happening::Look);
