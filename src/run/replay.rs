@@ -259,15 +259,25 @@ pub fn check_not_empty(archive: &ArchiveAddress, manifest: &Manifest) -> Result<
     if !manifest.objects.is_empty() {
         return Ok(());
     }
-    Err(Error::refused(format!(
-        "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no events \
-         by their name, {} are left out by patterns, {} lie in an archive tier): name another window (--from, --until) or another place",
-        archive,
-        number(manifest.outside),
-        number(manifest.skipped),
-        number(manifest.excluded),
-        number(manifest.archived)
-    )))
+    Err(Error::refused(nothing_selected(archive, manifest)))
+}
+
+/// What lies there instead, each with what would bring it in.
+fn nothing_selected(archive: &ArchiveAddress, manifest: &Manifest) -> String {
+    let beside = [
+        (manifest.outside, "outside of the window", "name another window (--from, --until)"),
+        (manifest.excluded, "left out by patterns", "name other patterns (--include, --exclude)"),
+        (manifest.archived, "in an archive tier", "have them brought back (--restore)"),
+        (manifest.skipped, "without events by their name", "name another place"),
+    ];
+    let found = || beside.iter().filter(|(count, ..)| *count > 0);
+    if found().next().is_none() {
+        return format!("nothing is selected: {archive} holds no objects at all; check its name");
+    }
+    let lies = found().map(|(count, where_to, _)| format!("{} {where_to}", number(*count)));
+    let ways = found().map(|(.., way)| *way).collect::<Vec<_>>().join(", or ");
+    let lies = lies.collect::<Vec<_>>().join(", ");
+    format!("nothing is selected: of the objects in {archive} there are {lies}: {ways}")
 }
 
 /// Without the archive, the list of the last run that asked for the same.
