@@ -289,10 +289,16 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
     };
     let runs = directory::glance_at_all(&config.state_dir)?;
     let run = runs.iter().rev().find(|run| same(run)).ok_or_else(|| {
-        Error::refused(
-            "--offline needs the list of objects of an earlier run over the same archive, window and format, and there is none: run \
+        let slash = runs.iter().rev().map(|run| &run.file.settings.archive).find(|archive| {
+            let (found, wanted) = (archive.to_string(), wanted.archive.to_string());
+            found != wanted && found.trim_end_matches('/') == wanted.trim_end_matches('/')
+        });
+        let slash = slash.map(|archive| format!(" ({archive} is another prefix, and was listed)"));
+        Error::refused(format!(
+            "--offline needs the list of objects of an earlier run over the same archive, window and format, and there is none{}: run \
              it once without --offline, which lists the archive and fills the cache",
-        )
+            slash.unwrap_or_default()
+        ))
     })?;
     directory::read_manifest(&run.path)
 }
