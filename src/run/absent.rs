@@ -61,7 +61,7 @@ impl<'a> Sent<'a> {
             )
         } else {
             format!(
-                "by {at} all that run {} had delivered ({records}) had been read, by CloudWatch's estimate: if the worker's own                  figures say so too, nothing is to be done",
+                "by {at} all that run {} had delivered ({records}) had been read, by CloudWatch's estimate: if the worker's own figures say so too, nothing is to be done",
                 self.id
             )
         })

@@ -210,7 +210,9 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
     let whole = sandbox.path("plan.json");
     assert_eq!(command(0), format!("respool stream create NAME --plan {} {door}", whole.display()));
     assert_eq!(command(1), format!("respool replay --plan {} --into NAME {door}", whole.display()));
-    let page = sandbox.run(&format!("guide ./plan.json {door}")).stdout;
+    fs::create_dir(sandbox.path("beside")).unwrap();
+    let page = sandbox.run(&format!("guide ./beside//../plan.json {door}")).stdout;
+    assert!(page.contains(&format!("--plan {} ", whole.display())), "{page}");
     assert!(
         page.contains("3 shards, records kept for 50 h") && page.contains("39,999 records in about"),
         "{page}"

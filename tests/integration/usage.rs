@@ -35,6 +35,7 @@ fn a_wrong_command_line_ends_with_2_and_one_sentence() {
         let errors = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{line}: {errors}");
         assert!(output.stdout.is_empty(), "{line}");
+        assert!(!errors.contains("as a value, use"), "a mistyped flag is no value: {errors}");
         assert!(errors.starts_with("error: ") && errors.contains(said), "{line}: {errors}");
         assert!(
             !Path::new(env!("CARGO_TARGET_TMPDIR")).join("nobody").exists(),
