@@ -205,7 +205,8 @@ impl Spool {
         let (fetching, decoding) =
             (self.stats.fetching.load(Ordering::Relaxed), self.stats.decoding.load(Ordering::Relaxed));
         match (fetching > decoding, fetching + decoding, self.space.is_waited_for()) {
-            (_, 0, true) => Brake::Room,
+            // The others could be in work as well.
+            (_, 0 | 1, true) => Brake::Room,
             (true, ..) => Brake::Fetch,
             (false, ..) => Brake::Decode,
         }
