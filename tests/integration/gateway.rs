@@ -87,7 +87,7 @@ fn listing(objects: &BTreeMap<String, Vec<u8>>, target: &str) -> Vec<u8> {
         page.push_str("<EncodingType>url</EncodingType>");
     }
     let query = target.split('?').nth(1).unwrap_or_default().split('&');
-    let prefix = decode(query.filter_map(|word| word.strip_prefix("prefix=")).last().unwrap_or_default());
+    let prefix = decode(query.clone().find_map(|word| word.strip_prefix("prefix=")).unwrap_or_default());
     for (key, bytes) in objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
         let key = if encode { percent(key) } else { key.clone() };
         write!(

@@ -241,7 +241,7 @@ impl World {
         match happening {
             Happening::Incident(incident) => self.incident(incident),
             Happening::Start => self.start(),
-            Happening::Look => self.tell(Event::Tick),
+            Happening::Look => self.tell(Event::InputWaits(self.now.as_micros() % 7 < 3)),
             Happening::Apply { process, request, call, records, answer } => {
                 let outcomes = self.apply(call, &records);
                 if let Some(answer) = answer {
@@ -374,7 +374,6 @@ impl World {
                 process.fed = self.archive.partition_point(|fed| fed.object() <= object);
             }
             process.engine.handle(self.now, event, commands);
-            process.engine.handle(self.now, Event::InputWaits(process.fed % 7 < 3), commands);
             if self.dice.u8(0..4) == 0 {
                 process.feed_at = self.now + Duration::from_millis(self.dice.u64(0..60));
                 self.at(process.feed_at, Happening::Look);
