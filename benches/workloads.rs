@@ -251,6 +251,7 @@ pub fn drive_engine(order: Order, chunks: Vec<RoutedChunk>) -> u64 {
         run_rate: UNBOUNDED,
         hash_places: true,
         window_records: 1 << 20,
+        requests_max: 512,
         seed: 7,
     };
     let map = shard_map(SHARDS);

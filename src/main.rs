@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     };
     // A core dump would hold the users' records.
     respool::run::forbid_core_dumps();
+    respool::run::allow_open_files();
     let outcome = catch_unwind(AssertUnwindSafe(|| execute(invocation)));
     // The panic itself was printed where it happened.
     let outcome = outcome.unwrap_or_else(|_| {

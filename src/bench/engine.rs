@@ -71,6 +71,7 @@ fn deliver(order: Order, chunks: Vec<RoutedChunk>) -> Option<u64> {
         run_rate: ShardRate::UNBOUNDED,
         hash_places: true,
         window_records: 1 << 20,
+        requests_max: 512,
         seed: 0,
     };
     let mut number = 0_u64;

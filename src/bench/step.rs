@@ -59,7 +59,7 @@ impl Plan<'_> {
         let manifest = Arc::new(source.manifest(bounded.then_some(self.shards), config.duration));
         let directory = RunDirectory::create(&StateDir::usual(scratch.path("state")), now())?;
         let tuning = source.tuning.clone();
-        let file = unchanged::begin(now(), settings, tuning, &target.description, &manifest);
+        let file = unchanged::begin(now(), settings, tuning, &target, &manifest);
         directory.define(&file, &manifest)?;
         let key = file.settings.key_config().ok_or_else(|| Error::internal("a benchmark without keys"))?;
         let (spool, segments) = Sources::open(&file.settings, &file.tuning).await?.spool(

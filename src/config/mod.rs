@@ -184,11 +184,11 @@ impl RunSettings {
         Some(KeyConfig { rule, fallback: self.key_fallback, seed: self.seed })
     }
 
-    /// From what records are placed if their keys do not place them: nobody minds the order, so every shard
-    /// gets its part, however skewed the keys are. In an aggregate a consumer places a record by its key.
+    /// Whether keys do not place records: nobody minds the order, so every shard gets its part, however skewed the keys
+    /// are. In an aggregate a consumer places a record by its key.
     #[must_use]
-    pub fn spread(&self) -> Option<u64> {
-        (self.order == Order::None && !self.aggregate).then_some(self.seed)
+    pub const fn spreads(&self) -> bool {
+        matches!(self.order, Order::None) && !self.aggregate
     }
 }
 

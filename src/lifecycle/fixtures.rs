@@ -94,6 +94,7 @@ pub(super) fn run_into(id: &str, state: &str, delivered: u64) -> RunInto {
         route_version: 1,
         record_bytes_max: None,
         decoder_version: 1,
+        spread_over: Vec::new(),
         manifest_digest: String::new(),
         allow_loop: false,
     };

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::lane::{self, LaneRules};
 use crate::config::Order;
 use crate::record::{HashKey, Ordinal};
-use crate::route;
+
 use crate::route::shard_map::ShardMap;
+use crate::route::spread::Spread;
 use crate::write::rate::ShardRate;
 
 /// From the start to the first record, and from the last one to the report.
@@ -139,6 +140,14 @@ impl Shards<'_> {
         }
     }
 
+    /// Where they begin, for who spreads records over them.
+    fn firsts(&self) -> Vec<HashKey> {
+        match self {
+            Self::Even(_) => Vec::new(),
+            Self::Map(map) => Spread::firsts(map),
+        }
+    }
+
     /// The part of the hash space that each covers.
     #[expect(clippy::cast_precision_loss, reason = "parts")]
     fn parts(&self) -> Vec<f64> {
@@ -154,11 +163,12 @@ impl Shards<'_> {
 
 /// Predicts a replay of `work` into `shards`.
 pub fn predict(work: &Work<'_>, writing: &Writing, shards: Shards<'_>) -> Prediction {
-    let dealt = deal(work, writing.spread, shards);
-    let rate = writing.shard_rate;
-    let mut limits = Vec::new();
     #[expect(clippy::cast_precision_loss, reason = "a number of shards")]
     let count = shards.count() as f64;
+    let parts = if writing.spread { vec![1.0 / count; shards.count()] } else { shards.parts() };
+    let dealt = deal(work, writing.spread, shards, &parts);
+    let rate = writing.shard_rate;
+    let mut limits = Vec::new();
     let even = [
         (BindingLimit::Records, work.records / count / rate.records),
         (BindingLimit::Bytes, work.bytes / count / rate.bytes),
@@ -189,7 +199,6 @@ pub fn predict(work: &Work<'_>, writing: &Writing, shards: Shards<'_>) -> Predic
     limits.push((BindingLimit::Cpu, work.cpu_seconds));
     limits.sort_by(|left, right| right.1.total_cmp(&left.1));
     let (binding, longest) = limits.first().copied().unwrap_or((BindingLimit::Records, 0.0));
-    let parts = shards.parts();
     let above = dealt.iter().zip(&parts).map(|(shard, part)| shard.records.max(shard.bytes) / part);
     Prediction {
         shards: u32::try_from(shards.count()).unwrap_or(u32::MAX),
@@ -215,13 +224,14 @@ impl Dealt {
     }
 }
 
-/// Deals the sample out to the shards.
-fn deal(work: &Work<'_>, spread: bool, shards: Shards<'_>) -> Vec<Dealt> {
+/// Deals the sample out to the shards, of which `expected` are the parts if all goes evenly.
+fn deal(work: &Work<'_>, spread: bool, shards: Shards<'_>, expected: &[f64]) -> Vec<Dealt> {
+    let spread = spread.then(|| Spread::new(0, &shards.firsts()));
     let count = shards.count();
     let mut sampled = vec![Vec::new(); count];
     let (mut records, mut bytes) = (vec![[0.0; 2]; count], vec![[0.0; 2]; count]);
     for (number, record) in (0..).zip(work.sample) {
-        let place = if spread { route::spread(0, Ordinal::new(0, number)) } else { record.hash };
+        let place = spread.as_ref().map_or(record.hash, |spread| spread.place(Ordinal::new(0, number)));
         let (shard, half) = (shards.of(place), usize::from(record.second_half));
         if let (Some(sampled), Some(records), Some(bytes)) =
             (sampled.get_mut(shard), records.get_mut(shard), bytes.get_mut(shard))
@@ -231,9 +241,9 @@ fn deal(work: &Work<'_>, spread: bool, shards: Shards<'_>) -> Vec<Dealt> {
             bytes[half] += f64::from(record.cost);
         }
     }
-    let expected = shards.parts();
-    let [records, bytes] = [records, bytes]
-        .map(|counted| if spread { expected.clone() } else { real_shares(&expected, &counted, work.whole) });
+    let [records, bytes] = [records, bytes].map(|counted| {
+        if spread.is_some() { expected.to_vec() } else { real_shares(expected, &counted, work.whole) }
+    });
     let dealt = sampled.into_iter().zip(records).zip(bytes);
     dealt.map(|((sampled, records), bytes)| Dealt { records, bytes, sampled }).collect()
 }

@@ -15,6 +15,7 @@ pub mod fuzz;
 pub mod key;
 pub mod pointer;
 pub mod shard_map;
+pub mod spread;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use self::event_time::{EventTime, NoEventTime};
 use self::key::{KeyExtractor, KeyFault};
+use self::spread::Spread;
 use crate::record::{ByteCount, HashKey, Ordinal, PartitionKeyRef};
 
 /// The rules by which a record gets its key, its place and its time. A run is routed by one version of them: a
@@ -146,23 +148,8 @@ pub struct RouteRules {
     pub record_bytes_max: usize,
     /// Which records the run is about, if not all.
     pub event_time: Option<EventTime>,
-    /// With this seed a record is placed by its ordinal, whatever its key; without one, its key places it.
-    pub spread: Option<u64>,
-}
-
-/// The place of the record at `ordinal` where keys do not count: as good as drawn, but the same in every
-/// attempt of a run, by the splitmix64 generator (Steele, Lea, Flood 2014).
-#[must_use]
-pub fn spread(seed: u64, ordinal: Ordinal) -> HashKey {
-    let mix = |number: u64| {
-        let bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    };
-    let place = u64::from(ordinal.object()) << 32 | u64::from(ordinal.record());
-    let high = mix(mix(seed).wrapping_add(place));
-    HashKey(u128::from(high) << 64 | u128::from(mix(high)))
+    /// Places a record by its ordinal, whatever its key; without it, its key places it.
+    pub spread: Option<Spread>,
 }
 
 /// Routes `records`, which stand one behind the other in one object, the first of them at `first`. Of an object of
@@ -227,7 +214,7 @@ impl RouteRules {
         let found = record.len() + key.bytes;
         match (u32::try_from(found), u16::try_from(key.bytes)) {
             (Ok(cost), Ok(key_bytes)) if found <= self.record_bytes_max => {
-                let hash = self.spread.map_or(key.hash, |seed| spread(seed, ordinal));
+                let hash = self.spread.as_ref().map_or(key.hash, |spread| spread.place(ordinal));
                 Ok(Some(Routed { ordinal, hash, cost, key_bytes, key_at: key.at.unwrap_or(0) }))
             }
             _ => Err(too_large(found)),

@@ -41,6 +41,8 @@ use crate::cache::check_private;
 use crate::config::{RunFlags, RunSettings, SavedPlan, StateDir, Tuning};
 use crate::error::Error;
 use crate::private;
+use crate::record::HashKey;
+use crate::route::spread::Spread;
 
 const RUN_FILE: &str = "run.json";
 const MANIFEST_FILE: &str = "manifest.jsonl";
@@ -76,11 +78,22 @@ pub struct RunFile {
     /// The largest record that is sent, with its key, in bytes: what the stream took when the run began.
     #[serde(default)]
     pub record_bytes_max: Option<usize>,
+    /// Where the shards begin over which records are spread, if those were unequal when the run began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spread_over: Vec<HashKey>,
     /// The manifest's SHA-256.
     pub manifest_digest: String,
     /// The user has said that the stream may feed the archive that is read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_loop: bool,
+}
+
+impl RunFile {
+    /// Where the run's records go, if their keys do not say so.
+    #[must_use]
+    pub fn spread(&self) -> Option<Spread> {
+        self.settings.spreads().then(|| Spread::new(self.settings.seed, &self.spread_over))
+    }
 }
 
 /// Which stream a run writes to.

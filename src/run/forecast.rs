@@ -84,15 +84,15 @@ impl Forecast {
             reason = "an estimate, at least 0"
         )]
         let bytes = all_bytes.zip(part).map(|(bytes, part)| (bytes as f64 * part) as u64);
-        let config = open::engine_config(settings, tuning, &target.description);
+        let (shard_rate, run_rate) = open::rates(Some(&settings.target), tuning);
         let shards = target.map.shards().len() as f64;
         let rate = |shard: f64, run: f64| (shard * shards).min(run);
         let seconds = records.zip(bytes).map(|(records, bytes)| {
-            let by_records = records as f64 / rate(config.shard_rate.records, config.run_rate.records);
-            let by_bytes = |bytes: f64| bytes / rate(config.shard_rate.bytes, config.run_rate.bytes);
+            let by_records = records as f64 / rate(shard_rate.records, run_rate.records);
+            let by_bytes = |bytes: f64| bytes / rate(shard_rate.bytes, run_rate.bytes);
             if settings.aggregate {
                 // Only a bound of the whole run counts the records inside.
-                let by_run = records as f64 / config.run_rate.records;
+                let by_run = records as f64 / run_rate.records;
                 return by_bytes(bytes as f64 + records as f64 * AGGREGATED_BYTES).max(by_run);
             }
             by_records.max(by_bytes(bytes as f64))

@@ -57,11 +57,26 @@ pub mod unchanged;
 pub mod warm;
 pub mod work;
 
+/// Files that a process asks to have open: twice what its requests take.
+const OPEN_FILES: u64 = 4_096;
+
 /// No core dump of this process is written: it would hold the users' records.
 pub fn forbid_core_dumps() {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     // Where that is not allowed, a dump is the operator's own wish.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}
+
+/// The process may have open what its many connections need, as far as the machine lets it: often only 1,024 files are allowed,
+/// and a process may ask for more itself.
+pub fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if current.is_some_and(|current| current < wanted) {
+        // Where that is refused, fewer requests are under way together.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
 }
 
 /// What the calendar says. Looked at when a command begins, and when a session does; everything that lasts is measured otherwise.

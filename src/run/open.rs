@@ -281,6 +281,7 @@ pub fn engine_config(
     settings: &RunSettings,
     tuning: &Tuning,
     stream: &StreamDescription,
+    requests_max: usize,
 ) -> write::EngineConfig {
     let (shard_rate, run_rate) = rates(Some(&settings.target), tuning);
     write::EngineConfig {
@@ -291,6 +292,7 @@ pub fn engine_config(
         run_rate,
         hash_places: !stream.ignores_keys,
         window_records: WINDOW_RECORDS,
+        requests_max,
         seed: settings.seed,
     }
 }

@@ -128,7 +128,7 @@ async fn begin(
         return Err(Error::refused("nothing was sent"));
     }
     let directory = RunDirectory::create(&config.state_dir, now)?;
-    let file = unchanged::begin(now, settings.clone(), tuning.clone(), &target.description, &manifest);
+    let file = unchanged::begin(now, settings.clone(), tuning.clone(), &target, &manifest);
     let file = RunFile { allow_loop: config.allow_loop, ..file };
     directory.define(&file, &manifest)?;
     if let Some(plan) = &config.plan {

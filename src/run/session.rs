@@ -129,7 +129,10 @@ impl Session<'_> {
         show: impl FnMut(&EngineStats, Duration),
     ) -> Result<Ended, Error> {
         let extractor = Arc::new(self.extractor);
-        let config = open::engine_config(&self.file.settings, &self.file.tuning, &self.target.description);
+        let in_flight = InFlight::of_this_process();
+        let (settings, tuning) = (&self.file.settings, &self.file.tuning);
+        let config =
+            open::engine_config(settings, tuning, &self.target.description, in_flight.requests_max());
         let engine = Engine::new(config, &self.target.map, &self.checkpoint, Duration::ZERO);
         let unreadable =
             |error| Error::refused("cannot read which segments the run has sent from").with_source(error);
@@ -144,7 +147,7 @@ impl Session<'_> {
                 extractor: KeyExtractor::clone(&extractor),
                 record_bytes_max,
                 event_time: self.file.settings.input.event_time.clone(),
-                spread: self.file.settings.spread(),
+                spread: self.file.spread(),
             }),
             sent_from,
             shares: self.file.settings.limit.map(shares).transpose()?,
@@ -154,8 +157,7 @@ impl Session<'_> {
         let (sink, input): (mpsc::Sender<Fed>, _) = mpsc::channel(INPUT_QUEUE);
         let resumed = self.checkpoint.sequence > 0;
         let feed = tokio::spawn(feed.run(engine.restart_object(), self.checkpoint, sink));
-        let places_explicitly =
-            self.file.settings.spread().is_some() && !self.target.description.ignores_keys;
+        let places_explicitly = self.file.settings.spreads() && !self.target.description.ignores_keys;
         let encoder = Encoder { segments: self.segments.clone(), extractor, places_explicitly };
         let shell = Shell {
             stream: self.target.stream,
@@ -163,7 +165,7 @@ impl Session<'_> {
             spool: self.spool.clone(),
             encoder,
             work,
-            in_flight: InFlight::new(),
+            in_flight,
             directory: self.directory.path().to_owned(),
             max_quarantine: self.file.tuning.max_quarantine,
             resumed,

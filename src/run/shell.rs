@@ -256,7 +256,11 @@ impl Shell {
             told.send(Told::Departed(request)).await?;
             let start = Instant::now();
             let result = stream.put(batch).await;
-            told.send(Told::Answered { request, latency: start.elapsed(), result }).await
+            let latency = start.elapsed();
+            if result.is_ok() {
+                in_flight.answered(latency);
+            }
+            told.send(Told::Answered { request, latency, result }).await
         });
         tell_if_it_fails(put, tell, || Told::CannotEncode(Error::internal("a task that sends has failed")));
     }

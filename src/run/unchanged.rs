@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 
 use super::directory::{RUN_FILE_VERSION, RunFile, StreamIdentity};
+use super::open::OpenStream;
 use crate::archive::manifest::Manifest;
 use crate::config::{RunSettings, Target, Tuning};
 use crate::decode::DECODER_VERSION;
 use crate::error::Error;
 use crate::route::ROUTE_VERSION;
+use crate::route::spread::Spread;
 use crate::stream::{CallErrorClass, Stream, StreamDescription};
 
 /// What a run is defined by that begins now: all that the checks below hold a resume against.
@@ -15,13 +17,15 @@ pub fn begin(
     started: Timestamp,
     settings: RunSettings,
     mut tuning: Tuning,
-    stream: &StreamDescription,
+    target: &OpenStream,
     manifest: &Manifest,
 ) -> RunFile {
+    let stream = &target.description;
     if let (Target::Kinesis { .. }, None) = (&settings.target, &tuning.kinesis.region) {
         // Whoever goes on with it elsewhere has another environment.
         tuning.kinesis.region.clone_from(&stream.region);
     }
+    let spread_over = if settings.spreads() { Spread::firsts(&target.map) } else { Vec::new() };
     RunFile {
         version: RUN_FILE_VERSION,
         started,
@@ -31,6 +35,7 @@ pub fn begin(
         decoder_version: DECODER_VERSION,
         route_version: ROUTE_VERSION,
         record_bytes_max: Some(stream.record_bytes_max),
+        spread_over,
         manifest_digest: manifest.digest(),
         allow_loop: false,
     }

@@ -20,6 +20,7 @@ use crate::decode::aggregate;
 use crate::error::Error;
 use crate::record::{HashKey, HashKeyRange, Ordinal, SequenceNumber, many};
 use crate::route::key::KeyExtractor;
+use crate::route::spread::Spread;
 use crate::route::{RouteRules, Routed};
 use crate::run::ahead::Ahead;
 use crate::run::journal::{quarantine_lines, segment_lines};
@@ -77,6 +78,8 @@ pub(super) struct Sides {
 pub(super) struct Deliverer {
     pub(super) path: PathBuf,
     pub(super) settings: RunSettings,
+    /// Where its records go, if their keys do not say so.
+    pub(super) spread: Option<Spread>,
     pub(super) checkpoint: Checkpoint,
     /// Whether it is done, so that every record is due that is not set aside.
     pub(super) due_in_all: bool,
@@ -103,7 +106,7 @@ impl Sides {
         let collector = Collector {
             buckets: seen,
             // What was placed without regard to its key may lie in any shard.
-            ranges: if self.all().any(|run| run.settings.spread().is_some()) {
+            ranges: if self.all().any(|run| run.settings.spreads()) {
                 vec![HashKeyRange::ALL]
             } else {
                 self.ranges.clone()
@@ -173,7 +176,7 @@ impl Deliverer {
             extractor: extractor.ok_or_else(|| Error::refused("the run has no partition key"))?,
             record_bytes_max: self.record_bytes_max,
             event_time: self.settings.input.event_time.clone(),
-            spread: self.settings.spread(),
+            spread: self.spread.clone(),
         });
         archived.set_aside = (set_aside.len() as u64, whole.len() as u64);
         let (set_aside, checkpoint) = (Arc::new(set_aside), Arc::new(self.checkpoint.clone()));

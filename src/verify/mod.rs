@@ -92,6 +92,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let run = Deliverer {
         path: directory.path().to_owned(),
         settings: file.settings.clone(),
+        spread: file.spread(),
         checkpoint,
         due_in_all,
         due: Standing::Due,
@@ -139,8 +140,7 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let strict = matches!(file.settings.order, Order::Key | Order::Shard);
     report = blocking(move || compare(report, buckets, rules, &objects, &path)).await??;
     let differs = report.missing > 0 || (strict && report.order_violations > 0);
-    let whole = due_in_all && report.objects_lost == 0;
-    report.exit_code = match (differs, whole) {
+    report.exit_code = match (differs, due_in_all && report.objects_lost == 0) {
         (true, _) => ExitCode::Differs,
         (false, false) => ExitCode::Incomplete,
         (false, true) => ExitCode::Done,

@@ -65,6 +65,7 @@ impl Retry {
         Ok(Deliverer {
             path: self.path.clone(),
             settings,
+            spread: self.file.spread(),
             checkpoint: self.checkpoint.clone(),
             due_in_all: self.is_done,
             due: Standing::Retried,

@@ -52,6 +52,8 @@ pub struct EngineConfig {
     pub hash_places: bool,
     /// Records that may wait or be in flight.
     pub window_records: usize,
+    /// Requests that all lanes together may have in flight.
+    pub requests_max: usize,
     /// For the jitter of pauses; the same seed and events give the same commands.
     pub seed: u64,
 }

@@ -29,5 +29,4 @@ mod tests;
 
 pub use aggregate::Packed;
 pub use engine::{Command, End, Engine, EngineConfig, Event, RequestId, StopReason, StreamState};
-pub(crate) use places::REQUESTS_MAX;
 pub use stats::{Brake, EngineStats, LaneTimes, ShardStats};

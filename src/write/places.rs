@@ -11,21 +11,17 @@ use super::lane::Order;
 use super::rate::Load;
 use super::stats::Brake;
 
-/// Requests, and so connections, that all lanes together may have in flight: of the 1,024 files that a process may
-/// usually open, half. At 20 ms each this is 25,000 requests a second.
-pub(crate) const REQUESTS_MAX: usize = 512;
-
 impl Engine {
     /// Requests of one lane that may be in flight in any case.
     pub(super) fn in_flight_share(&self) -> u32 {
-        let share = REQUESTS_MAX / 2 / self.lanes.len();
+        let share = self.config.requests_max / 2 / self.lanes.len();
         self.config.discipline().in_flight_max().min(u32::try_from(share).unwrap_or(u32::MAX)).max(1)
     }
 
     /// Requests of one lane that may be in flight now.
     pub(super) fn in_flight_max(&self) -> u32 {
         let share = self.in_flight_share();
-        let to_lend = REQUESTS_MAX.saturating_sub(self.lanes.len() * share as usize);
+        let to_lend = self.config.requests_max.saturating_sub(self.lanes.len() * share as usize);
         if self.borrowed < to_lend { self.config.discipline().in_flight_max() } else { share }
     }
 

@@ -57,6 +57,9 @@ fn input(objects: u32, records: u32, keys: u32, cost: u32) -> Vec<RoutedChunk> {
     (0..objects).map(chunk).collect()
 }
 
+/// Requests that the lanes of these tests may have in flight.
+const REQUESTS_MAX: usize = 512;
+
 fn config(order: Order, shard_rate: ShardRate) -> EngineConfig {
     EngineConfig {
         order,
@@ -66,6 +69,7 @@ fn config(order: Order, shard_rate: ShardRate) -> EngineConfig {
         run_rate: UNLIMITED,
         hash_places: true,
         window_records: 100_000,
+        requests_max: REQUESTS_MAX,
         seed: 7,
     }
 }
@@ -855,9 +859,9 @@ fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
     for count in [8, 100, 170, 256, 400, 900] {
         let (_, by_lane, _) = unanswered(count);
         let (lanes, sum) = (by_lane.len(), by_lane.iter().sum::<u32>() as usize);
-        let share = u32::try_from(super::REQUESTS_MAX / 2 / lanes).unwrap().clamp(1, 4);
+        let share = u32::try_from(REQUESTS_MAX / 2 / lanes).unwrap().clamp(1, 4);
         assert!(by_lane.iter().all(|requests| (share..=4).contains(requests)), "{count} lanes: {by_lane:?}");
-        assert_eq!(sum, (4 * lanes).min(super::REQUESTS_MAX.max(lanes)), "{count} lanes");
+        assert_eq!(sum, (4 * lanes).min(REQUESTS_MAX.max(lanes)), "{count} lanes");
     }
 }
 

@@ -125,19 +125,27 @@ fn sixteen_shards_stay_full() {
 
 #[test]
 fn without_an_order_one_key_fills_every_shard() {
-    const SHARDS: u32 = 8;
+    fills_every_shard(15_680, Setup { shards: 8, ..Setup::PLAIN });
+}
+
+#[test]
+fn without_an_order_shards_of_unequal_ranges_end_together() {
+    fills_every_shard(3_920, Setup { shards: 1, split: Some(4), ..Setup::PLAIN });
+}
+
+/// Sends `count` records, nine tenths of them of one key, which take all shards of `setup` together two seconds.
+fn fills_every_shard(count: u64, setup: Setup) {
     const SECONDS: f64 = 2.0;
     let mut archive = Archive::new();
     let keys = |number| if mix(number).is_multiple_of(10) { 1 + mix(number) % 5_000 } else { 0 };
-    let records: Vec<_> = (0..15_680).map(|number| record(keys(number), number, 200)).collect();
+    let records: Vec<_> = (0..count).map(|number| record(keys(number), number, 200)).collect();
     for records in records.chunks(4_000) {
         archive.add(&records.join(&b'\n'), records.iter().cloned());
     }
-    let order = Order::None;
-    let setup = Setup { shards: SHARDS, order, retention: Retention::Nothing, ..Setup::PLAIN };
+    let setup = Setup { order: Order::None, retention: Retention::Nothing, ..setup };
     let mut world = World::new(&archive, setup);
     let report = world.attempt(Until::Done).unwrap();
-    assert_eq!((report.exit_code, report.records.delivered), (0, 15_680), "{:?}", report.message);
+    assert_eq!((report.exit_code, report.records.delivered), (0, count), "{:?}", report.message);
     // As many seconds as all shards together take; the fullest has some records more than the others.
     let seen = world.seen.lock().unwrap();
     let ends = seen.shards.values().filter_map(|log| log.last()).map(|taken| taken.at.as_secs_f64());

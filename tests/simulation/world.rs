@@ -18,10 +18,11 @@ use respool::cache::Cache;
 use respool::config::{ArchiveAddress, Input, Order, OutputConfig, RunSettings, StateDir, Target, Tuning};
 use respool::decode::aggregate::unpack;
 use respool::decode::{DECODER_VERSION, DecodeConfig};
-use respool::record::{ByteCount, HashKeyRange, ShardId};
+use respool::record::{ByteCount, HashKey, HashKeyRange, ShardId};
 use respool::route::ROUTE_VERSION;
 use respool::route::key::KeyExtractor;
 use respool::route::shard_map::ShardMap;
+use respool::route::spread::Spread;
 use respool::run::checkpoint_log;
 use respool::run::directory::{RUN_FILE_VERSION, RunDirectory, RunFile, StreamIdentity, read_run_file};
 use respool::run::open::OpenStream;
@@ -120,6 +121,8 @@ pub fn mix(number: u64) -> u64 {
 pub struct Setup {
     /// Shards of the stream.
     pub shards: u32,
+    /// The first of them was split, so that its lower part is one of so many.
+    pub split: Option<u32>,
     /// How they measure their limits.
     pub burst_rule: BurstRule,
     /// How long a call takes.
@@ -152,6 +155,7 @@ impl Setup {
     /// Two shards, 20 ms, everything kept, nothing in the way.
     pub const PLAIN: Self = Self {
         shards: 2,
+        split: None,
         burst_rule: BurstRule::SECOND,
         latency: Duration::from_millis(20),
         retention: Retention::All,
@@ -259,7 +263,7 @@ impl<'a> World<'a> {
     async fn work(&mut self, stream: EmbeddedStream, stop: mpsc::Receiver<StopReason>) -> Report {
         let description = stream.describe().await.unwrap();
         let map = ShardMap::new(stream.list_open_shards().await.unwrap()).unwrap();
-        let (directory, file, manifest) = self.directory(&description).await;
+        let (directory, file, manifest) = self.directory(&description, &map).await;
         let cache =
             Arc::new(Cache::open(&self.archive.cache(), ByteCount(self.setup.cache_bytes.0)).unwrap());
         let segments = Arc::new(Segments::new(cache.clone()));
@@ -290,7 +294,11 @@ impl<'a> World<'a> {
     }
 
     /// The run's directory: made by the first attempt, opened by all others.
-    async fn directory(&mut self, stream: &StreamDescription) -> (RunDirectory, RunFile, Manifest) {
+    async fn directory(
+        &mut self,
+        stream: &StreamDescription,
+        map: &ShardMap,
+    ) -> (RunDirectory, RunFile, Manifest) {
         if let Some(run) = &self.run {
             let directory = RunDirectory::open(&StateDir::usual(self.state.path()), run).unwrap();
             let (file, manifest) = (read_run_file(&directory).unwrap(), directory.manifest().unwrap());
@@ -299,7 +307,10 @@ impl<'a> World<'a> {
         let archive = LocalArchive::open(&self.archive.root()).unwrap();
         let listing = archive.list(&Selection::default()).await.unwrap();
         let manifest = Manifest::freeze(archive.location().clone(), Selection::default(), listing).unwrap();
-        let file = self.file(stream, manifest.digest());
+        let mut file = self.file(stream, manifest.digest());
+        if file.settings.spreads() {
+            file.spread_over = Spread::firsts(map);
+        }
         let directory = RunDirectory::create(&StateDir::usual(self.state.path()), file.started).unwrap();
         directory.define(&file, &manifest).unwrap();
         self.run = Some(directory.id().to_owned());
@@ -326,6 +337,7 @@ impl<'a> World<'a> {
             decoder_version: DECODER_VERSION,
             route_version: ROUTE_VERSION,
             record_bytes_max: (!self.setup.first_version).then_some(stream.record_bytes_max),
+            spread_over: Vec::new(),
             manifest_digest,
             allow_loop: false,
         }
@@ -347,6 +359,12 @@ impl<'a> World<'a> {
             ..EmbeddedConfig::with_shards(NonZeroU32::new(self.setup.shards).unwrap())
         };
         let stream = EmbeddedStream::new(&config, started()).unwrap();
+        if let Some(parts) = self.setup.split {
+            let at = HashKey(u128::MAX / u128::from(self.setup.shards) / u128::from(parts));
+            stream.with_service(|service, now| {
+                service.split_shard(now, "sim", "shardId-000000000000", at).unwrap();
+            });
+        }
         self.stream.insert(stream).clone()
     }
 

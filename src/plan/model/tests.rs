@@ -104,6 +104,9 @@ fn a_map_with_unequal_shards_is_taken_as_it_is() {
     let even = sample(20_000, 200, |number| number);
     let found = predict(&work(&even, 1e6, 200.0), &writing(Order::None), Shards::Map(&map));
     check(&found, BindingLimit::HotShard, 0.75e6 / 980.0);
+    let spread = Writing { spread: true, ..writing(Order::None) };
+    let found = predict(&work(&even, 1e6, 200.0), &spread, Shards::Map(&map));
+    check(&found, BindingLimit::Records, 1e6 / 980.0 / 2.0);
 }
 
 #[test]

@@ -22,6 +22,7 @@ impl World {
             run_rate: ShardRate::UNBOUNDED,
             hash_places: true,
             window_records: self.scenario.window_records,
+            requests_max: self.scenario.requests_max,
             seed: self.scenario.seed,
         };
         let engine = Engine::new(config, &map, &self.durable, self.now);

@@ -67,6 +67,8 @@ pub(super) struct Scenario {
     pub(super) share: f64,
     pub(super) latency: Duration,
     pub(super) window_records: usize,
+    /// Requests that may be in flight together.
+    pub(super) requests_max: usize,
     pub(super) keys: u64,
     /// One record in so many has the same key; 0 for none.
     pub(super) hot: u64,
@@ -113,6 +115,7 @@ impl Scenario {
             share: [0.98, 0.98, 0.5, 0.1][dice.usize(0..4)],
             latency: Duration::from_micros([500, 5_000, 20_000, 100_000][dice.usize(0..4)]),
             window_records: [64, 1_000, 100_000][dice.usize(0..3)],
+            requests_max: [512, 512, 9][Rng::with_seed(seed ^ 0xf11e).usize(0..3)],
             keys: [1, 7, 60, 100_000][dice.usize(0..4)],
             hot: [0, 0, 2, 9][dice.usize(0..4)],
             cost_max: [200, 200, 3_000, 60_000][dice.usize(0..4)],
@@ -162,6 +165,7 @@ impl Scenario {
             share: 0.98,
             latency: Duration::from_millis(20),
             window_records: 100_000,
+            requests_max: 512,
             keys: 100_000,
             hot: 0,
             cost_max: 200,
