@@ -106,7 +106,8 @@ impl Door {
         ))
     }
 
-    fn at(&self) -> String {
+    /// Where it is, a blank before it.
+    pub fn at(&self) -> String {
         match &self.endpoint {
             Some(endpoint) => format!(" at {endpoint}"),
             None => format!(" in {}", self.stream.region()),
