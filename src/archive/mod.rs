@@ -70,6 +70,19 @@ pub enum ArchiveLocation {
     },
 }
 
+impl ArchiveLocation {
+    /// What a key names an object in: the whole bucket, by whichever prefix it was listed; or the directory.
+    #[must_use]
+    pub fn of_keys(&self) -> Self {
+        match self {
+            Self::S3 { endpoint, bucket, .. } => {
+                Self::S3 { endpoint: endpoint.clone(), bucket: bucket.clone(), prefix: String::new() }
+            }
+            directory @ Self::Directory { .. } => directory.clone(),
+        }
+    }
+}
+
 impl fmt::Display for ArchiveLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

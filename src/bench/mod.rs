@@ -34,10 +34,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::config::{BenchConfig, BenchSource, BenchSubject, BurstModel, Target};
+use crate::config::{ArchiveAddress, BenchConfig, BenchSource, BenchSubject, BurstModel, Target};
 use crate::error::{Error, ExitCode};
 use crate::record::many;
 use crate::run::absent::Seeker;
+use crate::run::at_hand::{self, Service};
 use crate::run::open::{self, OpenStream};
 use crate::run::{console, now, signals};
 use crate::sim::{BurstRule, EmbeddedConfig, EmbeddedStream};
@@ -55,9 +56,22 @@ pub async fn run(config: &BenchConfig) -> Result<ExitCode, Error> {
     if config.subject == BenchSubject::Stages {
         return stages::run(config, &scratch, &mut stop).await;
     }
+    let config = &settled(config).await?;
     let mut bench = Bench::new(config);
     bench.complete = Box::pin(sweep(config, &scratch, &mut bench.steps, &mut stop)).await?;
     show(config, &bench)
+}
+
+/// With the doors that only the AWS configuration knows.
+async fn settled(config: &BenchConfig) -> Result<BenchConfig, Error> {
+    let mut settled = config.clone();
+    if let BenchSource::Archive { address: ArchiveAddress::S3 { .. }, .. } = &config.source {
+        at_hand::settle(Service::S3, &mut settled.tuning.s3).await?;
+    }
+    if let BenchSubject::Stream { target: Target::Kinesis { .. }, .. } = &config.subject {
+        at_hand::settle(Service::Kinesis, &mut settled.tuning.kinesis).await?;
+    }
+    Ok(settled)
 }
 
 /// Does every step; `false` if the user has stopped it before the last.
@@ -74,7 +88,7 @@ async fn sweep(
     let subjects = subjects(config);
     let total = sizes.len() * subjects.len();
     let real = match &config.subject {
-        BenchSubject::Stream { target, yes } => Some(open_real(config, target, *yes).await?),
+        BenchSubject::Stream { target, yes, .. } => Some(open_real(config, target, *yes).await?),
         _ => None,
     };
     let shards_max = real.unwrap_or_else(|| subjects.iter().map(|(shards, _)| *shards).max().unwrap_or(1));
@@ -139,8 +153,11 @@ async fn open_real(config: &BenchConfig, target: &Target, yes: bool) -> Result<u
             ));
         }
         let (shards, seconds) = (many(found.description.open_shards, "shard"), config.duration.as_secs());
-        let question =
-            format!("Write to {target} ({shards}) as fast as it takes, {seconds} s a step? [y/N] ");
+        let at = config.tuning.kinesis.endpoint_url.as_ref().map(|url| format!(" at {url}"));
+        let question = format!(
+            "Write to {target}{} ({shards}) as fast as it takes, {seconds} s a step? [y/N] ",
+            at.unwrap_or_default()
+        );
         if !console::ask(&question)? {
             return Err(Error::refused("nothing was sent"));
         }

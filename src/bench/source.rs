@@ -19,6 +19,7 @@ use crate::config::{
 };
 use crate::error::Error;
 use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
+use crate::plan::warnings::refuse_loop;
 use crate::record::{agree, many};
 use crate::run::ahead::Ahead;
 use crate::run::replay::{Sources, check_not_empty};
@@ -189,6 +190,9 @@ impl Source {
         )
         .await?;
         check_not_empty(&settings.archive, &manifest)?;
+        if let BenchSubject::Stream { target, allow_loop: false, .. } = &config.subject {
+            refuse_loop(target, &manifest.objects)?;
+        }
         let (spool, segments) = sources.spool(&settings, &tuning, Arc::new(manifest.clone()))?;
         let total = u32::try_from(manifest.objects.len()).unwrap_or(u32::MAX);
         let mut ahead = Ahead::start(spool.clone(), (0..total).collect());

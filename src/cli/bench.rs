@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 
 use super::environment::Environment;
-use super::options::{TuningArgs, directory};
+use super::options::{LoopArgs, TuningArgs, directory};
 use super::replay::{KeyArgs, follow_arn, resolve_archive};
 use super::select::SelectArgs;
 use super::whole::whole;
@@ -75,6 +75,7 @@ struct StepArgs {
     #[arg(long, env = "RESPOOL_NULL", value_parser = FalseyValueParser::new())]
     #[arg(conflicts_with_all = ["shards", "burst_model", "latency", "into", "duration", "out"])]
     #[arg(conflicts_with_all = ["order", "aggregate", "share", "max_rate"])]
+    #[arg(conflicts_with_all = ["yes", "allow_loop", "max_quarantine", "accept_refusals"])]
     null: bool,
     /// Where the table and the picture go: PATH.csv and PATH.html
     #[arg(long, value_name = "PATH", env = "RESPOOL_OUT", default_value = "respool-bench")]
@@ -91,6 +92,8 @@ struct IntoArgs {
     /// Do not ask before the first record goes to Kinesis (behind an endpoint on this machine nothing is asked)
     #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
     yes: bool,
+    #[command(flatten)]
+    may: LoopArgs,
 }
 
 impl BenchArgs {
@@ -132,11 +135,12 @@ impl BenchArgs {
                 (BenchSource::Archive { address, input: Box::new(self.what.resolve(environment)?) }, rule)
             }
         };
-        let subject = match self.into.into {
+        let IntoArgs { into, yes, may } = self.into;
+        let subject = match into {
             _ if null => BenchSubject::Stages,
             Some(target) => {
                 follow_arn(&target, region_of_stream.as_deref(), &mut tuning)?;
-                BenchSubject::Stream { target, yes: self.into.yes }
+                BenchSubject::Stream { target, yes, allow_loop: may.allow_loop }
             }
             None => BenchSubject::Sweep { shards, burst_models: burst_model, latency },
         };

@@ -44,6 +44,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use environment::Environment;
@@ -253,7 +254,14 @@ impl fmt::Display for Stop {
 }
 
 impl From<clap::Error> for Stop {
-    fn from(error: clap::Error) -> Self {
+    fn from(mut error: clap::Error) -> Self {
+        // Whoever mistypes a flag does not want it for a value.
+        if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
+            tips.retain(|tip| !tip.to_string().contains("as a value, use"));
+            if !tips.is_empty() {
+                error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+            }
+        }
         Self::Clap(Box::new(error))
     }
 }

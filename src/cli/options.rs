@@ -1,6 +1,6 @@
 //! Flags that several commands share: speed, cache, access to AWS, output.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
@@ -359,9 +359,20 @@ pub(super) fn directory(flag: &str, dir: &Path) -> Result<PathBuf, Error> {
     if dir.as_os_str().is_empty() {
         return Err(Error::usage(format!("{flag} is empty: give a directory")));
     }
-    std::path::absolute(dir).map_err(|error| {
+    whole_path(dir).map_err(|error| {
         Error::usage(format!("{flag}: {} has no absolute path", dir.display())).with_source(error)
     })
+}
+
+/// `path` from the root on, without steps back, as far as what they step back from is there.
+pub(super) fn whole_path(path: &Path) -> std::io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
+    if !absolute.components().any(|part| part == Component::ParentDir) {
+        return Ok(absolute);
+    }
+    // Through a link a step back leads elsewhere than the text says.
+    let in_parent = || Some(absolute.parent()?.canonicalize().ok()?.join(absolute.file_name()?));
+    Ok(absolute.canonicalize().ok().or_else(in_parent).unwrap_or(absolute))
 }
 
 fn parse_account(text: &str) -> Result<String, &'static str> {

@@ -138,7 +138,7 @@ impl ReplayArgs {
             })
         })?;
         follow_arn(&target, region_of_stream.as_deref(), &mut tuning)?;
-        let create = self.create.resolve()?;
+        let create = self.create.resolve(plan.as_ref())?;
         if create.is_some() && !matches!(target, Target::Kinesis { .. }) {
             return Err(Error::usage("--create makes a Kinesis stream: give its name with --into"));
         }

@@ -10,6 +10,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde::Deserialize;
 
+use super::options::whole_path;
 use crate::config::{Planned, SAVED_PLAN_VERSION, SavedPlan};
 use crate::error::Error;
 
@@ -72,7 +73,7 @@ pub(super) fn if_named(name: &str) -> Result<Option<(String, SavedPlan)>, Error>
         return Ok(None);
     }
     let plan = read_as("PLAN", path)?;
-    let whole = std::path::absolute(path).map_or_else(|_| name.to_owned(), |path| path.display().to_string());
+    let whole = whole_path(path).map_or_else(|_| name.to_owned(), |path| path.display().to_string());
     Ok(Some((whole, plan)))
 }
 

@@ -14,6 +14,7 @@ use super::options::{StateArgs, parse_region};
 use super::saved_plan::{self, Given};
 use super::whole::whole;
 use super::{HEADING_AWS, HEADING_INTO, HEADING_OUTPUT, Invocation};
+use crate::archive::window::TimeBound;
 use crate::config::{
     AwsAccess, ConsumerAccess, CreateWish, DrainedConfig, Endpoint, GuideConfig, OutputConfig, SavedPlan,
     ShardsWish, StreamAction, StreamConfig, StreamName, StreamShape, Target, parse_duration, parse_size,
@@ -99,8 +100,7 @@ impl CreateArgs {
         let mut shape = self.shape.resolve();
         let mut shards = self.shards;
         if let Some(plan) = &plan {
-            shape.retention_hours = shape.retention_hours.or(plan.stream.retention_hours);
-            shape.record_kib = shape.record_kib.or(plan.stream.record_kib);
+            shape = shape.or_planned(plan);
             shards = shards.or(Some(plan.figures.shards));
         }
         let fits = shards.filter(|shards| (1..=SHARDS_MAX).contains(&u64::from(*shards)));
@@ -152,7 +152,7 @@ pub(super) struct CreateOnTheWayArgs {
     /// Make the stream first, and wait until it is there
     #[arg(long, env = "RESPOOL_CREATE", value_parser = FalseyValueParser::new())]
     create: bool,
-    /// Shards of the new stream, or auto: as many as the replay is worth
+    /// Shards of the new stream, or auto: as many as the replay is worth [default: the plan's, else auto]
     #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", value_parser = parse_shards, requires = "create")]
     shards: Option<ShardsWish>,
     #[command(flatten)]
@@ -160,7 +160,8 @@ pub(super) struct CreateOnTheWayArgs {
 }
 
 impl CreateOnTheWayArgs {
-    pub(super) fn resolve(self) -> Result<Option<CreateWish>, Error> {
+    /// What was typed; what was not, as planned.
+    pub(super) fn resolve(self, plan: Option<&SavedPlan>) -> Result<Option<CreateWish>, Error> {
         if !self.create {
             if !self.shape.is_empty() {
                 return Err(Error::usage(
@@ -169,7 +170,14 @@ impl CreateOnTheWayArgs {
             }
             return Ok(None);
         }
-        Ok(Some(CreateWish { shards: self.shards.unwrap_or(ShardsWish::Auto), shape: self.shape.resolve() }))
+        let mut shape = self.shape.resolve();
+        if let Some(plan) = plan {
+            shape = shape.or_planned(plan);
+        }
+        let planned = plan.map(|plan| plan.figures.shards);
+        let planned = planned.filter(|shards| (1..=SHARDS_MAX).contains(&u64::from(*shards)));
+        let shards = self.shards.or(planned.map(ShardsWish::Exactly)).unwrap_or(ShardsWish::Auto);
+        Ok(Some(CreateWish { shards, shape }))
     }
 }
 
@@ -230,9 +238,12 @@ pub(super) struct GuideArgs {
     /// The stream that the worker reads otherwise: its retention is the time that there is
     #[arg(long, value_name = "STREAM", env = "RESPOOL_LIVE")]
     live: Option<StreamName>,
-    /// When the worker left it, as in 2026-11-26T14:00:00Z
-    #[arg(long, value_name = "TIME", env = "RESPOOL_AWAY_SINCE")]
-    away_since: Option<jiff::Timestamp>,
+    /// How long it keeps records, as in 48h, where it is not to be asked
+    #[arg(long, value_name = "TIME", env = "RESPOOL_LIVE_RETENTION", value_parser = parse_retention)]
+    live_retention: Option<u32>,
+    /// When the worker left it: a time, as in 2026-11-26T14:00:00Z, or ago, as in 6h [default: the plan's --since]
+    #[arg(long, value_name = "TIME", env = "RESPOOL_AWAY_SINCE", allow_hyphen_values = true)]
+    away_since: Option<TimeBound>,
     /// The worker's table in DynamoDB (the application name of the Kinesis Client Library)
     #[arg(long, value_name = "TABLE", env = "RESPOOL_LEASE_TABLE", value_parser = NonEmptyStringValueParser::new())]
     lease_table: Option<String>,
@@ -339,13 +350,18 @@ impl GuideArgs {
             let access = door.without_a_stream(plan.tuning.kinesis.clone());
             self.door.exposure.refuse([access.endpoint_url.as_ref()])?;
         }
+        let away_since = self.away_since.map(|bound| bound.resolve(environment.now));
+        if away_since.is_some_and(|since| since > environment.now) {
+            return Err(Error::usage("--away-since lies in the future"));
+        }
         Ok(GuideConfig {
             plan,
             door,
             consumer: self.consumer.given(environment, &self.door)?,
             run: self.run,
             live: self.live,
-            away_since: self.away_since,
+            live_retention_hours: self.live_retention,
+            away_since,
             lease_table: self.lease_table,
             state_dir: self.state.resolve(environment)?,
             output,

@@ -315,6 +315,7 @@ fn plan_file(folder: &std::path::Path, flags: &str) -> std::path::PathBuf {
         figures,
         others: Vec::new(),
         stream: crate::config::PlannedStream::default(),
+        live: crate::config::PlannedLive::default(),
     };
     let path = folder.join("plan.json");
     std::fs::write(&path, serde_json::to_vec(&saved).unwrap()).unwrap();

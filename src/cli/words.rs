@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::options::whole_path;
 use crate::config::ArchiveAddress;
 
 /// What is said to the shell that it is typed in: how the user is spoken to, and what is answered before it is asked.
@@ -81,8 +82,7 @@ pub(super) fn pasteable(args: &[OsString], mut command: Command) -> Vec<String> 
 /// The value of `arg`, with its whole path if it is one.
 fn whole(arg: &Arg, value: &str) -> String {
     let holds = arg.get_value_parser().type_id();
-    let absolute =
-        |path: &Path| std::path::absolute(path).ok().map(|path| path.to_string_lossy().into_owned());
+    let absolute = |path: &Path| whole_path(path).ok().map(|path| path.to_string_lossy().into_owned());
     let path = if holds == TypeId::of::<PathBuf>() {
         absolute(Path::new(value))
     } else if holds == TypeId::of::<ArchiveAddress>() {

@@ -345,6 +345,8 @@ pub enum BenchSubject {
         target: Target,
         /// Do not ask before the first record.
         yes: bool,
+        /// It may seem to feed the archive that is read.
+        allow_loop: bool,
     },
     /// Each stage by itself, on one core.
     Stages,

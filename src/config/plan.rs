@@ -11,6 +11,7 @@ use super::{
     TuningChanges,
 };
 use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
+use crate::stream::name::StreamName;
 
 /// The version of [`SavedPlan`] that this build writes and reads.
 pub const SAVED_PLAN_VERSION: u32 = 2;
@@ -117,6 +118,9 @@ pub struct SavedPlan {
     /// What a stream that is made for it has to be, beside its number of shards.
     #[serde(default)]
     pub stream: PlannedStream,
+    /// What was said of the live stream that the worker leaves meanwhile.
+    #[serde(default, skip_serializing_if = "PlannedLive::is_nothing")]
+    pub live: PlannedLive,
 }
 
 impl SavedPlan {
@@ -137,6 +141,27 @@ pub struct PlannedStream {
     pub retention_hours: Option<u32>,
     /// The largest record, data and key, in KiB, where that is more than a new stream takes.
     pub record_kib: Option<u32>,
+}
+
+/// The stream that the worker leaves, as far as the plan knows it: the checklist counts with the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedLive {
+    /// Which one.
+    #[serde(default)]
+    pub stream: Option<StreamName>,
+    /// For how many whole hours it keeps records.
+    #[serde(default)]
+    pub retention_hours: Option<u32>,
+    /// When the worker left it.
+    #[serde(default)]
+    pub away_since: Option<Timestamp>,
+}
+
+impl PlannedLive {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a plan says, to be held against what happens.

@@ -22,6 +22,18 @@ pub struct StreamShape {
     pub tags: BTreeMap<String, String>,
 }
 
+impl StreamShape {
+    /// What is left open here, as `plan` has it.
+    #[must_use]
+    pub fn or_planned(self, plan: &SavedPlan) -> Self {
+        Self {
+            retention_hours: self.retention_hours.or(plan.stream.retention_hours),
+            record_kib: self.record_kib.or(plan.stream.record_kib),
+            ..self
+        }
+    }
+}
+
 /// How many shards a new stream gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardsWish {
@@ -150,6 +162,8 @@ pub struct GuideConfig {
     pub plan: Option<Box<(String, SavedPlan)>>,
     /// The stream that the worker reads otherwise.
     pub live: Option<StreamName>,
+    /// For how many hours it keeps records, where it is not to be asked.
+    pub live_retention_hours: Option<u32>,
     /// When the worker left it.
     pub away_since: Option<jiff::Timestamp>,
     /// The worker's table of leases.

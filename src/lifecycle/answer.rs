@@ -10,7 +10,7 @@ use super::age::AgeVerdict;
 use super::aside::{self, InQuarantine, Left};
 use super::drained::{ShardState, ShardVerdict};
 use super::runs::RunInto;
-use crate::config::{OutputConfig, RunFlags, StateDir};
+use crate::config::{Endpoint, OutputConfig, RunFlags, StateDir};
 use crate::error::{Error, ExitCode};
 use crate::record::{agree, many};
 use crate::run::console;
@@ -87,6 +87,9 @@ pub struct Answer {
     pub in_vain: bool,
     /// How far `drained` can be trusted.
     pub certainty: Certainty,
+    /// The endpoint of the service that was asked about the worker, where it is not AWS' own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<String>,
     /// By what it is seen.
     #[serde(flatten)]
     pub method: Method,
@@ -125,8 +128,15 @@ impl Answer {
             in_quarantine: left.iter().map(InQuarantine::from).collect(),
             in_vain,
             certainty: method.certainty(),
+            asked_at: None,
             method,
         }
+    }
+
+    /// The same, asked at `endpoint`.
+    #[must_use]
+    pub fn asked_at(self, endpoint: Option<&Endpoint>) -> Self {
+        Self { asked_at: endpoint.map(ToString::to_string), ..self }
     }
 
     /// One line of news while it is waited for.
@@ -194,6 +204,13 @@ impl Answer {
                 let _ = writeln!(text, "and {more} more: --json lists all of them");
             }
             text.push('\n');
+        }
+        if let Some(endpoint) = &self.asked_at {
+            let service = match &self.method {
+                Method::LeaseTable { .. } => "DynamoDB",
+                Method::IteratorAge { .. } => "CloudWatch",
+            };
+            let _ = writeln!(text, "{service} was asked at {endpoint}.");
         }
         text.push_str(&self.message);
         text.push('\n');

@@ -9,8 +9,9 @@ use super::{create, delete, guide, scale, status};
 use crate::config::{AwsAccess, GuideConfig, SavedPlan, StateDir, StreamAction, StreamConfig, Target};
 use crate::error::Error;
 use crate::record::many;
+use crate::run::at_hand::{self, Service};
+use crate::run::console;
 use crate::run::directory::{self, RunGlance};
-use crate::run::{console, open};
 use crate::stream::control::StreamParticulars;
 use crate::stream::name::StreamName;
 
@@ -58,7 +59,9 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         Some(run) => Some(target(&run.glance)?),
         None => plan.map(|(_, plan)| planned_target(plan)).transpose()?.flatten(),
     };
-    if let (Some(backfill), Some(live)) = (&name, &config.live) {
+    let planned = plan.map(|(_, plan)| plan.live.clone()).unwrap_or_default();
+    let live = config.live.clone().or_else(|| planned.stream.clone());
+    if let (Some(backfill), Some(live)) = (&name, &live) {
         refuse_the_same(backfill, live)?;
     }
     let own = run.as_ref().map(|run| run.glance.file.tuning.kinesis.clone());
@@ -67,7 +70,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         Some(name) => config.door.around(own, name),
         None => config.door.without_a_stream(own),
     };
-    open::settle(&mut access).await;
+    at_hand::settle(Service::Kinesis, &mut access).await?;
     let looked = match &name {
         Some(name) => look(name, &access, config.output.quiet).await,
         None => Looked::Unknown,
@@ -83,24 +86,13 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         (Looked::Gone, run) => (None, run.is_some(), None),
         (Looked::Unknown, _) => (None, false, None),
     };
-    let live = match &config.live {
-        Some(name) => {
-            let hours = match look(name, &access, config.output.quiet).await {
-                Looked::Found(found) => Some(found.description.retention_hours),
-                Looked::Gone => {
-                    let sentence = format!(
-                        "the live stream {} does not exist{}: is its name right, and its region?",
-                        name.name(),
-                        access.flags("kinesis")
-                    );
-                    return Err(Error::refused(sentence));
-                }
-                Looked::Unknown => None,
-            };
-            Some((name.name(), hours))
-        }
-        None => None,
+    // What the plan says of the stream that it was made for holds for no other.
+    let same = planned.stream.is_none() || live == planned.stream;
+    let live_hours = match (&live, config.live_retention_hours) {
+        (Some(name), None) => live_hours(name, &access, config.output.quiet).await?,
+        (_, said) => said,
     };
+    let live_hours = live_hours.or(planned.retention_hours.filter(|_| same));
     let facts = guide::Facts {
         run: run.as_ref(),
         runs: &runs,
@@ -108,8 +100,9 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         stream: stream.as_ref(),
         gone,
         anew: anew.as_ref(),
-        live,
-        away_since: config.away_since,
+        live: live.as_ref().map(StreamName::name),
+        live_hours,
+        away_since: config.away_since.or(planned.away_since.filter(|_| same)),
         lease_table: config.lease_table.as_deref(),
         access: &access,
         state: &config.state_dir,
@@ -122,6 +115,23 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         return console::print(&format!("{:#}\n", json!({ "run": run, "steps": steps })));
     }
     console::print(&guide::render(&steps, now))
+}
+
+/// For how many hours the live stream keeps records, if it can be asked.
+async fn live_hours(name: &StreamName, access: &AwsAccess, quiet: bool) -> Result<Option<u32>, Error> {
+    match look(name, access, quiet).await {
+        Looked::Found(found) => Ok(Some(found.description.retention_hours)),
+        Looked::Unknown => Ok(None),
+        Looked::Gone => {
+            let endpoint = access.endpoint_url.as_ref().map(|endpoint| format!(" at {endpoint}"));
+            let region = access.region.as_ref().map(|region| format!(" in {region}"));
+            Err(Error::refused(format!(
+                "the live stream {} does not exist{}: is its name right, and its region?",
+                name.name(),
+                endpoint.or(region).unwrap_or_default()
+            )))
+        }
+    }
 }
 
 /// Who goes back to the stream that is deleted then has lost the way.

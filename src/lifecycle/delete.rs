@@ -34,7 +34,7 @@ pub struct Answers {
 
 /// Deletes the stream behind `door` and waits until it is gone.
 pub async fn delete(door: &Door, answers: Answers, output: &OutputConfig) -> Result<(), Error> {
-    delete_if(door, answers, output, async |found| confirmed(found, output)).await
+    delete_if(door, answers, output, async |found| confirmed(found, &door.at(), output)).await
 }
 
 async fn delete_if(
@@ -191,7 +191,7 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
     ))
 }
 
-fn confirmed(doomed: &Doomed, output: &OutputConfig) -> Result<bool, Error> {
+fn confirmed(doomed: &Doomed, at: &str, output: &OutputConfig) -> Result<bool, Error> {
     if !output.can_ask {
         let lost = doomed.lost.as_ref().map(|lost| format!("; {lost} ({})", doomed.retries));
         return Err(Error::refused(format!(
@@ -199,16 +199,16 @@ fn confirmed(doomed: &Doomed, output: &OutputConfig) -> Result<bool, Error> {
             lost.unwrap_or_default()
         )));
     }
-    console::ask(&question(doomed))
+    console::ask(&question(doomed, at))
 }
 
-fn question(Doomed { stream, lost, retries, .. }: &Doomed) -> String {
+fn question(Doomed { stream, lost, retries, .. }: &Doomed, at: &str) -> String {
     let stream = &stream.description;
     let lost = lost.as_ref().map(|lost| {
         format!("{lost}: {retries} as long as the stream is there, then only a new replay does.\n")
     });
     format!(
-        "{}Delete the stream {} ({}{}) and everything in it? [y/N] ",
+        "{}Delete the stream {}{at} ({}{}) and everything in it? [y/N] ",
         lost.unwrap_or_default(),
         stream.name,
         many(stream.open_shards, "shard"),
@@ -303,12 +303,15 @@ mod tests {
     #[test]
     fn what_is_in_quarantine_is_said_in_the_question() {
         let state = StateDir::other("/s");
-        let asked = |run| question(&doomed(ours(1), &runs([run]), &state));
+        let asked = |run| question(&doomed(ours(1), &runs([run]), &state), " at http://127.0.0.1:1");
         let some = asked(with_aside(run_into("r1", "done", 7), (45, 2)));
         let words = "45 records and 2 whole objects of run r1 are in quarantine and were not sent: `respool quarantine retry r1 \
                      --state-dir /s` sends them as long as the stream is there, then only a new replay does.\nDelete the stream";
         assert!(some.starts_with(words), "{some}");
-        assert!(asked(run_into("r1", "done", 7)).starts_with("Delete the stream orders-backfill (1 shard"));
+        assert!(
+            asked(run_into("r1", "done", 7))
+                .starts_with("Delete the stream orders-backfill at http://127.0.0.1:1 (1 shard")
+        );
     }
 
     #[test]

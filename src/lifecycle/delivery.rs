@@ -13,6 +13,7 @@ use super::door::Door;
 use crate::config::{ArchiveAddress, Endpoint, OutputConfig, RunSettings, Target, Tuning};
 use crate::error::Error;
 use crate::plan::permission::{DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, full_name, resource, statement};
+use crate::run::at_hand::{self, Service};
 use crate::run::console;
 use crate::shown::shown;
 use crate::stream::kinesis::{NeighbourClient, is_forbidden};
@@ -62,23 +63,33 @@ struct Doubt {
 
 /// Refuses a replay that would feed its own archive.
 pub async fn check(question: &Question<'_>) -> Result<(), Error> {
-    let Question { settings, tuning, firehose, .. } = question;
+    let Question { settings, tuning, .. } = question;
     let (Target::Kinesis { stream }, ArchiveAddress::S3 { bucket, prefix }) =
         (&settings.target, &settings.archive)
     else {
         return Ok(());
     };
+    if question.allow_loop {
+        return Ok(());
+    }
+    let of_firehose = Service::Neighbour(Neighbour::Firehose);
+    let firehose = match question.firehose {
+        Some(endpoint) => Some(endpoint.clone()),
+        None => at_hand::endpoint(of_firehose, tuning.kinesis.profile.as_deref()).await?,
+    };
+    let firehose = firehose.as_ref();
+    let at = firehose.map(|endpoint| format!(" (Firehose at {endpoint})")).unwrap_or_default();
     let at_aws = tuning.kinesis.endpoint_url.is_none() && tuning.s3.endpoint_url.is_none();
-    if question.allow_loop || !(at_aws || firehose.is_some()) {
+    if !(at_aws || firehose.is_some()) {
         return Ok(());
     }
     let door = Door::open(stream, &tuning.kinesis).await?;
-    let looked = timeout(TIME_MAX, look(&door, *firehose, (bucket, prefix))).await;
+    let looked = timeout(TIME_MAX, look(&door, firehose, (bucket, prefix))).await;
     let doubt = match looked {
         Ok(Ok(None)) => return Ok(()),
         Ok(Ok(Some(found))) => {
             return Err(Error::refused(format!(
-                "the delivery stream {} writes what arrives in {stream} to {}, into the very archive that is read: everything that is \
+                "the delivery stream {} writes what arrives in {stream} to {}, into the very archive that is read{at}: everything that is \
                  replayed would be archived again. Replay into another stream (--create makes one), or say --allow-loop",
                 found.delivery_stream, found.into
             )));
@@ -87,7 +98,7 @@ pub async fn check(question: &Question<'_>) -> Result<(), Error> {
         Err(_) => Doubt::about_firehose(format!("it takes longer than {} s", TIME_MAX.as_secs())),
     };
     let nobody_there = firehose.is_some_and(Endpoint::is_loopback);
-    let warning = doubt.warning(&stream.to_string());
+    let warning = doubt.warning(&stream.to_string(), &at);
     if nobody_there && doubt.of_firehose && doubt.missing.is_none() {
         tracing::debug!("{warning}");
     } else if !question.output.quiet {
@@ -107,7 +118,7 @@ impl Doubt {
         Self { missing, ..Self::about_firehose(error.to_string()) }
     }
 
-    fn warning(&self, stream: &str) -> String {
+    fn warning(&self, stream: &str, at: &str) -> String {
         let what = match &self.missing {
             Some((action, resource)) => format!(
                 "it may not be asked. This statement in a policy of yours allows it:\n{}\n",
@@ -116,7 +127,7 @@ impl Doubt {
             None => "it could not be asked; to be sure, stop here and try again. ".to_owned(),
         };
         format!(
-            "warning: whether a delivery stream takes {stream} back into the archive is not known: {}: {what}--allow-loop does not ask",
+            "warning: whether a delivery stream takes {stream} back into the archive is not known{at}: {}: {what}--allow-loop does not ask",
             self.message
         )
     }

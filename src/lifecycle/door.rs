@@ -3,7 +3,7 @@
 use crate::config::{AwsAccess, StateDir};
 use crate::error::Error;
 use crate::plan::permission;
-use crate::run::open;
+use crate::run::at_hand::{self, Service};
 use crate::stream::control::{ControlError, ControlRefusal, StreamParticulars};
 use crate::stream::kinesis::{KinesisConfig, KinesisStream};
 use crate::stream::name::StreamName;
@@ -30,7 +30,7 @@ impl Door {
     /// Finds region and credentials; nothing is asked yet.
     pub async fn open(name: &StreamName, access: &AwsAccess) -> Result<Self, Error> {
         let mut access = access.clone();
-        open::settle(&mut access).await;
+        at_hand::settle(Service::Kinesis, &mut access).await?;
         let endpoint = access.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned());
         let config = KinesisConfig {
             region: access.region.clone(),
@@ -106,7 +106,8 @@ impl Door {
         ))
     }
 
-    fn at(&self) -> String {
+    /// Where it is, a blank before it.
+    pub fn at(&self) -> String {
         match &self.endpoint {
             Some(endpoint) => format!(" at {endpoint}"),
             None => format!(" in {}", self.stream.region()),

@@ -35,8 +35,10 @@ pub struct Facts<'a> {
     pub gone: bool,
     /// Another one of its name that is there instead, made since.
     pub anew: Option<&'a StreamParticulars>,
-    /// The stream that the worker reads otherwise, and for how many hours it keeps records.
-    pub live: Option<(&'a str, Option<u32>)>,
+    /// The stream that the worker reads otherwise.
+    pub live: Option<&'a str>,
+    /// For how many hours it keeps records.
+    pub live_hours: Option<u32>,
     /// When the worker left it.
     pub away_since: Option<Timestamp>,
     /// The worker's table of leases on the backfill stream.
@@ -241,7 +243,7 @@ fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
         .push(format!("with {table}, not its old one: the live stream's leases have to stay as they are"));
     step.notes
         .push("from the oldest record on: TRIM_HORIZON (with LATEST it skips what is there already)".into());
-    let live = facts.live.map_or("the live stream", |(name, _)| name);
+    let live = facts.live.unwrap_or("the live stream");
     step.notes.push(match (facts.away_since, live_retention(facts)) {
         (Some(since), _) => format!("it left {live} at {}", clock(since)),
         (None, (hours, _)) => {
@@ -348,7 +350,7 @@ fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
 }
 
 fn switch_back(facts: &Facts<'_>) -> Step {
-    let live = facts.live.map_or("the live stream", |(name, _)| name);
+    let live = facts.live.unwrap_or("the live stream");
     let mut step = Step::new("switch_back", format!("Point the worker back at {live}"));
     let (hours, known) = live_retention(facts);
     let left = if facts.gone { Vec::new() } else { aside::left(facts.runs) };
@@ -368,6 +370,13 @@ fn switch_back(facts: &Facts<'_>) -> Step {
         }
         (false, _) => format!("assumed that it keeps records for {hours} h (--live STREAM asks)"),
     });
+    if step.until.is_some_and(|until| until <= facts.now) {
+        step.notes.push(format!(
+            "{live} has forgotten already what came up to {}, and goes on: raise its retention now, and replay that time from the \
+             archive, too",
+            facts.now.checked_sub(SignedDuration::from_hours(hours.into())).map(clock).unwrap_or_default()
+        ));
+    }
     step
 }
 
@@ -404,10 +413,7 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
 
 /// Hours that the live stream keeps records, and whether that is known.
 fn live_retention(facts: &Facts<'_>) -> (u32, bool) {
-    match facts.live {
-        Some((_, Some(hours))) => (hours, true),
-        _ => (RETENTION_HOURS_DEFAULT, false),
-    }
+    facts.live_hours.map_or((RETENTION_HOURS_DEFAULT, false), |hours| (hours, true))
 }
 
 fn after(start: Timestamp, hours: u32) -> Option<Timestamp> {

@@ -23,9 +23,10 @@ use crate::limits::{RECORD_BYTES_DEFAULT, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_
 use crate::record::{many, number};
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
+use crate::run::at_hand;
 use crate::run::directory::{self, RunGlance};
 use crate::run::forecast::Forecast;
-use crate::run::open::{self, OpenStream};
+use crate::run::open::OpenStream;
 use crate::run::replay::{self, Listed, Replayed, Sources};
 use crate::run::report::Report;
 use crate::run::{console, feed, quarantine};
@@ -40,7 +41,8 @@ const AUTO_SHARDS_MAX: u32 = 256;
 /// Starts a run, into a new stream if that is wished.
 pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, Error> {
     tell_other_doors(config);
-    let tuning = open::settled(&config.tuning, &config.settings.archive, Some(&config.settings.target)).await;
+    let (archive, target) = (&config.settings.archive, &config.settings.target);
+    let tuning = at_hand::settled(&config.tuning, archive, Some(target)).await?;
     let config = &ReplayConfig { tuning, ..config.clone() };
     let (Some(wish), Target::Kinesis { stream }) = (&config.create, &config.settings.target) else {
         ask_first(config).await?;

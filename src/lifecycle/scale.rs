@@ -94,7 +94,11 @@ async fn in_steps(door: &Door, before: u32, steps: &[u32], output: &OutputConfig
 }
 
 fn confirmed(door: &Door, (before, target): (u32, u32), output: &OutputConfig) -> Result<bool, Error> {
-    let whose = format!("the stream {} was not made by respool (it lacks the tag {CREATED_BY})", door.name);
+    let whose = format!(
+        "the stream {}{} was not made by respool (it lacks the tag {CREATED_BY})",
+        door.name,
+        door.at()
+    );
     if !output.can_ask {
         return Err(Error::refused(format!("{whose}: say --yes to scale it all the same; nothing was done")));
     }
@@ -118,7 +122,7 @@ mod tests {
         let output = silent();
         let refused = scale(&door, 4, false, &output).await.unwrap_err();
         assert_eq!(refused.exit_code(), crate::error::ExitCode::Refused);
-        for words in ["orders was not made by respool", "--yes"] {
+        for words in ["the stream orders at http://127.0.0.1:", "was not made by respool", "--yes"] {
             assert!(refused.to_string().contains(words), "{refused}");
         }
         assert_eq!(door.must_look().await.unwrap().description.open_shards, 2);

@@ -19,6 +19,7 @@ use super::{lease_table, metric};
 use crate::config::{DrainedConfig, Endpoint, StateDir, Target};
 use crate::error::{Error, ExitCode};
 use crate::record::many;
+use crate::run::at_hand::{self, Service};
 use crate::run::directory::{self, Drained, RunGlance, StreamIdentity};
 use crate::run::{anew, console, now};
 use crate::stream::kinesis::NeighbourClient;
@@ -52,8 +53,9 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
     if config.run.is_none() && !config.output.quiet {
         console::say(&meant(run, &candidates));
     }
-    let (service, is_here) = service(config, &door).await?;
-    let watch = Watch { config, door, service, stream: run.file.stream.clone(), found };
+    let (service, endpoint) = service(config, &door).await?;
+    let is_here = endpoint.as_ref().is_some_and(Endpoint::is_loopback);
+    let watch = Watch { config, door, service, endpoint, stream: run.file.stream.clone(), found };
     let mut pause = POLL.0;
     let mut told = String::new();
     loop {
@@ -141,6 +143,7 @@ struct Watch<'a> {
     config: &'a DrainedConfig,
     door: Door,
     service: NeighbourClient,
+    endpoint: Option<Endpoint>,
     stream: StreamIdentity,
     found: StreamDescription,
 }
@@ -163,7 +166,8 @@ impl Watch<'_> {
             Some(table) => self.by_leases(table, &runs).await?,
             None => self.by_age(&runs).await?,
         };
-        Ok(Answer::new(&self.found, (&self.door.flags, &self.door.state), &runs, &open, method))
+        let answer = Answer::new(&self.found, (&self.door.flags, &self.door.state), &runs, &open, method);
+        Ok(answer.asked_at(self.endpoint.as_ref()))
     }
 
     async fn by_leases(&self, table: &str, runs: &[RunInto]) -> Result<Method, Error> {
@@ -229,25 +233,30 @@ impl Watch<'_> {
     }
 }
 
-/// The service that knows the worker's progress, and whether it is on this machine.
-async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient, bool), Error> {
+/// The service that knows the worker's progress, and its endpoint where that is not AWS' own.
+async fn service(config: &DrainedConfig, door: &Door) -> Result<(NeighbourClient, Option<Endpoint>), Error> {
     let consumer = &config.consumer;
-    let (service, endpoint) = match config.lease_table {
+    let aws = consumer.aws.clone();
+    let profile = aws.profile.or_else(|| door.profile.clone());
+    let (service, given) = match config.lease_table {
         Some(_) => (Neighbour::DynamoDb, &consumer.dynamodb),
         None => (Neighbour::CloudWatch, &consumer.cloudwatch),
+    };
+    let endpoint = match given {
+        Some(endpoint) => Some(endpoint.clone()),
+        None => at_hand::endpoint(Service::Neighbour(service), profile.as_deref()).await?,
     };
     if endpoint.is_none() && door.stream.is_harmless() {
         return Err(nowhere(service, config, &door.name));
     }
-    let aws = consumer.aws.clone();
     let neighbour = NeighbourConfig {
         region: aws.region.or_else(|| Some(door.stream.region().to_owned())),
-        profile: aws.profile.or_else(|| door.profile.clone()),
+        profile,
         endpoint_url: endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
     };
     let client = NeighbourClient::connect(service, &neighbour).await;
     let client = client.map_err(|error| Error::refused(format!("{}: {}", service.name(), error.message)))?;
-    Ok((client, endpoint.as_ref().is_some_and(Endpoint::is_loopback)))
+    Ok((client, endpoint))
 }
 
 /// Nobody has said where the worker's progress is known, and AWS does not know what is read on this machine.

@@ -42,8 +42,8 @@ use self::report::Plan;
 use self::warnings::Facts;
 use crate::archive::manifest::Manifest;
 use crate::config::{
-    AwsAccess, PlanConfig, PlanFigures, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target, TuningChanges,
-    exposure_flag, quoted,
+    AwsAccess, PlanConfig, PlanFigures, PlannedLive, PlannedStream, SAVED_PLAN_VERSION, SavedPlan, Target,
+    TuningChanges, exposure_flag, quoted,
 };
 use crate::error::Error;
 use crate::limits::RECORD_BYTES_DEFAULT;
@@ -51,6 +51,7 @@ use crate::route::RouteRules;
 use crate::route::fields;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
 use crate::run::absent::Seeker;
+use crate::run::at_hand;
 use crate::run::open::{self, OpenStream};
 use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
@@ -62,7 +63,7 @@ const PRICES_BYTES_MAX: usize = 64 * 1024;
 /// Makes a plan, and leaves it where the user wants it.
 pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let began = Instant::now();
-    let tuning = open::settled(&config.tuning, &config.what.archive, config.what.target.as_ref()).await;
+    let tuning = at_hand::settled(&config.tuning, &config.what.archive, config.what.target.as_ref()).await?;
     let config = &PlanConfig { tuning, ..config.clone() };
     let prices = prices(config.prices.as_deref())?;
     let target = match &config.what.target {
@@ -98,7 +99,9 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
         },
     );
     if let Some(path) = &config.save {
-        write(path, &saved(config, &plan, region.as_deref(), now)?)?;
+        let live = planned_live(config, live_retention_seconds);
+        let kept = SavedPlan { live, ..saved(config, &plan, region.as_deref(), now) };
+        write(path, &written(&kept)?)?;
         plan.saved = Some(path.display().to_string());
     }
     plan.next_command = Some(next_command(config, &plan));
@@ -170,7 +173,25 @@ fn remembered(config: &PlanConfig, region: Option<&str>) -> TuningChanges {
     }
 }
 
-fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp) -> Result<Vec<u8>, Error> {
+/// What is known of the stream that the worker leaves. What is less than an hour is not counted on.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+fn planned_live(config: &PlanConfig, retention_seconds: Option<f64>) -> PlannedLive {
+    let stream = match &config.live.stream {
+        Some(Target::Kinesis { stream }) => Some(stream.clone()),
+        _ => None,
+    };
+    let retention_hours = retention_seconds.map(|seconds| (seconds / 3_600.0) as u32);
+    PlannedLive { stream, retention_hours, away_since: config.live.since }
+}
+
+fn written(plan: &SavedPlan) -> Result<Vec<u8>, Error> {
+    let mut text = serde_json::to_vec_pretty(plan)
+        .map_err(|error| Error::internal("the plan cannot be written").with_source(error))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp) -> SavedPlan {
     let figures = PlanFigures {
         objects: plan.objects,
         bytes_stored: plan.bytes_stored,
@@ -193,7 +214,7 @@ fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp)
         PlanFigures { shards: one.shards, seconds, binding_limit, cost_usd, ..figures.clone() }
     };
     let others = plan.by_shards.iter().filter(|one| one.shards != plan.shards);
-    let saved = SavedPlan {
+    SavedPlan {
         version: SAVED_PLAN_VERSION,
         created: now,
         what: config.what.clone(),
@@ -206,11 +227,8 @@ fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp)
                 .filter(|bytes| usize::try_from(*bytes).is_ok_and(|bytes| bytes > RECORD_BYTES_DEFAULT))
                 .map(|bytes| bytes.div_ceil(1_024)),
         },
-    };
-    let mut text = serde_json::to_vec_pretty(&saved)
-        .map_err(|error| Error::internal("the plan cannot be written").with_source(error))?;
-    text.push(b'\n');
-    Ok(text)
+        live: PlannedLive::default(),
+    }
 }
 
 fn write(path: &Path, text: &[u8]) -> Result<(), Error> {
@@ -223,7 +241,8 @@ fn next_command(config: &PlanConfig, plan: &Plan) -> String {
     if config.what.partition_key.is_none() {
         return "plan it again with one of these as --partition-key".to_owned();
     }
-    let into = if config.what.target.is_some() { "" } else { " --into STREAM" };
+    // A plan for numbers of shards is one for a stream that is not there yet: it is made as planned.
+    let into = if config.what.target.is_some() { "" } else { " --into STREAM --create" };
     let exposed = exposure_flag(&[&config.tuning.s3, &config.tuning.kinesis]);
     match &plan.saved {
         Some(path) => format!("respool replay --plan {}{into}{exposed}", quoted(path)),

@@ -121,11 +121,25 @@ fn live_retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
     if back < kept * RETENTION_PART {
         return None;
     }
-    let until = SignedDuration::try_from_secs_f64(kept * RETENTION_PART - away)
-        .ok()
-        .and_then(|left| facts.now.checked_add(left).ok());
-    let until =
-        until.map(|until| format!(" by {}", until.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+    if away >= kept {
+        let message = format!(
+            "the live stream has forgotten already what came in the first {} of the {} for which the worker has been away: it \
+             keeps records for {}, and goes on forgetting",
+            duration(away - kept),
+            duration(away),
+            duration(kept)
+        );
+        let action = "raise the live stream's retention now for what is still there, and replay from the archive what it has \
+                      forgotten, too";
+        return Some(warning("live_retention", message, action));
+    }
+    let left = kept * RETENTION_PART - away;
+    let until = SignedDuration::try_from_secs_f64(left).ok().filter(SignedDuration::is_positive);
+    let until = until.and_then(|left| facts.now.checked_add(left).ok());
+    let until = until.map_or_else(
+        || format!(", which cannot be in time: it begins to forget in {}", duration(kept - away)),
+        |until| format!(" by {}", until.strftime("%Y-%m-%d %H:%M UTC")),
+    );
     let message = format!(
         "the worker is away from the live stream for {} in all, which keeps its records for {}: what it does not read in \
          time is lost",

@@ -13,13 +13,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::key_fields::{KeyField, table};
-use super::open;
 use super::replay::check_not_empty;
 use super::report::number;
 use super::select::select;
+use super::{at_hand, open};
 use crate::archive::layout::{Layout, LayoutRule};
 use crate::archive::manifest::Manifest;
-use crate::config::{InspectConfig, quoted};
+use crate::config::{ArchiveAddress, AwsAccess, InspectConfig, quoted};
 use crate::error::Error;
 use crate::record::{ByteCount, many};
 
@@ -51,6 +51,8 @@ pub struct Inspection {
     pub objects: u64,
     /// Their size as stored, in bytes.
     pub bytes_stored: u64,
+    /// Those of them that are empty: there is nothing in them to replay.
+    pub objects_empty: u64,
     /// Objects that hold no events by their name.
     pub skipped: u64,
     /// By storage class, other than the standard one, how many.
@@ -135,12 +137,17 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
     }
     found.objects = manifest.objects.len() as u64;
     found.bytes_stored = manifest.bytes().0;
+    found.objects_empty = manifest.objects.iter().filter(|object| object.size.0 == 0).count() as u64;
     found.skipped = manifest.skipped;
     for class in manifest.objects.iter().filter_map(|object| object.storage_class.as_deref()) {
         *found.storage_classes.entry(class.to_owned()).or_default() += 1;
     }
     sample::sample(&mut found, &archive, &manifest, &input).await?;
-    let tuning = open::settled(&config.tuning, &config.archive, None).await;
+    let mut tuning = at_hand::settled(&config.tuning, &config.archive, None).await?;
+    if matches!(config.archive, ArchiveAddress::Directory { .. }) {
+        // S3 is not asked for it, whatever the environment says of S3.
+        tuning.s3 = AwsAccess::default();
+    }
     found.flags = flags::flags(&found, &manifest, &input, &tuning);
     Ok(found)
 }
@@ -203,9 +210,13 @@ impl Inspection {
             0 => String::new(),
             count => format!("; {} hold no events by their name", number(count)),
         };
+        let empty = match self.objects_empty {
+            0 => String::new(),
+            count => format!("; {} of them empty", number(count)),
+        };
         row(
             "objects",
-            &format!("{} ({} stored){skipped}", number(self.objects), ByteCount(self.bytes_stored)),
+            &format!("{} ({} stored){empty}{skipped}", number(self.objects), ByteCount(self.bytes_stored)),
         );
         for (class, count) in &self.storage_classes {
             row("class", &format!("{} in {class}", number(*count)));
@@ -256,7 +267,9 @@ impl Inspection {
         if !self.partition_keys.is_empty() {
             let _ = write!(text, "\n{}", table(&self.partition_keys, self.fields_records, self.fields_whole));
         }
-        if self.decodings.is_empty() && !self.unread.is_empty() {
+        if self.decodings.is_empty() && self.unread.is_empty() && self.objects_empty == self.objects {
+            text.push_str("\nThere is nothing to replay: all of it is empty.\n");
+        } else if self.decodings.is_empty() && !self.unread.is_empty() {
             text.push_str("\nNothing of the sample could be read as it is: try --framing or --delimiter.\n");
         } else if !self.flags.is_empty() {
             let _ = writeln!(

@@ -13,6 +13,7 @@
 pub mod absent;
 pub mod ahead;
 pub mod anew;
+pub mod at_hand;
 pub mod cache_command;
 pub mod checkpoint_log;
 pub mod console;

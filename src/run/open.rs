@@ -14,8 +14,8 @@ use crate::archive::s3::{S3Archive, S3Config};
 use crate::archive::{Archive, ArchiveError};
 use crate::cache::Cache;
 use crate::config::{
-    Addressing, ArchiveAddress, AwsAccess, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, Order,
-    RunSettings, Target, Tuning,
+    Addressing, ArchiveAddress, CACHE_BYTES_DEFAULT, CacheConfig, Decoding, Input, Order, RunSettings,
+    Target, Tuning,
 };
 use crate::decode::DecodeConfig;
 use crate::error::Error;
@@ -23,7 +23,7 @@ use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
 use crate::record::ByteCount;
 use crate::route::shard_map::ShardMap;
 use crate::sim::embedded::{EmbeddedConfig, EmbeddedStream};
-use crate::stream::kinesis::{KinesisConfig, KinesisStream, profile_at_hand, region_at_hand};
+use crate::stream::kinesis::{KinesisConfig, KinesisStream};
 use crate::stream::name::StreamName;
 use crate::stream::null::NullStream;
 use crate::stream::read::StreamReader;
@@ -125,29 +125,6 @@ pub struct OpenStream {
     pub description: StreamDescription,
     /// Its open shards.
     pub map: ShardMap,
-}
-
-/// `tuning` with the regions and profiles that only the environment knows, for those services that are asked; for a target that is
-/// still open the stream's too. Whatever keeps or prints these doors then leads to the same place elsewhere.
-pub async fn settled(tuning: &Tuning, archive: &ArchiveAddress, target: Option<&Target>) -> Tuning {
-    let mut settled = tuning.clone();
-    if matches!(archive, ArchiveAddress::S3 { .. }) {
-        settle(&mut settled.s3).await;
-    }
-    if matches!(target, Some(Target::Kinesis { .. }) | None) {
-        settle(&mut settled.kinesis).await;
-    }
-    settled
-}
-
-/// Takes the region and the profile from the environment if nothing else has named one.
-pub async fn settle(access: &mut AwsAccess) {
-    if access.profile.is_none() {
-        access.profile = profile_at_hand().await;
-    }
-    if access.region.is_none() {
-        access.region = region_at_hand(access.profile.as_deref()).await;
-    }
 }
 
 /// Opens the target and looks at it.

@@ -291,15 +291,25 @@ pub fn check_not_empty(archive: &ArchiveAddress, manifest: &Manifest) -> Result<
     if !manifest.objects.is_empty() {
         return Ok(());
     }
-    Err(Error::refused(format!(
-        "nothing is selected: {} holds no objects with events in this window ({} lie outside of it, {} hold no events \
-         by their name, {} are left out by patterns, {} lie in an archive tier): name another window (--from, --until) or another place",
-        archive,
-        number(manifest.outside),
-        number(manifest.skipped),
-        number(manifest.excluded),
-        number(manifest.archived)
-    )))
+    Err(Error::refused(nothing_selected(archive, manifest)))
+}
+
+/// What lies there instead, each with what would bring it in.
+fn nothing_selected(archive: &ArchiveAddress, manifest: &Manifest) -> String {
+    let beside = [
+        (manifest.outside, "outside of the window", "name another window (--from, --until)"),
+        (manifest.excluded, "left out by patterns", "name other patterns (--include, --exclude)"),
+        (manifest.archived, "in an archive tier", "have them brought back (--restore)"),
+        (manifest.skipped, "without events by their name", "name another place"),
+    ];
+    let found = || beside.iter().filter(|(count, ..)| *count > 0);
+    if found().next().is_none() {
+        return format!("nothing is selected: {archive} holds no objects at all; check its name");
+    }
+    let lies = found().map(|(count, where_to, _)| format!("{} {where_to}", number(*count)));
+    let ways = found().map(|(.., way)| *way).collect::<Vec<_>>().join(", or ");
+    let lies = lies.collect::<Vec<_>>().join(", ");
+    format!("nothing is selected: of the objects in {archive} there are {lies}: {ways}")
 }
 
 /// Without the archive, the list of the last run that asked for the same.
@@ -311,10 +321,16 @@ fn earlier_manifest(config: &ReplayConfig) -> Result<Manifest, Error> {
     };
     let runs = directory::glance_at_all(&config.state_dir)?;
     let run = runs.iter().rev().find(|run| same(run)).ok_or_else(|| {
-        Error::refused(
-            "--offline needs the list of objects of an earlier run over the same archive, window and format, and there is none: run \
+        let slash = runs.iter().rev().map(|run| &run.file.settings.archive).find(|archive| {
+            let (found, wanted) = (archive.to_string(), wanted.archive.to_string());
+            found != wanted && found.trim_end_matches('/') == wanted.trim_end_matches('/')
+        });
+        let slash = slash.map(|archive| format!(" ({archive} is another prefix, and was listed)"));
+        Error::refused(format!(
+            "--offline needs the list of objects of an earlier run over the same archive, window and format, and there is none{}: run \
              it once without --offline, which lists the archive and fills the cache",
-        )
+            slash.unwrap_or_default()
+        ))
     })?;
     directory::read_manifest(&run.path)
 }

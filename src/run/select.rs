@@ -69,7 +69,29 @@ pub async fn select(
     if let Some(log) = log {
         blocking(move || log.remove()).await?;
     }
+    if let Some(note) = neighbours(&manifest).filter(|_| !quiet) {
+        console::say(&note);
+    }
     Ok(manifest)
+}
+
+/// A prefix is the beginning of keys, not a folder: what it takes in beside the folder that it may be meant for is told.
+fn neighbours(manifest: &Manifest) -> Option<String> {
+    let ArchiveLocation::S3 { prefix, .. } = &manifest.archive else { return None };
+    if prefix.is_empty() || prefix.ends_with('/') {
+        return None;
+    }
+    let is_below = |object: &&ObjectEntry| {
+        object.key.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let below = manifest.objects.iter().filter(is_below).count();
+    let other = manifest.objects.iter().find(|object| !is_below(object)).filter(|_| below > 0)?;
+    Some(format!(
+        "{archive} is a prefix, and takes in more than {archive}/: {}, as {}; with a slash at its end only what lies below it is meant",
+        many(manifest.objects.len() - below, "other object"),
+        shown(&other.key),
+        archive = manifest.archive
+    ))
 }
 
 /// Where a bucket's listing is noted, so that another process can go on with it. That is a help and no more: where it

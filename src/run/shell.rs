@@ -110,6 +110,11 @@ impl Shell {
         let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while session.end.is_none() {
+            if session.input_waits != self.spool.waits_for_room() {
+                session.input_waits = !session.input_waits;
+                engine.handle(start.elapsed(), Event::InputWaits(session.input_waits), &mut commands);
+                self.carry_out_all(&mut commands, &mut session);
+            }
             let wake = engine.next_wake().map(|wake| start + wake);
             let has_room = engine.room() > 0 && session.input_open && session.journal.has_room();
             let event = tokio::select! {
@@ -118,6 +123,7 @@ impl Shell {
                 Some(told) = told.recv() => Some(session.told(told)),
                 Some(reason) = stop.recv() => Some(Event::Stop(reason)),
                 () = sleep_until(wake.unwrap_or(start)), if wake.is_some() => Some(Event::Tick),
+                () = self.spool.room_is_wanted() => None,
                 _ = ticks.tick() => {
                     let now = start.elapsed();
                     progress(&engine.stats(now), now);
@@ -283,6 +289,8 @@ struct State {
     journal: Journal,
     tell: mpsc::Sender<Told>,
     input_open: bool,
+    /// Whether the engine was told that input waits for room.
+    input_waits: bool,
     journal_answers: bool,
     /// The run was told to stop because it sets aside too much.
     flooded: Option<Flood>,
@@ -303,6 +311,7 @@ impl State {
             journal,
             tell,
             input_open: true,
+            input_waits: false,
             journal_answers: true,
             flooded: None,
             contradiction: None,

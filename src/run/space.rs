@@ -11,12 +11,13 @@
 //! however wrong guesses are. Eviction reads the cache's directory, so it happens where blocking is allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::segments::Segments;
-use super::spool::blocking;
+use super::spool::{Counted, blocking};
 use crate::cache::{Cache, Placement, Reservation, SegmentId};
 use crate::record::ByteCount;
 
@@ -33,6 +34,9 @@ pub struct Space {
     passing_bytes_max: Option<ByteCount>,
     state: Mutex<State>,
     freed: Notify,
+    /// Objects that wait for what passes through to be settled.
+    waiting: AtomicU64,
+    wanted: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +95,9 @@ impl Space {
         keep: bool,
         passing_bytes_max: Option<ByteCount>,
     ) -> Self {
-        Self { cache, segments, keep, passing_bytes_max, state: Mutex::default(), freed: Notify::new() }
+        let (state, freed, wanted) = (Mutex::default(), Notify::new(), Notify::new());
+        let waiting = AtomicU64::new(0);
+        Self { cache, segments, keep, passing_bytes_max, state, freed, waiting, wanted }
     }
 
     /// Object `number` is in work until the answer is dropped.
@@ -142,8 +148,20 @@ impl Space {
             if self.admit(number, bytes, room) {
                 return Some(Room::Passing(bytes));
             }
+            let _waiting = Counted::new(&self.waiting);
+            self.wanted.notify_one();
             freed.await;
         }
+    }
+
+    /// Whether somebody waits for what passes through to be settled.
+    pub fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Until somebody begins to wait for that.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// The segment of object `number` passes through and takes `bytes`.

@@ -24,8 +24,7 @@ use growing::Growing;
 use known::KnownDefect;
 pub use known::KnownDefects;
 use names::{Name, Names};
-use stats::Counted;
-pub use stats::SpoolStats;
+pub use stats::{Counted, SpoolStats};
 use told::Told;
 
 use super::estimate::Estimate;
@@ -206,8 +205,24 @@ impl Spool {
 
     /// What the input waits for.
     pub fn brake(&self) -> Brake {
-        let fetching = self.stats.fetching.load(Ordering::Relaxed);
-        if fetching > self.stats.decoding.load(Ordering::Relaxed) { Brake::Fetch } else { Brake::Decode }
+        let (fetching, decoding) =
+            (self.stats.fetching.load(Ordering::Relaxed), self.stats.decoding.load(Ordering::Relaxed));
+        match (fetching > decoding, fetching + decoding, self.space.is_waited_for()) {
+            // The others could be in work as well.
+            (_, 0 | 1, true) => Brake::Room,
+            (true, ..) => Brake::Fetch,
+            (false, ..) => Brake::Decode,
+        }
+    }
+
+    /// Whether an object waits for what passes through to be settled.
+    pub fn waits_for_room(&self) -> bool {
+        self.space.is_waited_for()
+    }
+
+    /// Until one begins to wait.
+    pub async fn room_is_wanted(&self) {
+        self.space.wanted().await;
     }
 
     /// The same as long as there is input to wait for.

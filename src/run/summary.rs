@@ -243,7 +243,8 @@ fn too_much(flood: Flood, keyless: Option<&Keyless>) -> String {
 
 /// The engine's word for a brake in the user's terms: input is either being fetched or being decoded.
 pub fn limits(brake: Brake, spool: &Spool) -> Limits {
-    named(brake, None).unwrap_or_else(|| spool.brake())
+    let input = spool.brake();
+    named(brake, Some(input)).unwrap_or(input)
 }
 
 /// The same where it is known what holds up the input, if anything does.
@@ -255,6 +256,8 @@ pub(super) fn named(brake: Brake, input: Option<Limits>) -> Option<Limits> {
         Brake::Order => Limits::Order,
         Brake::RoundTrip => Limits::RoundTrip,
         Brake::Failure => Limits::Service,
+        // Progress is made durable so often because room waits for it.
+        Brake::Checkpoint if input == Some(Limits::Room) => Limits::Room,
         Brake::Checkpoint => Limits::Disk,
     })
 }

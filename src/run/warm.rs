@@ -37,6 +37,8 @@ struct Outcome {
     records: u64,
     bytes: u64,
     left_out: u64,
+    /// Records of several lines that were written as one.
+    joined: u64,
     not_lines: u64,
     no_time: u64,
     unread: u64,
@@ -103,6 +105,7 @@ async fn fill(
                     };
                     outcome.records += counts.written;
                     outcome.left_out += counts.left_out;
+                    outcome.joined += counts.joined;
                     outcome.not_lines += counts.not_lines;
                     outcome.no_time += counts.no_time;
                     *out = Some(export);
@@ -168,6 +171,7 @@ fn tell(
             "hits": hits,
             "fetched": fetched,
             "filtered": outcome.left_out,
+            "joined": outcome.joined,
             "not_lines": outcome.not_lines,
             "no_event_time": outcome.no_time,
             "unread": outcome.unread,
@@ -190,6 +194,14 @@ fn tell(
         );
         for named in &outcome.named {
             let _ = writeln!(text, "not read: {named}");
+        }
+        if outcome.joined > 0 {
+            let _ = writeln!(
+                text,
+                "{} of several lines {} written as one, with a blank for each line feed between JSON's values",
+                many(outcome.joined, "record"),
+                agree(outcome.joined, "was", "were")
+            );
         }
         if outcome.not_lines > 0 {
             let _ = writeln!(
@@ -229,9 +241,20 @@ struct Export {
     out: Box<dyn Finish>,
 }
 
+/// What became of a record.
+enum Line {
+    /// It was written as it is.
+    Exact,
+    /// It is one line now.
+    Joined,
+    /// It was not written.
+    None,
+}
+
 #[derive(Default)]
 struct Counts {
     written: u64,
+    joined: u64,
     left_out: u64,
     not_lines: u64,
     no_time: u64,
@@ -353,30 +376,32 @@ impl Export {
                     continue;
                 }
             }
-            if self.record(record)? {
-                counts.written += 1;
-            } else {
-                counts.not_lines += 1;
+            match self.record(record)? {
+                Line::Exact => counts.written += 1,
+                Line::Joined => {
+                    counts.written += 1;
+                    counts.joined += 1;
+                }
+                Line::None => counts.not_lines += 1,
             }
         }
         Ok(counts)
     }
 
-    /// Writes a record as a line. In JSON a line feed stands between values only, where a blank says the same; any
-    /// other record with one cannot be a line. `false` for such.
-    fn record(&mut self, record: &[u8]) -> io::Result<bool> {
-        let record = record.strip_suffix(b"\r").unwrap_or(record);
-        if memchr::memchr(b'\n', record).is_none() {
+    /// Writes a record as a line, every byte as it is. In JSON a line feed stands between values only, where a blank says
+    /// the same: such a record is joined. Any other with one cannot be a line.
+    fn record(&mut self, record: &[u8]) -> io::Result<Line> {
+        let line = if memchr::memchr(b'\n', record).is_none() {
             self.out.write_all(record)?;
+            Line::Exact
         } else if serde_json::from_slice::<serde::de::IgnoredAny>(record).is_ok() {
-            for part in record.split(|&byte| byte == b'\n') {
-                self.out.write_all(part.strip_suffix(b"\r").unwrap_or(part))?;
-                self.out.write_all(b" ")?;
-            }
+            let blank = |&byte: &u8| if byte == b'\n' { b' ' } else { byte };
+            self.out.write_all(&record.iter().map(blank).collect::<Vec<_>>())?;
+            Line::Joined
         } else {
-            return Ok(false);
-        }
-        self.out.write_all(b"\n").map(|()| true)
+            return Ok(Line::None);
+        };
+        self.out.write_all(b"\n").map(|()| line)
     }
 
     fn finish(self) -> Result<(), Error> {

@@ -63,7 +63,7 @@ pub(crate) use self::control::is_forbidden;
 use self::direct::Sender;
 use self::failed::{SentMark, details_of, failure_of, message};
 pub use self::neighbour::NeighbourClient;
-pub use self::region::{profile_at_hand, region_at_hand};
+pub use self::region::{endpoint_at_hand, profile_at_hand, region_at_hand};
 
 /// How long an unused connection is kept. The service hangs up on idle ones without a word (aws-sdk-rust
 /// issue 1106), and a request that meets a dead connection has an unknown outcome.

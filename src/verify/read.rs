@@ -1,7 +1,8 @@
 //! Reads the shards of a stream, parents before children, at a part of what their readers may have.
 //!
 //! Shards are read side by side, but none before the shards it was made of: so the records of a key come in the
-//! order of the stream, whatever was split or merged. What goes wrong on the way is tried again with a pause
+//! order of the stream, whatever was split or merged. Where a server does not name those, they are known by what
+//! they cover: of two shards that share a key the one that is closed and began earlier comes first. What goes wrong on the way is tried again with a pause
 //! that grows; what never will go right ends the reading.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,14 +67,11 @@ pub async fn read_all(
 ) -> Result<(), Error> {
     let mut waiting: BTreeMap<u32, &ShardDescription> = (0..).zip(shards).collect();
     let mut unread: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
+    let before = read_before(shards);
     let mut under_way: JoinSet<Result<u32, Error>> = JoinSet::new();
     loop {
-        let is_ready = |shard: &ShardDescription| {
-            let mut parents = [&shard.parent, &shard.adjacent_parent].into_iter().flatten();
-            parents.all(|parent| !unread.contains(parent))
-        };
-        let ready: Vec<u32> =
-            waiting.iter().filter(|(_, shard)| is_ready(shard)).map(|(&number, _)| number).collect();
+        let is_ready = |number: &u32| before.get(number).is_none_or(|before| before.is_disjoint(&unread));
+        let ready: Vec<u32> = waiting.keys().filter(|number| is_ready(number)).copied().collect();
         for number in ready {
             if under_way.len() < SHARDS_AT_ONCE
                 && let Some(shard) = waiting.remove(&number)
@@ -91,6 +89,30 @@ pub async fn read_all(
         return Ok(());
     }
     Err(Error::refused("the stream's shards name each other as parents in a circle"))
+}
+
+/// By a shard's number, those that have to be read before it, if any.
+fn read_before(shards: &[ShardDescription]) -> BTreeMap<u32, BTreeSet<&ShardId>> {
+    let closed: Vec<&ShardDescription> = shards.iter().filter(|shard| !shard.open).collect();
+    let ids: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
+    let before = |shard: &ShardDescription| {
+        let parents = [&shard.parent, &shard.adjacent_parent].into_iter().flatten();
+        let parents = parents.filter_map(|parent| ids.get(parent).copied());
+        let others = closed.iter().filter(|other| comes_before(other, shard)).map(|other| &other.id);
+        parents.chain(others).collect::<BTreeSet<_>>()
+    };
+    (0..)
+        .zip(shards)
+        .map(|(number, shard)| (number, before(shard)))
+        .filter(|(_, ids)| !ids.is_empty())
+        .collect()
+}
+
+/// Whether `shard`, of which no parent is told, must have taken what `other` took before.
+fn comes_before(other: &ShardDescription, shard: &ShardDescription) -> bool {
+    let orphan = shard.parent.is_none() && shard.adjacent_parent.is_none();
+    let age = |shard: &ShardDescription| (shard.starts, shard.id.clone());
+    orphan && !other.open && other.range.intersection(&shard.range).is_some() && age(other) < age(shard)
 }
 
 async fn read_shard(
@@ -225,5 +247,42 @@ impl Pace {
     fn pay(&mut self, records: &[StoredRecord]) {
         let bytes: usize = records.iter().map(|record| record.data.len()).sum();
         self.bytes.pay(bytes as f64, self.start.elapsed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::HashKey;
+
+    #[test]
+    fn shards_without_parents_come_behind_the_closed_ones_that_they_share_keys_with() {
+        let shard = |id: &str, (first, last), open, starts: &str| ShardDescription {
+            id: ShardId(id.into()),
+            range: HashKeyRange { first: HashKey(first), last: HashKey(last) },
+            parent: None,
+            adjacent_parent: None,
+            open,
+            starts: SequenceNumber::new(starts),
+        };
+        // One was split, and a half of it once more.
+        let (root, left) = (shard("0", (0, 99), false, "100"), shard("1", (0, 49), false, "200"));
+        let (right, leaf) = (shard("2", (50, 99), true, "201"), shard("3", (0, 24), true, "300"));
+        for (other, one, before) in [
+            (&root, &left, true),
+            (&root, &right, true),
+            (&root, &leaf, true),
+            (&left, &leaf, true),
+            (&left, &right, false),
+            (&left, &root, false),
+            (&leaf, &left, false),
+            (&right, &leaf, false),
+            (&root, &root, false),
+        ] {
+            assert_eq!(comes_before(other, one), before, "{} {}", other.id, one.id);
+        }
+        // Who names its parents is believed.
+        let child = ShardDescription { parent: Some(left.id.clone()), ..leaf };
+        assert!(!comes_before(&root, &child));
     }
 }

@@ -110,12 +110,13 @@ impl Progress {
         self.under_way.as_ref().is_some_and(|&(_, since)| now.saturating_sub(since) > CHECKPOINT_PATIENCE)
     }
 
-    /// When the next checkpoint may start; `None` while one is under way or nothing has changed.
-    fn due(&self) -> Option<Duration> {
+    /// When the next checkpoint may start; `None` while one is under way or nothing has changed. Soon, if `somebody_waits`.
+    fn due(&self, somebody_waits: bool) -> Option<Duration> {
         if self.under_way.is_some() || self.broken || !self.changed {
             return None;
         }
-        let interval = if self.wanted_at_once { CHECKPOINT_INTERVAL_MIN } else { CHECKPOINT_INTERVAL };
+        let interval =
+            if self.wanted_at_once || somebody_waits { CHECKPOINT_INTERVAL_MIN } else { CHECKPOINT_INTERVAL };
         Some(self.last.map_or(Duration::ZERO, |last| last + interval))
     }
 }
@@ -132,7 +133,12 @@ impl Engine {
     pub fn next_wake(&self) -> Option<Duration> {
         let lanes = self.agenda.first().map(|&(due, ..)| due);
         let stop = self.stop.as_ref().map(|&(_, patience)| patience).filter(|_| !self.requests.is_empty());
-        [lanes, self.progress.due(), stop, self.list_shards_at()].into_iter().flatten().min()
+        [lanes, self.checkpoint_due(), stop, self.list_shards_at()].into_iter().flatten().min()
+    }
+
+    /// When the next checkpoint may start. Where nothing is left to send and input waits for it, there is no use in waiting.
+    fn checkpoint_due(&self) -> Option<Duration> {
+        self.progress.due(self.input_waits && self.unsettled == 0)
     }
 
     /// Does whatever is due.
@@ -253,7 +259,8 @@ impl Engine {
             };
             return Step::Wait { until: shard_at.max(run_at), brake };
         }
-        let nothing_comes = self.input_ended && lane.is_looked_through() && lane.in_flight == 0;
+        let nothing_comes =
+            (self.input_ended || self.input_waits) && lane.is_looked_through() && lane.in_flight == 0;
         let full = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty();
         let since = *lane.lingers_since.get_or_insert(now);
         // Of a hot key the next record is ready with each answer.
@@ -321,7 +328,7 @@ impl Engine {
     }
 
     fn checkpoint_if_due(&mut self, now: Duration, commands: &mut Vec<Command>) {
-        let Some(due) = self.progress.due() else { return };
+        let Some(due) = self.checkpoint_due() else { return };
         if due > now && !self.is_quiet() {
             return;
         }

@@ -89,6 +89,8 @@ pub enum Event {
     ObjectQuarantined(u32),
     /// There is no more input.
     InputEnded,
+    /// Whether more input comes only when what there is has been settled, durably.
+    InputWaits(bool),
     /// The request has left.
     Departed(RequestId),
     /// The request has ended.
@@ -231,6 +233,7 @@ pub struct Engine {
     pub(super) reshard: Reshard,
     pub(super) unsettled: usize,
     pub(super) input_ended: bool,
+    pub(super) input_waits: bool,
     pub(super) stop: Option<(StopReason, Duration)>,
     pub(super) progress: Progress,
     pub(super) away_since: Option<Duration>,
@@ -270,6 +273,7 @@ impl Engine {
             reshard: Reshard::new(map, config.updating, now),
             unsettled: 0,
             input_ended: false,
+            input_waits: false,
             stop: None,
             progress: Progress::new(checkpoint.sequence),
             away_since: None,
@@ -326,6 +330,12 @@ impl Engine {
             Event::InputEnded => {
                 self.input_ended = true;
                 self.schedule_all(now);
+            }
+            Event::InputWaits(waits) => {
+                self.input_waits = waits;
+                if waits {
+                    self.schedule_all(now);
+                }
             }
             Event::Departed(request) => self.departed(request, now),
             Event::Answered(request, result) => self.answered(request, result, now, commands),

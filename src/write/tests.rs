@@ -662,6 +662,51 @@ fn longest_wait(config: EngineConfig, every: Duration, round_trip: Duration) -> 
     longest
 }
 
+/// How long it takes to bring twenty small objects one by one, each when a checkpoint says that the last is settled.
+fn one_by_one(told: bool) -> Duration {
+    let map = shards(1);
+    let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+    let mut chunks = input(20, 30, 600, 200).into_iter();
+    let mut world = World {
+        engine: Engine::new(config(Order::Key, SHARE), &map, &start, Duration::ZERO),
+        input: chunks.next().into_iter().collect(),
+        input_ended: true,
+        round_trip: millis(20),
+        service: &mut always,
+        heap: BinaryHeap::new(),
+        events: BTreeMap::new(),
+        next_event: 0,
+        stored: Vec::new(),
+        durable: start,
+        settled_objects: Vec::new(),
+        end: None,
+    };
+    let (mut now, mut commands, mut next) = (Duration::ZERO, Vec::new(), 1);
+    world.engine.handle(now, Event::InputWaits(told), &mut commands);
+    while world.stored.len() < 600 || world.engine.unsettled() > 0 {
+        world.feed(now, &mut commands);
+        commands.drain(..).for_each(|command| world.carry_out(now, command));
+        let event = world.heap.peek().map(|&Reverse((time, _))| time);
+        now = event.into_iter().chain(world.engine.next_wake()).min().unwrap().max(now);
+        let due = event.filter(|at| *at <= now).and_then(|_| world.heap.pop());
+        let event = due.map_or(Event::Tick, |Reverse((_, id))| world.events.remove(&id).unwrap());
+        if matches!(event, Event::CheckpointDurable(_)) && world.durable.is_settled(next - 1) {
+            world.input.extend(chunks.next());
+            next += 1;
+        }
+        world.engine.handle(now, event, &mut commands);
+    }
+    now
+}
+
+#[test]
+fn input_that_waits_for_room_does_not_wait_for_the_usual_checkpoint() {
+    let (told, untold) = (one_by_one(true), one_by_one(false));
+    // A round trip, and two checkpoints: one lets the object be sent, one says that it is settled.
+    assert!(told <= millis(20) * (20 + 2 * 25), "{told:?}");
+    assert!(untold > told * 2, "{untold:?} {told:?}");
+}
+
 #[test]
 fn a_trickle_leaves_within_a_bounded_time() {
     for (order, aggregate) in

@@ -137,6 +137,30 @@ fn a_stream_that_distributes_records_itself_takes_neither_order_nor_aggregates()
     }
 }
 
+/// As a replay is, before anything is sent.
+#[test]
+fn a_stream_that_seems_to_feed_the_archive_is_not_measured_unawares() {
+    let sandbox = Sandbox::new();
+    let (_server, url) = sandbox.simulate("--shards 1");
+    make_archive(&sandbox.path("archive/demo"), 1, 2_000);
+    let line =
+        format!("bench archive --into demo --partition-key /k --endpoint-url {url} --duration 1s --json");
+    let refused = sandbox.run(&line);
+    assert!(refused.sentence(5).contains("would be archived once more"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--allow-loop"), "{}", refused.stderr);
+    sandbox.run(&format!("{line} --allow-loop")).json(0);
+}
+
+#[test]
+fn what_has_no_effect_on_a_stage_is_refused_there() {
+    let sandbox = Sandbox::new();
+    for flag in ["--yes", "--allow-loop", "--max-quarantine 5", "--accept-refusals", "--share 0.5"] {
+        let refused = sandbox.run(&format!("bench --null {flag}"));
+        assert_eq!(refused.code, 2, "{flag}: {}", refused.stderr);
+        assert!(refused.stderr.contains("cannot be used with"), "{flag}: {}", refused.stderr);
+    }
+}
+
 #[test]
 fn the_stages_are_measured_one_by_one() {
     let sandbox = Sandbox::new();

@@ -149,6 +149,14 @@ fn without_a_cache_nothing_is_left_behind() {
 }
 
 #[test]
+fn a_cache_with_room_for_nothing_is_named_as_what_holds_up_the_run() {
+    let sandbox = Sandbox::new();
+    events::make_archive(&sandbox.path("archive"), 30, 100);
+    let report = sandbox.run(&format!("{REPLAY} --cache-size 1kB")).json(0);
+    assert_eq!(report["brake"], "room", "{report}");
+}
+
+#[test]
 fn what_does_not_fit_passes_through() {
     let sandbox = sandbox();
     let size = 600_000;
@@ -222,6 +230,20 @@ fn an_object_that_is_larger_than_the_limit_is_called_so_and_the_others_are_kept(
     assert_eq!(export.code, 0, "{export:?}");
     let said = "more than the cache's limit of 875.0 kB";
     assert!(export.stderr.contains(said) && !export.stderr.contains("is full"), "{export:?}");
+}
+
+#[test]
+fn what_is_exported_is_exact_and_what_had_to_be_joined_is_counted() {
+    let sandbox = Sandbox::new();
+    events::put(&sandbox.path("archive"), 0, b"{\"k\":1}\r\n{\"k\":2} \n");
+    events::put(&sandbox.path("archive"), 1, b"{\n  \"k\": \"a\\nb\"\r\n}\n{\"k\":4}\n");
+    let json = sandbox.run("cache export archive -o lines --json").json(0);
+    assert_eq!((&json["records"], &json["joined"], &json["not_lines"]), (&json!(4), &json!(1), &json!(0)));
+    // No byte of a record is added, left out or changed, but for its line feeds.
+    let expected = "{\"k\":1}\r\n{\"k\":2} \n{   \"k\": \"a\\nb\"\r }\n{\"k\":4}\n";
+    assert_eq!(fs::read_to_string(sandbox.path("lines")).unwrap(), expected);
+    let told = sandbox.run("cache export archive -o again").stdout;
+    assert!(told.contains("1 record of several lines was written as one, with a blank"), "{told}");
 }
 
 #[test]

@@ -134,3 +134,37 @@ fn a_profile_that_only_a_variable_names_is_in_what_is_printed_and_kept() {
         "whoever goes on with it has another environment"
     );
 }
+
+#[test]
+fn the_endpoints_of_a_services_section_are_taken_for_every_service_and_shown() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    events::put(&sandbox.path("archive"), 0, &events::gzip(b"{\"k\":1}\n"));
+    fs::create_dir_all(sandbox.path(".aws")).unwrap();
+    let write = |services: [(&str, &str); 3]| {
+        let services = services.map(|(id, url)| format!("{id} =\n  endpoint_url = {url}\n")).concat();
+        fs::write(
+            sandbox.path(".aws/config"),
+            format!("[default]\nservices = own\n\n[services own]\n{services}"),
+        )
+        .unwrap();
+    };
+    write([("kinesis", &url), ("dynamodb", &url), ("cloudwatch", &url)]);
+    let replay = "replay archive --into demo --partition-key /k --json";
+    let forecast = sandbox.run(&format!("{replay} --dry-run")).json(0);
+    assert_eq!(forecast["target_endpoint"], json!(url));
+    let status = sandbox.run("stream status demo").stdout;
+    assert!(status.contains(&format!("at {url}")), "{status}");
+    sandbox.run(replay).json(0);
+    for (line, service) in
+        [("stream drained --lease-table worker", "DynamoDB"), ("stream drained", "CloudWatch")]
+    {
+        let asked = sandbox.run(line);
+        let asked = asked.sentence(5);
+        assert!(asked.contains(&format!("{url} does not answer for {service}")), "{asked}");
+    }
+    write([("kinesis", &url), ("dynamodb", "http://192.0.2.1"), ("cloudwatch", "http://192.0.2.1")]);
+    let asked = sandbox.run("stream drained");
+    let asked = asked.sentence(2);
+    assert!(asked.contains("for CloudWatch, is reached over the network in clear"), "{asked}");
+}

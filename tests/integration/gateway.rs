@@ -86,7 +86,9 @@ fn listing(objects: &BTreeMap<String, Vec<u8>>, target: &str) -> Vec<u8> {
     if encode {
         page.push_str("<EncodingType>url</EncodingType>");
     }
-    for (key, bytes) in objects {
+    let query = target.split('?').nth(1).unwrap_or_default().split('&');
+    let prefix = decode(query.clone().find_map(|word| word.strip_prefix("prefix=")).unwrap_or_default());
+    for (key, bytes) in objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
         let key = if encode { percent(key) } else { key.clone() };
         write!(
             page,
@@ -178,6 +180,33 @@ fn an_endpoint_of_a_services_section_is_part_of_where_the_archive_is() {
     let manifest = sandbox.path("state/respool/runs").join(report["run"].as_str().unwrap());
     let manifest = fs::read_to_string(manifest.join("manifest.jsonl")).unwrap();
     assert!(manifest.contains(&format!("\"endpoint\":\"{url}\"")), "{manifest}");
+}
+
+#[test]
+fn an_object_is_cached_once_by_whichever_prefix_it_is_named_and_what_a_prefix_takes_in_is_told() {
+    let keys = ["live/2026/07/01/05/a", "live2/2026/07/01/05/b"];
+    let objects = keys.map(|key| (key.to_owned(), b"{\"k\":\"a\"}\n".to_vec()));
+    let (url, _) = bucket(BTreeMap::from(objects), whole);
+    let sandbox = Sandbox::new();
+    let replay = |archive: &str, flags: &str| {
+        let line = format!("replay s3://events/{archive} --into null: --partition-key /k --json {flags}");
+        sandbox.run(&format!("{line} --s3-endpoint-url {url} --yes"))
+    };
+    let counts =
+        |report: serde_json::Value| ["hits", "fetched"].map(|count| report["cache"][count].as_u64().unwrap());
+    let below = replay("live/", "");
+    assert_eq!(counts(below.json(0)), [0, 1]);
+    assert!(!below.stderr.contains("is a prefix"), "{}", below.stderr);
+    let offline = replay("live", "--offline");
+    assert!(
+        offline.sentence(5).contains("(s3://events/live/ is another prefix, and was listed)"),
+        "{offline:?}"
+    );
+    let all = replay("live", "");
+    assert_eq!(counts(all.json(0)), [1, 1]);
+    let told = "s3://events/live is a prefix, and takes in more than s3://events/live/: 1 other object, as live2/2026";
+    assert!(all.stderr.contains(told), "{}", all.stderr);
+    assert_eq!(counts(replay("", "").json(0)), [2, 0]);
 }
 
 #[test]

@@ -173,3 +173,46 @@ fn a_sample_that_is_framed_in_two_ways_is_offered_neither() {
     assert!(told.contains("plain, newline (each line is one JSON value): 2 of"), "{told}");
     assert!(told.contains("plain, json-array (one JSON value with an array of others): 1 of"), "{told}");
 }
+
+#[test]
+fn binary_junk_is_no_records_and_empty_objects_are_named() {
+    let sandbox = Sandbox::new();
+    // The high bits of a linear congruence: as good as random, and the same every time.
+    let mut state = 7_u64;
+    let mut junk = |length: usize| -> Vec<u8> {
+        let mut byte = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        };
+        (0..length).map(|_| byte()).collect()
+    };
+    for hour in 0..12 {
+        // Lengths of one byte that happen to add up.
+        let pieces = (0..20).flat_map(|length| [vec![length], junk(length.into())].concat());
+        put(&sandbox.path("chance"), hour, &pieces.collect::<Vec<u8>>());
+        put(&sandbox.path("junk"), hour, &junk(3_000));
+    }
+    put(&sandbox.path("junk"), 12, b"");
+    for archive in ["junk", "chance"] {
+        let found = sandbox.run(&format!("inspect {archive} --json")).json(0);
+        assert_eq!((&found["framing"], &found["decodings"]), (&Value::Null, &json!({})), "{found}");
+        assert_eq!(found["unread"].as_array().unwrap().len(), 12, "{found}");
+    }
+    assert!(sandbox.run("inspect junk").stdout.contains("; 1 of them empty"));
+    // What is alike behind its lengths is taken for records: here it begins as messages of one kind do.
+    let messages = (1..40_u8).flat_map(|length| [vec![length + 2, 0x0a, 0x24], junk(length.into())].concat());
+    let messages: Vec<u8> = messages.collect();
+    put(&sandbox.path("messages"), 0, &messages);
+    let found = sandbox.run("inspect messages --json").json(0);
+    assert_eq!(found["framing"], "varint", "{found}");
+}
+
+#[test]
+fn what_only_s3_needs_is_not_offered_for_a_directory() {
+    let sandbox = Sandbox::new();
+    make_archive(&sandbox);
+    let mut inspect = sandbox.command("inspect archive --json");
+    inspect.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9");
+    let found = sandbox.start_command(inspect).wait().json(0);
+    assert!(!found["flags"].to_string().contains("--s3-"), "{found}");
+}

@@ -231,7 +231,8 @@ fn a_retry_of_what_another_run_has_sent_since_says_so() {
         "{twice:?}"
     );
     let guide = sandbox.run(&format!("guide {since} --live nosuch --endpoint-url {url}"));
-    assert!(guide.sentence(5).contains("the live stream nosuch does not exist"), "{guide:?}");
+    let told = format!("the live stream nosuch does not exist at {url}: is its name right");
+    assert!(guide.sentence(5).contains(&told), "{guide:?}");
 }
 
 #[test]

@@ -210,11 +210,20 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
     let whole = sandbox.path("plan.json");
     assert_eq!(command(0), format!("respool stream create NAME --plan {} {door}", whole.display()));
     assert_eq!(command(1), format!("respool replay --plan {} --into NAME {door}", whole.display()));
-    let page = sandbox.run(&format!("guide ./plan.json {door}")).stdout;
+    fs::create_dir(sandbox.path("beside")).unwrap();
+    let page = sandbox.run(&format!("guide ./beside//../plan.json {door}")).stdout;
+    assert!(page.contains(&format!("--plan {} ", whole.display())), "{page}");
     assert!(
         page.contains("3 shards, records kept for 50 h") && page.contains("39,999 records in about"),
         "{page}"
     );
+    // What the plan was told of the live stream counts here, too, unless it is said otherwise.
+    let away = line.replace("plan.json", "away.json") + " --live-retention 48h --since 60h";
+    assert!(sandbox.run(&away).stdout.contains("the live stream has forgotten already"));
+    let late = sandbox.run(&format!("guide away.json {door}")).stdout;
+    assert!(late.contains("keeps records for 48 h") && late.contains("has forgotten already"), "{late}");
+    let raised = sandbox.run(&format!("guide away.json --live-retention 168h {door}")).stdout;
+    assert!(raised.contains("keeps records for 168 h") && !raised.contains("TOO LATE"), "{raised}");
     // What it says is typed, with a name.
     let typed = |number: usize| command(number).replace("NAME", "backfill").replace("respool ", "");
     let created = sandbox.run(&format!("{} --json", typed(0))).json(0);
@@ -316,6 +325,13 @@ fn a_stream_is_made_where_its_plan_was_made_for() {
         fixture()
     );
     sandbox.run(&plan).ended_with(0);
+    let next = sandbox.run(&plan).stdout;
+    let command = next.split("Next:\n  respool ").nth(1).unwrap().trim_end();
+    let run = format!("{} --limit 9 --json --retention 30h", command.replace("STREAM", "on-the-way"));
+    assert_eq!(sandbox.run(&run).json(0)["records"]["delivered"], 9, "{command}");
+    let made = sandbox.run(&format!("stream status on-the-way --json --endpoint-url {url}"));
+    let made = made.json(0);
+    assert!(made["shards"] == 3 && made["retention_hours"] == 30, "{made}");
     let created = sandbox.run("stream create backfill --plan plan.json --json");
     assert_eq!(created.json(0)["shards"], 3);
     let elsewhere = "--kinesis-endpoint-url http://127.0.0.1:1";

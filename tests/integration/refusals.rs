@@ -44,7 +44,7 @@ fn what_cannot_be_begun_is_refused_in_one_sentence() {
         (format!("replay archive --into sim:1 {key} --from 2026-07-01 --until 2026-07-01"), 2, "empty"),
         (format!("replay archive --into sim:1 {key} --from yesterday"), 2, "yesterday"),
         (format!("replay archive --into sim:1 {key} --until 2020-01-01"), 5, "nothing is selected"),
-        (format!("replay nothing --into sim:1 {key}"), 5, "nothing is selected"),
+        (format!("replay nothing --into sim:1 {key}"), 5, "holds no objects at all"),
         (format!("replay markers --into sim:1 {key}"), 5, "nothing is selected"),
         (format!("replay file --into sim:1 {key}"), 2, "file is a file"),
         (format!("replay missing --into sim:1 {key}"), 2, "missing does not exist"),

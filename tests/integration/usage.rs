@@ -25,11 +25,17 @@ fn a_wrong_command_line_ends_with_2_and_one_sentence() {
         ("replay no/such/place --into null:", &[][..], "no/such/place does not exist"),
         ("replay s3://events --into null: --offline --no-cache", &[][..], "give one of them"),
         ("resume --into null:", &[][..], "unexpected argument"),
+        (
+            "guide --away-since 20:00",
+            &[][..],
+            "2026-11-01T06:00 (UTC), 2026-11-01T06:00:00+01:00, or 90m, 6h",
+        ),
     ] {
         let output = respool(line, variables).unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{line}: {errors}");
         assert!(output.stdout.is_empty(), "{line}");
+        assert!(!errors.contains("as a value, use"), "a mistyped flag is no value: {errors}");
         assert!(errors.starts_with("error: ") && errors.contains(said), "{line}: {errors}");
         assert!(
             !Path::new(env!("CARGO_TARGET_TMPDIR")).join("nobody").exists(),

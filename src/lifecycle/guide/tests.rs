@@ -18,6 +18,7 @@ fn facts(access: &AwsAccess) -> Facts<'_> {
         gone: false,
         anew: None,
         live: None,
+        live_hours: None,
         away_since: None,
         lease_table: None,
         access,
@@ -42,6 +43,27 @@ fn steps(facts: &Facts<'_>) -> Vec<Step> {
 }
 
 #[test]
+fn a_live_stream_that_has_forgotten_already_is_said_to_have() {
+    let access = AwsAccess::default();
+    let left = |since: &str, hours| {
+        let facts = Facts {
+            live: Some("orders"),
+            live_hours: hours,
+            away_since: Some(since.parse().unwrap()),
+            ..facts(&access)
+        };
+        text(&facts)
+    };
+    let late = left("2026-11-25T06:00:00Z", Some(24));
+    assert!(
+        late.contains("(TOO LATE)") && late.contains("orders has forgotten already what came up to"),
+        "{late}"
+    );
+    let in_time = left("2026-11-25T06:00:00Z", Some(72));
+    assert!(!in_time.contains("TOO LATE") && !in_time.contains("forgotten already"), "{in_time}");
+}
+
+#[test]
 fn a_run_under_way_has_its_names_commands_and_times() {
     let access = AwsAccess { profile: Some("live account".into()), ..AwsAccess::default() };
     let (run, stream) = (run_into("20261126-120000", "incomplete", 1_234_567), ours(4));
@@ -50,7 +72,8 @@ fn a_run_under_way_has_its_names_commands_and_times() {
         consumer: &consumer,
         run: Some(&run),
         stream: Some(&stream),
-        live: Some(("orders", Some(48))),
+        live: Some("orders"),
+        live_hours: Some(48),
         away_since: Some("2026-11-26T12:30:00Z".parse().unwrap()),
         lease_table: Some("orders-backfill-worker"),
         ..facts(&access)

@@ -134,6 +134,25 @@ fn a_worker_that_is_away_for_too_long_is_told_until_when_it_has_to_be_back() {
 }
 
 #[test]
+fn a_live_stream_that_has_forgotten_or_is_about_to_gets_no_date_in_the_past() {
+    let what = planned("orders-backfill");
+    let away_for = |since: &str| {
+        let live =
+            Facts { live_retention_seconds: Some(24.0 * HOUR), away_since: at(since), ..facts(&what, &[]) };
+        let found = warnings(&plan(HOUR), &live);
+        format!("{}; {}", found[0].message, found[0].action)
+    };
+    let told = away_for("2026-11-21T06:00:00Z");
+    assert!(
+        told.contains("has forgotten already what came in the first 6 h 00 min of the 1 d 06 h"),
+        "{told}"
+    );
+    assert!(told.contains("retention now") && !told.contains(" by 2026"), "{told}");
+    let told = away_for("2026-11-21T14:00:00Z");
+    assert!(told.contains("it begins to forget in 2 h 00 min") && !told.contains(" by 2026"), "{told}");
+}
+
+#[test]
 fn hot_keys_few_keys_and_records_without_one_are_named_with_what_helps() {
     let what = planned("orders-backfill");
     let facts = facts(&what, &[]);

@@ -142,13 +142,41 @@ fn read(body: ObjectBody, asked: FramingChoice) -> Result<Seen, DecodeError> {
     for (word, why) in FRAMINGS.into_iter().filter(fits) {
         let Ok(framing) = word.parse::<FramingChoice>() else { continue };
         let Ok((decoded, data)) = try_as(framing) else { continue };
-        if decoded.spans.len() > 1 {
+        if decoded.spans.len() > 1 && is_likely(word, &decoded, &data) {
             return Ok(Seen { framing: Some(framing), decoded: Decoded { why, ..decoded }, data });
         }
-        sure = false;
+        sure &= decoded.spans.len() > 1;
     }
     let framing = sure.then_some(FramingChoice::Auto);
     first.map(|(decoded, data)| Seen { framing, decoded, data })
+}
+
+/// Whether a framing that bytes fit into is more than an accident: of junk some always fit. The strict ones check what
+/// they read; lines are text; and what lies behind lengths is alike, as text or by how it begins, and seldom nothing.
+fn is_likely(word: &str, decoded: &Decoded, data: &[u8]) -> bool {
+    let cut = |span: Span| {
+        let start = usize::try_from(span.offset).ok()?;
+        data.get(start..start.checked_add(span.len as usize)?)
+    };
+    let records: Vec<&[u8]> = decoded.spans.iter().take(SAMPLE_RECORDS).filter_map(cut).collect();
+    let most =
+        |holds: &dyn Fn(&&&[u8]) -> bool| records.iter().filter(holds).count() * 10 >= records.len() * 9;
+    let text = || most(&|record| is_text(record));
+    let begins = || records.iter().find_map(|record| record.get(..2));
+    match word {
+        "newline" => text(),
+        "u32be" | "u32le" | "varint" => {
+            let filled = most(&|record| !record.is_empty());
+            filled && (text() || begins().is_some_and(|begins| most(&|record| record.starts_with(begins))))
+        }
+        _ => true,
+    }
+}
+
+/// Whether so few of the bytes are control characters that a person may have written it, in whatever alphabet.
+fn is_text(record: &[u8]) -> bool {
+    let odd = record.iter().filter(|byte| byte.is_ascii_control() && !b"\t\r\n".contains(byte)).count();
+    odd * 100 <= record.len()
 }
 
 fn io_read(reader: &mut dyn std::io::Read, into: &mut Vec<u8>) -> Result<(), DecodeError> {

@@ -163,6 +163,8 @@ pub enum Brake {
     RoundTrip,
     /// The disk that holds the checkpoints.
     Disk,
+    /// Room beside the cache: what passes through has to be settled before more comes.
+    Room,
 }
 
 /// The window as instants in RFC 3339; `null` where it is open.
@@ -402,7 +404,7 @@ impl Brake {
     }
 
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Shards,
         Self::Order,
         Self::RoundTrip,
@@ -411,6 +413,7 @@ impl Brake {
         Self::Fetch,
         Self::Decode,
         Self::Disk,
+        Self::Room,
     ];
 
     /// What limits, as the end of a sentence that begins with "limited by".
@@ -426,6 +429,7 @@ impl Brake {
             Self::Service => "the service: throttling, failures or slow answers",
             Self::RoundTrip => "round trips: all requests that may be are in flight",
             Self::Disk => "the disk: making progress durable",
+            Self::Room => "the cache's size: more than fits passes through (--cache-size)",
         }
     }
 }

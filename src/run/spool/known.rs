@@ -69,7 +69,7 @@ fn found_by(run: &RunGlance, manifest: &Manifest) -> Vec<(Identity, KnownDefect)
         return Vec::new();
     }
     let listed = match directory::read_manifest(&run.path) {
-        Ok(listed) if listed.archive == manifest.archive => listed,
+        Ok(listed) if listed.archive.of_keys() == manifest.archive.of_keys() => listed,
         Ok(_) => return Vec::new(),
         Err(error) => {
             tracing::warn!("what run {} has found broken is not known: {error}", run.id);

@@ -38,7 +38,7 @@ impl Names {
         // Plain data: there is nothing in it that JSON could not hold.
         let json = |config: DecodeConfig| serde_json::to_string(&config).unwrap_or_default();
         Self {
-            archive: serde_json::to_string(&manifest.archive).unwrap_or_default(),
+            archive: serde_json::to_string(&manifest.archive.of_keys()).unwrap_or_default(),
             whole: json(DecodeConfig { salvage: false, ..*decode }),
             salvaged: decode.salvage.then(|| json(*decode)),
         }

@@ -22,10 +22,11 @@ pub struct SpoolStats {
 }
 
 /// One more as long as it lives.
-pub(super) struct Counted<'a>(&'a AtomicU64);
+pub struct Counted<'a>(&'a AtomicU64);
 
 impl<'a> Counted<'a> {
-    pub(super) fn new(counter: &'a AtomicU64) -> Self {
+    /// Counts one more in `counter`.
+    pub fn new(counter: &'a AtomicU64) -> Self {
         counter.fetch_add(1, Ordering::Relaxed);
         Self(counter)
     }

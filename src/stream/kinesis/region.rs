@@ -1,5 +1,5 @@
-//! The region and the profile that a command would get from its environment: what is printed or kept for later says them,
-//! since the environment is another one by then.
+//! The region, the profile and the endpoints that a command would get from its environment: what is printed or kept for
+//! later says them, since the environment is another one by then.
 //!
 //! Variables and the user's AWS configuration are read, in the SDK's own order. The machine's metadata service is not
 //! asked: on that machine it says the same later.
@@ -7,7 +7,9 @@
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{self, ProfileFileRegionProvider};
+use aws_config::{BehaviorVersion, Region};
 use aws_types::os_shim_internal::{Env, Fs};
+use aws_types::service_config::ServiceConfigKey;
 
 /// Who names a profile by flag means its credentials and no others. So one that a variable names counts as much only if it
 /// has one of these.
@@ -51,6 +53,20 @@ pub async fn region_at_hand(profile: Option<&str>) -> Option<String> {
     }
     let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
     chain.or_else(of_profile.build()).region().await.map(|region| region.to_string())
+}
+
+/// The endpoint that the user's AWS configuration names for the service with this id (`DynamoDB`), as AWS' own tools take
+/// it: a variable, the section of services that `profile` names, then what holds for all services.
+pub async fn endpoint_at_hand(service: &str, profile: Option<&str>) -> Option<String> {
+    // With a region given nobody is asked for one.
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(Region::from_static("any"));
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    let sdk = loader.no_credentials().load().await;
+    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+    let of_service = key.build().ok().and_then(|key| sdk.service_config()?.load_config(key));
+    of_service.or_else(|| sdk.endpoint_url().map(str::to_owned))
 }
 
 #[cfg(test)]

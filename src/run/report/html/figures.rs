@@ -156,6 +156,7 @@ const fn colour(brake: Brake) -> usize {
         Brake::Order => 3,
         Brake::Service => 4,
         Brake::Disk => 5,
+        Brake::Room => 6,
         Brake::MaxRate => 8,
         Brake::RoundTrip => 9,
     }
@@ -192,6 +193,7 @@ const fn brake_name(brake: Brake) -> &'static str {
         Brake::Service => "the service",
         Brake::RoundTrip => "round trips",
         Brake::Disk => "the disk",
+        Brake::Room => "the cache's size",
     }
 }
 
