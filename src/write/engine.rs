@@ -333,9 +333,9 @@ impl Engine {
             }
             Event::InputWaits(waits) => {
                 self.input_waits = waits;
-                let lingers = |lane: &usize| waits && self.lanes[*lane].lingers_since.is_some();
-                let lanes: Vec<usize> = (0..self.lanes.len()).filter(lingers).collect();
-                lanes.into_iter().for_each(|lane| self.schedule(lane, now));
+                if waits {
+                    self.schedule_lingering(now);
+                }
             }
             Event::Departed(request) => self.departed(request, now),
             Event::Answered(request, result) => self.answered(request, result, now, commands),
