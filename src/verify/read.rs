@@ -158,7 +158,8 @@ async fn read_shard(
         if !empty && sink.send(Read { shard: number, records }).await.is_err() {
             return Ok(());
         }
-        let caught_up = beyond || (empty && behind_ms == 0);
+        // Of a server that does not tell, an empty page is taken for the end: else the reading would have none.
+        let caught_up = beyond || (empty && behind_ms.unwrap_or_default() == 0);
         match next {
             Some(next) if !caught_up => iterator = Some(next),
             _ => return Ok(()),
