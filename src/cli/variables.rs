@@ -35,11 +35,14 @@ fn without_overruled(command: Command, matches: &ArgMatches) -> Command {
         return command.mut_subcommand(name, |command| without_overruled(command, inner));
     }
     let overruled = overruled(&command, matches);
-    command.mut_args(
-        |arg| {
-            if overruled.contains(arg.get_id().as_str()) { arg.env(Resettable::Reset) } else { arg }
-        },
-    )
+    command.mut_args(|arg| {
+        if !overruled.contains(arg.get_id().as_str()) {
+            return arg;
+        }
+        let arg = arg.env(Resettable::Reset);
+        // Nor does a switch count that only the file has turned on, behind the variable.
+        if matches!(arg.get_action(), ArgAction::SetTrue) { arg.default_value("false") } else { arg }
+    })
 }
 
 /// The flags of `command` whose variables do not count.
@@ -50,10 +53,9 @@ fn overruled(command: &Command, matches: &ArgMatches) -> BTreeSet<String> {
         let id = |arg: &Arg| arg.get_id().to_string();
         for other in command.get_arg_conflicts_with(arg) {
             let loser = match (said(arg), said(other)) {
-                (_, Said::Off) => other,
+                (Said::Nothing, _) | (_, Said::Nothing) | (Said::Typed, Said::Typed) => continue,
                 (Said::Off, _) | (Said::ByVariable, Said::Typed) => arg,
-                (Said::Typed | Said::ByVariable, Said::ByVariable) => other,
-                _ => continue,
+                (Said::Typed | Said::ByVariable, Said::ByVariable | Said::Off) => other,
             };
             overruled.insert(id(loser));
         }

@@ -164,12 +164,17 @@ fn what_has_no_effect_on_a_stage_is_refused_there() {
 #[test]
 fn variables_that_have_no_effect_on_a_stage_are_no_mistake() {
     let sandbox = Sandbox::new();
-    std::fs::create_dir(sandbox.path("archive")).unwrap();
+    fs::create_dir(sandbox.path("archive")).unwrap();
     let run = |line: &str| {
         let mut command = sandbox.command(line);
-        for (name, value) in
-            [("YES", "1"), ("SHARDS", "auto"), ("INTO", "sim:1"), ("SHARE", "0.5"), ("OUT", "x")]
-        {
+        for (name, value) in [
+            ("YES", "1"),
+            ("SHARDS", "auto"),
+            ("INTO", "sim:1"),
+            ("SHARE", "0.5"),
+            ("OUT", "x"),
+            ("NULL", "0"),
+        ] {
             command.env(format!("RESPOOL_{name}"), value);
         }
         sandbox.start_command(command).wait()
