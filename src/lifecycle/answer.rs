@@ -225,7 +225,7 @@ fn by(runs: &[RunInto]) -> String {
         (None, ..) => String::new(),
         (Some(only), None, _) => format!(" by run {only}"),
         (Some(first), Some(last), 0) => format!(" by the runs {first} and {last}"),
-        (Some(first), Some(last), more) => format!(" by {} runs, {first} to {last},", more + 2),
+        (Some(first), Some(last), more) => format!(" by {}, {first} to {last},", many(more + 2, "run")),
     }
 }
 
