@@ -53,10 +53,10 @@ use table::{Bench, Step};
 pub async fn run(config: &BenchConfig) -> Result<ExitCode, Error> {
     let mut stop = signals::stop_signals(signals::OF_A_BENCH, config.output.quiet)?;
     let scratch = Scratch::new(&config.tuning.cache.dir)?;
+    let config = &settled(config).await?;
     if config.subject == BenchSubject::Stages {
         return stages::run(config, &scratch, &mut stop).await;
     }
-    let config = &settled(config).await?;
     let mut bench = Bench::new(config);
     bench.complete = Box::pin(sweep(config, &scratch, &mut bench.steps, &mut stop)).await?;
     show(config, &bench)

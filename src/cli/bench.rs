@@ -30,7 +30,7 @@ pub(super) struct BenchArgs {
     #[arg(
         help = "Where the events lie: s3://BUCKET/PREFIX or a local directory [default: events are made up]"
     )]
-    #[arg(env = "RESPOOL_ARCHIVE")]
+    #[arg(env = "RESPOOL_ARCHIVE", conflicts_with = "record_size")]
     archive: Option<ArchiveAddress>,
     #[command(flatten)]
     steps: StepArgs,
@@ -54,7 +54,7 @@ struct StepArgs {
     shards: Vec<u32>,
     /// Bytes of a made-up event, for each of which all steps are done
     #[arg(long, value_name = "BYTES,…", env = "RESPOOL_RECORD_SIZE", value_delimiter = ',')]
-    #[arg(default_value = "1000", allow_negative_numbers = true, conflicts_with = "archive")]
+    #[arg(default_value = "1000", allow_negative_numbers = true)]
     #[arg(value_parser = whole::<u32>("a size in bytes", RECORD_BYTES))]
     record_size: Vec<u32>,
     /// How a shard measures its second, which Kinesis does not tell: a bucket of a second, a bucket of a tenth,

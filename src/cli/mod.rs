@@ -36,6 +36,7 @@ mod simulate;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod variables;
 mod verify;
 mod whole;
 mod words;
@@ -281,9 +282,9 @@ where
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let file = ConfigFile::find(command(), &args, environment)?;
     let matches = match &file {
-        None => command().try_get_matches_from(&args)?,
+        None => variables::that_count(command(), &args).try_get_matches_from(&args)?,
         Some(file) => {
-            let parsed = file.apply(command())?.try_get_matches_from(&args);
+            let parsed = variables::that_count(file.apply(command())?, &args).try_get_matches_from(&args);
             parsed.map_err(|error| file.blame(error, &args))?
         }
     };

@@ -72,9 +72,16 @@ pub(super) fn if_named(name: &str) -> Result<Option<(String, SavedPlan)>, Error>
     if names_run && !path.is_file() {
         return Ok(None);
     }
-    let plan = read_as("PLAN", path)?;
-    let whole = whole_path(path).map_or_else(|_| name.to_owned(), |path| path.display().to_string());
-    Ok(Some((whole, plan)))
+    Ok(Some((whole(path), read_as("PLAN", path)?)))
+}
+
+/// A plan that `respool plan --save` wrote, with its whole path.
+pub(super) fn with_whole_path(path: &Path) -> Result<(String, SavedPlan), Error> {
+    Ok((whole(path), read(path)?))
+}
+
+fn whole(path: &Path) -> String {
+    whole_path(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 fn read_as(flag: &str, path: &Path) -> Result<SavedPlan, Error> {

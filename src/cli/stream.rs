@@ -235,6 +235,9 @@ pub(super) struct GuideArgs {
     /// The run, as `respool runs` names it, or the file of a saved plan [default: the last run into Kinesis]
     #[arg(value_name = "RUN|PLAN", value_parser = NonEmptyStringValueParser::new())]
     run: Option<String>,
+    /// The checklist of a saved plan, as where it is named instead of a run
+    #[arg(long, value_name = "FILE", env = "RESPOOL_PLAN", conflicts_with = "run")]
+    plan: Option<PathBuf>,
     /// The stream that the worker reads otherwise: its retention is the time that there is
     #[arg(long, value_name = "STREAM", env = "RESPOOL_LIVE")]
     live: Option<StreamName>,
@@ -343,7 +346,12 @@ impl GuideArgs {
         environment: &Environment,
         output: OutputConfig,
     ) -> Result<GuideConfig, Error> {
-        let plan = self.run.as_deref().map(saved_plan::if_named).transpose()?.flatten().map(Box::new);
+        let plan = match (self.run.as_deref(), self.plan.as_deref()) {
+            (Some(name), _) => saved_plan::if_named(name)?,
+            (None, Some(path)) => Some(saved_plan::with_whole_path(path)?),
+            (None, None) => None,
+        };
+        let plan = plan.map(Box::new);
         let door = self.door.around_a_run(given, environment)?;
         if let Some((_, plan)) = plan.as_deref() {
             // Whoever wrote it, nobody has allowed its endpoint here; who began a run has.

@@ -115,7 +115,7 @@ impl Answer {
             None if drained && !anything => {
                 format!("Nothing was delivered into {}: there is nothing to read.", stream.name)
             }
-            None if drained => safe(&stream.name, (door, state), &left, &method),
+            None if drained => safe(&stream.name, &by(runs), (door, state), &left, &method),
             None => not_yet(&stream.name, state, unfinished, &method),
         };
         Self {
@@ -218,7 +218,24 @@ impl Answer {
     }
 }
 
-fn safe(stream: &str, (door, state): (&str, &StateDir), left: &[Left<'_>], method: &Method) -> String {
+/// ` by run r1`: those of `runs` that have delivered something, a blank before it.
+fn by(runs: &[RunInto]) -> String {
+    let mut sent = runs.iter().filter(|run| run.delivered > 0).map(|run| run.glance.id.as_str());
+    match (sent.next(), sent.next_back(), sent.count()) {
+        (None, ..) => String::new(),
+        (Some(only), None, _) => format!(" by run {only}"),
+        (Some(first), Some(last), 0) => format!(" by the runs {first} and {last}"),
+        (Some(first), Some(last), more) => format!(" by {}, {first} to {last},", many(more + 2, "run")),
+    }
+}
+
+fn safe(
+    stream: &str,
+    by: &str,
+    (door, state): (&str, &StateDir),
+    left: &[Left<'_>],
+    method: &Method,
+) -> String {
     let delete = format!("`respool stream delete {stream}{door}`");
     let left = aside::sentence(left).map(|sentence| {
         format!(
@@ -229,11 +246,11 @@ fn safe(stream: &str, (door, state): (&str, &StateDir), left: &[Left<'_>], metho
     let left = left.unwrap_or_default();
     match method {
         Method::LeaseTable { .. } => format!(
-            "Everything that was replayed into {stream} has been read: it is safe to point the worker back at the live \
+            "Everything that was replayed into {stream}{by} has been read: it is safe to point the worker back at the live \
              stream.{left}\nThen {delete} ends what it costs."
         ),
         Method::IteratorAge { .. } => format!(
-            "Probably drained: whoever reads {stream} has read nothing of the replay for three minutes, only what is newer or \
+            "Probably drained: whoever reads {stream} has read nothing of what was replayed{by} for three minutes, only what is newer or \
              nothing. This is CloudWatch's estimate, not a proof: it does not see a shard that nobody reads, nor who the reader \
              is. Look at the worker's own figures before it goes back to the live stream; --lease-table is the proof, and without \
              it {delete} wants --force.{left}"
@@ -320,7 +337,8 @@ fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
     if parts.is_empty() {
         return "Everything that was sent so far has been read.".to_owned();
     }
-    format!("Not yet: of {}, {parts}.{hint} --wait asks until it is done.", many(shards.len(), "shard"))
+    let shards = many(shards.len(), "shard");
+    format!("Not yet: of {shards} of {stream}, {parts}.{hint} --wait asks until it is done.")
 }
 
 fn of_age(stream: &str, verdict: AgeVerdict) -> String {
@@ -330,7 +348,7 @@ fn of_age(stream: &str, verdict: AgeVerdict) -> String {
              fan-out is not seen there at all: give --lease-table."
         ),
         AgeVerdict::Behind { age_ms } => format!(
-            "Not yet: records are read that are {} old. --wait asks until it is done.",
+            "Not yet: records of {stream} are read that are {} old. --wait asks until it is done.",
             duration(age_ms / 1_000.0)
         ),
         AgeVerdict::NotLongEnough { minutes: 0 } => {

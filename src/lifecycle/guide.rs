@@ -66,13 +66,16 @@ pub struct Step {
     pub command: Option<String>,
     /// Until when.
     pub until: Option<Timestamp>,
+    /// Whether that rests on a retention that is only assumed.
+    pub until_is_assumed: bool,
     /// What to mind.
     pub notes: Vec<String>,
 }
 
 impl Step {
     fn new(step: &'static str, what: String) -> Self {
-        Self { step, what, done: None, command: None, until: None, notes: Vec::new() }
+        let (until, until_is_assumed) = (None, false);
+        Self { step, what, done: None, command: None, until, until_is_assumed, notes: Vec::new() }
     }
 }
 
@@ -246,9 +249,12 @@ fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
     let live = facts.live.unwrap_or("the live stream");
     step.notes.push(match (facts.away_since, live_retention(facts)) {
         (Some(since), _) => format!("it left {live} at {}", clock(since)),
-        (None, (hours, _)) => {
+        (None, (hours, true)) => {
             format!("note the time: from here on {live} waits for {hours} h and not longer")
         }
+        (None, (hours, false)) => format!(
+            "note the time: from here on {live} waits for as long as it keeps records ({hours} h are assumed) and not longer"
+        ),
     });
     step
 }
@@ -362,15 +368,18 @@ fn switch_back(facts: &Facts<'_>) -> Step {
     if facts.gone {
         step.notes.push(format!("{live} is not looked at here, so whether the worker is back is not known"));
     }
-    step.until = facts.away_since.and_then(|since| after(since, hours));
-    step.notes.push(match (known, facts.away_since) {
-        (true, Some(_)) => format!("{live} keeps records for {hours} h"),
-        (true, None) => {
-            format!("{live} keeps records for {hours} h: be back before that (--away-since TIME counts)")
-        }
-        (false, _) => format!("assumed that it keeps records for {hours} h (--live STREAM asks)"),
+    // Whoever went back when the stream was deleted is not late now.
+    step.until = facts.away_since.filter(|_| !facts.gone).and_then(|since| after(since, hours));
+    step.until_is_assumed = step.until.is_some() && !known;
+    step.notes.extend(match (known, facts.away_since) {
+        (true, Some(_)) => Some(format!("{live} keeps records for {hours} h")),
+        (true, None) => Some(format!(
+            "{live} keeps records for {hours} h: be back before that (--away-since TIME counts)"
+        )),
+        (false, _) if facts.gone => None,
+        (false, _) => Some(format!("assumed that it keeps records for {hours} h (--live STREAM asks)")),
     });
-    if step.until.is_some_and(|until| until <= facts.now) {
+    if known && step.until.is_some_and(|until| until <= facts.now) {
         step.notes.push(format!(
             "{live} has forgotten already what came up to {}, and goes on: raise its retention now, and replay that time from the \
              archive, too",

@@ -38,7 +38,7 @@ fn to_json(
                 "run": run.glance.id,
                 "state": run.state(),
                 "records_delivered": run.delivered,
-                "drained": run.is_drained(),
+                "drained": run.delivered > 0 && run.is_drained(),
                 "seen_drained_by": run.seen_drained().map(|seen| seen.by),
             })
         })
@@ -139,8 +139,14 @@ mod tests {
     #[test]
     fn a_run_that_has_delivered_nothing_is_not_called_drained() {
         let runs = vec![run_into("r1", "incomplete", 0), run_into("r2", "done", 7)];
-        let text = render(&ours(1), None, &RunsInto { runs, unread: Vec::new() });
+        let runs = RunsInto { runs, unread: Vec::new() };
+        let text = render(&ours(1), None, &runs);
         assert!(text.contains(" r1 incomplete, 0 records\n"), "{text}");
         assert!(text.contains(" r2 done, 7 records, not seen drained\n"), "{text}");
+        let told: serde_json::Value = serde_json::from_str(&to_json(&ours(1), None, &runs)).unwrap();
+        assert_eq!(
+            (&told["runs"][0]["drained"], &told["runs"][1]["drained"]),
+            (&json!(false), &json!(false))
+        );
     }
 }

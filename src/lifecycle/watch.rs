@@ -86,9 +86,7 @@ fn by_urgency(mut runs: Vec<RunGlance>) -> Vec<RunGlance> {
     runs.retain(|run| matches!(run.file.settings.target, Target::Kinesis { .. }));
     runs.reverse();
     runs.sort_by_cached_key(|run| {
-        let delivered = run.delivered_so_far();
-        let read = run.drained().is_some_and(|seen| seen.is_proven() && seen.delivered == delivered);
-        std::cmp::Reverse((delivered > 0 && !read, delivered > 0, !run.is_retry()))
+        std::cmp::Reverse((is_unread(run), run.delivered_so_far() > 0, !run.is_retry()))
     });
     let mut streams: Vec<StreamIdentity> = Vec::new();
     runs.retain(|run| {
@@ -99,7 +97,14 @@ fn by_urgency(mut runs: Vec<RunGlance>) -> Vec<RunGlance> {
     runs
 }
 
-/// The first of `runs` whose stream is still there, and the way to it; if none is, what is wrong with the first.
+/// Whether the run has delivered something which no worker's leases have shown to be read.
+fn is_unread(run: &RunGlance) -> bool {
+    let delivered = run.delivered_so_far();
+    delivered > 0 && !run.drained().is_some_and(|seen| seen.is_proven() && seen.delivered == delivered)
+}
+
+/// The first of `runs` whose stream is still there, and the way to it; if none is, what is wrong with the first. Where something
+/// was lost with a stream, no other one is taken for it.
 async fn first_there<'a>(
     config: &DrainedConfig,
     runs: &'a [RunGlance],
@@ -118,10 +123,22 @@ async fn first_there<'a>(
         };
         match there {
             Ok(found) => return Ok((run, door, found)),
+            Err(error) if is_unread(run) => return Err(and_others(error, run, runs)),
             Err(error) => drop(wrong.get_or_insert(error)),
         }
     }
     Err(wrong.unwrap_or_else(|| Error::internal("no run was asked about")))
+}
+
+/// What is wrong with the stream of `run`, and how the others are asked about.
+fn and_others(wrong: Error, run: &RunGlance, all: &[RunGlance]) -> Error {
+    match all.iter().find(|other| other.id != run.id) {
+        Some(other) => Error::refused(format!(
+            "{wrong}; `respool stream drained {}` asks about {}, into which that run went",
+            other.id, other.file.stream.name
+        )),
+        None => wrong,
+    }
 }
 
 /// Which run is meant, and which it is not.
@@ -275,8 +292,9 @@ fn nowhere(service: Neighbour, config: &DrainedConfig, stream: &StreamName) -> E
 
 /// The stream is not there any more.
 fn gone(run: &RunGlance) -> Error {
-    let seen = match run.drained() {
-        Some(seen) => format!("it was seen drained at {:.0}", seen.at),
+    let seen = match run.drained().filter(|seen| seen.delivered == run.delivered_so_far()) {
+        Some(seen) if seen.is_proven() => format!("it was seen drained at {:.0}", seen.at),
+        Some(seen) => format!("it was probably drained at {:.0}, which is an estimate", seen.at),
         None => "it was never seen drained: what was not read is lost".to_owned(),
     };
     Error::refused(format!(

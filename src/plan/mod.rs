@@ -51,7 +51,7 @@ use crate::route::RouteRules;
 use crate::route::fields;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
 use crate::run::absent::Seeker;
-use crate::run::at_hand;
+use crate::run::at_hand::{self, Service};
 use crate::run::open::{self, OpenStream};
 use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
@@ -150,7 +150,13 @@ async fn live_retention(config: &PlanConfig, now: Timestamp) -> Result<Option<f6
     match (&config.live.retention, &config.live.stream) {
         (Some(retention), _) => Ok(Some(retention.as_secs_f64())),
         (None, Some(stream)) => {
-            let live = open::stream(stream, &config.tuning, now, &Seeker::Live).await?;
+            let mut tuning = config.tuning.clone();
+            if let Target::Kinesis { stream: name } = stream {
+                let access = &mut tuning.kinesis;
+                access.region = name.region().map(str::to_owned).or_else(|| access.region.take());
+                at_hand::settle(Service::Kinesis, access).await?;
+            }
+            let live = open::stream(stream, &tuning, now, &Seeker::Live).await?;
             Ok(Some(f64::from(live.description.retention_hours) * 3_600.0))
         }
         (None, None) => Ok(None),

@@ -50,15 +50,24 @@ pub async fn settled(
     archive: &ArchiveAddress,
     target: Option<&Target>,
 ) -> Result<Tuning, Error> {
-    let mut settled = tuning.clone();
-    if matches!(archive, ArchiveAddress::S3 { .. }) {
-        settle(Service::S3, &mut settled.s3).await?;
-    }
+    let mut settled = settled_for_archive(tuning, archive).await?;
     match target {
         Some(Target::Kinesis { .. }) => settle(Service::Kinesis, &mut settled.kinesis).await?,
         // Nobody is asked there yet: an endpoint that cannot be used is refused when somebody is.
         None => _ = settle(Service::Kinesis, &mut settled.kinesis).await,
         Some(_) => {}
+    }
+    Ok(settled)
+}
+
+/// The same for who asks the archive alone.
+///
+/// # Errors
+/// The endpoint in the AWS configuration cannot be used.
+pub async fn settled_for_archive(tuning: &Tuning, archive: &ArchiveAddress) -> Result<Tuning, Error> {
+    let mut settled = tuning.clone();
+    if matches!(archive, ArchiveAddress::S3 { .. }) {
+        settle(Service::S3, &mut settled.s3).await?;
     }
     Ok(settled)
 }

@@ -115,7 +115,8 @@ pub struct TimeField {
 
 /// Looks at an archive.
 pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
-    let archive = open::archive_at(&config.archive, &config.tuning).await?;
+    let mut tuning = at_hand::settled(&config.tuning, &config.archive, None).await?;
+    let archive = open::archive_at(&config.archive, &tuning).await?;
     let mut input = config.input.clone();
     let list =
         async |input| select(&archive, input, None, &config.tuning.cache.dir, config.output.quiet).await;
@@ -143,7 +144,6 @@ pub async fn inspect(config: &InspectConfig) -> Result<Inspection, Error> {
         *found.storage_classes.entry(class.to_owned()).or_default() += 1;
     }
     sample::sample(&mut found, &archive, &manifest, &input).await?;
-    let mut tuning = at_hand::settled(&config.tuning, &config.archive, None).await?;
     if matches!(config.archive, ArchiveAddress::Directory { .. }) {
         // S3 is not asked for it, whatever the environment says of S3.
         tuning.s3 = AwsAccess::default();

@@ -1,6 +1,6 @@
 //! `respool quarantine`: what a run has set aside, the bytes of it, and another try.
 //!
-//! Another try ([`retry`]) is a run of its own, into the same stream, of nothing but what was set aside: whole objects as they
+//! Another try ([`mod@retry`]) is a run of its own, into the same stream, of nothing but what was set aside: whole objects as they
 //! are in the archive now, single records out of the objects as they were. What one retry has taken no other takes a second
 //! time ([`taken`]).
 

@@ -13,12 +13,12 @@ use std::sync::atomic::Ordering;
 use missing::{Missing, Room};
 
 use super::ahead::Ahead;
-use super::open;
 use super::replay::{Sources, check_not_empty};
 use super::report::number;
 use super::segments::Segments;
 use super::select::select;
 use super::spool::{Spool, Spooled, blocking};
+use super::{at_hand, open};
 use crate::archive::manifest::Manifest;
 use crate::cache::Segment;
 use crate::config::{ExportFormat, FillConfig};
@@ -49,6 +49,8 @@ struct Outcome {
 
 /// Fills the cache with what `config` selects; writes its records out if that was asked for.
 pub async fn run(config: &FillConfig) -> Result<ExitCode, Error> {
+    let tuning = at_hand::settled_for_archive(&config.tuning, &config.archive).await?;
+    let config = &FillConfig { tuning, ..config.clone() };
     let sources = Sources::open_at(&config.archive, &config.tuning).await?;
     let sources = if config.export.is_none() { sources.without_passing() } else { sources };
     let archive = sources.archive().ok_or_else(|| Error::internal("the cache is filled from no archive"))?;

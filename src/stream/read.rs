@@ -36,8 +36,8 @@ pub struct Page {
     pub records: Vec<StoredRecord>,
     /// Where to go on; `None` at the end of a closed shard.
     pub next: Option<String>,
-    /// How far behind the newest record this page ends, in milliseconds.
-    pub behind_ms: i64,
+    /// How far behind the newest record this page ends, in milliseconds; `None` if that is not told.
+    pub behind_ms: Option<i64>,
 }
 
 /// A stream that can be read.

@@ -2,8 +2,8 @@
 //!
 //! Shards are read side by side, but none before the shards it was made of: so the records of a key come in the
 //! order of the stream, whatever was split or merged. Where a server does not name those, they are known by what
-//! they cover: of two shards that share a key the one that is closed and began earlier comes first. What goes wrong on the way is tried again with a pause
-//! that grows; what never will go right ends the reading.
+//! they cover: of two shards that share a key the one that is closed and began earlier comes first. What goes wrong on
+//! the way is tried again with a pause that grows; what never will go right ends the reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -158,7 +158,8 @@ async fn read_shard(
         if !empty && sink.send(Read { shard: number, records }).await.is_err() {
             return Ok(());
         }
-        let caught_up = beyond || (empty && behind_ms == 0);
+        // Of a server that does not tell, an empty page is taken for the end: else the reading would have none.
+        let caught_up = beyond || (empty && behind_ms.unwrap_or_default() == 0);
         match next {
             Some(next) if !caught_up => iterator = Some(next),
             _ => return Ok(()),

@@ -162,6 +162,31 @@ fn what_has_no_effect_on_a_stage_is_refused_there() {
 }
 
 #[test]
+fn variables_that_have_no_effect_on_a_stage_are_no_mistake() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("archive")).unwrap();
+    let run = |line: &str| {
+        let mut command = sandbox.command(line);
+        for (name, value) in [
+            ("YES", "1"),
+            ("SHARDS", "auto"),
+            ("INTO", "sim:1"),
+            ("SHARE", "0.5"),
+            ("OUT", "x"),
+            ("NULL", "0"),
+        ] {
+            command.env(format!("RESPOOL_{name}"), value);
+        }
+        sandbox.start_command(command).wait()
+    };
+    // The command line is taken; there is nothing in the archive.
+    for line in ["bench archive --partition-key /k --null", "bench archive --partition-key /k --into sim:1"] {
+        assert_eq!(run(line).code, 5, "{line}: {:?}", run(line));
+    }
+    assert_eq!(run("bench archive --partition-key /k --null --share 0.5").code, 2, "typed it is one");
+}
+
+#[test]
 fn the_stages_are_measured_one_by_one() {
     let sandbox = Sandbox::new();
     archive(&sandbox);

@@ -171,15 +171,58 @@ fn an_endpoint_of_a_services_section_is_part_of_where_the_archive_is() {
     let key = "2026/07/01/05/a";
     let (url, _) = bucket(BTreeMap::from([(key.to_owned(), b"{\"k\":\"a\"}\n".to_vec())]), whole);
     let sandbox = Sandbox::new();
-    fs::create_dir_all(sandbox.path(".aws")).unwrap();
-    let profile = format!("[default]\nservices = own\n\n[services own]\ns3 =\n  endpoint_url = {url}\n");
-    fs::write(sandbox.path(".aws/config"), profile).unwrap();
+    write_services(&sandbox, &url);
     let report = sandbox.run("replay s3://events/ --into null: --partition-key /k --json").json(0);
     assert_eq!(report["records"]["delivered"], 1);
     // Else a list that is noted of one server would be gone on with at another.
     let manifest = sandbox.path("state/respool/runs").join(report["run"].as_str().unwrap());
     let manifest = fs::read_to_string(manifest.join("manifest.jsonl")).unwrap();
     assert!(manifest.contains(&format!("\"endpoint\":\"{url}\"")), "{manifest}");
+}
+
+/// A profile whose services section names `url` for the archive and the stream.
+fn write_services(sandbox: &Sandbox, url: &str) {
+    fs::create_dir_all(sandbox.path(".aws")).unwrap();
+    let services = ["s3", "kinesis"].map(|id| format!("{id} =\n  endpoint_url = {url}\n")).concat();
+    let profile = format!("[default]\nservices = own\n\n[services own]\n{services}");
+    fs::write(sandbox.path(".aws/config"), profile).unwrap();
+}
+
+#[test]
+fn an_endpoint_in_clear_that_only_a_file_names_is_asked_nothing() {
+    let (url, asked) = serve(|_| response("404 Not Found", "", b""));
+    let sandbox = Sandbox::new();
+    // Not on this machine by its address.
+    write_services(&sandbox, &url.replace("127.0.0.1", "0.0.0.0"));
+    fs::create_dir(sandbox.path("archive")).unwrap();
+    fs::write(sandbox.path("archive/a"), "{\"k\":\"a\"}\n").unwrap();
+    for line in [
+        "inspect s3://events/",
+        "cache warm s3://events/",
+        "cache export s3://events/ --out events.ndjson",
+        "bench s3://events/ --partition-key /k --null",
+        "plan s3://events/ --partition-key /k --shards 1",
+        "plan archive --partition-key /k --shards 1 --live-stream live",
+        "plan archive --partition-key /k --into sim:1 --live-stream live",
+    ] {
+        let refused = sandbox.run(line);
+        assert!(refused.sentence(2).contains("is reached over the network in clear"), "{line}: {refused:?}");
+    }
+    assert!(asked.lock().unwrap().is_empty(), "{asked:?}");
+}
+
+#[test]
+fn what_is_warmed_by_an_endpoint_of_a_file_is_found_by_a_replay() {
+    let key = "2026/07/01/05/a";
+    let (url, asked) = bucket(BTreeMap::from([(key.to_owned(), b"{\"k\":\"a\"}\n".to_vec())]), whole);
+    let sandbox = Sandbox::new();
+    write_services(&sandbox, &format!("{url}/"));
+    sandbox.run("cache warm s3://events/").ended_with(0);
+    let report = sandbox.run("replay s3://events/ --into null: --partition-key /k --json").json(0);
+    assert_eq!(report["records"]["delivered"], 1);
+    let asked = asked.lock().unwrap();
+    let fetches = asked.iter().filter(|request| request.starts_with("GET") && request.contains("/05/a"));
+    assert_eq!(fetches.count(), 1, "{asked:?}");
 }
 
 #[test]

@@ -176,6 +176,30 @@ fn a_server_that_is_only_a_stream_is_not_taken_for_the_workers_services() {
 }
 
 #[test]
+fn a_stream_that_is_gone_is_passed_over_only_if_it_was_read() {
+    let stage = Stage::new("--unlimited");
+    let archive = repository(ARCHIVE);
+    let run = |stream: &str| {
+        stage.run(&format!("stream create {stream} --shards 1")).ended_with(0);
+        let line = format!("replay {} --into {stream} --partition-key /tailnum", archive.display());
+        stage.run(&format!("{line} --limit 500 --json")).json(0)["run"].as_str().unwrap().to_owned()
+    };
+    let (older, later) = (run("older"), run("later"));
+    stage.run("stream delete later --yes --force").ended_with(0);
+    let asked = stage.run("stream drained --lease-table t --quiet");
+    let expected = format!(
+        "the stream later, into which run {later} went, is not there any more; it was never seen drained: what was not read is lost; \
+         `respool stream drained {older}` asks about older"
+    );
+    assert!(asked.sentence(5).contains(&expected), "{asked:?}");
+    let note = json!({ "at": "2026-11-27T00:00:00Z", "by": "lease_table", "delivered": 500 });
+    let path = stage.sandbox.path(format!("state/respool/runs/{later}/drained.json"));
+    std::fs::write(path, note.to_string()).unwrap();
+    let asked = stage.run("stream drained --lease-table t");
+    assert!(asked.stderr.contains(&format!("about older, into which run {older} went")), "{asked:?}");
+}
+
+#[test]
 fn a_guide_has_the_runs_own_names_and_ticks_what_is_done() {
     let stage = Stage::new("--unlimited");
     let before = stage.sandbox.run("guide");

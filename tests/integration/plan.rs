@@ -210,6 +210,12 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
     let whole = sandbox.path("plan.json");
     assert_eq!(command(0), format!("respool stream create NAME --plan {} {door}", whole.display()));
     assert_eq!(command(1), format!("respool replay --plan {} --into NAME {door}", whole.display()));
+    let mut by_variable = sandbox.command(&format!("guide {door} --json"));
+    by_variable.env("RESPOOL_PLAN", "plan.json");
+    assert_eq!(sandbox.start_command(by_variable).wait().json(0), guide);
+    let mut named = sandbox.command("guide none");
+    named.env("RESPOOL_PLAN", "plan.json");
+    assert!(sandbox.start_command(named).wait().sentence(5).contains("there is no run none"));
     fs::create_dir(sandbox.path("beside")).unwrap();
     let page = sandbox.run(&format!("guide ./beside//../plan.json {door}")).stdout;
     assert!(page.contains(&format!("--plan {} ", whole.display())), "{page}");
@@ -242,6 +248,8 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
         ("stream create other", "--shards"),
         ("stream create other --plan none.json", "--plan none.json"),
         ("guide none.json", "PLAN none.json"),
+        ("guide --plan none", "--plan none"),
+        ("guide plan.json --plan plan.json", "cannot be used with"),
     ] {
         let outcome = sandbox.run(line);
         assert_eq!(outcome.code, 2, "{line}: {}", outcome.stderr);

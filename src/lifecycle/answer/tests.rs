@@ -53,11 +53,27 @@ fn the_sentence_that_is_waited_for_comes_only_when_all_is_read_and_the_runs_are_
 }
 
 #[test]
+fn the_sentence_names_the_runs_that_were_read() {
+    let said = |runs: &[(&str, u64)]| {
+        let method = Method::LeaseTable { table: "t".into(), shards: Vec::new(), of_others_only: false };
+        let runs: Vec<_> = runs.iter().map(|(run, sent)| run_into(run, "done", *sent)).collect();
+        Answer::new(&particulars(1).description, ways(), &runs, &[], method).message
+    };
+    for (runs, words) in [
+        (&[("r1", 7)][..], "into orders-backfill by run r1 has been read"),
+        (&[("r0", 0), ("r1", 7), ("r2", 9)], "by the runs r1 and r2 has been read"),
+        (&[("r1", 7), ("r2", 1), ("r3", 2)], "by 3 runs, r1 to r3, has been read"),
+    ] {
+        assert!(said(runs).contains(words), "{}", said(runs));
+    }
+}
+
+#[test]
 fn what_keeps_it_from_being_drained_is_said_with_what_to_do() {
     for (shards, words) in [
         (
             vec![shard(ShardState::Behind, Some("w")), shard(ShardState::Drained, None)],
-            "Not yet: of 2 shards, 1 is behind.",
+            "Not yet: of 2 shards of orders-backfill, 1 is behind.",
         ),
         (vec![shard(ShardState::Behind, None)], "no worker holds"),
         (vec![shard(ShardState::NotBegun, None)], "does the worker run"),

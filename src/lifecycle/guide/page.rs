@@ -25,7 +25,11 @@ pub fn render(steps: &[Step], now: Timestamp) -> String {
         }
         if let Some(until) = step.until.filter(|_| step.done != Some(true)) {
             let left = until.duration_since(now).as_secs_f64();
-            let left = if left > 0.0 { format!("in {}", duration(left)) } else { "TOO LATE".into() };
+            let left = match step.until_is_assumed {
+                _ if left > 0.0 => format!("in {}", duration(left)),
+                true => "too late, if what is assumed is right".into(),
+                false => "TOO LATE".into(),
+            };
             let _ = writeln!(text, "       by {} ({left})", clock(until));
         }
         for note in &step.notes {

@@ -64,6 +64,35 @@ fn a_live_stream_that_has_forgotten_already_is_said_to_have() {
 }
 
 #[test]
+fn what_is_only_assumed_of_the_live_stream_is_not_told_as_what_it_has_done() {
+    let access = AwsAccess::default();
+    let away_since = Some("2026-11-25T06:00:00Z".parse().unwrap());
+    let assumed = Facts { away_since, ..facts(&access) };
+    let told = text(&assumed);
+    assert!(!told.contains("forgotten already") && !told.contains("TOO LATE"), "{told}");
+    assert!(told.contains("by 2026-11-26 06:00 UTC (too late, if what is assumed is right)"), "{told}");
+    assert!(told.contains("assumed that it keeps records for 24 h (--live STREAM asks)"), "{told}");
+    assert!(steps(&assumed)[5].until_is_assumed);
+    let early = Facts { away_since: Some("2026-11-26T06:00:00Z".parse().unwrap()), ..facts(&access) };
+    assert!(text(&early).contains("(in 10 h 00 min)"), "{}", text(&early));
+}
+
+#[test]
+fn after_the_end_nobody_is_late() {
+    let access = AwsAccess::default();
+    let run = run_into("r1", "done", 5);
+    let away_since = Some("2026-11-25T06:00:00Z".parse().unwrap());
+    for live_hours in [Some(24), None] {
+        let facts = Facts { run: Some(&run), gone: true, live_hours, away_since, ..facts(&access) };
+        assert_eq!(steps(&facts)[5].until, None);
+        let told = text(&facts);
+        for words in ["TOO LATE", "too late", "forgotten already", "assumed"] {
+            assert!(!told.contains(words), "{words}: {told}");
+        }
+    }
+}
+
+#[test]
 fn a_run_under_way_has_its_names_commands_and_times() {
     let access = AwsAccess { profile: Some("live account".into()), ..AwsAccess::default() };
     let (run, stream) = (run_into("20261126-120000", "incomplete", 1_234_567), ours(4));

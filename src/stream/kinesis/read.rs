@@ -87,7 +87,7 @@ impl KinesisStream {
         Ok(Page {
             records,
             next: answer.next_shard_iterator.filter(|next| !next.is_empty()),
-            behind_ms: answer.millis_behind_latest.unwrap_or_default(),
+            behind_ms: answer.millis_behind_latest,
         })
     }
 }
