@@ -2,6 +2,8 @@
 //!
 //! What is at its default is left out. Read by the command line again, the words give the same settings, whenever that is.
 
+use jiff::Timestamp;
+
 use super::{
     Addressing, Decoding, EventTime, FramingChoice, Input, LayoutRule, Order, RunSettings, SLACK_DEFAULT,
     TimeFormat, Tuning,
@@ -45,14 +47,18 @@ impl RunSettings {
 }
 
 impl Input {
+    /// The window as it was asked for: by the records' own time the objects' window is a longer one.
+    pub(super) fn asked_window(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        match &self.event_time {
+            Some(EventTime { from, until, .. }) => (*from, *until),
+            None => (self.selection.window.from(), self.selection.window.until()),
+        }
+    }
+
     fn say(&self, words: &mut Words) {
         let Self { selection, skip_archived, restore, event_time, decoding, .. } = self;
         let Selection { window, layout: Layout { rule, zone }, include, exclude, error_output } = selection;
-        // By the records' own time the objects' window is a longer one.
-        let (from, until) = match event_time {
-            Some(EventTime { from, until, .. }) => (*from, *until),
-            None => (window.from(), window.until()),
-        };
+        let (from, until) = self.asked_window();
         words.say("from", from);
         words.say("until", until);
         let slack = window.slack().as_secs();
