@@ -79,7 +79,7 @@ impl Keyless {
         let (mut first, mut first_array) = (None, None);
         for line in lines {
             let Some(fault) = fault(&line) else { continue };
-            let is_array = remedy::is_array(&line);
+            let is_array = remedy::is_array(&line, settings.input.decoding);
             records += 1;
             missing += u64::from(fault == KeyFault::Missing);
             arrays += u64::from(is_array);

@@ -63,7 +63,10 @@ fn arrays_beside_lines_are_sent_by_a_retry_of_their_own_and_the_rest_by_the_next
     }
 
     let arrays = sandbox.run(&format!("{} --json", typed(&apart)));
-    assert!(arrays.stderr.contains("1 record that another framing does not read waits"), "{arrays:?}");
+    assert!(
+        arrays.stderr.contains("1 other entry in quarantine waits for a retry without --framing"),
+        "{arrays:?}"
+    );
     assert_eq!(arrays.json(0)["records"]["delivered"], 3);
     let again = sandbox.run(&format!("{} --json", typed(&apart)));
     assert!(again.sentence(5).contains("leave out --framing"), "{again:?}");
@@ -90,6 +93,26 @@ fn arrays_beside_lines_are_sent_by_a_retry_of_their_own_and_the_rest_by_the_next
     let verified = verified.json(0);
     let counts = ["expected", "present", "retried", "foreign"].map(|field| verified[field].as_u64().unwrap());
     assert_eq!(counts, [7, 7, 4, 0], "{verified}");
+}
+
+#[test]
+fn a_broken_object_beside_arrays_waits_for_the_retry_that_salvages_it() {
+    let sandbox = Sandbox::new();
+    let archive = sandbox.path("archive");
+    let lines = gzip(LINES);
+    put(&archive, 0, &lines);
+    put(&archive, 1, &gzip(ARRAY));
+    put(&archive, 2, &[&lines[..], &lines[..lines.len() - 4]].concat());
+    let report = sandbox.run("replay archive --into null: --partition-key /k --json").json(3);
+    let id = report["run"].as_str().unwrap();
+    let steps =
+        ["--framing json-array", "--salvage"].map(|flag| format!("respool quarantine retry {id} {flag}"));
+    assert_eq!(commands(&report)[1..], steps, "{report}");
+    let sent = steps.each_ref().map(|step| sandbox.run(&format!("{} --json", typed(step))));
+    assert_eq!(sent[0].json(0)["records"]["delivered"], 3, "{sent:?}");
+    let salvaged = sent[1].json(3);
+    assert_eq!(salvaged["records"]["delivered"], 4, "{sent:?}");
+    assert_eq!(salvaged["quarantine"]["reasons"]["salvaged"], 1, "{sent:?}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     }
     let report =
         sandbox.run(&format!("quarantine retry {id} --partition-key /tailnummm --json --yes")).json(4);
-    let anew = format!("respool quarantine retry {id} --json --yes --partition-key /tailnum --again");
+    let anew = format!("respool quarantine retry {id} --json --partition-key /tailnum --again");
     assert_eq!(report["next_steps"][1]["command"], anew);
     let again = report["run"].as_str().unwrap();
     let refused = sandbox.run(&format!("quarantine retry {again}"));
