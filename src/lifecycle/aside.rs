@@ -12,9 +12,9 @@ use std::collections::btree_map::Entry;
 use serde::Serialize;
 
 use super::runs::{RunInto, records_and_objects};
-use crate::config::{RunFlags, StateDir};
+use crate::config::StateDir;
 use crate::record::{agree, many};
-use crate::run::quarantine::again;
+use crate::run::quarantine::again::Ways;
 
 /// Runs that a sentence names.
 const NAMED_MAX: usize = 3;
@@ -116,23 +116,10 @@ impl Left<'_> {
         records_and_objects(self.count).unwrap_or_default()
     }
 
-    /// What tries it again.
+    /// How it is sent after all.
     #[must_use]
-    pub fn retry(&self, state: &StateDir) -> String {
-        again::retry_command(state, &self.holder.glance)
-    }
-
-    /// What is best to be typed for it, if that is not another try of the same.
-    #[must_use]
-    pub fn anew(&self, state: &StateDir) -> Option<String> {
-        again::anew_command(state, &self.holder.glance)
-    }
-
-    /// What lists it.
-    #[must_use]
-    pub fn list(&self, state: &StateDir) -> String {
-        let flags = RunFlags::new(state, &self.holder.glance.file.tuning).look;
-        format!("`respool quarantine ls {}{flags}`", self.holder.glance.id)
+    pub fn ways(&self, state: &StateDir) -> Ways {
+        Ways::of(state, &self.holder.glance)
     }
 
     fn entries(&self) -> u64 {
@@ -163,15 +150,43 @@ pub fn sentence(left: &[Left<'_>]) -> Option<String> {
 /// `… sends them`, by the commands that do; what no command sends is listed by one that says what can be done.
 #[must_use]
 pub fn sends_them(left: &[Left<'_>], state: &StateDir) -> String {
-    let commands = left.iter().take(NAMED_MAX).map(|left| left.retry(state));
-    let (retries, lists): (Vec<_>, Vec<_>) = commands.partition(|command| command.contains(" retry "));
-    let says = |lists: &str| format!("{lists} says what can be done");
+    let ways: Vec<_> = left.iter().take(NAMED_MAX).map(|left| left.ways(state)).collect();
     let them = agree(left.iter().map(Left::entries).sum::<u64>(), "it", "them");
-    match (retries.join(", "), lists.join(", ")) {
-        (retries, lists) if lists.is_empty() => format!("{retries} sends {them}"),
-        (retries, lists) if retries.is_empty() => says(&lists),
-        (retries, lists) => format!("{retries} sends {them}, {} about the rest", says(&lists)),
+    told(ways, if left.len() > NAMED_MAX { "some of them" } else { them })
+}
+
+fn told(ways: Vec<Ways>, them: &str) -> String {
+    let (mut retries, mut anew, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    for Ways { retries: some, anew: begins, list, left_alone } in ways {
+        let nothing_does = some.is_empty() && begins.is_none();
+        anew.extend(begins.filter(|_| some.is_empty()));
+        if !some.is_empty() {
+            retries.push(some);
+        }
+        if nothing_does || left_alone > 0 {
+            lists.push(list);
+        }
     }
+    let kinds = [retries.is_empty(), anew.is_empty(), lists.is_empty()];
+    let them = if kinds.into_iter().filter(|none| !none).count() > 1 { "some of them" } else { them };
+    let mut parts = Vec::new();
+    if !retries.is_empty() {
+        let sends = agree(retries.iter().map(Vec::len).sum::<usize>(), "sends", "send");
+        let commands: Vec<_> = retries.iter().map(|some| some.join(", then ")).collect();
+        parts.push(format!("{} {sends} {them}", commands.join(", ")));
+    }
+    if !anew.is_empty() {
+        parts.push(format!("{} {} anew with {them}", anew.join(", "), agree(anew.len(), "begins", "begin")));
+    }
+    if !lists.is_empty() {
+        let rest = if parts.is_empty() { "" } else { " about the rest" };
+        parts.push(format!(
+            "{} {} what can be done{rest}",
+            lists.join(", "),
+            agree(lists.len(), "says", "say")
+        ));
+    }
+    parts.join(", ")
 }
 
 fn sum(left: &[Held<'_>]) -> u64 {
@@ -240,6 +255,28 @@ mod tests {
         assert!(unsent(&runs[..2]).is_none(), "r1 was given up");
         assert_eq!(unsent(&runs).unwrap().holder.glance.id, "r3");
         assert!(unsent(&[run_into("r1", "done", 0)]).is_none(), "there was nothing to send");
+    }
+
+    #[test]
+    fn each_command_is_said_to_do_what_it_does() {
+        let none = || Ways { retries: Vec::new(), anew: None, list: "`ls`".into(), left_alone: 0 };
+        let by =
+            |retries: &[&str]| Ways { retries: retries.iter().map(ToString::to_string).collect(), ..none() };
+        let anew = || Ways { anew: Some("`anew`".into()), ..none() };
+        for (ways, expected) in [
+            (vec![by(&["`a`"])], "`a` sends them"),
+            (vec![by(&["`arrays`", "`rest`"]), by(&["`b`"])], "`arrays`, then `rest`, `b` send them"),
+            (vec![anew()], "`anew` begins anew with them"),
+            (vec![Ways { anew: anew().anew, ..by(&["`a`"]) }], "`a` sends them"),
+            (vec![none()], "`ls` says what can be done"),
+            (
+                vec![Ways { left_alone: 1, ..by(&["`a`"]) }],
+                "`a` sends some of them, `ls` says what can be done about the rest",
+            ),
+            (vec![by(&["`a`"]), anew()], "`a` sends some of them, `anew` begins anew with some of them"),
+        ] {
+            assert_eq!(super::told(ways, "them"), expected);
+        }
     }
 
     #[test]
