@@ -3,11 +3,9 @@
 //! A retry goes into the stream of the run that it retries, and into no other: when the stream is gone, or the worker has left
 //! it, what lies in quarantine comes there no more. What a retry has taken is left only as far as it has
 //! set it aside itself; what it has not taken (what was sent in part, what another framing does not read) is left where it was.
-//! One that is not finished has taken nothing yet. Of a run that was begun anew with the same choice of objects
+//! One that is not finished has taken nothing yet. A retry takes another one's place only if it has tried all that the other
+//! has: else what is left of both is counted, rather twice than never. Of a run that was begun anew with the same choice of objects
 //! the newer one tells what is missing, unless it has less.
-
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use serde::Serialize;
 
@@ -63,18 +61,22 @@ pub fn family<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> Vec<&'a RunInto> {
 /// What the family of `run` has in quarantine and nobody of them has sent, each with the run that has it.
 #[must_use]
 pub fn holders<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> Vec<Held<'a>> {
-    let mut parts: BTreeMap<usize, Vec<Held<'a>>> = BTreeMap::new();
-    for retry in retries(run, runs).filter(|retry| !retry.glance.is_unfinished()) {
-        let found = holders(retry, runs);
-        match parts.entry(retry.part) {
-            Entry::Vacant(part) => drop(part.insert(found)),
-            // They have tried the same, and the better one counts.
-            Entry::Occupied(mut part) if sum(&found) < sum(part.get()) => drop(part.insert(found)),
-            Entry::Occupied(_) => {}
-        }
-    }
-    let own = if parts.is_empty() { run.set_aside } else { run.untaken };
-    let all = std::iter::once((run, own)).chain(parts.into_values().flatten());
+    let tried: Vec<_> = retries(run, runs)
+        .filter(|retry| !retry.glance.is_unfinished())
+        .map(|retry| (retry, holders(retry, runs)))
+        .collect();
+    let covers = |one: &RunInto, other: &RunInto| one.covers.contains(&other.glance.id);
+    // Of those that have tried the same the better one counts, the older one if they are alike.
+    let counts = |place: usize, retry: &RunInto, left: &[Held<'_>]| {
+        !tried.iter().enumerate().any(|(at, (other, theirs))| {
+            let (theirs, left) = (sum(theirs), sum(left));
+            covers(other, retry) && (!covers(retry, other) || theirs < left || theirs == left && at < place)
+        })
+    };
+    let own = if tried.is_empty() { run.set_aside } else { run.untaken };
+    let theirs = tried.iter().enumerate().filter(|(at, (retry, left))| counts(*at, retry, left));
+    let theirs = theirs.flat_map(|(_, (_, left))| left.iter().copied());
+    let all = std::iter::once((run, own)).chain(theirs);
     all.filter(|(_, count)| *count != (0, 0)).collect()
 }
 
@@ -211,6 +213,10 @@ mod tests {
         left(runs).iter().map(|left| (left.holder.glance.id.as_str(), left.count)).collect()
     }
 
+    fn covering(others: &[&str], run: RunInto) -> RunInto {
+        RunInto { covers: others.iter().map(ToString::to_string).collect(), ..run }
+    }
+
     #[test]
     fn what_a_retry_has_sent_is_not_left() {
         let first = || with_aside(run_into("r1", "done", 5), (45, 2));
@@ -226,12 +232,24 @@ mod tests {
     #[test]
     fn the_better_of_two_retries_counts() {
         let first = with_aside(run_into("r1", "done", 0), (45, 0));
-        let wrong = with_aside(retry_into("r1", "r2", "done", 0), (45, 0));
-        let right = retry_into("r1", "r3", "done", 45);
+        let wrong = covering(&["r3"], with_aside(retry_into("r1", "r2", "done", 0), (45, 0)));
+        let right = covering(&["r2"], retry_into("r1", "r3", "done", 45));
         let runs = [first, wrong, right];
         assert_eq!((told(&runs), unsent(&runs).is_some()), (vec![], false));
         assert_eq!(told(&runs[..2]), [("r2", (45, 0))]);
         assert!(unsent(&runs[..2]).is_some());
+    }
+
+    #[test]
+    fn a_retry_of_more_is_not_taken_for_done_by_one_of_a_part() {
+        let first = || with_aside(run_into("r1", "done", 9), (45, 2));
+        let arrays = || retry_into("r1", "r2", "done", 40);
+        let all_again = with_aside(retry_into("r1", "r3", "done", 40), (4, 1));
+        assert_eq!(told(&[first(), arrays(), covering(&["r2"], all_again)]), [("r3", (4, 1))]);
+        let all = || covering(&["r3"], with_aside(retry_into("r1", "r2", "done", 40), (4, 1)));
+        assert_eq!(told(&[first(), all(), retry_into("r1", "r3", "done", 3)]), [("r2", (4, 1))]);
+        let some = |id: &str| with_aside(retry_into("r1", id, "done", 5), (3, 0));
+        assert_eq!(told(&[first(), some("r2"), some("r3")]), [("r2", (3, 0)), ("r3", (3, 0))]);
     }
 
     #[test]
