@@ -91,7 +91,7 @@ pub fn left(runs: &[RunInto]) -> Vec<Left<'_>> {
     let mut open = Vec::new();
     for (place, (root, left)) in all.iter().enumerate() {
         let takes_its_place = |(later, theirs): &(&RunInto, Vec<Held<'_>>)| {
-            same_choice(root, later) && sum(theirs) <= sum(left)
+            root.glance.chooses_as(&later.glance) && sum(theirs) <= sum(left)
         };
         if !all.iter().skip(place + 1).any(takes_its_place) {
             let delivered = family(root, runs).iter().map(|run| run.delivered).sum();
@@ -193,15 +193,6 @@ fn told(ways: Vec<Ways>, them: &str) -> String {
 
 fn sum(left: &[Held<'_>]) -> u64 {
     left.iter().map(|(_, (records, objects))| records + objects).sum()
-}
-
-fn same_choice(one: &RunInto, other: &RunInto) -> bool {
-    let (one, other) = (&one.glance.file.settings, &other.glance.file.settings);
-    one.archive == other.archive
-        && one.limit == other.limit
-        && one.input.selection == other.input.selection
-        && one.input.objects == other.input.objects
-        && one.input.event_time == other.input.event_time
 }
 
 #[cfg(test)]

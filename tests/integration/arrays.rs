@@ -29,12 +29,33 @@ fn an_archive_of_arrays_is_begun_anew_before_anything_else_is_tried() {
     let listed = sandbox.run("quarantine ls").stdout;
     assert!(listed.ends_with(&format!("each element of an array a record:\n  {anew}\n")), "{listed}");
     assert!(!listed.contains("--key-fallback"), "{listed}");
-    assert_eq!(sandbox.run(typed(anew)).json(0)["records"]["delivered"], 9);
+    let sent = sandbox.run(typed(anew)).json(0);
+    assert_eq!(sent["records"]["delivered"], 9);
     // In the same run only its arrays are named, and not another key.
     let id = report["run"].as_str().unwrap();
     let refused = sandbox.run(&format!("quarantine retry {id}"));
     let framing = format!("`respool quarantine retry {id} --framing json-array`");
     assert!(refused.sentence(5).contains(&framing), "{refused:?}");
+    // It is not offered once more.
+    let listed = sandbox.run(&format!("quarantine ls {id}")).stdout;
+    let instead = format!(
+        "\nRun {} was begun anew in its place and has delivered 9 records, so nothing is to be done about this one\n",
+        sent["run"].as_str().unwrap()
+    );
+    assert!(listed.ends_with(&instead) && !listed.contains("--new"), "{listed}");
+}
+
+#[test]
+fn what_begins_anew_is_not_said_to_list_and_asks_before_it_sends() {
+    let sandbox = Sandbox::new();
+    put(&sandbox.path("archive"), 0, &gzip(ARRAY));
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let line = format!("replay archive --into demo --partition-key /k --endpoint-url {url} --json --yes");
+    let report = sandbox.run(&line).json(3);
+    let anew = commands(&report)[1];
+    assert!(anew.ends_with(" --framing json-array --new") && !anew.contains("--yes"), "{report}");
+    let guide = sandbox.run("guide").stdout;
+    assert!(guide.contains(&format!("`{anew}` begins anew with it")), "{guide}");
 }
 
 #[test]

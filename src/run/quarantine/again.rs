@@ -67,6 +67,10 @@ pub(super) fn what_to_do(
     run: &RunGlance,
     lines: Vec<QuarantineLine>,
 ) -> Result<String, Error> {
+    let in_its_place = begun_anew(state_dir, run, lines.len())?;
+    if let (true, Some(told)) = (run.is_unfinished(), &in_its_place) {
+        return Ok(told.clone());
+    }
     if run.is_unfinished() {
         let anew = told(Known::of(state_dir, run, &lines).another_try().anew());
         let (id, go) = (&run.id, RunFlags::new(state_dir, &run.file.tuning).go);
@@ -90,10 +94,42 @@ pub(super) fn what_to_do(
     if !text.is_empty() && !left.is_empty() {
         let _ = writeln!(text, "Not tried again yet: {} of {}.", left.len(), many(all, "entry"));
     }
-    if !wanted(&left).0.is_empty() {
+    if let Some(told) = in_its_place {
+        text += &told;
+    } else if !wanted(&left).0.is_empty() {
         text += &told(Known::of(state_dir, run, &left).another_try().tries());
     }
     Ok(text)
+}
+
+/// That a later run has sent the same in the place of `run`, which has sent nothing and set aside `all`, and has set aside no
+/// more than that.
+fn begun_anew(state_dir: &StateDir, run: &RunGlance, all: usize) -> Result<Option<String>, Error> {
+    if run.is_retry() || run.delivered_so_far() > 0 {
+        return Ok(None);
+    }
+    let aside = |other: &RunGlance| quarantine_lines(&other.path).map_or(usize::MAX, Iterator::count);
+    let in_its_place = |other: &RunGlance| {
+        other.file.started > run.file.started
+            && other.file.stream == run.file.stream
+            && run.chooses_as(other)
+            && !other.is_unfinished()
+            && other.delivered() > 0
+            && aside(other) <= all
+    };
+    let mut runs = directory::glance_at_all(state_dir)?;
+    runs.retain(in_its_place);
+    Ok(runs.last().map(|other| {
+        let (id, look) = (&other.id, RunFlags::new(state_dir, &other.file.tuning).look);
+        let rest = match aside(other) {
+            0 => String::new(),
+            _ => format!("; what it could not send: respool quarantine ls {id}{look}"),
+        };
+        format!(
+            "Run {id} was begun anew in its place and has delivered {}, so nothing is to be done about this one{rest}\n",
+            many(other.delivered(), "record")
+        )
+    }))
 }
 
 /// What is known of lines that may be tried again.
