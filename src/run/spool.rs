@@ -215,9 +215,9 @@ impl Spool {
         }
     }
 
-    /// Whether an object waits for what passes through to be settled.
+    /// Whether nothing comes before some of what passes through is settled.
     pub fn waits_for_room(&self) -> bool {
-        self.space.is_waited_for()
+        self.brake() == Brake::Room
     }
 
     /// Until one begins to wait.

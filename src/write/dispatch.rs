@@ -173,6 +173,15 @@ impl Engine {
         }
     }
 
+    /// The same for the lanes that wait for more records.
+    pub(super) fn schedule_lingering(&mut self, now: Duration) {
+        for lane in 0..self.lanes.len() {
+            if self.lanes[lane].lingers_since.is_some() {
+                self.schedule(lane, now);
+            }
+        }
+    }
+
     fn dispatch(&mut self, index: usize, now: Duration, commands: &mut Vec<Command>) {
         loop {
             match self.next_step(index, now) {

@@ -334,7 +334,7 @@ impl Engine {
             Event::InputWaits(waits) => {
                 self.input_waits = waits;
                 if waits {
-                    self.schedule_all(now);
+                    self.schedule_lingering(now);
                 }
             }
             Event::Departed(request) => self.departed(request, now),

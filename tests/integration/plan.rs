@@ -413,7 +413,7 @@ fn what_is_printed_can_be_pasted_elsewhere() {
     let steps = report["next_steps"].as_array().unwrap();
     assert!(!steps.is_empty());
     for step in steps {
-        assert!(step["command"].as_str().unwrap().ends_with(&flag), "{step}");
+        assert!(step["command"].as_str().unwrap().contains(&flag), "{step}");
     }
     // Without the variables of this shell and from another folder, the words reach the same runs.
     let paste = |command: &str| {

@@ -94,6 +94,11 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
+    /// Whether what passes through has no room now: in a third of all worlds it comes and goes.
+    pub(super) fn input_waits(&self, now: Duration) -> bool {
+        self.seed.is_multiple_of(3) && now.as_micros() % 7 < 3
+    }
+
     /// The world of `seed`, with its own mix of everything.
     pub(super) fn draw(seed: u64) -> Self {
         let mut dice = Rng::with_seed(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));

@@ -241,7 +241,7 @@ impl World {
         match happening {
             Happening::Incident(incident) => self.incident(incident),
             Happening::Start => self.start(),
-            Happening::Look => self.tell(Event::InputWaits(self.now.as_micros() % 7 < 3)),
+            Happening::Look => self.tell(Event::InputWaits(self.scenario.input_waits(self.now))),
             Happening::Apply { process, request, call, records, answer } => {
                 let outcomes = self.apply(call, &records);
                 if let Some(answer) = answer {
