@@ -11,6 +11,7 @@ use super::{
 use crate::archive::Selection;
 use crate::archive::layout::Layout;
 use crate::archive::selection::zone_name;
+use crate::route::key::KeyFallback;
 
 /// Flags, and their values behind them.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ impl RunSettings {
         let Self { input, limit, partition_key, key_fallback, order, aggregate, .. } = self;
         let mut words = Words::default();
         words.say("partition-key", partition_key.as_ref());
-        words.say("key-fallback", key_fallback.map(|fallback| fallback.word()));
+        words.say("key-fallback", key_fallback.map(KeyFallback::word));
         words.say("order", Some(order.as_str()).filter(|_| *order != Order::Key));
         words.switch("aggregate", *aggregate);
         words.say("limit", *limit);
@@ -66,8 +67,12 @@ impl Input {
         words.say("slack", Some(format!("{slack}s")).filter(|_| !is_usual));
         words.say("layout", Some(rule).filter(|rule| **rule != LayoutRule::Auto));
         words.say("timezone", Some(zone_name(zone)).filter(|name| name != "UTC"));
-        include.iter().for_each(|pattern| words.say("include", Some(pattern)));
-        exclude.iter().for_each(|pattern| words.say("exclude", Some(pattern)));
+        for pattern in include {
+            words.say("include", Some(pattern));
+        }
+        for pattern in exclude {
+            words.say("exclude", Some(pattern));
+        }
         if let Some(EventTime { pointer, format, .. }) = event_time {
             words.say("event-time", Some(pointer));
             words.say("event-time-format", Some(format).filter(|format| **format != TimeFormat::Auto));

@@ -86,11 +86,12 @@ pub fn next_step(
     let list = late.path.as_deref().filter(|_| late.late > 0)?;
     let command = typed.and_then(|typed| typed.with_objects(list)).unwrap_or_else(|| {
         let flags = settings.flags().into_iter().chain(tuning.bucket_flags());
+        let flags: Vec<_> = flags.map(|word| quoted(&word)).collect();
         format!(
-            "respool replay {} --into {}{} --objects {}{}{state_dir_flag}",
+            "respool replay {} --into {} {} --objects {}{}{state_dir_flag}",
             quoted(&settings.archive.to_string()),
             quoted(&settings.target.to_string()),
-            flags.map(|word| format!(" {}", quoted(&word))).collect::<String>(),
+            flags.join(" "),
             quoted(list),
             tuning.door_flags(),
         )
@@ -157,8 +158,8 @@ mod tests {
         (tuning.s3_anonymous, tuning.kinesis.region) = (true, Some("eu-west-1".into()));
         let words = ["replay", "--plan", "/x.plan"].map(str::to_owned).to_vec();
         let planned = Typed { words, retries: false, follows_a_plan: true };
-        let (path, late) = (Some("/runs/r1/late.jsonl".to_owned()), 1);
-        let report = LateReport { path, late, ..LateReport::default() };
+        let (late, path) = (1, Some("/runs/r1/late.jsonl".to_owned()));
+        let report = LateReport { late, path, ..LateReport::default() };
         let step = next_step(&report, Some(&planned), &settings, &tuning, " --state-dir /s").unwrap();
         assert_eq!(
             step.command,
