@@ -137,6 +137,25 @@ fn a_broken_object_beside_arrays_waits_for_the_retry_that_salvages_it() {
 }
 
 #[test]
+fn what_a_retry_of_everything_sets_aside_is_told_although_one_of_a_part_has_sent_all_of_it() {
+    let sandbox = Sandbox::new();
+    let (archive, lines) = (sandbox.path("archive"), gzip(LINES));
+    put(&archive, 0, &lines);
+    put(&archive, 1, &gzip(ARRAY));
+    put(&archive, 2, &lines[..lines.len() - 4]);
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let line = format!("replay archive --into demo --partition-key /k --endpoint-url {url} --json");
+    let report = sandbox.run(&line).json(3);
+    let retry = format!("quarantine retry {} --yes --json", report["run"].as_str().unwrap());
+    assert_eq!(sandbox.run(&format!("{retry} --framing json-array")).json(0)["records"]["delivered"], 3);
+    let again = sandbox.run(&format!("{retry} --again")).json(3);
+    let told =
+        format!("1 record and 1 whole object of run {} are in quarantine", again["run"].as_str().unwrap());
+    let guide = sandbox.run("guide").stdout;
+    assert!(guide.contains(&told), "{told}\n{guide}");
+}
+
+#[test]
 fn lines_among_arrays_are_read_as_what_they_are() {
     let sandbox = Sandbox::new();
     put(&sandbox.path("archive"), 0, &gzip(ARRAY));
