@@ -139,7 +139,9 @@ pub fn parse_zone(name: &str) -> Result<TimeZone, ZoneError> {
     TimeZone::get(name).map_err(|_| ZoneError { name: name.to_owned() })
 }
 
-fn zone_name(zone: &TimeZone) -> String {
+/// Its name among the zones that are known; UTC for one that has none.
+#[must_use]
+pub fn zone_name(zone: &TimeZone) -> String {
     zone.iana_name().unwrap_or("UTC").to_owned()
 }
 

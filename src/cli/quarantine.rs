@@ -64,7 +64,8 @@ struct RetryArgs {
     #[arg(long, value_name = "KEY", env = "RESPOOL_KEY_FALLBACK", help_heading = HEADING_ORDER)]
     #[arg(value_parser = PossibleValuesParser::new(["random", "hash"]).try_map(|word| word.parse::<KeyFallback>()))]
     key_fallback: Option<KeyFallback>,
-    /// Read objects that were set aside whole, or as one JSON value that is an array, in this way, and try nothing else
+    /// Read in this way the arrays that were taken for one record and the objects that are no array, or where there are
+    /// neither what was set aside whole, and try nothing else
     // No variable: what the next replay is to do says nothing of this run.
     #[arg(long, value_name = "HOW", help_heading = HEADING_WHAT)]
     #[arg(value_parser = PossibleValuesParser::new(FramingChoice::WORDS).try_map(|word| word.parse::<FramingChoice>()))]

@@ -398,3 +398,27 @@ fn a_plans_endpoint_in_clear_is_refused_wherever_the_plan_is_used() {
         assert!(run(&format!("{line} --kinesis-endpoint-url https://10.0.0.1")).is_ok(), "{line}");
     }
 }
+
+#[test]
+fn settings_are_said_by_flags_that_give_them_again_on_another_day() {
+    let another_day = Environment { now: "2027-01-01T00:00:00Z".parse().unwrap(), ..environment() };
+    for flags in [
+        "",
+        "--key-fallback hash --order relaxed --aggregate --limit 9",
+        "--from 3d --until 2026-11-09 --slack 2h --layout dt={yyyy-MM-dd} --timezone Asia/Tokyo",
+        "--include */a/* --include b* --exclude *.tmp --skip-archived --salvage",
+        "--from 3d --until 6h --event-time /ts --event-time-format ms --framing json-array --slack 0s",
+        "--layout all --event-time /ts --from 2h --delimiter \\x1e --restore bulk",
+        "--error-output --layout modified",
+    ] {
+        let settings = replay(flags).settings;
+        let words = ["respool", "replay", "s3://events/live", "--into", "sim:4"].map(str::to_owned);
+        let said = words.into_iter().chain(settings.flags());
+        match parse(said, &another_day) {
+            Ok(Invocation::Replay(again)) => assert_eq!(again.settings, settings, "{flags}"),
+            other => panic!("{flags}: {other:?}"),
+        }
+    }
+    let bucket = "--anonymous --request-payer --expected-bucket-owner 123456789012 --s3-addressing path";
+    assert_eq!(replay(&replay(bucket).tuning.bucket_flags().join(" ")).tuning, replay(bucket).tuning);
+}

@@ -51,6 +51,9 @@ pub(super) fn pasteable(args: &[OsString], mut command: Command) -> Vec<String> 
     let mut words = Vec::new();
     let mut typed = args.iter().skip(1).map(|word| word.to_string_lossy());
     while let Some(word) = typed.next() {
+        if !flags_end && answers(&word) {
+            continue;
+        }
         if let Some(flag) = word.strip_prefix("--").filter(|_| !flags_end) {
             let (name, value) =
                 flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
@@ -67,7 +70,8 @@ pub(super) fn pasteable(args: &[OsString], mut command: Command) -> Vec<String> 
                 }
             }
         } else if word.starts_with('-') && !flags_end {
-            words.push(word.into_owned());
+            // The short flags take no values, and may stand together.
+            words.push(word.replace('y', ""));
         } else if let Some(inner) = command.find_subcommand(word.as_ref()) {
             command = inner;
             words.push(word.into_owned());
@@ -77,6 +81,14 @@ pub(super) fn pasteable(args: &[OsString], mut command: Command) -> Vec<String> 
         }
     }
     words
+}
+
+/// Whether `word` answers what would be asked, and says nothing else: whoever pastes it is asked.
+fn answers(word: &str) -> bool {
+    word == "--yes"
+        || word
+            .strip_prefix('-')
+            .is_some_and(|flags| !flags.is_empty() && flags.bytes().all(|flag| flag == b'y'))
 }
 
 /// The value of `arg`, with its whole path if it is one.
@@ -127,7 +139,8 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         let here = here.display();
         for (line, expected) in [
-            ("replay --plan x.plan --yes", format!("replay --plan {here}/x.plan --yes")),
+            ("replay --plan x.plan --yes -y -qy", format!("replay --plan {here}/x.plan -q")),
+            ("replay --into -y -- -y", format!("replay --into -y -- {here}/-y")),
             ("replay --plan=x.plan --into archive", format!("replay --plan={here}/x.plan --into archive")),
             (
                 "-q replay --into archive archive --objects list --config c.toml",

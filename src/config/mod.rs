@@ -50,6 +50,7 @@ mod changes;
 mod commands;
 mod place;
 mod plan;
+mod said;
 mod state;
 mod stream;
 #[cfg(test)]

@@ -3,10 +3,12 @@
 //! What a run was asked for could be written as flags again, but not as the user knows it. The words as they came can,
 //! and behind them stands what the environment has added, so that they mean the same in another shell.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::access::quoted;
 use super::{ArchiveAddress, RunSettings, Target, Tuning};
+use crate::archive::TimeBound;
 
 /// The flag whose value is replaced.
 const KEY_FLAG: &str = "--partition-key";
@@ -24,8 +26,8 @@ pub struct Typed {
 }
 
 impl Typed {
-    /// The same with the doors of `tuning` that only the environment has named. A plan and the run that is tried again
-    /// remember theirs.
+    /// The same with the doors of `tuning` that only the environment has named, and with instants where something was said to
+    /// be so long ago. A plan and the run that is tried again remember theirs.
     #[must_use]
     pub fn through(&self, tuning: &Tuning, settings: &RunSettings) -> Self {
         let mut typed = self.clone();
@@ -33,8 +35,33 @@ impl Typed {
             let archive = matches!(settings.archive, ArchiveAddress::S3 { .. });
             let stream = matches!(settings.target, Target::Kinesis { .. });
             typed.add(tuning.unsaid_door_words(&self.words, archive, stream));
+            let (from, until) = settings.input.asked_window();
+            typed.fix_time("--from", from);
+            typed.fix_time("--until", until);
         }
         typed
+    }
+
+    /// Says `instant` where `flag` says how long ago it was, which is another one on another day; and where it is not among
+    /// the words, because a file has said it.
+    fn fix_time(&mut self, flag: &str, instant: Option<Timestamp>) {
+        let Some(instant) = instant.map(|instant| instant.to_string()) else { return };
+        let is_ago = |value: &str| matches!(value.parse(), Ok(TimeBound::Ago(_)));
+        let end = self.flags_end();
+        let (mut is_said, mut is_value) = (false, false);
+        for word in self.words.iter_mut().take(end) {
+            let joined = word.strip_prefix(flag).and_then(|rest| rest.strip_prefix('='));
+            let is_ago = joined.or(Some(&**word).filter(|_| is_value)).is_some_and(is_ago);
+            is_said |= is_value || joined.is_some();
+            let is_joined = joined.is_some();
+            is_value = word == flag;
+            if is_ago {
+                *word = if is_joined { format!("{flag}={instant}") } else { instant.clone() };
+            }
+        }
+        if !is_said {
+            self.add(vec![flag.to_owned(), instant]);
+        }
     }
 
     /// Adds flags and their values.
@@ -109,8 +136,63 @@ impl Typed {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
-    use crate::config::{Input, Order};
+    use crate::archive::ObjectWindow;
+    use crate::config::{EventTime, Input, Order, TimeFormat};
+
+    fn settings(archive: &str) -> RunSettings {
+        RunSettings {
+            archive: archive.parse().unwrap(),
+            target: "orders".parse().unwrap(),
+            input: Input::default(),
+            limit: None,
+            partition_key: None,
+            key_fallback: None,
+            order: Order::Key,
+            aggregate: false,
+            seed: 7,
+        }
+    }
+
+    #[test]
+    fn what_was_said_to_be_ago_is_said_by_its_instant() {
+        let bounds = ["2026-11-06T12:00:00Z", "2026-11-09T00:00:00Z"].map(|at| Some(at.parse().unwrap()));
+        let window = |[from, until]: [Option<Timestamp>; 2]| {
+            ObjectWindow::new(from, until, SignedDuration::ZERO).unwrap()
+        };
+        let mut plain = settings("/a");
+        plain.input.selection.window = window(bounds);
+        let mut by_event_time = plain.clone();
+        let [from, until] = bounds;
+        by_event_time.input.selection.window = window([from, Some("2026-11-10T00:00:00Z".parse().unwrap())]);
+        let (pointer, format) = ("/ts".parse().unwrap(), TimeFormat::Auto);
+        by_event_time.input.event_time = Some(EventTime { pointer, format, from, until });
+        let unbounded = settings("/a");
+        let both = "replay /a --from 2026-11-06T12:00:00Z --until=2026-11-09T00:00:00Z --new";
+        for (line, settings, expected) in [
+            ("replay /a --from 3d --until=12h", &plain, both),
+            ("replay /a --from 3d --until=12h", &by_event_time, both),
+            (
+                "replay /a --from 2026-11-06T12 --until 2026-11-09",
+                &plain,
+                "replay /a --from 2026-11-06T12 --until 2026-11-09 --new",
+            ),
+            // A configuration file may have said it.
+            (
+                "replay --from=3d -- 12h",
+                &plain,
+                "replay --from=2026-11-06T12:00:00Z --until 2026-11-09T00:00:00Z --new -- 12h",
+            ),
+            ("replay /a --limit 3d", &unbounded, "replay /a --limit 3d --new"),
+        ] {
+            let words = line.split(' ').map(str::to_owned).collect();
+            let typed = Typed { words, retries: false, follows_a_plan: false };
+            let shown = typed.through(&Tuning::new("/cache".into()), settings).anew().unwrap();
+            assert_eq!(shown, format!("respool {expected}"));
+        }
+    }
 
     #[test]
     fn the_same_command_with_another_key() {
@@ -161,17 +243,6 @@ mod tests {
         tuning.s3.profile = Some("archive".into());
         tuning.kinesis.region = Some("eu-west-1".into());
         tuning.kinesis.endpoint_url = "http://10.0.0.1:4566".parse().ok();
-        let settings = |archive: &str| RunSettings {
-            archive: archive.parse().unwrap(),
-            target: "orders".parse().unwrap(),
-            input: Input::default(),
-            limit: None,
-            partition_key: None,
-            key_fallback: None,
-            order: Order::Key,
-            aggregate: false,
-            seed: 7,
-        };
         let endpoint = "--kinesis-endpoint-url http://10.0.0.1:4566 --allow-insecure-endpoint";
         for (line, archive, expected) in [
             (

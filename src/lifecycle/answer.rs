@@ -261,17 +261,19 @@ fn safe(
 /// A replay is done of which nothing was sent, whatever became of others.
 fn not_happened(stream: &str, state: &StateDir, unsent: &Left<'_>, anything: bool) -> String {
     let others = if anything { " What other runs have delivered has been read." } else { "" };
-    let next = match unsent.anew(state) {
+    let ways = unsent.ways(state);
+    let next = match &ways.anew {
         Some(anew) => format!("{anew} begins anew"),
+        None if ways.retries.is_empty() => "begin anew with `respool replay` and --new".to_owned(),
         None => {
-            format!("{} tries it again; or begin anew with `respool replay` and --new", unsent.retry(state))
+            format!("{} tries it again; or begin anew with `respool replay` and --new", ways.commands())
         }
     };
     format!(
         "Not yet: nothing of run {} was delivered into {stream}, all of it was set aside: {}. {} says why, {next}.{others}",
         unsent.holder.glance.id,
         unsent.what(),
-        unsent.list(state),
+        ways.list,
     )
 }
 

@@ -3,18 +3,16 @@
 //! A retry goes into the stream of the run that it retries, and into no other: when the stream is gone, or the worker has left
 //! it, what lies in quarantine comes there no more. What a retry has taken is left only as far as it has
 //! set it aside itself; what it has not taken (what was sent in part, what another framing does not read) is left where it was.
-//! One that is not finished has taken nothing yet. Of a run that was begun anew with the same choice of objects
+//! One that is not finished has taken nothing yet. A retry takes another one's place only if it has tried all that the other
+//! has: else what is left of both is counted, rather twice than never. Of a run that was begun anew with the same choice of objects
 //! the newer one tells what is missing, unless it has less.
-
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use serde::Serialize;
 
 use super::runs::{RunInto, records_and_objects};
-use crate::config::{RunFlags, StateDir};
+use crate::config::StateDir;
 use crate::record::{agree, many};
-use crate::run::quarantine::again;
+use crate::run::quarantine::again::Ways;
 
 /// Runs that a sentence names.
 const NAMED_MAX: usize = 3;
@@ -63,18 +61,22 @@ pub fn family<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> Vec<&'a RunInto> {
 /// What the family of `run` has in quarantine and nobody of them has sent, each with the run that has it.
 #[must_use]
 pub fn holders<'a>(run: &'a RunInto, runs: &'a [RunInto]) -> Vec<Held<'a>> {
-    let mut parts: BTreeMap<usize, Vec<Held<'a>>> = BTreeMap::new();
-    for retry in retries(run, runs).filter(|retry| !retry.glance.is_unfinished()) {
-        let found = holders(retry, runs);
-        match parts.entry(retry.part) {
-            Entry::Vacant(part) => drop(part.insert(found)),
-            // They have tried the same, and the better one counts.
-            Entry::Occupied(mut part) if sum(&found) < sum(part.get()) => drop(part.insert(found)),
-            Entry::Occupied(_) => {}
-        }
-    }
-    let own = if parts.is_empty() { run.set_aside } else { run.untaken };
-    let all = std::iter::once((run, own)).chain(parts.into_values().flatten());
+    let tried: Vec<_> = retries(run, runs)
+        .filter(|retry| !retry.glance.is_unfinished())
+        .map(|retry| (retry, holders(retry, runs)))
+        .collect();
+    let covers = |one: &RunInto, other: &RunInto| one.covers.contains(&other.glance.id);
+    // Of those that have tried the same the better one counts, the older one if they are alike.
+    let counts = |place: usize, retry: &RunInto, left: &[Held<'_>]| {
+        !tried.iter().enumerate().any(|(at, (other, theirs))| {
+            let (theirs, left) = (sum(theirs), sum(left));
+            covers(other, retry) && (!covers(retry, other) || theirs < left || theirs == left && at < place)
+        })
+    };
+    let own = if tried.is_empty() { run.set_aside } else { run.untaken };
+    let theirs = tried.iter().enumerate().filter(|(at, (retry, left))| counts(*at, retry, left));
+    let theirs = theirs.flat_map(|(_, (_, left))| left.iter().copied());
+    let all = std::iter::once((run, own)).chain(theirs);
     all.filter(|(_, count)| *count != (0, 0)).collect()
 }
 
@@ -89,7 +91,7 @@ pub fn left(runs: &[RunInto]) -> Vec<Left<'_>> {
     let mut open = Vec::new();
     for (place, (root, left)) in all.iter().enumerate() {
         let takes_its_place = |(later, theirs): &(&RunInto, Vec<Held<'_>>)| {
-            same_choice(root, later) && sum(theirs) <= sum(left)
+            root.glance.chooses_as(&later.glance) && sum(theirs) <= sum(left)
         };
         if !all.iter().skip(place + 1).any(takes_its_place) {
             let delivered = family(root, runs).iter().map(|run| run.delivered).sum();
@@ -116,23 +118,10 @@ impl Left<'_> {
         records_and_objects(self.count).unwrap_or_default()
     }
 
-    /// What tries it again.
+    /// How it is sent after all.
     #[must_use]
-    pub fn retry(&self, state: &StateDir) -> String {
-        again::retry_command(state, &self.holder.glance)
-    }
-
-    /// What is best to be typed for it, if that is not another try of the same.
-    #[must_use]
-    pub fn anew(&self, state: &StateDir) -> Option<String> {
-        again::anew_command(state, &self.holder.glance)
-    }
-
-    /// What lists it.
-    #[must_use]
-    pub fn list(&self, state: &StateDir) -> String {
-        let flags = RunFlags::new(state, &self.holder.glance.file.tuning).look;
-        format!("`respool quarantine ls {}{flags}`", self.holder.glance.id)
+    pub fn ways(&self, state: &StateDir) -> Ways {
+        Ways::of(state, &self.holder.glance)
     }
 
     fn entries(&self) -> u64 {
@@ -163,28 +152,47 @@ pub fn sentence(left: &[Left<'_>]) -> Option<String> {
 /// `… sends them`, by the commands that do; what no command sends is listed by one that says what can be done.
 #[must_use]
 pub fn sends_them(left: &[Left<'_>], state: &StateDir) -> String {
-    let commands = left.iter().take(NAMED_MAX).map(|left| left.retry(state));
-    let (retries, lists): (Vec<_>, Vec<_>) = commands.partition(|command| command.contains(" retry "));
-    let says = |lists: &str| format!("{lists} says what can be done");
+    let ways: Vec<_> = left.iter().take(NAMED_MAX).map(|left| left.ways(state)).collect();
     let them = agree(left.iter().map(Left::entries).sum::<u64>(), "it", "them");
-    match (retries.join(", "), lists.join(", ")) {
-        (retries, lists) if lists.is_empty() => format!("{retries} sends {them}"),
-        (retries, lists) if retries.is_empty() => says(&lists),
-        (retries, lists) => format!("{retries} sends {them}, {} about the rest", says(&lists)),
+    told(ways, if left.len() > NAMED_MAX { "some of them" } else { them })
+}
+
+fn told(ways: Vec<Ways>, them: &str) -> String {
+    let (mut retries, mut anew, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    for Ways { retries: some, anew: begins, list, left_alone } in ways {
+        let nothing_does = some.is_empty() && begins.is_none();
+        anew.extend(begins.filter(|_| some.is_empty()));
+        if !some.is_empty() {
+            retries.push(some);
+        }
+        if nothing_does || left_alone > 0 {
+            lists.push(list);
+        }
     }
+    let kinds = [retries.is_empty(), anew.is_empty(), lists.is_empty()];
+    let them = if kinds.into_iter().filter(|none| !none).count() > 1 { "some of them" } else { them };
+    let mut parts = Vec::new();
+    if !retries.is_empty() {
+        let sends = agree(retries.iter().map(Vec::len).sum::<usize>(), "sends", "send");
+        let commands: Vec<_> = retries.iter().map(|some| some.join(", then ")).collect();
+        parts.push(format!("{} {sends} {them}", commands.join(", ")));
+    }
+    if !anew.is_empty() {
+        parts.push(format!("{} {} anew with {them}", anew.join(", "), agree(anew.len(), "begins", "begin")));
+    }
+    if !lists.is_empty() {
+        let rest = if parts.is_empty() { "" } else { " about the rest" };
+        parts.push(format!(
+            "{} {} what can be done{rest}",
+            lists.join(", "),
+            agree(lists.len(), "says", "say")
+        ));
+    }
+    parts.join(", ")
 }
 
 fn sum(left: &[Held<'_>]) -> u64 {
     left.iter().map(|(_, (records, objects))| records + objects).sum()
-}
-
-fn same_choice(one: &RunInto, other: &RunInto) -> bool {
-    let (one, other) = (&one.glance.file.settings, &other.glance.file.settings);
-    one.archive == other.archive
-        && one.limit == other.limit
-        && one.input.selection == other.input.selection
-        && one.input.objects == other.input.objects
-        && one.input.event_time == other.input.event_time
 }
 
 #[cfg(test)]
@@ -194,6 +202,10 @@ mod tests {
 
     fn told(runs: &[RunInto]) -> Vec<(&str, (u64, u64))> {
         left(runs).iter().map(|left| (left.holder.glance.id.as_str(), left.count)).collect()
+    }
+
+    fn covering(others: &[&str], run: RunInto) -> RunInto {
+        RunInto { covers: others.iter().map(ToString::to_string).collect(), ..run }
     }
 
     #[test]
@@ -211,12 +223,24 @@ mod tests {
     #[test]
     fn the_better_of_two_retries_counts() {
         let first = with_aside(run_into("r1", "done", 0), (45, 0));
-        let wrong = with_aside(retry_into("r1", "r2", "done", 0), (45, 0));
-        let right = retry_into("r1", "r3", "done", 45);
+        let wrong = covering(&["r3"], with_aside(retry_into("r1", "r2", "done", 0), (45, 0)));
+        let right = covering(&["r2"], retry_into("r1", "r3", "done", 45));
         let runs = [first, wrong, right];
         assert_eq!((told(&runs), unsent(&runs).is_some()), (vec![], false));
         assert_eq!(told(&runs[..2]), [("r2", (45, 0))]);
         assert!(unsent(&runs[..2]).is_some());
+    }
+
+    #[test]
+    fn a_retry_of_more_is_not_taken_for_done_by_one_of_a_part() {
+        let first = || with_aside(run_into("r1", "done", 9), (45, 2));
+        let arrays = || retry_into("r1", "r2", "done", 40);
+        let all_again = with_aside(retry_into("r1", "r3", "done", 40), (4, 1));
+        assert_eq!(told(&[first(), arrays(), covering(&["r2"], all_again)]), [("r3", (4, 1))]);
+        let all = || covering(&["r3"], with_aside(retry_into("r1", "r2", "done", 40), (4, 1)));
+        assert_eq!(told(&[first(), all(), retry_into("r1", "r3", "done", 3)]), [("r2", (4, 1))]);
+        let some = |id: &str| with_aside(retry_into("r1", id, "done", 5), (3, 0));
+        assert_eq!(told(&[first(), some("r2"), some("r3")]), [("r2", (3, 0)), ("r3", (3, 0))]);
     }
 
     #[test]
@@ -240,6 +264,28 @@ mod tests {
         assert!(unsent(&runs[..2]).is_none(), "r1 was given up");
         assert_eq!(unsent(&runs).unwrap().holder.glance.id, "r3");
         assert!(unsent(&[run_into("r1", "done", 0)]).is_none(), "there was nothing to send");
+    }
+
+    #[test]
+    fn each_command_is_said_to_do_what_it_does() {
+        let none = || Ways { retries: Vec::new(), anew: None, list: "`ls`".into(), left_alone: 0 };
+        let by =
+            |retries: &[&str]| Ways { retries: retries.iter().map(ToString::to_string).collect(), ..none() };
+        let anew = || Ways { anew: Some("`anew`".into()), ..none() };
+        for (ways, expected) in [
+            (vec![by(&["`a`"])], "`a` sends them"),
+            (vec![by(&["`arrays`", "`rest`"]), by(&["`b`"])], "`arrays`, then `rest`, `b` send them"),
+            (vec![anew()], "`anew` begins anew with them"),
+            (vec![Ways { anew: anew().anew, ..by(&["`a`"]) }], "`a` sends them"),
+            (vec![none()], "`ls` says what can be done"),
+            (
+                vec![Ways { left_alone: 1, ..by(&["`a`"]) }],
+                "`a` sends some of them, `ls` says what can be done about the rest",
+            ),
+            (vec![by(&["`a`"]), anew()], "`a` sends some of them, `anew` begins anew with some of them"),
+        ] {
+            assert_eq!(super::told(ways, "them"), expected);
+        }
     }
 
     #[test]

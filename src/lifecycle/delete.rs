@@ -160,11 +160,15 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
         ));
     }
     if let Some(unsent) = aside::unsent(runs) {
-        let sends = match unsent.anew(state) {
+        let ways = unsent.ways(state);
+        let sends = match &ways.anew {
             Some(anew) => format!("{anew} begins anew; --force deletes it all the same"),
+            None if ways.retries.is_empty() => {
+                format!("{} says what can be done; --force deletes it all the same", ways.list)
+            }
             None => format!(
                 "{} sends them as long as the stream is there; --force deletes it all the same, and then only a new replay does",
-                unsent.retry(state)
+                ways.commands()
             ),
         };
         return Some(format!(

@@ -109,7 +109,7 @@ pub(super) fn run_into(id: &str, state: &str, delivered: u64) -> RunInto {
         delivered,
         set_aside: (0, 0),
         untaken: (0, 0),
-        part: 0,
+        covers: Vec::new(),
         shards: BTreeMap::new(),
     }
 }

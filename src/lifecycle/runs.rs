@@ -50,8 +50,8 @@ pub struct RunInto {
     pub set_aside: (u64, u64),
     /// Those of them that no retry of it that is done has taken: none if nobody has tried.
     pub untaken: (u64, u64),
-    /// Which part of its run's quarantine it tries, if it is a retry: retries that have taken the same share their number.
-    pub part: usize,
+    /// Of other retries of the same run those that are done and of which it has taken everything too.
+    pub covers: Vec<String>,
     /// What it has put into each shard.
     pub shards: BTreeMap<String, Replayed>,
 }
@@ -60,7 +60,7 @@ impl RunInto {
     /// A look at what the run has left on the disk.
     pub fn of(glance: RunGlance) -> Result<Self, Error> {
         let Put { delivered, set_aside, shards } = put(&glance)?;
-        Ok(Self { glance, delivered, set_aside, untaken: (0, 0), part: 0, shards })
+        Ok(Self { glance, delivered, set_aside, untaken: (0, 0), covers: Vec::new(), shards })
     }
 
     /// Whether a process works on it now.
@@ -138,7 +138,14 @@ pub fn runs_into(state_dir: &Path, stream: &StreamIdentity) -> Result<RunsInto, 
     for glance in runs.into_iter().filter(|run| run.file.stream == *stream) {
         match put(&glance) {
             Ok(Put { delivered, set_aside, shards }) => {
-                into.runs.push(RunInto { glance, delivered, set_aside, untaken: (0, 0), part: 0, shards });
+                into.runs.push(RunInto {
+                    glance,
+                    delivered,
+                    set_aside,
+                    untaken: (0, 0),
+                    covers: Vec::new(),
+                    shards,
+                });
             }
             Err(error) => into.unread.push(UnreadRun::of(glance, &error)),
         }
@@ -147,31 +154,29 @@ pub fn runs_into(state_dir: &Path, stream: &StreamIdentity) -> Result<RunsInto, 
     Ok(into)
 }
 
-/// Finds what the retries of the run at `at` have taken of its quarantine, and which of them have taken the same. What cannot
-/// be read is taken for all of it.
+/// Finds what the retries of the run at `at` have taken of its quarantine, and which of them have taken what others have. What
+/// cannot be read is taken for all of it.
 fn share_out(runs: &mut [RunInto], at: usize) -> Result<(), Error> {
     let Some((run, younger)) = runs.get_mut(at..).and_then(<[RunInto]>::split_first_mut) else {
         return Ok(());
     };
     let id = run.glance.id.as_str();
     let done = |other: &&mut RunInto| other.glance.retried() == Some(id) && !other.glance.is_unfinished();
-    let mut parts: Vec<Vec<Taken>> = Vec::new();
-    for retry in younger.iter_mut().filter(done) {
-        let Ok(taken) = Taken::by(&retry.glance) else { return Ok(()) };
-        let same = parts.iter().position(|part| part.iter().any(|other| other.overlaps(&taken)));
-        retry.part = same.unwrap_or(parts.len());
-        match parts.get_mut(retry.part) {
-            Some(part) => part.push(taken),
-            None => parts.push(vec![taken]),
-        }
+    let mut retries: Vec<_> = younger.iter_mut().filter(done).collect();
+    let taken: Result<Vec<_>, Error> =
+        retries.iter().map(|retry| Ok((retry.glance.id.clone(), Taken::by(&retry.glance)?))).collect();
+    let Ok(taken) = taken else { return Ok(()) };
+    for (retry, (own, all)) in retries.iter_mut().zip(&taken) {
+        let covered = taken.iter().filter(|(id, other)| id != own && all.covers(other));
+        retry.covers = covered.map(|(id, _)| id.clone()).collect();
     }
-    if parts.is_empty() || run.set_aside == (0, 0) {
+    if taken.is_empty() || run.set_aside == (0, 0) {
         return Ok(());
     }
     let unreadable =
         |error| Error::refused(format!("cannot read the quarantine of {}", run.glance.id)).with_source(error);
     for line in journal::quarantine_lines(&run.glance.path).map_err(unreadable)? {
-        if !parts.iter().flatten().any(|taken| taken.has(&line)) {
+        if !taken.iter().any(|(_, taken)| taken.has(&line)) {
             let count = if line.record.is_some() { &mut run.untaken.0 } else { &mut run.untaken.1 };
             *count += 1;
         }

@@ -8,7 +8,7 @@ use super::directory::{Drained, RunDirectory, RunFile, RunGlance};
 use super::forecast::what;
 use super::journal::quarantine_lines;
 use super::next::Keyless;
-use super::quarantine::again::retry_command;
+use super::quarantine::again::Ways;
 use crate::archive::ObjectWindow;
 use crate::config::{RunFlags, RunSettings, StateDir, Target, Tuning, quoted};
 use crate::record::many;
@@ -41,7 +41,7 @@ pub struct Sent<'a> {
     path: &'a Path,
     /// Records that it has delivered.
     delivered: u64,
-    /// The command that tries again what it has set aside.
+    /// What tries again what it has set aside.
     retry: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Sent<'a> {
             drained: run.drained().filter(|seen| seen.delivered == delivered),
             path: &run.path,
             delivered,
-            retry: Some(retry_command(state_dir, run)),
+            retry: Some(Ways::of(state_dir, run).commands()),
         }
     }
 
@@ -145,9 +145,10 @@ impl<'a> Sent<'a> {
         if self.delivered > 0 {
             return key;
         }
-        let lines: Vec<_> = quarantine_lines(self.path).ok().into_iter().flatten().collect();
-        let all = lines.len() as u64;
-        match Keyless::among(lines, self.settings, self.path).filter(|keyless| keyless.are_most_of(all)) {
+        let mut all = 0;
+        let lines = quarantine_lines(self.path).ok().into_iter().flatten().inspect(|_| all += 1);
+        let keyless = Keyless::among(lines, self.settings, self.path);
+        match keyless.filter(|keyless| keyless.are_most_of(all)) {
             Some(keyless) => keyless.meant().map(str::to_owned),
             None => key,
         }

@@ -85,17 +85,13 @@ pub fn next_step(
 ) -> Option<NextStep> {
     let list = late.path.as_deref().filter(|_| late.late > 0)?;
     let command = typed.and_then(|typed| typed.with_objects(list)).unwrap_or_else(|| {
-        let said = |flag: &str, value: Option<String>| {
-            value.map(|value| format!(" --{flag} {}", quoted(&value))).unwrap_or_default()
-        };
+        let flags = settings.flags().into_iter().chain(tuning.bucket_flags());
+        let flags: Vec<_> = flags.map(|word| quoted(&word)).collect();
         format!(
-            "respool replay {} --into {}{}{}{}{} --objects {}{}{state_dir_flag}",
+            "respool replay {} --into {} {} --objects {}{}{state_dir_flag}",
             quoted(&settings.archive.to_string()),
             quoted(&settings.target.to_string()),
-            said("partition-key", settings.partition_key.as_ref().map(ToString::to_string)),
-            said("key-fallback", settings.key_fallback.map(|fallback| fallback.word().to_owned())),
-            said("from", settings.input.selection.window.from().map(|bound| bound.to_string())),
-            said("until", settings.input.selection.window.until().map(|bound| bound.to_string())),
+            flags.join(" "),
             quoted(list),
             tuning.door_flags(),
         )
@@ -136,4 +132,40 @@ fn write(path: &Path, late: &[&ObjectEntry], changed: &[&ObjectEntry]) -> io::Re
         }
     }
     list.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FramingChoice, Input, Order};
+
+    #[test]
+    fn what_a_plan_has_said_is_said_by_flags() {
+        let mut input = Input::default();
+        input.decoding.framing = FramingChoice::JsonArray;
+        let settings = RunSettings {
+            archive: "s3://events/live".parse().unwrap(),
+            target: "orders".parse().unwrap(),
+            input,
+            limit: None,
+            partition_key: Some("/order id".parse().unwrap()),
+            key_fallback: None,
+            order: Order::Shard,
+            aggregate: true,
+            seed: 7,
+        };
+        let mut tuning = Tuning::new("/cache".into());
+        (tuning.s3_anonymous, tuning.kinesis.region) = (true, Some("eu-west-1".into()));
+        let words = ["replay", "--plan", "/x.plan"].map(str::to_owned).to_vec();
+        let planned = Typed { words, retries: false, follows_a_plan: true };
+        let (late, path) = (1, Some("/runs/r1/late.jsonl".to_owned()));
+        let report = LateReport { late, path, ..LateReport::default() };
+        let step = next_step(&report, Some(&planned), &settings, &tuning, " --state-dir /s").unwrap();
+        assert_eq!(
+            step.command,
+            "respool replay s3://events/live --into orders --partition-key '/order id' --order shard --aggregate --slack 0s \
+             --framing json-array --anonymous --objects /runs/r1/late.jsonl --kinesis-region eu-west-1 --state-dir /s"
+        );
+        assert_eq!(next_step(&LateReport { late: 0, ..report }, None, &settings, &tuning, ""), None);
+    }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::another_try::AnotherTry;
+pub(super) use self::another_try::{AnotherTry, Does, Place, Try};
 use super::flood::Flood;
 use super::journal::QuarantineLine;
 use super::quarantine;
@@ -79,7 +79,7 @@ impl Keyless {
         let (mut first, mut first_array) = (None, None);
         for line in lines {
             let Some(fault) = fault(&line) else { continue };
-            let is_array = remedy::is_array(&line);
+            let is_array = remedy::is_array(&line, settings.input.decoding);
             records += 1;
             missing += u64::from(fault == KeyFault::Missing);
             arrays += u64::from(is_array);
@@ -245,7 +245,7 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     let Some(keyless) = keyless else {
         steps.push(NextStep::new("see what was set aside", format!("respool quarantine ls {id}{look}")));
         match flood {
-            None => steps.extend(outcome.another_try().steps()),
+            None => steps.extend(outcome.another_try().tries().into_iter().map(NextStep::from)),
             Some(flood) => steps.push(go_on(outcome, flood)),
         }
         return steps;
@@ -255,12 +255,12 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
     match flood {
         None => {
             steps.push(keyless.show(outcome, format!("{}; see one", keyless.sentence(outcome.routed))));
-            steps.extend(outcome.another_try().steps());
+            steps.extend(outcome.another_try().tries().into_iter().map(NextStep::from));
         }
         // The reason why it was stopped says the same already.
         Some(flood) => {
             steps.push(keyless.show(outcome, "see a record that has no key there".to_owned()));
-            steps.extend(outcome.another_try().anew());
+            steps.extend(outcome.another_try().anew().map(NextStep::from));
             if let Some(again) = typed.filter(|typed| typed.follows_a_plan).and_then(Typed::anew) {
                 let why = format!(
                     "when the plan is made once more, as before but with --partition-key {}",

@@ -34,9 +34,10 @@ pub(super) fn wants_salvage(line: &QuarantineLine, decoding: Decoding) -> bool {
     !decoding.salvage && can_be_salvaged(line) && !is_misframed(line, decoding)
 }
 
-/// Whether the record is an object of its own that may hold the records in an array.
-pub(super) fn is_array(line: &QuarantineLine) -> bool {
-    line.record.is_some() && line.detail.ends_with(ARRAY)
+/// Whether the record is an object of its own that may hold the records in an array. Of what was cut out of an array
+/// already it says nothing.
+pub(super) fn is_array(line: &QuarantineLine, decoding: Decoding) -> bool {
+    line.record.is_some() && line.detail.ends_with(ARRAY) && decoding.framing != FramingChoice::JsonArray
 }
 
 /// Whether this object was set aside for its bytes: it would be again, by whoever reads the same in the same way.
@@ -48,7 +49,7 @@ pub(super) fn is_in_its_bytes(line: &QuarantineLine) -> bool {
 /// What can be done about `line`, of a run that has read its objects by `decoding`; `retry` is `respool quarantine retry`.
 pub(super) fn remedy(line: &QuarantineLine, decoding: Decoding) -> &'static str {
     let salvaged = decoding.salvage;
-    if is_array(line) {
+    if is_array(line, decoding) {
         return AN_ARRAY;
     }
     if line.record.is_some() {
@@ -163,6 +164,7 @@ mod tests {
         assert_eq!((remedy(&object, arrays), wants_salvage(&object, arrays)), (MISFRAMED, false));
         assert_eq!((remedy(&object, AS_IT_IS), wants_salvage(&object, AS_IT_IS)), (DAMAGED, true));
         let array = QuarantineLine { detail: format!("no key; {ARRAY}"), ..line(Some(0), "missing".into()) };
-        assert_eq!((remedy(&array, AS_IT_IS), is_array(&object)), (AN_ARRAY, false));
+        assert_eq!((remedy(&array, AS_IT_IS), is_array(&object, AS_IT_IS)), (AN_ARRAY, false));
+        assert!(!is_array(&array, arrays), "it was cut out of one");
     }
 }

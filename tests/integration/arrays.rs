@@ -29,12 +29,33 @@ fn an_archive_of_arrays_is_begun_anew_before_anything_else_is_tried() {
     let listed = sandbox.run("quarantine ls").stdout;
     assert!(listed.ends_with(&format!("each element of an array a record:\n  {anew}\n")), "{listed}");
     assert!(!listed.contains("--key-fallback"), "{listed}");
-    assert_eq!(sandbox.run(typed(anew)).json(0)["records"]["delivered"], 9);
+    let sent = sandbox.run(typed(anew)).json(0);
+    assert_eq!(sent["records"]["delivered"], 9);
     // In the same run only its arrays are named, and not another key.
     let id = report["run"].as_str().unwrap();
     let refused = sandbox.run(&format!("quarantine retry {id}"));
     let framing = format!("`respool quarantine retry {id} --framing json-array`");
     assert!(refused.sentence(5).contains(&framing), "{refused:?}");
+    // It is not offered once more.
+    let listed = sandbox.run(&format!("quarantine ls {id}")).stdout;
+    let instead = format!(
+        "\nRun {} was begun anew in its place and has delivered 9 records, so nothing is to be done about this one\n",
+        sent["run"].as_str().unwrap()
+    );
+    assert!(listed.ends_with(&instead) && !listed.contains("--new"), "{listed}");
+}
+
+#[test]
+fn what_begins_anew_is_not_said_to_list_and_asks_before_it_sends() {
+    let sandbox = Sandbox::new();
+    put(&sandbox.path("archive"), 0, &gzip(ARRAY));
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let line = format!("replay archive --into demo --partition-key /k --endpoint-url {url} --json --yes");
+    let report = sandbox.run(&line).json(3);
+    let anew = commands(&report)[1];
+    assert!(anew.ends_with(" --framing json-array --new") && !anew.contains("--yes"), "{report}");
+    let guide = sandbox.run("guide").stdout;
+    assert!(guide.contains(&format!("`{anew}` begins anew with it")), "{guide}");
 }
 
 #[test]
@@ -63,7 +84,10 @@ fn arrays_beside_lines_are_sent_by_a_retry_of_their_own_and_the_rest_by_the_next
     }
 
     let arrays = sandbox.run(&format!("{} --json", typed(&apart)));
-    assert!(arrays.stderr.contains("1 record that another framing does not read waits"), "{arrays:?}");
+    assert!(
+        arrays.stderr.contains("1 other entry in quarantine waits for a retry without --framing"),
+        "{arrays:?}"
+    );
     assert_eq!(arrays.json(0)["records"]["delivered"], 3);
     let again = sandbox.run(&format!("{} --json", typed(&apart)));
     assert!(again.sentence(5).contains("leave out --framing"), "{again:?}");
@@ -90,6 +114,45 @@ fn arrays_beside_lines_are_sent_by_a_retry_of_their_own_and_the_rest_by_the_next
     let verified = verified.json(0);
     let counts = ["expected", "present", "retried", "foreign"].map(|field| verified[field].as_u64().unwrap());
     assert_eq!(counts, [7, 7, 4, 0], "{verified}");
+}
+
+#[test]
+fn a_broken_object_beside_arrays_waits_for_the_retry_that_salvages_it() {
+    let sandbox = Sandbox::new();
+    let archive = sandbox.path("archive");
+    let lines = gzip(LINES);
+    put(&archive, 0, &lines);
+    put(&archive, 1, &gzip(ARRAY));
+    put(&archive, 2, &[&lines[..], &lines[..lines.len() - 4]].concat());
+    let report = sandbox.run("replay archive --into null: --partition-key /k --json").json(3);
+    let id = report["run"].as_str().unwrap();
+    let steps =
+        ["--framing json-array", "--salvage"].map(|flag| format!("respool quarantine retry {id} {flag}"));
+    assert_eq!(commands(&report)[1..], steps, "{report}");
+    let sent = steps.each_ref().map(|step| sandbox.run(&format!("{} --json", typed(step))));
+    assert_eq!(sent[0].json(0)["records"]["delivered"], 3, "{sent:?}");
+    let salvaged = sent[1].json(3);
+    assert_eq!(salvaged["records"]["delivered"], 4, "{sent:?}");
+    assert_eq!(salvaged["quarantine"]["reasons"]["salvaged"], 1, "{sent:?}");
+}
+
+#[test]
+fn what_a_retry_of_everything_sets_aside_is_told_although_one_of_a_part_has_sent_all_of_it() {
+    let sandbox = Sandbox::new();
+    let (archive, lines) = (sandbox.path("archive"), gzip(LINES));
+    put(&archive, 0, &lines);
+    put(&archive, 1, &gzip(ARRAY));
+    put(&archive, 2, &lines[..lines.len() - 4]);
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let line = format!("replay archive --into demo --partition-key /k --endpoint-url {url} --json");
+    let report = sandbox.run(&line).json(3);
+    let retry = format!("quarantine retry {} --yes --json", report["run"].as_str().unwrap());
+    assert_eq!(sandbox.run(&format!("{retry} --framing json-array")).json(0)["records"]["delivered"], 3);
+    let again = sandbox.run(&format!("{retry} --again")).json(3);
+    let told =
+        format!("1 record and 1 whole object of run {} are in quarantine", again["run"].as_str().unwrap());
+    let guide = sandbox.run("guide").stdout;
+    assert!(guide.contains(&told), "{told}\n{guide}");
 }
 
 #[test]

@@ -27,7 +27,6 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     assert_eq!(report["next_command"], *show);
     let typed = |command: &str| sandbox.run(command.strip_prefix("respool ").unwrap());
     assert!(typed(&show).stdout.contains("tailnum"));
-    assert_eq!(typed(&anew).json(0)["records"]["delivered"], 39_999);
 
     // Whoever resumes means it.
     let report = sandbox.run("resume --json").json(3);
@@ -40,6 +39,9 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     let both =
         format!("To begin anew with another key:\n  {anew}\nOr to send them by another key:\n  {retry}\n");
     assert!(listed.ends_with(&both), "{listed}");
+    assert_eq!(typed(&anew).json(0)["records"]["delivered"], 39_999);
+    let listed = sandbox.run(&format!("quarantine ls {id}")).stdout;
+    assert!(listed.contains(" was begun anew in its place and ") && !listed.contains(&anew), "{listed}");
     assert_eq!(report["brake"], serde_json::Value::Null, "nothing was sent");
     let page = std::fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
     assert!(!page.contains("limited by") && !page.contains("What was the brake"), "{page}");
@@ -55,7 +57,7 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     }
     let report =
         sandbox.run(&format!("quarantine retry {id} --partition-key /tailnummm --json --yes")).json(4);
-    let anew = format!("respool quarantine retry {id} --json --yes --partition-key /tailnum --again");
+    let anew = format!("respool quarantine retry {id} --json --partition-key /tailnum --again");
     assert_eq!(report["next_steps"][1]["command"], anew);
     let again = report["run"].as_str().unwrap();
     let refused = sandbox.run(&format!("quarantine retry {again}"));

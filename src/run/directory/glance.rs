@@ -66,6 +66,16 @@ impl RunGlance {
         checkpoint.map_or(0, |checkpoint| checkpoint.totals.delivered).max(self.delivered())
     }
 
+    /// Whether `other` is about the same records of the same archive, by what both were told.
+    pub fn chooses_as(&self, other: &Self) -> bool {
+        let (one, other) = (&self.file.settings, &other.file.settings);
+        one.archive == other.archive
+            && one.limit == other.limit
+            && one.input.selection == other.input.selection
+            && one.input.objects == other.input.objects
+            && one.input.event_time == other.input.event_time
+    }
+
     /// Whether it sends what another run has set aside.
     pub fn is_retry(&self) -> bool {
         quarantine_in(&self.file.settings).is_some()

@@ -8,6 +8,45 @@ use super::{Keyless, NextStep};
 use crate::config::Typed;
 use crate::record::{agree, many};
 
+/// What a command does about what was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::run) enum Does {
+    /// It begins the run anew.
+    Anew,
+    /// It tries again what is in quarantine, into the same stream.
+    Retry,
+}
+
+/// How a command stands to the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::run) enum Place {
+    First,
+    /// Instead of the one before.
+    Or,
+    /// For the rest, after the one before.
+    Then,
+}
+
+/// A command, and what it does about what was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::run) struct Try {
+    pub does: Does,
+    pub place: Place,
+    pub why: String,
+    pub command: String,
+}
+
+impl From<Try> for NextStep {
+    fn from(Try { place, why, command, .. }: Try) -> Self {
+        let link = match place {
+            Place::First => "",
+            Place::Or => "or ",
+            Place::Then => "then ",
+        };
+        Self::new(format!("{link}{why}"), command)
+    }
+}
+
 /// What there is to try again, and what a command has to say for it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::run) struct AnotherTry<'a> {
@@ -32,33 +71,33 @@ pub(in crate::run) struct AnotherTry<'a> {
 }
 
 impl AnotherTry<'_> {
-    /// What to type, in this order. What begins with `or` does the same as the one before, what begins with `then` the rest.
-    pub(in crate::run) fn steps(&self) -> Vec<NextStep> {
+    /// What to type, in this order.
+    pub(in crate::run) fn tries(&self) -> Vec<Try> {
         let anew = self.anew();
         // To send an array by another key is never what was meant.
         if anew.is_some() && self.keyless.is_some_and(Keyless::are_arrays) {
             return anew.into_iter().collect();
         }
-        let or = if anew.is_some() { "or " } else { "" };
-        let reframed = self.reframed();
-        let why = match reframed {
-            Some(_) => format!("then {}", self.why_the_rest()),
-            None => format!("{or}{}", self.why()),
+        let place = if anew.is_some() { Place::Or } else { Place::First };
+        let reframed = self.reframed(place);
+        let rest = || match reframed {
+            Some(_) => self.retry(Place::Then, self.why_the_rest().to_owned()),
+            None => self.retry(place, self.why()),
         };
-        let reframed = reframed.map(|step| NextStep { why: format!("{or}{}", step.why), ..step });
-        let rest = (self.others() > 0).then(|| self.retry(why));
+        let rest = (self.others() > 0).then(rest);
         anew.into_iter().chain(reframed).chain(rest).collect()
     }
 
     /// The command that begins anew what had no key where it was looked for, as long as nothing of it would be there twice.
-    pub(in crate::run) fn anew(&self) -> Option<NextStep> {
+    pub(in crate::run) fn anew(&self) -> Option<Try> {
         let typed = self.typed.filter(|_| self.delivered == 0)?;
         let keyless = self.keyless.filter(|keyless| keyless.are_most_of(self.set_aside))?;
-        Some(if keyless.are_arrays() {
-            NextStep::new("begin anew, each element of an array a record", typed.with_arrays()?)
+        let (why, command) = if keyless.are_arrays() {
+            ("begin anew, each element of an array a record", typed.with_arrays()?)
         } else {
-            NextStep::new("begin anew with another key", typed.with_key(keyless.another())?)
-        })
+            ("begin anew with another key", typed.with_key(keyless.another())?)
+        };
+        Some(Try { does: Does::Anew, place: Place::First, why: why.to_owned(), command })
     }
 
     fn arrays(&self) -> u64 {
@@ -72,7 +111,7 @@ impl AnotherTry<'_> {
     }
 
     /// The command that reads once more, in another way, what was taken for one record or for an array.
-    fn reframed(&self) -> Option<NextStep> {
+    fn reframed(&self, place: Place) -> Option<Try> {
         let (framing, objects) =
             if self.arrays() > 0 { ("json-array", self.arrays()) } else { ("auto", self.misframed) };
         let why = match framing {
@@ -86,24 +125,25 @@ impl AnotherTry<'_> {
                 agree(objects, "is", "are")
             ),
         };
-        (objects > 0).then(|| self.retry_with(why, &format!(" --framing {framing}")))
+        (objects > 0).then(|| self.retry_with(place, why, &format!(" --framing {framing}")))
     }
 
     /// The command that tries again, and what it does.
-    fn retry(&self, why: String) -> NextStep {
+    fn retry(&self, place: Place, why: String) -> Try {
         let salvage = if self.salvageable > 0 { " --salvage" } else { "" };
         let key = match (self.without_key(), self.another_key()) {
             (None, _) => String::new(),
             (Some(_), Some(key)) => format!(" --partition-key {key}"),
             (Some(_), None) => " --key-fallback hash".to_owned(),
         };
-        self.retry_with(why, &format!("{key}{salvage}"))
+        self.retry_with(place, why, &format!("{key}{salvage}"))
     }
 
-    fn retry_with(&self, why: String, flags: &str) -> NextStep {
+    fn retry_with(&self, place: Place, why: String, flags: &str) -> Try {
         let (id, go) = (self.id, self.go);
         let online = if self.online { " --online" } else { "" };
-        NextStep::new(why, format!("respool quarantine retry {id}{flags}{online}{go}"))
+        let command = format!("respool quarantine retry {id}{flags}{online}{go}");
+        Try { does: Does::Retry, place, why, command }
     }
 
     /// The records without a key, if some are no arrays.

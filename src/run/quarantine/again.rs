@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::super::directory::{self, RunGlance};
 use super::super::journal::{QuarantineLine, quarantine_lines};
-use super::super::next::{AnotherTry, Keyless, NextStep};
+use super::super::next::{AnotherTry, Does, Keyless, Place, Try};
 use super::super::remedy;
 use super::retry::wanted;
 use super::taken::{retries_of, untaken};
@@ -13,38 +13,52 @@ use crate::config::{CacheMode, RunFlags, StateDir, Typed};
 use crate::error::Error;
 use crate::record::many;
 
-/// What tries again what `run` has set aside and no retry has taken, the best first; the plain command where its quarantine
-/// cannot be read. Blocks.
-#[must_use]
-pub fn steps(state_dir: &StateDir, run: &RunGlance) -> Vec<NextStep> {
-    let left = || {
-        let lines = quarantine_lines(&run.path).ok()?.collect();
-        untaken(&retries_of(state_dir, run).ok()?, lines).ok()
-    };
-    let left = left().unwrap_or_default();
-    if !left.is_empty() && wanted(&left).0.is_empty() {
-        return Vec::new();
+/// How what a run has set aside comes into a stream after all. Commands are to be printed in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ways {
+    /// What tries it again, one after the other: each takes what the one before has left.
+    pub retries: Vec<String>,
+    /// What begins the run anew, where nothing of it was sent and that would do.
+    pub anew: Option<String>,
+    /// What lists it, and says what can be done.
+    pub list: String,
+    /// Entries that no retry takes.
+    pub left_alone: u64,
+}
+
+impl Ways {
+    /// Those for what `run` has set aside and no retry has taken; the plain retry where its quarantine cannot be read. Blocks.
+    #[must_use]
+    pub fn of(state_dir: &StateDir, run: &RunGlance) -> Self {
+        let left = || {
+            let lines = quarantine_lines(&run.path).ok()?.collect();
+            untaken(&retries_of(state_dir, run).ok()?, lines).ok()
+        };
+        let left = left().unwrap_or_default();
+        let (wanted, left_alone) = wanted(&left);
+        let tries = if wanted.is_empty() && !left.is_empty() {
+            Vec::new()
+        } else {
+            Known::of(state_dir, run, &left).another_try().tries()
+        };
+        let that = |does: Does| {
+            tries.iter().filter(move |step| step.does == does).map(|step| format!("`{}`", step.command))
+        };
+        let look = RunFlags::new(state_dir, &run.file.tuning).look;
+        Self {
+            retries: that(Does::Retry).collect(),
+            anew: that(Does::Anew).next(),
+            list: format!("`respool quarantine ls {}{look}`", run.id),
+            left_alone: left_alone.len() as u64,
+        }
     }
-    Known::of(state_dir, run, &left).another_try().steps()
-}
 
-/// The first of the [`steps`] that sends it into the same stream and begins nothing anew, to be printed in a sentence. What no
-/// retry takes is listed instead.
-#[must_use]
-pub fn retry_command(state_dir: &StateDir, run: &RunGlance) -> String {
-    let steps = steps(state_dir, run);
-    let retry = steps.iter().find(|step| step.command.contains("quarantine retry ")).or(steps.first());
-    let list =
-        || format!("respool quarantine ls {}{}", run.id, RunFlags::new(state_dir, &run.file.tuning).look);
-    format!("`{}`", retry.map_or_else(list, |step| step.command.clone()))
-}
-
-/// The command that begins the run anew, where nothing of it was sent and that would do; to be printed in a sentence.
-#[must_use]
-pub fn anew_command(state_dir: &StateDir, run: &RunGlance) -> Option<String> {
-    let steps = steps(state_dir, run);
-    let anew = steps.iter().find(|step| !step.command.contains("quarantine retry "))?;
-    Some(format!("`{}`", anew.command))
+    /// What sends it into the same stream; what begins anew, or else what lists it, where no retry does.
+    #[must_use]
+    pub fn commands(&self) -> String {
+        let other = || self.anew.as_ref().unwrap_or(&self.list).clone();
+        if self.retries.is_empty() { other() } else { self.retries.join(", then ") }
+    }
 }
 
 /// What to type next about `lines`, all that `run` has set aside.
@@ -53,6 +67,10 @@ pub(super) fn what_to_do(
     run: &RunGlance,
     lines: Vec<QuarantineLine>,
 ) -> Result<String, Error> {
+    let in_its_place = begun_anew(state_dir, run, lines.len())?;
+    if let (true, Some(told)) = (run.is_unfinished(), &in_its_place) {
+        return Ok(told.clone());
+    }
     if run.is_unfinished() {
         let anew = told(Known::of(state_dir, run, &lines).another_try().anew());
         let (id, go) = (&run.id, RunFlags::new(state_dir, &run.file.tuning).go);
@@ -76,10 +94,42 @@ pub(super) fn what_to_do(
     if !text.is_empty() && !left.is_empty() {
         let _ = writeln!(text, "Not tried again yet: {} of {}.", left.len(), many(all, "entry"));
     }
-    if !wanted(&left).0.is_empty() {
-        text += &told(Known::of(state_dir, run, &left).another_try().steps());
+    if let Some(told) = in_its_place {
+        text += &told;
+    } else if !wanted(&left).0.is_empty() {
+        text += &told(Known::of(state_dir, run, &left).another_try().tries());
     }
     Ok(text)
+}
+
+/// That a later run has sent the same in the place of `run`, which has sent nothing and set aside `all`, and has set aside no
+/// more than that.
+fn begun_anew(state_dir: &StateDir, run: &RunGlance, all: usize) -> Result<Option<String>, Error> {
+    if run.is_retry() || run.delivered_so_far() > 0 {
+        return Ok(None);
+    }
+    let aside = |other: &RunGlance| quarantine_lines(&other.path).map_or(usize::MAX, Iterator::count);
+    let in_its_place = |other: &RunGlance| {
+        other.file.started > run.file.started
+            && other.file.stream == run.file.stream
+            && run.chooses_as(other)
+            && !other.is_unfinished()
+            && other.delivered() > 0
+            && aside(other) <= all
+    };
+    let mut runs = directory::glance_at_all(state_dir)?;
+    runs.retain(in_its_place);
+    Ok(runs.last().map(|other| {
+        let (id, look) = (&other.id, RunFlags::new(state_dir, &other.file.tuning).look);
+        let rest = match aside(other) {
+            0 => String::new(),
+            _ => format!("; what it could not send: respool quarantine ls {id}{look}"),
+        };
+        format!(
+            "Run {id} was begun anew in its place and has delivered {}, so nothing is to be done about this one{rest}\n",
+            many(other.delivered(), "record")
+        )
+    }))
 }
 
 /// What is known of lines that may be tried again.
@@ -117,14 +167,15 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Each of `steps`, for a person.
-fn told(steps: impl IntoIterator<Item = NextStep>) -> String {
-    steps.into_iter().fold(String::new(), |mut text, NextStep { command, why }| {
-        let _ = match (why.strip_prefix("or "), why.strip_prefix("then ")) {
-            (Some(why), _) => writeln!(text, "Or to {why}:\n  {command}"),
-            (_, Some(why)) => writeln!(text, "Then to {why}:\n  {command}"),
-            _ => writeln!(text, "To {why}:\n  {command}"),
+/// Each of `tries`, for a person.
+fn told(tries: impl IntoIterator<Item = Try>) -> String {
+    tries.into_iter().fold(String::new(), |mut text, Try { place, why, command, .. }| {
+        let link = match place {
+            Place::First => "To",
+            Place::Or => "Or to",
+            Place::Then => "Then to",
         };
+        let _ = writeln!(text, "{link} {why}:\n  {command}");
         text
     })
 }

@@ -16,7 +16,7 @@ use super::taken::{retries_of, untaken};
 use super::{find, lines};
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, Listing, ObjectEntry};
-use crate::config::{Input, ReplayConfig, RetryConfig, RunSettings, Tuning};
+use crate::config::{Decoding, Input, ReplayConfig, RetryConfig, RunSettings, Tuning};
 use crate::error::Error;
 use crate::record::{agree, many};
 use crate::shown::shown;
@@ -29,7 +29,7 @@ pub struct Retry {
     wanted: Wanted,
     /// Objects that were sent in part.
     left_alone: usize,
-    /// What another framing does not read.
+    /// What is no matter of another framing.
     others: usize,
 }
 
@@ -52,8 +52,10 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
         }
     }
     let framing = config.framing.filter(|framing| *framing != run.file.settings.input.decoding.framing);
-    let (others, lines): (Vec<_>, Vec<_>) =
-        lines.into_iter().partition(|line| framing.is_some() && !is_read_anew(line));
+    let (lines, others) = match framing {
+        Some(_) => read_anew(lines, run.file.settings.input.decoding),
+        None => (lines, Vec::new()),
+    };
     let (wanted, left_alone) = if framing.is_some() { wanted_whole(&lines) } else { wanted(&lines) };
     let left_alone_count = left_alone.len();
     if let (true, Some(line)) = (wanted.is_empty(), left_alone.first()) {
@@ -76,9 +78,14 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     Ok(Retry { replay, run, wanted, left_alone: left_alone_count, others: others.len() })
 }
 
-/// Whether another framing reads anew what `line` is about: an object without a record that counts.
-fn is_read_anew(line: &QuarantineLine) -> bool {
-    line.record.is_none() || remedy::is_array(line)
+/// What another framing reads anew, and the rest: objects that are seen to be framed otherwise, or else any whole object.
+fn read_anew(lines: Vec<QuarantineLine>, decoding: Decoding) -> (Vec<QuarantineLine>, Vec<QuarantineLine>) {
+    let is_framed_otherwise =
+        |line: &QuarantineLine| remedy::is_array(line, decoding) || remedy::is_misframed(line, decoding);
+    let some_are = lines.iter().any(is_framed_otherwise);
+    lines
+        .into_iter()
+        .partition(|line| if some_are { is_framed_otherwise(line) } else { line.record.is_none() })
 }
 
 /// Sends it, as a run of its own.
@@ -100,8 +107,8 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
         console::say(&format!("{objects} {were} sent in part before being set aside: left alone"));
     }
     if others > 0 && !replay.output.quiet {
-        let (entries, wait) = (many(others, "record"), agree(others, "waits", "wait"));
-        console::say(&format!("{entries} that another framing does not read {wait} for another retry"));
+        let (entries, wait) = (many(others, "other entry"), agree(others, "waits", "wait"));
+        console::say(&format!("{entries} in quarantine {wait} for a retry without --framing"));
     }
     let manifest = Manifest::freeze(before.archive.clone(), before.selection.clone(), listing)
         .map_err(|error| Error::refused(error.to_string()))?;
@@ -200,11 +207,34 @@ fn replay_config(config: &RetryConfig, run: &RunGlance) -> ReplayConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FramingChoice;
+    use crate::decode::NO_ARRAY;
+    use crate::run::key_fields::ARRAY;
 
     fn line(object: u32, record: Option<u32>, reason: &str, sent_in_part: bool) -> QuarantineLine {
         let (key, detail) = (format!("{object}.gz"), String::new());
         let reason = reason.to_owned();
         QuarantineLine { object, record, key, reason, detail, offset: None, stored: None, sent_in_part }
+    }
+
+    #[test]
+    fn another_framing_is_for_what_is_framed_otherwise_and_else_for_any_object() {
+        let (auto, arrays) =
+            (Decoding::default(), Decoding { framing: FramingChoice::JsonArray, salvage: false });
+        let array =
+            QuarantineLine { detail: format!("no key; {ARRAY}"), ..line(0, Some(0), "missing", false) };
+        let misframed = QuarantineLine { detail: NO_ARRAY.into(), ..line(1, None, "bad_framing", false) };
+        let (corrupt, keyless) = (line(2, None, "corrupt", false), line(3, Some(4), "missing", false));
+        let objects = |lines: &[QuarantineLine]| lines.iter().map(|line| line.object).collect::<Vec<_>>();
+        for (lines, decoding, expected, others) in [
+            (vec![&array, &corrupt, &keyless], auto, vec![0], vec![2, 3]),
+            (vec![&misframed, &corrupt, &keyless], arrays, vec![1], vec![2, 3]),
+            (vec![&misframed, &corrupt, &keyless], auto, vec![1, 2], vec![3]),
+            (vec![&keyless], auto, vec![], vec![3]),
+        ] {
+            let (taken, left) = read_anew(lines.into_iter().cloned().collect(), decoding);
+            assert_eq!((objects(&taken), objects(&left)), (expected, others), "{decoding:?}");
+        }
     }
 
     #[test]

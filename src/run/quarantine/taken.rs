@@ -40,13 +40,13 @@ impl Taken {
         }
     }
 
-    /// Whether some of it is in both.
+    /// Whether it has taken all that `other` has.
     #[must_use]
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.by_key.iter().any(|(key, ranges)| match (ranges, other.by_key.get(key)) {
-            (_, None) => false,
-            (None, Some(_)) | (Some(_), Some(None)) => true,
-            (Some(one), Some(Some(other))) => one.iter().any(|range| meets(other, *range)),
+    pub fn covers(&self, other: &Self) -> bool {
+        other.by_key.iter().all(|(key, ranges)| match (self.by_key.get(key), ranges) {
+            (Some(None), _) => true,
+            (None, _) | (Some(Some(_)), None) => false,
+            (Some(Some(own)), Some(ranges)) => ranges.iter().all(|range| is_within(own, *range)),
         })
     }
 }
@@ -55,6 +55,18 @@ impl Taken {
 fn meets(ranges: &[(u32, u32)], (first, last): (u32, u32)) -> bool {
     let behind = ranges.partition_point(|(_, to)| *to < first);
     ranges.get(behind).is_some_and(|(from, _)| *from <= last)
+}
+
+/// Whether all of a range lies in `ranges`, which are in order and may follow close upon each other.
+fn is_within(ranges: &[(u32, u32)], (first, last): (u32, u32)) -> bool {
+    let mut missing = first;
+    for &(from, to) in ranges.iter().filter(|(_, to)| *to >= first) {
+        if from > missing || to >= last {
+            return from <= missing;
+        }
+        missing = to + 1;
+    }
+    false
 }
 
 /// The retries of `run`, oldest first. Blocks.
@@ -115,14 +127,19 @@ mod tests {
     }
 
     #[test]
-    fn two_retries_overlap_where_both_have_taken_a_record() {
-        let one = taken(&[("a", &[]), ("b", &[(3, 4)])]);
+    fn a_retry_covers_another_whose_every_record_it_has_taken() {
+        let one = taken(&[("a", &[]), ("b", &[(3, 4), (5, 9), (12, u32::MAX)])]);
         for (other, expected) in [
-            (taken(&[("b", &[(4, 9)])]), true),
-            (taken(&[("b", &[(5, 9)]), ("c", &[])]), false),
-            (taken(&[("a", &[(1, 1)])]), true),
+            (taken(&[("b", &[(4, 8)])]), true),
+            (taken(&[("b", &[(3, 3), (14, u32::MAX)]), ("a", &[(1, 1)])]), true),
+            (taken(&[("b", &[(8, 12)])]), false),
+            (taken(&[("b", &[(1, 3)])]), false),
+            (taken(&[("b", &[])]), false),
+            (taken(&[("a", &[]), ("c", &[(1, 1)])]), false),
+            (taken(&[]), true),
         ] {
-            assert_eq!((one.overlaps(&other), other.overlaps(&one)), (expected, expected), "{other:?}");
+            assert_eq!(one.covers(&other), expected, "{other:?}");
         }
+        assert!(one.covers(&one));
     }
 }
