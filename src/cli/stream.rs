@@ -202,10 +202,11 @@ struct DeleteArgs {
     #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
     yes: bool,
     /// Although nobody has seen it drained, or a run into it is unfinished
-    #[arg(long, env = "RESPOOL_FORCE", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    // No variable, and none below: it is about this stream alone.
+    #[arg(long, help_heading = HEADING_OUTPUT)]
     force: bool,
     /// Although consumers are registered with it: they go too
-    #[arg(long, env = "RESPOOL_WITH_CONSUMERS", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    #[arg(long, help_heading = HEADING_OUTPUT)]
     with_consumers: bool,
 }
 

@@ -99,7 +99,23 @@ impl Typed {
     #[must_use]
     pub fn with_objects(&self, file: &str) -> Option<String> {
         let names_none = self.retries || self.follows_a_plan;
-        if names_none { None } else { self.with(Some(("--objects", file)), None) }
+        if names_none { None } else { self.without_making_the_stream().with(Some(("--objects", file)), None) }
+    }
+
+    /// The same without what makes a stream: it is there, perhaps with other shards by now.
+    fn without_making_the_stream(&self) -> Self {
+        let mut there = Self { words: Vec::new(), ..*self };
+        let mut typed = self.words.iter();
+        while let Some(word) = typed.next() {
+            let (flag, value) =
+                word.split_once('=').map_or((word.as_str(), None), |(flag, value)| (flag, Some(value)));
+            match flag {
+                "--create" => {}
+                "--shards" | "--retention" => drop(if value.is_none() { typed.next() } else { None }),
+                _ => there.words.push(word.clone()),
+            }
+        }
+        there
     }
 
     /// The command that begins the same anew; `None` if it is not known what was typed.
@@ -213,6 +229,10 @@ mod tests {
         let words = ["replay", "s3://b", "--new", "--partition-key", "/k"].map(str::to_owned).to_vec();
         let late = Typed { words, retries: false, follows_a_plan: false }.with_objects("/r/late.jsonl");
         assert_eq!(late.unwrap(), "respool replay s3://b --partition-key /k --objects /r/late.jsonl");
+        let words = ["replay", "/a", "--create", "--shards", "2", "--retention=2d", "--into", "x"];
+        let words = words.map(str::to_owned).to_vec();
+        let late = Typed { words, retries: false, follows_a_plan: false }.with_objects("/l");
+        assert_eq!(late.unwrap(), "respool replay /a --into x --objects /l", "the stream is there");
         let words = ["replay", "a", "--framing=auto", "--partition-key", "/k"].map(str::to_owned).to_vec();
         let arrays = Typed { words, retries: false, follows_a_plan: false }.with_arrays();
         assert_eq!(arrays.as_deref(), Some("respool replay a --partition-key /k --framing json-array --new"));

@@ -44,7 +44,14 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         console::say(&format!("warning: these runs cannot be read: {}", names(&unread)));
     }
     let plan = config.plan.as_deref().map(|(path, plan)| (path.as_str(), plan));
-    let run = if plan.is_none() { choose(&config.state_dir, config.run.as_deref(), runs)? } else { None };
+    let begun = plan.and_then(|(_, plan)| begun(plan, &runs));
+    // What was begun of a plan says more than the plan.
+    let plan = plan.filter(|_| begun.is_none());
+    let run = match (&plan, begun) {
+        (Some(_), _) => None,
+        (None, Some(begun)) => runs.into_iter().nth(begun),
+        (None, None) => choose(&config.state_dir, config.run.as_deref(), runs)?,
+    };
     let mut run = run.map(RunInto::of).transpose()?;
     let runs = match &run {
         Some(run) => runs_into(&config.state_dir, &run.glance.file.stream)?.runs,
@@ -145,6 +152,11 @@ fn refuse_the_same(backfill: &StreamName, live: &StreamName) -> Result<(), Error
     Err(Error::usage(format!(
         "--live {live} is the backfill stream itself: name the stream that the worker reads otherwise"
     )))
+}
+
+/// The place among `runs` of the last replay that was begun of `plan`.
+fn begun(plan: &SavedPlan, runs: &[RunGlance]) -> Option<usize> {
+    runs.iter().rposition(|run| run.planned() == Some(plan.created))
 }
 
 /// The stream that a plan was made for, if it was made for one.

@@ -86,7 +86,7 @@ fn by_urgency(mut runs: Vec<RunGlance>) -> Vec<RunGlance> {
     runs.retain(|run| matches!(run.file.settings.target, Target::Kinesis { .. }));
     runs.reverse();
     runs.sort_by_cached_key(|run| {
-        std::cmp::Reverse((is_unread(run), run.delivered_so_far() > 0, !run.is_retry()))
+        std::cmp::Reverse((anew::is_unread(run), run.delivered_so_far() > 0, !run.is_retry()))
     });
     let mut streams: Vec<StreamIdentity> = Vec::new();
     runs.retain(|run| {
@@ -95,12 +95,6 @@ fn by_urgency(mut runs: Vec<RunGlance>) -> Vec<RunGlance> {
         is_new
     });
     runs
-}
-
-/// Whether the run has delivered something which no worker's leases have shown to be read.
-fn is_unread(run: &RunGlance) -> bool {
-    let delivered = run.delivered_so_far();
-    delivered > 0 && !run.drained().is_some_and(|seen| seen.is_proven() && seen.delivered == delivered)
 }
 
 /// The first of `runs` whose stream is still there, and the way to it; if none is, what is wrong with the first. Where something
@@ -123,7 +117,7 @@ async fn first_there<'a>(
         };
         match there {
             Ok(found) => return Ok((run, door, found)),
-            Err(error) if is_unread(run) => return Err(and_others(error, run, runs)),
+            Err(error) if anew::is_unread(run) => return Err(and_others(error, run, runs)),
             Err(error) => drop(wrong.get_or_insert(error)),
         }
     }
@@ -229,6 +223,18 @@ impl Watch<'_> {
             if asked {
                 run.glance.note_drained(&Drained { at: now(), by: by.clone(), delivered: run.delivered })?;
             }
+        }
+        let (lost, records) =
+            anew::lost_before(&directory::glance_at_all(&self.config.state_dir)?, &self.stream);
+        if let Some(first) = lost.first() {
+            return Err(Error::incomplete(format!(
+                "all that is in {} has been read, but {} of {} went into the stream of this name before it, and nobody was seen to \
+                 read them there: unless a worker has, it is not safe to point it back; `respool runs show {first}{}` says what they were",
+                self.door.name,
+                many(records, "record"),
+                lost.join(" and "),
+                self.config.state_dir.flag()
+            )));
         }
         answer.print(&self.config.output)?;
         Ok(ExitCode::Done)

@@ -3,8 +3,10 @@
 //! Where nothing was delivered, or a worker had read all of it, what was set aside is all that is missing, and the new stream
 //! is as good as the old one. Else what was delivered is gone, and whoever sends only the rest has to know.
 
+use std::collections::BTreeSet;
+
 use super::console;
-use super::directory::{self, RunGlance};
+use super::directory::{self, RunGlance, StreamIdentity};
 use super::twice;
 use super::unchanged::{check_same_stream, identity};
 use crate::config::{ReplayConfig, RunFlags, StateDir};
@@ -25,6 +27,43 @@ pub fn gone_on(state_dir: &StateDir, id: &str, stream: &StreamDescription, comma
     ))
 }
 
+/// What was delivered of the replays whose records went into `stream`, but into an earlier one of its name, and was not seen to be read:
+/// the runs, and the number of records.
+#[must_use]
+pub fn lost_before(runs: &[RunGlance], stream: &StreamIdentity) -> (Vec<String>, u64) {
+    let here: BTreeSet<&str> =
+        runs.iter().filter(|run| run.file.stream == *stream).map(|run| root(runs, run)).collect();
+    let mut lost = (Vec::new(), 0);
+    for run in runs {
+        let was = &run.file.stream;
+        let another = was != stream && (&was.name, &was.arn) == (&stream.name, &stream.arn);
+        if another && is_unread(run) && here.contains(root(runs, run)) {
+            lost.0.push(run.id.clone());
+            lost.1 += run.delivered_so_far();
+        }
+    }
+    lost
+}
+
+/// Whether the run has delivered something which no worker's leases have shown to be read.
+pub fn is_unread(run: &RunGlance) -> bool {
+    let delivered = run.delivered_so_far();
+    delivered > 0 && !run.drained().is_some_and(|seen| seen.is_proven() && seen.delivered == delivered)
+}
+
+/// The replay that `run` is a retry of, over all retries in between; itself, if it is none.
+fn root<'a>(runs: &'a [RunGlance], run: &'a RunGlance) -> &'a str {
+    let mut id = run.retried().unwrap_or(&run.id);
+    // A retry is younger than what it retries, so there is no circle; a bound all the same, for what a file may say.
+    for _ in 0..runs.len() {
+        match runs.iter().find(|other| other.id == id).and_then(RunGlance::retried) {
+            Some(before) => id = before,
+            None => break,
+        }
+    }
+    id
+}
+
 /// Says so, and asks where something may be lost; an error if the user has second thoughts, or cannot be asked.
 pub(super) fn confirm(
     config: &ReplayConfig,
@@ -40,8 +79,14 @@ pub(super) fn confirm(
         "the stream {} is not the one that run {id} went into: that one was deleted and this one made anew",
         now.name
     );
-    let delivered = run.delivered_so_far();
-    let drained = run.drained().filter(|seen| seen.delivered == delivered);
+    // What its retries have delivered there is gone as well.
+    let runs = directory::glance_at_all(&config.state_dir)?;
+    let retries: Vec<_> =
+        runs.iter().filter(|other| other.retried() == Some(id) && other.file.stream == *before).collect();
+    let own = run.delivered_so_far();
+    let delivered = own + retries.iter().map(|retry| retry.delivered_so_far()).sum::<u64>();
+    let drained =
+        run.drained().filter(|seen| seen.delivered == own && !retries.iter().any(|retry| is_unread(retry)));
     let (records, were) = (many(delivered, "record"), agree(delivered, "was", "were"));
     let gone = match drained {
         _ if delivered == 0 => {

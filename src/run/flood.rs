@@ -26,19 +26,21 @@ pub enum Flood {
     Most {
         /// Records in quarantine.
         set_aside: u64,
-        /// Records that are settled.
+        /// Records that were looked at.
         of: u64,
     },
 }
 
 impl Flood {
-    /// Whether `totals` are one, of a run whose bound is `max`.
-    pub fn of(totals: &Totals, max: Option<u64>, resumed: bool) -> Option<Self> {
+    /// Whether `totals` are one, of a run whose bound is `max`. What is set aside is so at once, the others are `unsettled` as long as
+    /// shards take them.
+    pub fn of(totals: &Totals, unsettled: u64, max: Option<u64>, resumed: bool) -> Option<Self> {
         let set_aside = totals.quarantined + totals.objects_quarantined;
         if let Some(max) = max.filter(|max| set_aside > *max) {
             return Some(Self::Bound { set_aside, max });
         }
-        let (set_aside, of) = (totals.quarantined, totals.delivered + totals.quarantined + totals.filtered);
+        let settled = totals.delivered + totals.quarantined + totals.filtered;
+        let (set_aside, of) = (totals.quarantined, settled + unsettled);
         let most = set_aside >= FLOOD_RECORDS && set_aside * 2 > of;
         (most && !resumed).then_some(Self::Most { set_aside, of })
     }
@@ -70,19 +72,24 @@ mod tests {
     #[test]
     fn a_run_that_sets_aside_most_is_stopped_once() {
         let totals = |delivered, quarantined| Totals { delivered, quarantined, ..Totals::default() };
-        let most = Flood::of(&totals(9_999, 10_000), None, false);
+        let most = Flood::of(&totals(9_000, 10_000), 999, None, false);
         assert_eq!(most, Some(Flood::Most { set_aside: 10_000, of: 19_999 }));
         assert_eq!(most.unwrap().to_string(), "10,000 of the first 19,999 records went to quarantine");
-        assert_eq!(Flood::of(&totals(0, 9_999), None, false), None, "too few to tell");
-        assert_eq!(Flood::of(&totals(10_000, 10_000), None, false), None, "not most");
-        assert_eq!(Flood::of(&totals(0, 10_000), None, true), None, "it was resumed");
+        assert_eq!(Flood::of(&totals(0, 9_999), 0, None, false), None, "too few to tell");
+        assert_eq!(Flood::of(&totals(10_000, 10_000), 0, None, false), None, "not most");
+        assert_eq!(
+            Flood::of(&totals(0, 10_000), 190_000, None, false),
+            None,
+            "the others wait for the shards"
+        );
+        assert_eq!(Flood::of(&totals(0, 10_000), 0, None, true), None, "it was resumed");
     }
 
     #[test]
     fn a_bound_counts_in_a_resumed_run_too() {
         let totals = Totals { quarantined: 2, objects_quarantined: 1, ..Totals::default() };
         let bound = Some(Flood::Bound { set_aside: 3, max: 2 });
-        assert_eq!(Flood::of(&totals, Some(2), true), bound);
-        assert_eq!(Flood::of(&totals, Some(3), true), None);
+        assert_eq!(Flood::of(&totals, 0, Some(2), true), bound);
+        assert_eq!(Flood::of(&totals, 0, Some(3), true), None);
     }
 }

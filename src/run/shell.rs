@@ -136,7 +136,8 @@ impl Shell {
             engine.handle(start.elapsed(), event, &mut commands);
             self.in_flight.allow(engine.requests_allowed());
             if session.flooded.is_none()
-                && let Some(flood) = Flood::of(engine.totals(), self.max_quarantine, self.resumed)
+                && let Some(flood) =
+                    Flood::of(engine.totals(), engine.unsettled() as u64, self.max_quarantine, self.resumed)
             {
                 session.flooded = Some(flood);
                 let reason = StopReason::Failed(flood.to_string());

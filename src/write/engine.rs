@@ -316,8 +316,7 @@ impl Engine {
     }
 
     /// Records that wait or are in flight.
-    #[cfg(test)]
-    pub(crate) fn unsettled(&self) -> usize {
+    pub(crate) const fn unsettled(&self) -> usize {
         self.unsettled
     }
 

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::events::{gzip, put};
+use crate::foreign::tools;
+use crate::lifecycle::{lease, moto, shard_and_last, worker};
 use crate::reader::call;
 use crate::sandbox::{Outcome, Process, Sandbox};
 
@@ -87,6 +89,27 @@ fn a_retry_into_another_stream_of_the_same_name_is_not_sent_unawares() {
         assert!(refused.sentence(5).contains(&format!("`respool {command} {}`", id(&sent))), "{refused:?}");
     }
     assert_eq!(stage.sandbox.run(&format!("verify {} --json", id(&sent))).json(0)["present"], 1);
+}
+
+#[test]
+fn what_went_with_an_earlier_stream_unread_keeps_drained_from_calling_it_safe() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let (stage, moto) = (Stage::new(), moto(&python));
+    let report = stage.replay("--partition-key /k");
+    let run = id(&report);
+    stage.make_anew();
+    let sent = stage.sandbox.run(&format!("quarantine retry {run} --key-fallback hash --json --yes")).json(0);
+    let ledger = stage.sandbox.run(&format!("runs show {} --json", id(&sent))).json(0);
+    let (shard, last) = shard_and_last(&ledger["shards"][0]);
+    worker(&python, &["leases", &moto.url, "worker"], &json!([lease(&shard, &last)]));
+    let drained =
+        format!("stream drained {} --lease-table worker --consumer-endpoint-url {}", id(&sent), moto.url);
+    let refused = stage.sandbox.run(&drained).sentence(4).to_owned();
+    for said in ["all that is in backfill has been read", &format!("2 records of {run} went"), "not safe"] {
+        assert!(refused.contains(said), "{refused}");
+    }
+    stage.note_drained(run, 2);
+    assert!(stage.sandbox.run(&drained).stdout.contains("it is safe to point the worker back"));
 }
 
 #[test]

@@ -291,7 +291,7 @@ fn ferrokinesis_is_a_stream_like_any_other() {
 }
 
 /// moto, with everything.
-fn moto(python: &Path) -> Server {
+pub(crate) fn moto(python: &Path) -> Server {
     Server::start(|port, _| {
         let mut command = Command::new(python);
         command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
@@ -300,7 +300,7 @@ fn moto(python: &Path) -> Server {
 }
 
 /// Runs `worker.py` with `input`.
-fn worker(python: &Path, arguments: &[&str], input: &Value) {
+pub(crate) fn worker(python: &Path, arguments: &[&str], input: &Value) {
     let mut command = Command::new(python);
     command.arg(repository("tests/integration/worker.py")).args(arguments);
     command.env("AWS_ACCESS_KEY_ID", KEYS.0).env("AWS_SECRET_ACCESS_KEY", KEYS.1);
@@ -311,7 +311,7 @@ fn worker(python: &Path, arguments: &[&str], input: &Value) {
 }
 
 /// A lease as version 2 of the library writes it.
-fn lease(shard: &str, checkpoint: &str) -> Value {
+pub(crate) fn lease(shard: &str, checkpoint: &str) -> Value {
     json!({
         "leaseKey": { "S": shard },
         "leaseOwner": { "S": "worker-1" },
@@ -400,7 +400,7 @@ fn a_worker_inside_the_last_aggregate_is_not_done() {
     assert_eq!(asked_at("499", 0)["drained"], true);
 }
 
-fn shard_and_last(shard: &Value) -> (String, String) {
+pub(crate) fn shard_and_last(shard: &Value) -> (String, String) {
     let text = |field: &str| shard[field].as_str().unwrap().to_owned();
     (text("shard"), text("last_sequence_number"))
 }

@@ -239,6 +239,11 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
         (&report["records"]["delivered"], &report["plan"]["records"]),
         (&39_999.into(), &39_999.into())
     );
+    let begun = sandbox.run(&format!("guide plan.json {door}")).stdout;
+    assert!(
+        begun.contains(report["run"].as_str().unwrap()) && begun.contains(": 39,999 records delivered"),
+        "{begun}"
+    );
     // A flag goes before the plan, and what no plan has is asked for.
     let wider =
         sandbox.run(&format!("stream create wider --plan plan.json --shards 4 {door} --json")).json(0);

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize as _;
+use jiff::Timestamp;
+use serde::Deserialize;
 
-use super::{DRAINED_FILE, Drained, RunFile, write_json};
+use super::{DRAINED_FILE, Drained, PLAN_FILE, RunFile, read_json, write_json};
 use crate::config::RunSettings;
 use crate::error::Error;
 use crate::run::checkpoint_log;
@@ -81,10 +82,21 @@ impl RunGlance {
         quarantine_in(&self.file.settings).is_some()
     }
 
+    /// When the plan was made that it carries out, if it carries out one.
+    pub fn planned(&self) -> Option<Timestamp> {
+        let plan: Option<Plan> = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default();
+        plan.map(|plan| plan.created)
+    }
+
     /// The run whose quarantine it sends.
     pub fn retried(&self) -> Option<&str> {
         retried(&self.file.settings)
     }
+}
+
+#[derive(Deserialize)]
+struct Plan {
+    created: Timestamp,
 }
 
 /// The run whose quarantine a run with `settings` sends.
