@@ -271,8 +271,10 @@ impl Step {
 
     /// The step in one line, while others are still to come.
     pub(super) fn sentence(&self) -> String {
-        let used =
-            self.utilisation.map(|used| format!(", {:.1} % of the limit", used * 100.0)).unwrap_or_default();
+        let used = self
+            .utilisation
+            .map(|used| format!(", {:.1} % of the configured rate", used * 100.0))
+            .unwrap_or_default();
         format!(
             "{} records/s{used}, {:.1} % of a core{}",
             whole(self.records_per_second),

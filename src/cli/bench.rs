@@ -107,6 +107,12 @@ impl BenchArgs {
             return Err(Error::usage("--duration must be 1s or more: nothing can be measured in no time"));
         }
         let out = directory("--out", &out)?;
+        if out.is_dir() {
+            return Err(Error::usage(format!(
+                "--out: {} is a directory; what is needed is a name in it, without an ending",
+                out.display()
+            )));
+        }
         if !out.parent().is_some_and(std::path::Path::is_dir) {
             return Err(Error::usage(format!("--out: the directory of {} does not exist", out.display())));
         }

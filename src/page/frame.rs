@@ -124,18 +124,22 @@ impl Frame<'_> {
 
     fn draw_x_ticks(&self, svg: &mut String) {
         let bottom = self.bottom();
+        let half = |text: &str| letters(text) * LETTER / 2.0;
+        // The last number would stand out of the paper.
+        let middle = |value: f64, text: &str| self.at_x(value).min(self.size.0 - half(text));
+        // It says how far the axis goes, so the others make room for it.
+        let last = self.x.ticks.last().map_or(0.0, |(value, text)| middle(*value, text) - half(text));
         let mut free = f64::NEG_INFINITY;
-        for (value, text) in &self.x.ticks {
+        for (place, (value, text)) in self.x.ticks.iter().enumerate() {
             let x = self.at_x(*value);
             let _ = writeln!(
                 svg,
                 "<line class=\"grid\" x1=\"{x:.1}\" y1=\"{bottom}\" x2=\"{x:.1}\" y2=\"{}\"/>",
                 bottom + 4.0
             );
-            let half = letters(text) * LETTER / 2.0;
-            // The last number would stand out of the paper.
-            let middle = x.min(self.size.0 - half);
-            if middle - half >= free {
+            let (middle, half) = (middle(*value, text), half(text));
+            let is_last = place + 1 == self.x.ticks.len();
+            if is_last || (middle - half >= free && middle + half + TICK_GAP <= last) {
                 free = middle + half + TICK_GAP;
                 let _ = writeln!(
                     svg,

@@ -232,6 +232,7 @@ fn a_wrong_command_line_is_told_at_once() {
         ("--null --share 0.5", "--share"),
         ("--null --max-rate 5MB/s", "--max-rate"),
         ("--out no/such/place", "--out"),
+        ("--out .", "is a directory"),
         ("--offline", "--offline"),
         ("archive", "--partition-key"),
         ("archive --partition-key /k --record-size 200", "--record-size"),
