@@ -143,11 +143,11 @@ impl Engine {
 
     /// Does whatever is due.
     pub(super) fn drive(&mut self, now: Duration, commands: &mut Vec<Command>) {
-        while let Some(&(due, turn, lane)) = self.agenda.first() {
+        while let Some(&(due, sent, lane)) = self.agenda.first() {
             if due > now {
                 break;
             }
-            self.agenda.remove(&(due, turn, lane));
+            self.agenda.remove(&(due, sent, lane));
             self.due[lane] = None;
             self.dispatch(lane, now, commands);
         }
@@ -157,14 +157,15 @@ impl Engine {
         self.end_if_over(commands);
     }
 
-    /// The lane wants to be looked at, at `due`.
+    /// The lane wants to be looked at, at `due`. Of several the one comes first that has not sent for the longest time: what they
+    /// share, they take in turns.
     pub(super) fn schedule(&mut self, lane: usize, due: Duration) {
-        if let Some((before, turn)) = self.due[lane] {
-            self.agenda.remove(&(before, turn, lane));
+        if let Some((before, sent)) = self.due[lane] {
+            self.agenda.remove(&(before, sent, lane));
         }
-        self.turn += 1;
-        self.due[lane] = Some((due, self.turn));
-        self.agenda.insert((due, self.turn, lane));
+        let sent = self.lanes[lane].departed_at;
+        self.due[lane] = Some((due, sent));
+        self.agenda.insert((due, sent, lane));
     }
 
     pub(super) fn schedule_all(&mut self, now: Duration) {
@@ -259,6 +260,8 @@ impl Engine {
         }
         let shard_at = rate.affordable_at(weight.for_shard().min(goal.shard), now);
         let run_at = self.run_rate.affordable_at(weight.for_run().min(goal.run), now);
+        // In steps, so that those who wait for the same wait equally long, whatever the last digits say.
+        let run_at = if run_at > now { up_to_the_millisecond(run_at) } else { run_at };
         if shard_at.max(run_at) > now && !on(Mutant::RateIgnored) {
             let brake = match () {
                 () if run_at > shard_at => Brake::RunRate,
@@ -432,6 +435,11 @@ impl Engine {
 /// The mean of what was measured, the latest the most.
 fn smooth(mean: Duration, sample: Duration) -> Duration {
     if mean.is_zero() { sample } else { (mean * 7 + sample) / 8 }
+}
+
+fn up_to_the_millisecond(time: Duration) -> Duration {
+    let beyond = Duration::from_nanos((time.subsec_nanos() % 1_000_000).into());
+    if beyond.is_zero() { time } else { time + Duration::from_millis(1) - beyond }
 }
 
 /// What is to be gathered so that so many requests in flight carry the full rate; one alone carries it just so.

@@ -221,10 +221,9 @@ pub struct Engine {
     pub(super) allowance: Allowance,
     /// Requests in flight beyond their lanes' shares.
     pub(super) borrowed: usize,
-    /// When which lane wants to be looked at. The count in the middle makes equals take turns.
-    pub(super) agenda: BTreeSet<(Duration, u64, usize)>,
-    pub(super) due: Vec<Option<(Duration, u64)>>,
-    pub(super) turn: u64,
+    /// When which lane wants to be looked at, and when it last sent something.
+    pub(super) agenda: BTreeSet<(Duration, Duration, usize)>,
+    pub(super) due: Vec<Option<(Duration, Duration)>>,
     pub(super) frontier: Ordinal,
     pub(super) inherited_frontier: Ordinal,
     pub(super) objects: Objects,
@@ -264,7 +263,6 @@ impl Engine {
             allowance: Allowance::new(config.requests_max),
             borrowed: 0,
             agenda: BTreeSet::new(),
-            turn: 0,
             frontier: restart_at,
             inherited_frontier: checkpoint.frontier,
             objects: Objects::new(checkpoint),

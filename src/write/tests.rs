@@ -929,3 +929,22 @@ fn a_hot_key_waits_for_answers_only() {
         assert!(lasted < round_trip * 300 + millis(400), "{round_trip:?}: {lasted:?}");
     }
 }
+
+#[test]
+fn what_bounds_the_whole_run_is_shared_by_all_shards() {
+    for (shards_count, records) in [(8, 500.0), (16, 1_000.0), (64, 900.0)] {
+        let run_rate = ShardRate { records, ..UNLIMITED };
+        let config = EngineConfig { run_rate, ..config(Order::None, SHARE) };
+        let map = shards(shards_count);
+        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+        let until = Duration::from_secs(6);
+        let outcomes =
+            run(config, &map, &start, input(1, 30_000, 30_000, 200), millis(20), until, &mut always);
+        let mut by_shard = vec![0; map.shards().len()];
+        for record in &outcomes.stored {
+            by_shard[map.shard_of(record.hash)] += 1;
+        }
+        let fair = outcomes.stored.len() / by_shard.len();
+        assert!(by_shard.iter().all(|count| (fair / 2..=fair * 2).contains(count)), "{by_shard:?}");
+    }
+}
