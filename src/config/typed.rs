@@ -98,24 +98,11 @@ impl Typed {
     /// names objects in another way.
     #[must_use]
     pub fn with_objects(&self, file: &str) -> Option<String> {
-        let names_none = self.retries || self.follows_a_plan;
-        if names_none { None } else { self.without_making_the_stream().with(Some(("--objects", file)), None) }
-    }
-
-    /// The same without what makes a stream: it is there, perhaps with other shards by now.
-    fn without_making_the_stream(&self) -> Self {
-        let mut there = Self { words: Vec::new(), ..*self };
-        let mut typed = self.words.iter();
-        while let Some(word) = typed.next() {
-            let (flag, value) =
-                word.split_once('=').map_or((word.as_str(), None), |(flag, value)| (flag, Some(value)));
-            match flag {
-                "--create" => {}
-                "--shards" | "--retention" => drop(if value.is_none() { typed.next() } else { None }),
-                _ => there.words.push(word.clone()),
-            }
+        if self.retries || self.follows_a_plan {
+            return None;
         }
-        there
+        // The stream is there, perhaps with other shards by now, so nothing makes it.
+        self.without(&["--create"], &["--shards", "--retention"]).with(Some(("--objects", file)), None)
     }
 
     /// The command that begins the same anew; `None` if it is not known what was typed.
@@ -133,20 +120,27 @@ impl Typed {
         if self.words.is_empty() {
             return None;
         }
-        let mut anew = Self { words: Vec::new(), ..*self };
-        let mut typed = self.words.iter();
-        while let Some(word) = typed.next() {
-            match another.and_then(|(flag, _)| word.strip_prefix(flag)) {
-                Some("") => drop(typed.next()),
-                Some(rest) if rest.starts_with('=') => {}
-                _ if word == self.anew_flag() => {}
-                _ => anew.words.push(word.clone()),
-            }
-        }
+        let replaced: Vec<&str> = another.iter().map(|(flag, _)| *flag).collect();
+        let mut anew = self.without(&[self.anew_flag()], &replaced);
         let another = another.into_iter().flat_map(|(flag, value)| [flag, value]);
         anew.add(another.chain(anew_flag).map(str::to_owned).collect());
         let words = std::iter::once("respool").chain(anew.words.iter().map(String::as_str));
         Some(words.map(quoted).collect::<Vec<_>>().join(" "))
+    }
+
+    /// The same without these switches, and without these flags and their values.
+    fn without(&self, switches: &[&str], flags: &[&str]) -> Self {
+        let mut rest = Self { words: Vec::new(), ..*self };
+        let mut typed = self.words.iter();
+        while let Some(word) = typed.next() {
+            match word.split_once('=') {
+                None if flags.contains(&word.as_str()) => drop(typed.next()),
+                Some((flag, _)) if flags.contains(&flag) => {}
+                _ if switches.contains(&word.as_str()) => {}
+                _ => rest.words.push(word.clone()),
+            }
+        }
+        rest
     }
 }
 

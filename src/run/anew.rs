@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::console;
 use super::directory::{self, RunGlance, StreamIdentity};
+use super::quarantine::taken::retries_of;
 use super::twice;
 use super::unchanged::{check_same_stream, identity};
 use crate::config::{ReplayConfig, RunFlags, StateDir};
@@ -80,13 +81,11 @@ pub(super) fn confirm(
         now.name
     );
     // What its retries have delivered there is gone as well.
-    let runs = directory::glance_at_all(&config.state_dir)?;
-    let retries: Vec<_> =
-        runs.iter().filter(|other| other.retried() == Some(id) && other.file.stream == *before).collect();
+    let mut retries = retries_of(&config.state_dir, run)?;
+    retries.retain(|retry| retry.file.stream == *before);
     let own = run.delivered_so_far();
-    let delivered = own + retries.iter().map(|retry| retry.delivered_so_far()).sum::<u64>();
-    let drained =
-        run.drained().filter(|seen| seen.delivered == own && !retries.iter().any(|retry| is_unread(retry)));
+    let delivered = own + retries.iter().map(RunGlance::delivered_so_far).sum::<u64>();
+    let drained = run.drained().filter(|seen| seen.delivered == own && !retries.iter().any(is_unread));
     let (records, were) = (many(delivered, "record"), agree(delivered, "was", "were"));
     let gone = match drained {
         _ if delivered == 0 => {

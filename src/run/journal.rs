@@ -74,6 +74,15 @@ pub struct QuarantineLine {
     pub sent_in_part: bool,
 }
 
+#[cfg(test)]
+impl QuarantineLine {
+    /// One without details, for tests.
+    pub(crate) fn of(object: u32, record: Option<u32>, key: &str, reason: &str) -> Self {
+        let (key, reason, detail) = (key.to_owned(), reason.to_owned(), String::new());
+        Self { object, record, key, reason, detail, offset: None, stored: None, sent_in_part: false }
+    }
+}
+
 /// A part of [`RECORDS_FILE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {

@@ -76,16 +76,8 @@ mod tests {
     use super::*;
 
     fn line(object: u32, reason: &str) -> QuarantineLine {
-        QuarantineLine {
-            object,
-            record: None,
-            key: format!("{object}.gz"),
-            reason: reason.into(),
-            detail: "AccessDenied".into(),
-            offset: None,
-            stored: None,
-            sent_in_part: false,
-        }
+        let line = QuarantineLine::of(object, None, &format!("{object}.gz"), reason);
+        QuarantineLine { detail: "AccessDenied".into(), ..line }
     }
 
     /// The next `count` of `wanted` objects are set aside for `reason`.

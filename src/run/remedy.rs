@@ -101,18 +101,8 @@ mod tests {
     const AS_IT_IS: Decoding = Decoding { framing: FramingChoice::Auto, salvage: false };
     const SALVAGED: Decoding = Decoding { salvage: true, ..AS_IT_IS };
 
-    fn line(record: Option<u32>, reason: String) -> QuarantineLine {
-        let (key, detail) = ("x.gz".into(), String::new());
-        QuarantineLine {
-            object: 0,
-            record,
-            key,
-            reason,
-            detail,
-            offset: None,
-            stored: None,
-            sent_in_part: false,
-        }
+    fn line(record: Option<u32>, reason: &str) -> QuarantineLine {
+        QuarantineLine::of(0, record, "x.gz", reason)
     }
 
     #[test]
@@ -124,7 +114,7 @@ mod tests {
         for defect in
             [Corrupt, Truncated, TrailingData, Empty, UnknownFormat, TooLarge, BadFraming, MixedFraming]
         {
-            let line = line(None, defect.to_string());
+            let line = line(None, &defect.to_string());
             assert_eq!(can_be_salvaged(&line), defect.is_damage(), "{defect}");
             assert!(is_in_its_bytes(&line), "{defect}");
             assert_ne!(remedy(&line, AS_IT_IS), TRIED_AGAIN, "{defect}");
@@ -132,7 +122,7 @@ mod tests {
             assert!(!remedy(&line, SALVAGED).contains("--salvage"), "{defect}");
         }
         for reason in [Changed, Deleted, Archived, Denied, Checksum] {
-            let line = line(None, reason.to_string());
+            let line = line(None, &reason.to_string());
             assert_ne!(remedy(&line, AS_IT_IS), TRIED_AGAIN, "{reason}");
             assert!(!is_in_its_bytes(&line), "{reason}");
         }
@@ -144,13 +134,13 @@ mod tests {
         ];
         let faults = KEY_FAULTS.into_iter().map(SetAsideReason::KeyFault);
         for reason in faults.chain(reasons) {
-            assert_ne!(remedy(&line(Some(3), reason.to_string()), AS_IT_IS), TRIED_AGAIN, "{reason}");
+            assert_ne!(remedy(&line(Some(3), &reason.to_string()), AS_IT_IS), TRIED_AGAIN, "{reason}");
         }
     }
 
     #[test]
     fn of_what_was_sent_in_part_nothing_is_promised() {
-        let line = QuarantineLine { sent_in_part: true, ..line(None, "corrupt".into()) };
+        let line = QuarantineLine { sent_in_part: true, ..line(None, "corrupt") };
         assert_eq!((remedy(&line, AS_IT_IS), can_be_salvaged(&line)), (SENT_IN_PART, false));
         assert!(!is_in_its_bytes(&line), "it was whole once");
     }
@@ -158,12 +148,12 @@ mod tests {
     #[test]
     fn what_is_framed_in_another_way_is_not_salvaged() {
         let arrays = Decoding { framing: FramingChoice::JsonArray, ..AS_IT_IS };
-        let damaged = line(None, "bad_framing".into());
+        let damaged = line(None, "bad_framing");
         assert_eq!((remedy(&damaged, arrays), wants_salvage(&damaged, arrays)), (DAMAGED, true));
         let object = QuarantineLine { detail: format!("found {NO_ARRAY}"), ..damaged };
         assert_eq!((remedy(&object, arrays), wants_salvage(&object, arrays)), (MISFRAMED, false));
         assert_eq!((remedy(&object, AS_IT_IS), wants_salvage(&object, AS_IT_IS)), (DAMAGED, true));
-        let array = QuarantineLine { detail: format!("no key; {ARRAY}"), ..line(Some(0), "missing".into()) };
+        let array = QuarantineLine { detail: format!("no key; {ARRAY}"), ..line(Some(0), "missing") };
         assert_eq!((remedy(&array, AS_IT_IS), is_array(&object, AS_IT_IS)), (AN_ARRAY, false));
         assert!(!is_array(&array, arrays), "it was cut out of one");
     }

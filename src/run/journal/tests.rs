@@ -5,16 +5,7 @@ use crate::record::{HashKeyRange, Ordinal};
 use crate::route::SetAsideReason;
 
 fn line(record: u32) -> QuarantineLine {
-    QuarantineLine {
-        object: 1,
-        record: Some(record),
-        key: "a\nb.gz".into(),
-        reason: "missing".into(),
-        detail: String::new(),
-        offset: None,
-        stored: None,
-        sent_in_part: false,
-    }
+    QuarantineLine::of(1, Some(record), "a\nb.gz", "missing")
 }
 
 fn aside(record: u32) -> SetAside {

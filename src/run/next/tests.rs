@@ -27,16 +27,7 @@ fn a_distance_counts_letters() {
 }
 
 fn keyless(records: u64, missing: u64) -> Keyless {
-    let first = QuarantineLine {
-        object: 3,
-        record: Some(7),
-        key: "x.gz".into(),
-        reason: "missing".into(),
-        detail: String::new(),
-        offset: None,
-        stored: None,
-        sent_in_part: false,
-    };
+    let first = QuarantineLine::of(3, Some(7), "x.gz", "missing");
     let (key, meant) = ("/tailnm".into(), Some("/tailnum".into()));
     Keyless { records, missing, first, key, meant, arrays: 0 }
 }

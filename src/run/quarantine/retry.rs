@@ -212,9 +212,8 @@ mod tests {
     use crate::run::key_fields::ARRAY;
 
     fn line(object: u32, record: Option<u32>, reason: &str, sent_in_part: bool) -> QuarantineLine {
-        let (key, detail) = (format!("{object}.gz"), String::new());
-        let reason = reason.to_owned();
-        QuarantineLine { object, record, key, reason, detail, offset: None, stored: None, sent_in_part }
+        let line = QuarantineLine::of(object, record, &format!("{object}.gz"), reason);
+        QuarantineLine { sent_in_part, ..line }
     }
 
     #[test]

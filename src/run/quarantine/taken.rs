@@ -97,17 +97,7 @@ mod tests {
     }
 
     fn line(key: &str, record: Option<u32>) -> QuarantineLine {
-        let (key, reason, detail) = (key.to_owned(), "missing".to_owned(), String::new());
-        QuarantineLine {
-            object: 0,
-            record,
-            key,
-            reason,
-            detail,
-            offset: None,
-            stored: None,
-            sent_in_part: false,
-        }
+        QuarantineLine::of(0, record, key, "missing")
     }
 
     #[test]
