@@ -17,15 +17,17 @@ use foldhash::fast::FixedState;
 use super::aggregate::Packed;
 use super::allowance::Allowance;
 use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, ShardLedger, Totals};
-use super::dispatch::{BURST_START, Progress};
+use super::dispatch::BURST_START;
 use super::lane::{Lane, Order, Pushed};
 use super::mutant::{Mutant, on};
 use super::objects::{Objects, Settled};
 use super::order::Discipline;
+use super::progress::Progress;
 use super::rate::{Load, RateControl, ShardRate};
 use super::reshard::Reshard;
 use super::stats::LaneTimes;
 use super::stray::Stray;
+use super::turns::Turns;
 use crate::record::{HashKey, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
 use crate::route::{RoutedChunk, SetAside};
@@ -221,9 +223,11 @@ pub struct Engine {
     pub(super) allowance: Allowance,
     /// Requests in flight beyond their lanes' shares.
     pub(super) borrowed: usize,
-    /// When which lane wants to be looked at, and when it last sent something.
-    pub(super) agenda: BTreeSet<(Duration, Duration, usize)>,
-    pub(super) due: Vec<Option<(Duration, Duration)>>,
+    /// When which lane wants to be looked at. The count in the middle makes equals take turns.
+    pub(super) agenda: BTreeSet<(Duration, u64, usize)>,
+    pub(super) due: Vec<Option<(Duration, u64)>>,
+    pub(super) turn: u64,
+    pub(super) turns: Turns,
     pub(super) frontier: Ordinal,
     pub(super) inherited_frontier: Ordinal,
     pub(super) objects: Objects,
@@ -263,6 +267,8 @@ impl Engine {
             allowance: Allowance::new(config.requests_max),
             borrowed: 0,
             agenda: BTreeSet::new(),
+            turn: 0,
+            turns: Turns::default(),
             frontier: restart_at,
             inherited_frontier: checkpoint.frontier,
             objects: Objects::new(checkpoint),

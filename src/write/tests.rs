@@ -932,9 +932,11 @@ fn a_hot_key_waits_for_answers_only() {
 
 #[test]
 fn what_bounds_the_whole_run_is_shared_by_all_shards() {
-    for (shards_count, records) in [(8, 500.0), (16, 1_000.0), (64, 900.0)] {
+    for (shards_count, records, order) in
+        [(8, 500.0, Order::None), (16, 1_000.0, Order::Key), (64, 900.0, Order::Relaxed)]
+    {
         let run_rate = ShardRate { records, ..UNLIMITED };
-        let config = EngineConfig { run_rate, ..config(Order::None, SHARE) };
+        let config = EngineConfig { run_rate, ..config(order, SHARE) };
         let map = shards(shards_count);
         let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
         let until = Duration::from_secs(6);
@@ -946,5 +948,7 @@ fn what_bounds_the_whole_run_is_shared_by_all_shards() {
         }
         let fair = outcomes.stored.len() / by_shard.len();
         assert!(by_shard.iter().all(|count| (fair / 2..=fair * 2).contains(count)), "{by_shard:?}");
+        let used = outcomes.stored.len() as f64 / (records * until.as_secs_f64());
+        assert!((0.97..=1.02).contains(&used), "{used} of what the run may send");
     }
 }
