@@ -948,7 +948,7 @@ fn what_bounds_the_whole_run_is_shared_by_all_shards() {
         }
         let fair = outcomes.stored.len() / by_shard.len();
         assert!(by_shard.iter().all(|count| (fair / 2..=fair * 2).contains(count)), "{by_shard:?}");
-        let used = outcomes.stored.len() as f64 / (records * until.as_secs_f64());
+        let used = f64::from(u32::try_from(outcomes.stored.len()).unwrap()) / (records * until.as_secs_f64());
         assert!((0.97..=1.02).contains(&used), "{used} of what the run may send");
     }
 }
