@@ -9,6 +9,7 @@
 //! It uses the path of a replay as far as the records: what it reads whole stays in the cache. Only `reading` and
 //! this file do anything; all others judge what they are given.
 
+mod cost;
 pub mod deadline;
 mod describe;
 pub mod estimate;
@@ -23,6 +24,7 @@ pub mod permission;
 pub mod price;
 pub mod reading;
 pub mod report;
+pub mod retention;
 pub mod sample;
 mod timeline;
 pub mod warnings;
@@ -46,7 +48,7 @@ use crate::config::{
     TuningChanges, exposure_flag, quoted,
 };
 use crate::error::Error;
-use crate::limits::RECORD_BYTES_DEFAULT;
+use crate::limits::{RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::route::RouteRules;
 use crate::route::fields;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
@@ -92,7 +94,6 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
             what: &config.what,
             objects: &manifest.objects,
             stream: target.as_ref().map(|target| &target.description),
-            worker: config.worker_rate,
             live_retention_seconds,
             away_since: config.live.since.unwrap_or(now),
             now,
@@ -125,7 +126,8 @@ async fn look(
     let open = KeyConfig { rule: KeyRule::Random, fallback: None, seed: config.seed };
     let rules = RouteRules {
         extractor: KeyExtractor::new(config.what.key_config(config.seed).unwrap_or(open)),
-        record_bytes_max: target.map_or(RECORD_BYTES_DEFAULT, |target| target.description.record_bytes_max),
+        // A stream that is still to be made can take the largest there are.
+        record_bytes_max: target.map_or(RECORD_BYTES_MAX, |target| target.description.record_bytes_max),
         event_time: config.what.input.event_time.clone(),
         // What keys there are is asked for, even if they do not place records.
         spread: None,
@@ -198,6 +200,8 @@ fn written(plan: &SavedPlan) -> Result<Vec<u8>, Error> {
 }
 
 fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp) -> SavedPlan {
+    let cost = &plan.cost;
+    let each = |usd: f64, count: f64| Some(usd / count).filter(|_| cost.put_units > 0.0 && count > 0.0);
     let figures = PlanFigures {
         objects: plan.objects,
         bytes_stored: plan.bytes_stored,
@@ -207,6 +211,8 @@ fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp)
         seconds: plan.seconds,
         binding_limit: plan.binding_limit.map_or("", model::BindingLimit::words).to_owned(),
         cost_usd: plan.cost_usd,
+        shard_hour_usd: each(cost.hours_usd + cost.retention_usd, cost.hours),
+        put_unit_usd: each(cost.payload_usd, cost.put_units),
     };
     let aggregates = config.what.aggregate;
     let of = |one: &report::ShardsReport| {
@@ -228,13 +234,20 @@ fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp)
         others: others.map(of).collect(),
         figures,
         stream: PlannedStream {
-            retention_hours: Some(warnings::retention_wanted(plan, config.worker_rate)),
-            record_kib: Some(plan.record_bytes.max)
-                .filter(|bytes| usize::try_from(*bytes).is_ok_and(|bytes| bytes > RECORD_BYTES_DEFAULT))
-                .map(|bytes| bytes.div_ceil(1_024)),
+            retention_hours: Some(warnings::retention_wanted(plan)),
+            record_kib: record_kib(plan),
         },
         live: PlannedLive::default(),
     }
+}
+
+/// The record size that a new stream has to be made with, if Kinesis' usual one is not enough. What was not looked at may hold
+/// larger ones than what was.
+fn record_kib(plan: &Plan) -> Option<u32> {
+    let largest = usize::try_from(plan.record_bytes.max).unwrap_or(usize::MAX);
+    let wanted = if plan.sample.whole { largest } else { RECORD_BYTES_MAX };
+    let kib = u32::try_from(wanted.div_ceil(1_024)).ok();
+    kib.filter(|_| largest > RECORD_BYTES_DEFAULT)
 }
 
 fn write(path: &Path, text: &[u8]) -> Result<(), Error> {

@@ -174,6 +174,11 @@ impl Page {
             dollars(plan.on_demand.cost_usd)
         );
         let _ = writeln!(self.text, "{line}");
+        let text = cost_line(plan);
+        if !text.is_empty() {
+            self.text.push('\n');
+            self.paragraph("", &text);
+        }
     }
 
     fn deadline(&mut self, plan: &Plan) {
@@ -279,6 +284,37 @@ fn shards_line(one: &ShardsReport) -> String {
         duration(one.aggregated.seconds),
         dollars(one.aggregated.cost_usd)
     )
+}
+
+/// What the cost of the plan is made of; nothing where nothing is paid.
+fn cost_line(plan: &Plan) -> String {
+    let cost = &plan.cost;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, at least 0")]
+    let counted = |count: f64, what: &str| many(count.round() as u64, what);
+    let (hour, payload) = if cost.put_units > 0.0 {
+        ("shard-hour", counted(cost.put_units, "PUT unit") + " of 25 KB")
+    } else {
+        ("stream-hour", "bytes in and out".to_owned())
+    };
+    let parts = [
+        (cost.hours_usd, counted(cost.hours, hour)),
+        (cost.payload_usd, payload),
+        (cost.retention_usd, "keeping them for more than a day".to_owned()),
+        (cost.requests_usd, counted(cost.requests, "S3 request")),
+    ];
+    let part = |(usd, what): (f64, String)| match usd {
+        nothing if nothing <= 0.0 => None,
+        small if small < 0.000_5 => Some(format!("{what} <$0.001")),
+        small if small < 1.0 => Some(format!("{what} ${small:.3}")),
+        _ => Some(format!("{what} {}", dollars(usd))),
+    };
+    let parts: Vec<String> = parts.into_iter().filter_map(part).collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    let reading = plan.reading_seconds.filter(|reading| *reading > plan.seconds);
+    let reading = reading.map(|reading| format!(" (the worker reads for {})", duration(reading)));
+    format!("Cost: {}{}.", parts.join(", "), reading.unwrap_or_default())
 }
 
 /// `$0.42`, `$1,234`; less than a cent is not nothing.

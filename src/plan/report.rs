@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::model::BindingLimit;
+use super::price::Cost;
 use crate::run::key_fields::KeyField;
 
 /// A plan.
@@ -78,8 +79,12 @@ pub struct Plan {
     pub seconds: f64,
     /// … because of this limit …
     pub binding_limit: Option<BindingLimit>,
-    /// … and costs so much.
+    /// … and costs so much …
     pub cost_usd: f64,
+    /// … for these.
+    pub cost: Cost,
+    /// How long the worker needs to read it all; `null` as long as its rate is not given.
+    pub reading_seconds: Option<f64>,
     /// How long each limit alone would make it, the longest first.
     pub limits: Vec<LimitReport>,
     /// The same for several numbers of shards.

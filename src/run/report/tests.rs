@@ -36,6 +36,8 @@ pub(super) fn planned() -> PlanFigures {
         seconds: 15.0,
         binding_limit: "records/s".into(),
         cost_usd: 0.05,
+        shard_hour_usd: Some(0.015),
+        put_unit_usd: Some(1.4e-8),
     }
 }
 
