@@ -11,6 +11,7 @@ use crate::config::{ArchiveAddress, AwsAccess, Target};
 use crate::record::HashKey;
 use crate::route::fields::Fields;
 use crate::run::key_fields::key_fields;
+use crate::run::next::meant;
 use crate::shown::shown;
 
 /// Shortest hash that tells keys apart for people.
@@ -54,11 +55,12 @@ impl Figures<'_> {
         let in_s3 = matches!(config.what.archive, ArchiveAddress::S3 { .. });
         let in_kinesis = matches!(config.what.target, Some(Target::Kinesis { .. }));
         let objects_read = self.readings.objects.len() as u64;
-        Plan {
+        let mut plan = Plan {
             archive: config.what.archive.to_string(),
             window: config.what.input.selection.to_string(),
             target: config.what.target.as_ref().map(ToString::to_string),
             archive_endpoint: endpoint(&config.tuning.s3).filter(|_| in_s3),
+            target_exists: config.what.target.as_ref().map(|_| self.ground.target.is_some()),
             target_endpoint: endpoint(&config.tuning.kinesis).filter(|_| in_kinesis),
             partition_key: config.what.partition_key.as_ref().map(ToString::to_string),
             order: config.what.order.as_str().to_owned(),
@@ -95,7 +97,20 @@ impl Figures<'_> {
             key_texts,
             first_record: self.first_record(),
             ..Plan::default()
+        };
+        match plan.partition_key.as_ref().filter(|_| plan.lacks_its_key()) {
+            Some(key) => {
+                let pointers = plan.candidates.iter().map(|field| field.pointer.clone());
+                plan.key_meant = meant(key, pointers);
+            }
+            // Who has a key needs no other.
+            None if plan.partition_key.is_some() => {
+                (plan.candidates, plan.candidates_records) = (Vec::new(), 0);
+                (plan.candidates_whole, plan.first_record) = (false, None);
+            }
+            None => {}
         }
+        plan
     }
 
     #[expect(clippy::cast_precision_loss, reason = "parts")]

@@ -24,6 +24,9 @@ pub fn page(plan: &Plan) -> String {
     let mut page = Page::new(&format!("Plan: {}", plan.archive));
     let about = if plan.sample.whole { "" } else { "About " };
     let limit = plan.binding_limit.map_or("nothing", BindingLimit::words);
+    if let Some(why) = plan.in_vain() {
+        page.paragraph(&why, false);
+    }
     page.paragraph(
         &format!(
             "{about}{} ({}) in {} ({} stored). With {}: {}, limited by {limit}, {}.",

@@ -109,11 +109,6 @@ fn a_refusal_says_what_to_do_next() {
             &["does not exist at http", ": there is nothing to delete; if it lives elsewhere, say --region"],
         ),
         (
-            format!("plan archive --into nowhere {key} {at}"),
-            5,
-            &["leave out --into", "--shards 1,4,16", "--into nowhere --create"],
-        ),
-        (
             format!("plan archive --into demo --live-stream nowhere {key} {at}"),
             5,
             &["the live stream nowhere does not exist", "is its name right?"],
