@@ -137,16 +137,7 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
 
 /// A plan of nothing is no plan: a replay would end the same way.
 fn has_something_to_send(plan: &plan::report::Plan) -> Result<Code, Error> {
-    if plan.records > 0 || plan.records_set_aside.values().all(|count| *count == 0) {
-        return Ok(Code::Done);
-    }
-    let reasons: Vec<&str> = plan.records_set_aside.keys().map(String::as_str).collect();
-    let key = plan.partition_key.as_deref().unwrap_or("the partition key");
-    let sentence = format!(
-        "every record that was looked at would be set aside ({}): is {key} where they have their key?",
-        reasons.join(", ")
-    );
-    Err(Error::new(Code::Quarantine, sentence))
+    plan.in_vain().map_or(Ok(Code::Done), |why| Err(Error::new(Code::Quarantine, why)))
 }
 
 fn iam(config: &IamConfig) -> Result<Code, Error> {

@@ -137,6 +137,7 @@ impl CacheArgs {
         environment: &Environment,
         output: OutputConfig,
     ) -> Result<Invocation, Error> {
+        let named = self.cache_dir.is_some();
         let dir = match self.cache_dir {
             Some(dir) => directory("--cache-dir", &dir)?,
             None => environment.cache_dir()?,
@@ -158,7 +159,7 @@ impl CacheArgs {
             Action::Prune { older_than, to_size } => CacheAction::Prune { older_than, to_size },
             Action::Purge { yes } => CacheAction::Purge { yes },
         };
-        Ok(Invocation::Cache(CacheCommandConfig { action, dir, output }))
+        Ok(Invocation::Cache(CacheCommandConfig { action, dir, named, output }))
     }
 }
 

@@ -282,9 +282,10 @@ where
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let file = ConfigFile::find(command(), &args, environment)?;
     let matches = match &file {
-        None => variables::that_count(command(), &args).try_get_matches_from(&args)?,
+        None => variables::that_count(command(), &command(), &args)?.try_get_matches_from(&args)?,
         Some(file) => {
-            let parsed = variables::that_count(file.apply(command())?, &args).try_get_matches_from(&args);
+            let command = variables::that_count(file.apply(command())?, &command(), &args)?;
+            let parsed = command.try_get_matches_from(&args);
             parsed.map_err(|error| file.blame(error, &args))?
         }
     };

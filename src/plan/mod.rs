@@ -69,7 +69,7 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let config = &PlanConfig { tuning, ..config.clone() };
     let prices = prices(config.prices.as_deref())?;
     let target = match &config.what.target {
-        Some(target) => Some(open::stream(target, &config.tuning, now, &Seeker::Plan).await?),
+        Some(target) => open::stream_if_there(target, &config.tuning, now).await?,
         None => None,
     };
     let live_retention_seconds = live_retention(config, now).await?;
@@ -99,13 +99,14 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
             now,
         },
     );
-    if let Some(path) = &config.save {
+    // A plan of nothing is none: a replay would only set aside what it reads.
+    if let Some(path) = config.save.as_ref().filter(|_| plan.in_vain().is_none()) {
         let live = planned_live(config, live_retention_seconds);
         let kept = SavedPlan { live, ..saved(config, &plan, region.as_deref(), now) };
         write(path, &written(&kept)?)?;
         plan.saved = Some(path.display().to_string());
     }
-    plan.next_command = Some(next_command(config, &plan));
+    plan.next_command = next_command(config, &plan);
     if let Some(path) = &config.html {
         write(path, html::page(&plan).as_bytes())?;
     }
@@ -133,8 +134,8 @@ async fn look(
         spread: None,
     };
     let rules = Arc::new(rules);
-    let open = config.what.partition_key.is_none();
-    let first = if open { fields::records_of_each(looks.len()) } else { 0 };
+    // A key that is open is to be chosen from them, and one that was mistyped to be found.
+    let first = fields::records_of_each(looks.len());
     Reader { archive, spool, segments, decode, rules, first }.read(&looks).await
 }
 
@@ -256,18 +257,28 @@ fn write(path: &Path, text: &[u8]) -> Result<(), Error> {
         .map_err(|error| Error::refused(format!("cannot write {}", path.display())).with_source(error))
 }
 
-fn next_command(config: &PlanConfig, plan: &Plan) -> String {
-    if config.what.partition_key.is_none() {
-        return "plan it again with one of these as --partition-key".to_owned();
+fn next_command(config: &PlanConfig, plan: &Plan) -> Option<String> {
+    if plan.lacks_its_key() || config.what.partition_key.is_none() {
+        return Some(match &plan.key_meant {
+            Some(meant) => format!("plan it again with --partition-key {}", quoted(meant)),
+            None => "plan it again with one of these as --partition-key".to_owned(),
+        });
     }
-    // A plan for numbers of shards is one for a stream that is not there yet: it is made as planned.
-    let into = if config.what.target.is_some() { "" } else { " --into STREAM --create" };
+    if plan.in_vain().is_some() {
+        return None;
+    }
+    // A stream that is not there yet is made as planned.
+    let into = match plan.target_exists {
+        Some(true) => "",
+        Some(false) => " --create",
+        None => " --into STREAM --create",
+    };
     let exposed = exposure_flag(&[&config.tuning.s3, &config.tuning.kinesis]);
-    match &plan.saved {
+    Some(match &plan.saved {
         Some(path) => format!("respool replay --plan {}{into}{exposed}", quoted(path)),
         None if matches!(config.what.target, Some(Target::Kinesis { .. }) | None) => {
             format!("the same with --save FILE, then: respool replay --plan FILE{into}{exposed}")
         }
         None => "the same as `respool replay`".to_owned(),
-    }
+    })
 }

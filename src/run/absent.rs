@@ -1,5 +1,4 @@
-//! A stream that is not there: what is to be done depends on who looks for it. Who replays may make it, a plan can do
-//! without it, and a run has lost with it what it had delivered.
+//! A stream that is not there: what is to be done depends on who looks for it. Who replays may make it, and a run has lost with it what it had delivered.
 
 use std::path::Path;
 
@@ -18,8 +17,6 @@ use crate::record::many;
 pub enum Seeker<'a> {
     /// What begins to write.
     Replay,
-    /// A plan.
-    Plan,
     /// Whoever asks about the stream that a worker reads otherwise.
     Live,
     /// What goes on with a run.
@@ -191,10 +188,6 @@ impl Seeker<'_> {
                 "the stream {target} does not exist{at}: `respool replay` makes it with --create, and so does `respool stream \
                  create {target} --shards N{}`; {ELSEWHERE}",
                 tuning.kinesis.own_flags("kinesis")
-            ),
-            Self::Plan => format!(
-                "the stream {target} does not exist{at}: leave out --into, and say --shards 1,4,16 to plan before it is there \
-                 (with --save FILE; then `respool replay --plan FILE --into {target} --create` makes it); {ELSEWHERE}"
             ),
             Self::Live => {
                 format!("the live stream {target} does not exist{at}: is its name right? {ELSEWHERE}")

@@ -26,7 +26,7 @@ use crate::shown::shown;
 /// A key that stands for the right one where nobody can guess it.
 const ANY_KEY: &str = "/POINTER";
 /// Reasons of records that lie in what `--partition-key` says.
-pub(super) const KEY_FAULTS: [KeyFault; 6] = [
+pub(crate) const KEY_FAULTS: [KeyFault; 6] = [
     KeyFault::Missing,
     KeyFault::Null,
     KeyFault::Empty,
@@ -146,7 +146,7 @@ impl Keyless {
 }
 
 /// The pointer that was mistyped as `key`, as it seems: another spelling, or another depth.
-fn meant(key: &str, pointers: impl Iterator<Item = String>) -> Option<String> {
+pub fn meant(key: &str, pointers: impl Iterator<Item = String>) -> Option<String> {
     let spelt = |pointer: &str| {
         let (key, pointer) = (key.to_lowercase(), pointer.to_lowercase());
         if pointer.ends_with(&key) || key.ends_with(&pointer) { 0 } else { distance(&key, &pointer) }

@@ -148,6 +148,21 @@ pub async fn stream(
     look_at(stream, target, tuning, seeker).await
 }
 
+/// The same for who can do without: `None` of a stream that is not there.
+pub async fn stream_if_there(
+    target: &Target,
+    tuning: &Tuning,
+    now: Timestamp,
+) -> Result<Option<OpenStream>, Error> {
+    if let Target::Kinesis { stream } = target {
+        let found = kinesis(target, stream, tuning).await?.describe().await;
+        if found.is_err_and(|error| error.class == CallErrorClass::NotFound) {
+            return Ok(None);
+        }
+    }
+    stream(target, tuning, now, &Seeker::Replay).await.map(Some)
+}
+
 /// Looks at the target behind `stream`.
 pub async fn look_at(
     stream: Arc<dyn Stream>,

@@ -1,5 +1,7 @@
 //! What can be done about what was set aside, by its reason.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::journal::QuarantineLine;
 use super::key_fields::ARRAY;
 use crate::config::{Decoding, FramingChoice};
@@ -71,6 +73,23 @@ pub(super) fn remedy(line: &QuarantineLine, decoding: Decoding) -> &'static str 
         "denied" => "allow s3:GetObject on it (and kms:Decrypt, if it is encrypted), then retry",
         "checksum" => "what arrived is not what was stored: retry fetches it once more",
         _ => TRIED_AGAIN,
+    }
+}
+
+/// What can be done about each reason: of one reason there may be entries of several kinds.
+#[derive(Debug, Default)]
+pub(super) struct Remedies(BTreeMap<String, BTreeSet<&'static str>>);
+
+impl Remedies {
+    /// Counts in a line of a run that has read its objects by `decoding`.
+    pub(super) fn add(&mut self, line: &QuarantineLine, decoding: Decoding) {
+        self.0.entry(line.reason.clone()).or_default().insert(remedy(line, decoding));
+    }
+
+    /// For each reason all of it, in a sentence.
+    pub(super) fn told(self) -> BTreeMap<String, String> {
+        let sentence = |remedies: BTreeSet<&str>| remedies.into_iter().collect::<Vec<_>>().join("; ");
+        self.0.into_iter().map(|(reason, remedies)| (reason, sentence(remedies))).collect()
     }
 }
 

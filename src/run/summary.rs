@@ -8,7 +8,7 @@ use super::directory::{self, RunDirectory, RunFile};
 use super::flood::Flood;
 use super::journal::{QUARANTINE_FILE, quarantine_lines};
 use super::next::{self, Keyless, NextStep};
-use super::remedy;
+use super::remedy::{self, Remedies};
 use super::report::{
     Brake as Limits, CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState,
     ShardReport, Spread, WindowReport, number,
@@ -148,16 +148,16 @@ impl SetAside {
         let count = totals.quarantined + totals.objects_quarantined;
         let decoding = file.settings.input.decoding;
         let (mut reasons, mut remedies, mut salvageable, mut misframed) =
-            (BTreeMap::new(), BTreeMap::new(), 0, 0);
+            (BTreeMap::new(), Remedies::default(), 0, 0);
         let lines = quarantine_lines(path).map_err(unreadable)?;
         let lines = lines.inspect(|line| {
             *reasons.entry(line.reason.clone()).or_default() += 1;
             salvageable += u64::from(remedy::wants_salvage(line, decoding));
             misframed += u64::from(remedy::is_misframed(line, decoding));
-            let remedy = || remedy::remedy(line, decoding).to_owned();
-            remedies.entry(line.reason.clone()).or_insert_with(remedy);
+            remedies.add(line, decoding);
         });
         let keyless = Keyless::among(lines, &file.settings, path).filter(|_| count > 0);
+        let remedies = remedies.told();
         Ok(Self { count, reasons, remedies, salvageable, misframed, keyless })
     }
 }

@@ -74,7 +74,14 @@ fn arrays_beside_lines_are_sent_by_a_retry_of_their_own_and_the_rest_by_the_next
         format!("respool quarantine retry {id} --key-fallback hash"),
     );
     assert_eq!(commands(&report)[1..], [&apart, &rest], "{report}");
+    let remedies = report["quarantine"]["remedies"]["missing"].as_str().unwrap();
+    let html = std::fs::read_to_string(sandbox.path(format!("state/respool/runs/{id}/report.html"))).unwrap();
+    for said in ["retry --framing json-array takes the array", "; retry --partition-key names another field"]
+    {
+        assert!(remedies.contains(said) && html.contains(&said.replace('\'', "&#39;")), "{said}: {report}");
+    }
     let listed = sandbox.run("quarantine ls").stdout;
+    assert!(remedies.split("; ").all(|remedy| listed.contains(remedy)), "{remedies}: {listed}");
     for said in [
         format!("To send the elements of the 1 object that is an array:\n  {apart}\nThen to "),
         format!(":\n  {rest}\n"),

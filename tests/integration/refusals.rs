@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::events::{self, gzip, put};
+use crate::gateway::{response, serve};
 use crate::reader::read_stream;
 use crate::sandbox::Sandbox;
 
@@ -107,11 +108,6 @@ fn a_refusal_says_what_to_do_next() {
             format!("stream delete nowhere --yes {at}"),
             5,
             &["does not exist at http", ": there is nothing to delete; if it lives elsewhere, say --region"],
-        ),
-        (
-            format!("plan archive --into nowhere {key} {at}"),
-            5,
-            &["leave out --into", "--shards 1,4,16", "--into nowhere --create"],
         ),
         (
             format!("plan archive --into demo --live-stream nowhere {key} {at}"),
@@ -218,6 +214,7 @@ fn a_run_that_was_drained_needs_nothing_more_when_its_stream_is_gone() {
 fn without_credentials_nothing_is_begun() {
     let sandbox = sandbox();
     let (_simulator, url) = sandbox.simulate("--shards 1");
+    let (metadata, _) = serve(|_| response("403 Forbidden", "connection: close\r\n", b""));
     let stream = format!("replay archive --into demo --partition-key /k --endpoint-url {url}");
     let bucket = format!("replay s3://bucket/events --into null: --partition-key /k --endpoint-url {url}");
     for line in [stream, bucket] {
@@ -226,7 +223,19 @@ fn without_credentials_nothing_is_begun() {
             command.env_remove(name);
         }
         let outcome = sandbox.start_command(command).wait();
-        assert!(outcome.sentence(5).contains("credentials"), "{}", outcome.stderr);
+        let sentence = outcome.sentence(5);
+        assert!(sentence.contains("no AWS credentials found: name a profile with --profile"), "{sentence}");
+        // An instance's own that are not given out are no way on either.
+        let mut command = sandbox.command(&line);
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED"] {
+            command.env_remove(name);
+        }
+        command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata);
+        let outcome = sandbox.start_command(command).wait();
+        let sentence = outcome.sentence(5);
+        for said in ["could not be fetched", "IMDS", "--profile or AWS_PROFILE", "`aws sso login"] {
+            assert!(sentence.contains(said), "{said}: {sentence}");
+        }
     }
     assert!(sandbox.runs().is_empty());
 }
