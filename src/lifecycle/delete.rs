@@ -199,7 +199,7 @@ fn confirmed(doomed: &Doomed, at: &str, output: &OutputConfig) -> Result<bool, E
     if !output.can_ask {
         let lost = doomed.lost.as_ref().map(|lost| format!("; {lost} ({})", doomed.retries));
         return Err(Error::refused(format!(
-            "a stream that is deleted is gone with everything in it: say --yes to delete it{}",
+            "a stream that is deleted is gone with everything in it: say --yes (RESPOOL_YES does not) to delete it{}",
             lost.unwrap_or_default()
         )));
     }
