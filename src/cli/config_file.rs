@@ -36,7 +36,7 @@ const OF_THE_USER: [&str; 4] = ["state-dir", "json", "quiet", "verbose"];
 /// Flags that no file can set.
 const NEVER_KEPT: [&str; 3] = ["config", "help", "version"];
 /// Flags that overrule a refusal, each for the one thing that is refused: they are typed.
-const ALWAYS_TYPED: [&str; 2] = ["force", "with-consumers"];
+const ALWAYS_TYPED: [&str; 3] = ["force", "with-consumers", "no-plan"];
 /// Flags that answer a question. What is answered for one command is not answered for another.
 const OF_ONE_COMMAND: [&str; 3] = ["yes", "allow-loop", "accept-refusals"];
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::runs::{RunInto, records_and_objects};
 use crate::config::StateDir;
 use crate::record::{agree, many};
+use crate::run::begun;
 use crate::run::quarantine::again::Ways;
 
 /// Runs that a sentence names.
@@ -122,6 +123,12 @@ impl Left<'_> {
     #[must_use]
     pub fn ways(&self, state: &StateDir) -> Ways {
         Ways::of(state, &self.holder.glance)
+    }
+
+    /// What begins the replay anew that had it at first.
+    #[must_use]
+    pub fn anew(&self, state: &StateDir) -> Option<String> {
+        begun::anew(&self.root.glance, state)
     }
 
     fn entries(&self) -> u64 {

@@ -133,7 +133,7 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         });
     } else if facts.run.is_none() {
         step.command = Some(format!("respool stream create {stream} --shards N --retention 48h{door}"));
-        step.notes.push("`respool replay --create --shards auto` does it on the way".into());
+        step.notes.push("or the next command with --create --shards auto, which does it on the way".into());
     }
     step
 }

@@ -209,7 +209,7 @@ pub struct Outcome<'a> {
     pub flood: Option<Flood>,
     /// The records without a key.
     pub keyless: Option<&'a Keyless>,
-    /// The command that began it.
+    /// The command that began it, by flags that can be said otherwise.
     pub typed: Option<&'a Typed>,
 }
 
@@ -229,7 +229,7 @@ impl Outcome<'_> {
 
 /// What to type, in this order.
 pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
-    let Outcome { id, flags, code, done, set_aside, readable, flood, typed, .. } = *outcome;
+    let Outcome { id, flags, code, done, set_aside, readable, flood, .. } = *outcome;
     let RunFlags { look, go } = flags;
     let keyless = outcome.keyless.filter(|keyless| keyless.are_most_of(set_aside));
     let mut steps = Vec::new();
@@ -250,8 +250,6 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         }
         return steps;
     };
-    // What is delivered would be there twice.
-    let typed = typed.filter(|_| outcome.delivered == 0);
     match flood {
         None => {
             steps.push(keyless.show(outcome, format!("{}; see one", keyless.sentence(outcome.routed))));
@@ -261,13 +259,6 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         Some(flood) => {
             steps.push(keyless.show(outcome, "see a record that has no key there".to_owned()));
             steps.extend(outcome.another_try().anew().map(NextStep::from));
-            if let Some(again) = typed.filter(|typed| typed.follows_a_plan).and_then(Typed::anew) {
-                let why = format!(
-                    "when the plan is made once more, as before but with --partition-key {}",
-                    keyless.another()
-                );
-                steps.push(NextStep::new(why, again));
-            }
             steps.push(go_on(outcome, flood));
         }
     }

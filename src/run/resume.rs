@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::absent::{Seeker, Sent};
+use super::begun;
 use super::checkpoint_log;
 use super::console;
 use super::directory::{self, RunDirectory, RunFile, RunGlance};
@@ -73,6 +74,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         return Err(Error::refused("nothing was sent"));
     }
     let (output, typed) = (&config.output, directory::typed(directory.path()));
+    let typed = begun::by_flags(typed, &file, &config.state_dir);
     let session = Session {
         directory: &directory,
         file: &file,

@@ -226,7 +226,7 @@ fn last_run(config: &VerifyConfig) -> Result<String, Error> {
             "no run went into a Kinesis stream; what went into sim: or null: ended with its process: `respool simulate` serves an \
              embedded stream that can"
         } else {
-            "there is no run to verify yet: `respool replay` makes one"
+            "there is no run to verify yet: `respool replay ARCHIVE --into STREAM --partition-key KEY` makes one"
         })
     })?;
     Ok(run.id.clone())

@@ -81,6 +81,13 @@ fn a_retry_into_another_stream_of_the_same_name_is_not_sent_unawares() {
     {
         assert!(refused.sentence(5).contains(said), "{refused:?}");
     }
+    let whole = format!(
+        "`respool replay {} --into backfill --json --partition-key /k --kinesis-endpoint-url {} --kinesis-region eu-west-1 --new` \
+         sends all of it",
+        stage.sandbox.path("archive").display(),
+        stage.url
+    );
+    assert!(refused.sentence(5).contains(&whole), "{refused:?}");
     let sent = stage.sandbox.run(&format!("{retry} --yes"));
     assert!(sent.stderr.contains("warning: the stream backfill is not the one that run"), "{sent:?}");
     let sent = sent.json(0);

@@ -66,7 +66,7 @@ pub(in crate::run) struct AnotherTry<'a> {
     pub misframed: u64,
     /// The records without a key.
     pub keyless: Option<&'a Keyless>,
-    /// The command that began the run.
+    /// The command that began the run, by flags that can be said otherwise.
     pub typed: Option<&'a Typed>,
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::begun;
 use super::super::directory::{self, RunGlance};
 use super::super::journal::{QuarantineLine, quarantine_lines};
 use super::super::next::{AnotherTry, Does, Keyless, Place, Try};
@@ -145,7 +146,8 @@ impl<'a> Known<'a> {
     fn of(state_dir: &StateDir, run: &'a RunGlance, lines: &'a [QuarantineLine]) -> Self {
         let keyless = Keyless::among(lines.iter().cloned(), &run.file.settings, &run.path);
         let go = RunFlags::new(state_dir, &run.file.tuning).go;
-        Self { run, go, lines, keyless, typed: directory::typed(&run.path) }
+        let typed = begun::by_flags(directory::typed(&run.path), &run.file, state_dir);
+        Self { run, go, lines, keyless, typed }
     }
 
     fn another_try(&self) -> AnotherTry<'_> {

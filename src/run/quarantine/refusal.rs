@@ -1,5 +1,6 @@
 //! When there is nothing to try again, or nothing that would come out otherwise, and what to do instead.
 
+use super::super::begun;
 use super::super::directory::{self, RunGlance};
 use super::super::journal::QuarantineLine;
 use super::super::next::Keyless;
@@ -25,7 +26,7 @@ pub(super) fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<Qua
     let another = if let Some(retried) = run.retried() {
         format!("`respool quarantine retry {retried} {flag} {value} --again{flags}` takes {what}")
     } else {
-        let typed = directory::typed(&run.path).unwrap_or_default();
+        let typed = begun::by_flags(directory::typed(&run.path), &run.file, state_dir).unwrap_or_default();
         let anew = if keyless.are_arrays() { typed.with_arrays() } else { typed.with_key(keyless.another()) };
         let anew = anew.unwrap_or_else(|| format!("respool replay … {flag} {value} --new"));
         format!("`{anew}` begins anew with {what}")
