@@ -267,6 +267,9 @@ fn not_happened(stream: &str, state: &StateDir, unsent: &Left<'_>, anything: boo
     let next = match &ways.anew {
         Some(anew) => format!("{anew} begins anew"),
         None if ways.retries.is_empty() => format!("{again} begins anew"),
+        None if ways.doubtful.is_all_mended() => {
+            format!("{} tries it again when it is mended; or {again} begins anew", ways.commands())
+        }
         None => format!("{} tries it again; or {again} begins anew", ways.commands()),
     };
     format!(

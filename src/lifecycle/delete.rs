@@ -166,6 +166,12 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
             None if ways.retries.is_empty() => {
                 format!("{} says what can be done; --force deletes it all the same", ways.list)
             }
+            None if ways.doubtful.is_all_mended() => format!(
+                "{} says what has to be mended before {} can send them, as long as the stream is there; --force deletes it all \
+                 the same, and then only a new replay does",
+                ways.list,
+                ways.commands()
+            ),
             None => format!(
                 "{} sends them as long as the stream is there; --force deletes it all the same, and then only a new replay does",
                 ways.commands()

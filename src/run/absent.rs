@@ -209,6 +209,15 @@ fn window_flags(window: &ObjectWindow) -> String {
 }
 
 impl Seeker<'_> {
+    /// What is to be typed where nothing is left of what a run has sent.
+    pub fn next_command(&self, tuning: &Tuning) -> Option<String> {
+        match self {
+            Self::Replay | Self::Plan | Self::Live | Self::Retry(_) => None,
+            Self::Verify(sent) if sent.delivered > 0 && sent.was_read().is_some() => None,
+            Self::Resume(sent) | Self::Verify(sent) => Some(sent.replay(tuning)),
+        }
+    }
+
     /// That `target` is not there, and what to do; `at` says where it was looked for by `tuning`.
     pub fn told(&self, target: &Target, at: &str, tuning: &Tuning) -> String {
         const ELSEWHERE: &str = "if it lives elsewhere, say --region, --profile or --endpoint-url";

@@ -72,7 +72,7 @@ pub(super) fn confirm(
     run: &RunGlance,
     found: &StreamDescription,
 ) -> Result<(), Error> {
-    let Err(other) = check_same_stream(&run.file, found) else { return Ok(()) };
+    let Err(other) = check_same_stream(&run.id, &run.file, found) else { return Ok(()) };
     let (id, before, now) = (&run.id, &run.file.stream, identity(found));
     if (&before.name, &before.arn) != (&now.name, &now.arn) {
         return Err(other);

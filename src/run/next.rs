@@ -203,6 +203,8 @@ pub struct Outcome<'a> {
     pub salvageable: u64,
     /// Whole objects among it that are not the arrays that they were taken for.
     pub misframed: u64,
+    /// Entries among it for which something has to be mended first.
+    pub mended: u64,
     /// Whether what was delivered can be read again.
     pub readable: bool,
     /// Why it was stopped, if it set aside too much.
@@ -221,9 +223,10 @@ impl Outcome<'_> {
     }
 
     fn another_try(&self) -> AnotherTry<'_> {
-        let Self { id, online, delivered, set_aside, salvageable, misframed, keyless, typed, .. } = *self;
+        let Self { id, online, delivered, set_aside, salvageable, misframed, mended, keyless, typed, .. } =
+            *self;
         let go = &self.flags.go;
-        AnotherTry { id, go, online, delivered, set_aside, salvageable, misframed, keyless, typed }
+        AnotherTry { id, go, online, delivered, set_aside, salvageable, misframed, mended, keyless, typed }
     }
 }
 

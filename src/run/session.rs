@@ -86,7 +86,7 @@ impl Session<'_> {
         let ended = self.write(&mut stop, work, show).await;
         display.finish();
         let mut ended = ended?;
-        if let Some(error) = unchanged::made_anew(file, &*stream).await {
+        if let Some(error) = unchanged::made_anew(directory.id(), file, &*stream).await {
             ended.error = Some(error);
         }
         let time = started.elapsed();

@@ -62,6 +62,7 @@ fn unfinished<'a>(typed: &'a Typed, flags: &'a RunFlags) -> Outcome<'a> {
         set_aside: 0,
         salvageable: 0,
         misframed: 0,
+        mended: 0,
         readable: true,
         flood: None,
         keyless: None,

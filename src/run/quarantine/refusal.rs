@@ -5,6 +5,7 @@ use super::super::directory::{self, RunGlance};
 use super::super::journal::QuarantineLine;
 use super::super::next::Keyless;
 use super::super::report::number;
+use super::again::left_of;
 use crate::config::{CacheMode, RunFlags, RunSettings, StateDir};
 use crate::error::Error;
 use crate::record::many;
@@ -79,6 +80,8 @@ pub(super) fn nothing_left(state_dir: &StateDir, earlier: &RunGlance) -> Error {
     let flags = RunFlags::new(state_dir, &earlier.file.tuning).go;
     Error::refused(if earlier.is_unfinished() {
         format!("run {id} tries that already: `respool resume {id}{flags}` goes on with it")
+    } else if left_of(state_dir, earlier).is_ok_and(|left| left.is_empty()) {
+        format!("run {id} has tried that, and nothing of it is left. --again sends all of it once more")
     } else {
         format!(
             "run {id} has tried that; what it could not send is in its own quarantine (`respool quarantine retry {id}{flags}`). \
