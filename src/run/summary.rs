@@ -71,7 +71,7 @@ pub fn report(
         },
         objects: ObjectCounts {
             total: manifest.objects.len() as u64,
-            decoded: totals.objects_settled,
+            settled: totals.objects_settled,
             quarantined: totals.objects_quarantined,
             skipped: manifest.skipped,
         },

@@ -5,19 +5,13 @@
 //! requests cost the CPU that the input needs. The last record of a batch may go on credit, so that large records
 //! need not wait for a bucket that is full to the brim. Lanes stand on an agenda with the time at which
 //! they want to be looked at, so an event costs the lanes that it concerns and no others.
-//!
-//! Progress is made durable on the side: at most one checkpoint is under way, the next follows when
-//! something has changed and the interval has passed, or at once when a lane has nothing left that it is
-//! permitted to send.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::aggregate::{Packed, Packing, Room, stow};
-use super::checkpoint::Checkpoint;
-use super::engine::{Command, End, Engine, Request, RequestId, StopReason};
-use super::lane::Lane;
+use super::engine::{Command, Engine, Request, RequestId};
 use super::mutant::{Mutant, on};
 use super::stats::Brake;
 
@@ -47,85 +41,23 @@ const GATHER_TOGETHER_MIN: Duration = Duration::from_micros(52_250);
 /// Where only one request is in flight it carries a whole round trip's worth, up to this: more at once is
 /// throttled by the strictest shards, and a throttled record can be passed.
 const GATHER_ALONE_MAX: Duration = Duration::from_millis(70);
-/// Progress is made durable this often while there is any.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(150);
-/// When a lane waits for a longer reach, this often.
-const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(20);
-/// A checkpoint that takes longer than this stops the sending.
-const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
-/// The reach covers what a lane can send in this time.
-const REACH: Duration = Duration::from_millis(350);
-/// No reach covers more records than this, whatever the rate.
-const REACH_RECORDS_MAX: usize = 65_536;
-/// Nor fewer, however slow.
-const REACH_RECORDS_MIN: usize = 64;
-
-/// How far progress has been made durable.
-#[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state machine in disguise")]
-pub(super) struct Progress {
-    sequence: u64,
-    durable: u64,
-    changed: bool,
-    wanted_at_once: bool,
-    under_way: Option<(Box<Checkpoint>, Duration)>,
-    last: Option<Duration>,
-    /// The store has failed: no progress can be claimed any more.
-    broken: bool,
-    ended: bool,
-}
-
-impl Progress {
-    /// The checkpoint `sequence` is durable.
-    pub(super) fn new(sequence: u64) -> Self {
-        Self {
-            sequence,
-            durable: sequence,
-            changed: false,
-            wanted_at_once: false,
-            under_way: None,
-            last: None,
-            broken: false,
-            ended: false,
-        }
-    }
-
-    /// Something has happened that the last checkpoint does not know.
-    pub(super) fn changed(&mut self) {
-        self.changed = true;
-    }
-
-    /// As [`changed`](Self::changed), and somebody waits for it.
-    pub(super) fn wanted_at_once(&mut self) {
-        self.changed = true;
-        self.wanted_at_once = true;
-    }
-
-    /// The sequence of the checkpoint that will know of what happens now.
-    pub(super) fn next_sequence(&self) -> u64 {
-        self.sequence + 1
-    }
-
-    fn is_late(&self, now: Duration) -> bool {
-        self.under_way.as_ref().is_some_and(|&(_, since)| now.saturating_sub(since) > CHECKPOINT_PATIENCE)
-    }
-
-    /// When the next checkpoint may start; `None` while one is under way or nothing has changed. Soon, if `somebody_waits`.
-    fn due(&self, somebody_waits: bool) -> Option<Duration> {
-        if self.under_way.is_some() || self.broken || !self.changed {
-            return None;
-        }
-        let interval =
-            if self.wanted_at_once || somebody_waits { CHECKPOINT_INTERVAL_MIN } else { CHECKPOINT_INTERVAL };
-        Some(self.last.map_or(Duration::ZERO, |last| last + interval))
-    }
-}
-
 /// What a lane may do now.
 enum Step {
-    Send { packing: Packing, room: Room },
-    Wait { until: Duration, brake: Brake },
-    Sleep { brake: Brake },
+    Send {
+        packing: Packing,
+        room: Room,
+    },
+    Wait {
+        until: Duration,
+        brake: Brake,
+    },
+    Sleep {
+        brake: Brake,
+    },
+    /// Stand in line for what the whole run may send; who is first comes at that time.
+    StandInLine {
+        until: Option<Duration>,
+    },
 }
 
 impl Engine {
@@ -134,11 +66,6 @@ impl Engine {
         let lanes = self.agenda.first().map(|&(due, ..)| due);
         let stop = self.stop.as_ref().map(|&(_, patience)| patience).filter(|_| !self.requests.is_empty());
         [lanes, self.checkpoint_due(), stop, self.list_shards_at()].into_iter().flatten().min()
-    }
-
-    /// When the next checkpoint may start. Where nothing is left to send and input waits for it, there is no use in waiting.
-    fn checkpoint_due(&self) -> Option<Duration> {
-        self.progress.due(self.input_waits && self.unsettled == 0)
     }
 
     /// Does whatever is due.
@@ -184,7 +111,13 @@ impl Engine {
 
     fn dispatch(&mut self, index: usize, now: Duration, commands: &mut Vec<Command>) {
         loop {
-            match self.next_step(index, now) {
+            let step = self.next_step(index, now);
+            if !matches!(step, Step::StandInLine { .. })
+                && let Some(next) = self.turns.leave(index)
+            {
+                self.schedule(next, now);
+            }
+            match step {
                 Step::Send { packing, room } => {
                     let lane = &mut self.lanes[index];
                     let batch =
@@ -196,6 +129,11 @@ impl Engine {
                     return self.schedule(index, until);
                 }
                 Step::Sleep { brake } => return self.times[index].wait_for(brake, now),
+                Step::StandInLine { until } => {
+                    self.turns.wait(index);
+                    self.times[index].wait_for(Brake::RunRate, now);
+                    return until.into_iter().for_each(|until| self.schedule(index, until));
+                }
             }
         }
     }
@@ -258,15 +196,10 @@ impl Engine {
             return Step::Sleep { brake };
         }
         let shard_at = rate.affordable_at(weight.for_shard().min(goal.shard), now);
-        let run_at = self.run_rate.affordable_at(weight.for_run().min(goal.run), now);
-        if shard_at.max(run_at) > now && !on(Mutant::RateIgnored) {
-            let brake = match () {
-                () if run_at > shard_at => Brake::RunRate,
-                // It takes less than it should.
-                () if rate.scale() < SCALE_FULL => Brake::Failure,
-                () => Brake::Shard,
-            };
-            return Step::Wait { until: shard_at.max(run_at), brake };
+        if shard_at > now && !on(Mutant::RateIgnored) {
+            // It takes less than it should.
+            let brake = if rate.scale() < SCALE_FULL { Brake::Failure } else { Brake::Shard };
+            return Step::Wait { until: shard_at, brake };
         }
         let nothing_comes =
             (self.input_ended || self.input_waits) && lane.is_looked_through() && lane.in_flight == 0;
@@ -281,6 +214,11 @@ impl Engine {
         if !full && !nothing_comes && (hot || lane.may_grow()) && now < linger {
             let missing = whole(goal.shard.records - weight.for_shard().records).min(packing.records_max());
             return Step::Wait { until: linger, brake: lane.linger(missing) };
+        }
+        let run_at = self.run_rate.affordable_at(weight.for_run().min(goal.run), now);
+        let is_next = self.turns.is_next(index);
+        if (run_at > now || !is_next) && !on(Mutant::RateIgnored) {
+            return Step::StandInLine { until: is_next.then_some(run_at) };
         }
         let room = Room { shard: rate.balance(now), run: self.run_rate.balance(now) };
         Step::Send { packing, room: room.at_least(weight) }
@@ -334,98 +272,6 @@ impl Engine {
         if burst.abs_diff(shard.rate.burst()) > shard.rate.burst() / if together { 10 } else { 5 } {
             shard.rate.set_burst(burst, now);
         }
-    }
-
-    fn checkpoint_if_due(&mut self, now: Duration, commands: &mut Vec<Command>) {
-        let Some(due) = self.checkpoint_due() else { return };
-        if due > now && !self.is_quiet() {
-            return;
-        }
-        self.progress.sequence += 1;
-        self.progress.changed = false;
-        self.progress.wanted_at_once = false;
-        self.progress.last = Some(now);
-        let checkpoint = Box::new(self.checkpoint());
-        self.progress.under_way = Some((checkpoint.clone(), now));
-        if on(Mutant::DurableWhenBegun) {
-            self.lanes.iter_mut().zip(&checkpoint.lanes).for_each(|(lane, begun)| lane.grant(begun.reach));
-        }
-        commands.push(Command::Checkpoint(checkpoint));
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        let seconds = REACH.as_secs_f64();
-        let by_records = whole(self.config.shard_rate.records * seconds);
-        let by_bytes = self.config.shard_rate.bytes * seconds;
-        let lane = |lane: &Lane| {
-            let in_flight = lane.in_flight > 0 && !on(Mutant::StopForgetsInFlight);
-            let may_send = self.stop.is_none() || in_flight;
-            let together = self.config.aggregate.map(|_| lane.tail_records(by_bytes));
-            let allowance = together.unwrap_or(by_records).clamp(REACH_RECORDS_MIN, REACH_RECORDS_MAX);
-            lane.position(self.frontier, may_send.then_some(allowance))
-        };
-        let (settled_objects, open_objects) = self.objects.snapshot();
-        Checkpoint {
-            sequence: self.progress.sequence,
-            frontier: self.frontier.max(self.inherited_frontier),
-            lanes: self.lanes.iter().map(lane).collect(),
-            settled_objects,
-            open_objects,
-            shards: self.ledger.iter().map(|(shard, ledger)| (shard.clone(), *ledger)).collect(),
-            totals: self.totals,
-        }
-    }
-
-    pub(super) fn checkpoint_durable(&mut self, sequence: u64, now: Duration) {
-        let Some((checkpoint, _)) = self.progress.under_way.take_if(|(c, _)| c.sequence == sequence) else {
-            return;
-        };
-        self.progress.durable = sequence;
-        // Both stand in the order of their ranges; a lane may have been cut since.
-        for lane in &mut self.lanes {
-            let at = checkpoint.lanes.partition_point(|durable| durable.range.last < lane.range.first);
-            lane.grant(checkpoint.lanes[at].reach);
-        }
-        for lane in 0..self.lanes.len() {
-            let waits = self.due[lane].is_none() || self.lanes[lane].enough.is_some();
-            if waits && self.lanes[lane].has_work() {
-                self.schedule(lane, now);
-            }
-        }
-    }
-
-    /// Nothing more can be made durable: what is in flight is still answered, but progress ends here.
-    pub(super) fn checkpoint_failed(&mut self, message: String, now: Duration) {
-        self.progress.broken = true;
-        self.progress.under_way = None;
-        self.stop_for(StopReason::Failed(message), now);
-    }
-
-    /// After the patience of a stop, requests without an answer are left to the next process.
-    fn abandon_if_stopped(&mut self, now: Duration) {
-        let at_once = on(Mutant::StopForgetsInFlight);
-        if self.stop.as_ref().is_some_and(|&(_, patience)| now >= patience || at_once) {
-            self.requests.clear();
-        }
-    }
-
-    /// Whether nothing is left to do but to note it.
-    fn is_quiet(&self) -> bool {
-        let stopped = self.stop.is_some();
-        (stopped || (self.input_ended && self.unsettled == 0)) && self.requests.is_empty()
-    }
-
-    fn end_if_over(&mut self, commands: &mut Vec<Command>) {
-        let progress = &mut self.progress;
-        let noted = progress.broken || !(progress.changed || progress.under_way.is_some());
-        if progress.ended || !noted || !self.is_quiet() {
-            return;
-        }
-        self.progress.ended = true;
-        commands.push(Command::Ended(match &self.stop {
-            Some((reason, _)) => End::Stopped(reason.clone()),
-            None => End::Done,
-        }));
     }
 }
 

@@ -17,15 +17,17 @@ use foldhash::fast::FixedState;
 use super::aggregate::Packed;
 use super::allowance::Allowance;
 use super::checkpoint::{Checkpoint, LanePosition, ObjectLedger, ShardLedger, Totals};
-use super::dispatch::{BURST_START, Progress};
+use super::dispatch::BURST_START;
 use super::lane::{Lane, Order, Pushed};
 use super::mutant::{Mutant, on};
 use super::objects::{Objects, Settled};
 use super::order::Discipline;
+use super::progress::Progress;
 use super::rate::{Load, RateControl, ShardRate};
 use super::reshard::Reshard;
 use super::stats::LaneTimes;
 use super::stray::Stray;
+use super::turns::Turns;
 use crate::record::{HashKey, Ordinal, SequenceNumber, ShardId};
 use crate::route::shard_map::ShardMap;
 use crate::route::{RoutedChunk, SetAside};
@@ -225,6 +227,7 @@ pub struct Engine {
     pub(super) agenda: BTreeSet<(Duration, u64, usize)>,
     pub(super) due: Vec<Option<(Duration, u64)>>,
     pub(super) turn: u64,
+    pub(super) turns: Turns,
     pub(super) frontier: Ordinal,
     pub(super) inherited_frontier: Ordinal,
     pub(super) objects: Objects,
@@ -265,6 +268,7 @@ impl Engine {
             borrowed: 0,
             agenda: BTreeSet::new(),
             turn: 0,
+            turns: Turns::default(),
             frontier: restart_at,
             inherited_frontier: checkpoint.frontier,
             objects: Objects::new(checkpoint),

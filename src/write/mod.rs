@@ -18,12 +18,14 @@ pub(crate) mod mutant;
 mod objects;
 mod order;
 mod places;
+mod progress;
 pub mod rate;
 mod ready;
 mod reshard;
 mod stats;
 mod stray;
 pub mod token_bucket;
+mod turns;
 
 #[cfg(test)]
 mod tests;

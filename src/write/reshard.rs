@@ -228,6 +228,7 @@ impl Engine {
         }
         self.due = vec![None; lanes.len()];
         self.agenda.clear();
+        self.turns.clear();
         (self.lanes, self.times) = (lanes, times);
         self.share_out_anew();
         self.progress.changed();

@@ -929,3 +929,26 @@ fn a_hot_key_waits_for_answers_only() {
         assert!(lasted < round_trip * 300 + millis(400), "{round_trip:?}: {lasted:?}");
     }
 }
+
+#[test]
+fn what_bounds_the_whole_run_is_shared_by_all_shards() {
+    for (shards_count, records, order) in
+        [(8, 500.0, Order::None), (16, 1_000.0, Order::Key), (64, 900.0, Order::Relaxed)]
+    {
+        let run_rate = ShardRate { records, ..UNLIMITED };
+        let config = EngineConfig { run_rate, ..config(order, SHARE) };
+        let map = shards(shards_count);
+        let start = Checkpoint::start(map.shards().iter().map(|shard| shard.range));
+        let until = Duration::from_secs(6);
+        let outcomes =
+            run(config, &map, &start, input(1, 30_000, 30_000, 200), millis(20), until, &mut always);
+        let mut by_shard = vec![0; map.shards().len()];
+        for record in &outcomes.stored {
+            by_shard[map.shard_of(record.hash)] += 1;
+        }
+        let fair = outcomes.stored.len() / by_shard.len();
+        assert!(by_shard.iter().all(|count| (fair / 2..=fair * 2).contains(count)), "{by_shard:?}");
+        let used = f64::from(u32::try_from(outcomes.stored.len()).unwrap()) / (records * until.as_secs_f64());
+        assert!((0.97..=1.02).contains(&used), "{used} of what the run may send");
+    }
+}

@@ -192,7 +192,7 @@ fn what_is_salvaged_is_sent_and_the_rest_can_be_tried_again() {
     let cut = put(&archive, 1, &whole[..whole.len() / 2]);
     let line = "replay archive --into sim:1 --partition-key /k --json";
     let report = sandbox.run(line).json(3);
-    assert_eq!(report["objects"], json!({ "total": 2, "decoded": 1, "quarantined": 1, "skipped": 0 }));
+    assert_eq!(report["objects"], json!({ "total": 2, "settled": 1, "quarantined": 1, "skipped": 0 }));
     assert_eq!(sandbox.run("quarantine show 0:1").stdout, "{\"x\":1}");
 
     let report = sandbox.run(&format!("{line} --salvage")).json(3);

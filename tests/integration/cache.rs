@@ -105,7 +105,7 @@ fn what_is_known_to_be_broken_keeps_no_run_from_going_without_the_archive() {
         let retry =
             format!("respool quarantine retry {} --salvage --online", offline["run"].as_str().unwrap());
         assert_eq!(offline["next_steps"][1]["command"], retry);
-        assert_eq!(offline["objects"], json!({"total": 8, "decoded": 6, "quarantined": 2, "skipped": 0}));
+        assert_eq!(offline["objects"], json!({"total": 8, "settled": 6, "quarantined": 2, "skipped": 0}));
         assert_eq!(offline["records"]["delivered"], 6 * RECORDS);
         assert_eq!((&offline["cache"]["hits"], &offline["cache"]["fetched"]), (&json!(6), &json!(0)));
         assert_eq!(

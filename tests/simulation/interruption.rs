@@ -118,7 +118,7 @@ fn a_limit_is_shared_out_in_archive_order_whichever_object_is_settled_first() {
     let archive = slow_before_fast();
     let mut world = World::new(&archive, Setup { limit: Some(5_000), ..Setup::PLAIN });
     let report = world.attempt(Until::Interrupted(Duration::from_secs(7))).unwrap();
-    assert_eq!((report.exit_code, report.objects.decoded), (4, 1), "only the object behind is settled");
+    assert_eq!((report.exit_code, report.objects.settled), (4, 1), "only the object behind is settled");
     let report = world.attempt(Until::Done).unwrap();
     assert_eq!((report.exit_code, report.records.delivered), (0, 5_000), "{:?}", report.message);
     let mut stored = world.stored().concat();

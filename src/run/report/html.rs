@@ -99,8 +99,8 @@ fn facts(report: &Report, circumstances: &Circumstances) -> Vec<(&'static str, S
     facts.push((
         "objects",
         format!(
-            "{} of {} decoded, {} in quarantine",
-            number(objects.decoded),
+            "{} of {} done, {} in quarantine",
+            number(objects.settled),
             number(objects.total),
             number(objects.quarantined)
         ),
@@ -180,7 +180,7 @@ fn planned(page: &mut Page, plan: &PlanFigures, report: &Report, timeline: &Time
     let whole_time = if timeline.records_unseen == 0 { time } else { format!("more than {time}") };
     let time_off = off(plan.seconds, timeline.seconds).filter(|_| timeline.records_unseen == 0);
     let mut rows = vec![
-        count("objects decoded", plan.objects, objects.decoded, number),
+        count("objects done", plan.objects, objects.settled, number),
         count("records delivered", plan.records, records.delivered, number),
         count("bytes delivered", plan.bytes, report.bytes_delivered, |bytes| ByteCount(bytes).to_string()),
         row("shards", number(plan.shards.into()), number(report.stream_shards.into()), None),

@@ -57,7 +57,7 @@ pub struct Report {
     pub objects_outside_window: u64,
     /// Objects of the manifest that were not looked at, because `--limit` was reached before.
     pub objects_beyond_limit: u64,
-    /// Records of the decoded objects.
+    /// What became of the records.
     pub records: RecordCounts,
     /// Data and partition keys of the delivered records, in bytes.
     pub bytes_delivered: u64,
@@ -186,15 +186,16 @@ pub struct WindowReport {
 pub struct ObjectCounts {
     /// All of them.
     pub total: u64,
-    /// Decoded completely, now or in an earlier run whose segments were cached.
-    pub decoded: u64,
+    /// Of which every record is settled, by all attempts of this run together.
+    #[serde(alias = "decoded")]
+    pub settled: u64,
     /// Set aside as a whole, or what an earlier attempt had left of them.
     pub quarantined: u64,
     /// Left out by their name, such as folder markers and `_SUCCESS`; not part of `total`.
     pub skipped: u64,
 }
 
-/// Records of the decoded objects.
+/// What became of the records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordCounts {
     /// Acknowledged by the stream, all attempts of this run together.

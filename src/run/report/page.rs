@@ -90,7 +90,7 @@ impl Page {
 
     fn counts(&mut self, report: &Report) {
         let objects = &report.objects;
-        let mut text = format!("{} of {} decoded", number(objects.decoded), number(objects.total));
+        let mut text = format!("{} of {} done", number(objects.settled), number(objects.total));
         let mut more = |count: u64, what: &str| {
             if count > 0 {
                 let _ = write!(text, ", {} {what}", number(count));

@@ -8,7 +8,7 @@ pub(super) fn finished() -> Report {
         state: RunState::Done,
         exit_code: 0,
         seconds: 15.62,
-        objects: ObjectCounts { total: 32, decoded: 32, quarantined: 0, skipped: 1 },
+        objects: ObjectCounts { total: 32, settled: 32, quarantined: 0, skipped: 1 },
         records: RecordCounts { delivered: 60_000, quarantined: 0, filtered: 0 },
         bytes_delivered: 18_345_678,
         utilisation: Spread { min: Some(0.979), median: Some(0.98), max: Some(0.9812) },
@@ -47,7 +47,7 @@ Done: every record is delivered.
   run          flights-1
   from         tests/fixtures/archive
   into         sim:3
-  objects      32 of 32 decoded, 1 skipped by name
+  objects      32 of 32 done, 1 skipped by name
   records      60,000 delivered; 18.3 MB
   duplicates   none
   limited by   the shards' limits
@@ -89,7 +89,7 @@ fn what_was_set_aside_is_named_and_the_next_command_stands_last() {
     for line in [
         "Incomplete: it was interrupted. Nothing is lost; the run can go on.",
         "  window       since 2013-01-01T00:00:00Z",
-        "  objects      32 of 32 decoded, 2 in quarantine, 1 skipped by name, 4 from before the window (--slack)",
+        "  objects      32 of 32 done, 2 in quarantine, 1 skipped by name, 4 from before the window (--slack)",
         "  records      12,345 delivered, 1,005 in quarantine, 3 left out as asked; 18.3 MB",
         "  duplicates   500 at most: 480 sent by a process that was stopped, 20 without an answer in time",
         "  throttled    <0.1 % of the entries sent",
@@ -251,7 +251,7 @@ fn json_has_the_promised_fields_and_reads_back() {
     let report = finished();
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     assert_eq!(json["state"], "done");
-    assert_eq!(json["objects"], serde_json::json!({"total":32,"decoded":32,"quarantined":0,"skipped":1}));
+    assert_eq!(json["objects"], serde_json::json!({"total":32,"settled":32,"quarantined":0,"skipped":1}));
     assert_eq!(json["records"], serde_json::json!({"delivered":60_000,"quarantined":0,"filtered":0}));
     assert_eq!(json["utilisation"], serde_json::json!({"min":0.979,"median":0.98,"max":0.9812}));
     assert_eq!(json["put_latency_ms"], serde_json::json!({"p50":11.8,"p99":40.2,"p999":61.5,"max":87.6}));

@@ -19,7 +19,7 @@ impl World {
             aggregate: self.scenario.aggregate,
             updating: self.is_updating(),
             shard_rate: rate(&self.scenario),
-            run_rate: ShardRate::UNBOUNDED,
+            run_rate: self.scenario.run_rate.unwrap_or(ShardRate::UNBOUNDED),
             hash_places: true,
             window_records: self.scenario.window_records,
             requests_max: self.scenario.requests_max,

@@ -9,6 +9,7 @@ use crate::record::{ByteCount, HashKey, Ordinal};
 use crate::route::{Routed, RoutedChunk, SetAside, SetAsideReason};
 use crate::sim::{BurstRule, FaultPlan};
 use crate::write::lane::Order;
+use crate::write::rate::ShardRate;
 
 /// What the archive gives, in its order.
 #[derive(Debug, Clone)]
@@ -53,6 +54,16 @@ pub(super) enum Incident {
     StallDisk,
 }
 
+/// What a run may be bound to beside its shards: nothing, for the most part.
+const RUN_RATES: [Option<ShardRate>; 6] = [
+    None,
+    None,
+    None,
+    None,
+    Some(ShardRate { records: 150.0, bytes: 1e12 }),
+    Some(ShardRate { records: 1e9, bytes: 150_000.0 }),
+];
+
 /// One world.
 #[derive(Debug, Clone)]
 pub(super) struct Scenario {
@@ -65,6 +76,8 @@ pub(super) struct Scenario {
     pub(super) shards: u32,
     pub(super) burst_rule: BurstRule,
     pub(super) share: f64,
+    /// What all shards together may be sent, if that is bounded.
+    pub(super) run_rate: Option<ShardRate>,
     pub(super) latency: Duration,
     pub(super) window_records: usize,
     /// Requests that may be in flight together.
@@ -118,6 +131,7 @@ impl Scenario {
             shards: dice.u32(1..=5),
             burst_rule: rule,
             share: [0.98, 0.98, 0.5, 0.1][dice.usize(0..4)],
+            run_rate: RUN_RATES[Rng::with_seed(seed ^ 0x001e_a11e).usize(0..RUN_RATES.len())],
             latency: Duration::from_micros([500, 5_000, 20_000, 100_000][dice.usize(0..4)]),
             window_records: [64, 1_000, 100_000][dice.usize(0..3)],
             requests_max: [512, 512, 9][Rng::with_seed(seed ^ 0xf11e).usize(0..3)],
@@ -168,6 +182,7 @@ impl Scenario {
             shards: 4,
             burst_rule: BurstRule::SECOND,
             share: 0.98,
+            run_rate: None,
             latency: Duration::from_millis(20),
             window_records: 100_000,
             requests_max: 512,
@@ -285,6 +300,9 @@ impl fmt::Display for Scenario {
         writeln!(f, "faults until {:?}: {}", self.faults_end, self.faults)?;
         for (at, incident) in &self.incidents {
             writeln!(f, "  {at:?} {incident:?}")?;
+        }
+        if let Some(rate) = self.run_rate {
+            writeln!(f, "{} records and {} B a second for all", rate.records, rate.bytes)?;
         }
         let Self { order, shards, burst_rule, share, latency, window_records, .. } = self;
         writeln!(
