@@ -203,9 +203,9 @@ fn told(ways: Vec<Ways>, them: &str) -> String {
             agree(lists.len(), "says", "say")
         ));
     }
-    let mended = mended
-        .into_iter()
-        .map(|(list, retry)| format!("{list} says what has to be mended before {retry} can send {them}"));
+    let mended = mended.into_iter().map(|(list, retry)| {
+        format!("{list} says what has to be mended before {retry} can send {them} (or leave {them} out)")
+    });
     parts.into_iter().chain(mended).collect::<Vec<_>>().join(", ")
 }
 
@@ -307,10 +307,10 @@ mod tests {
             ),
             (vec![by(&["`a`"]), anew()], "`a` sends some of them, `anew` begins anew with some of them"),
             (vec![in_part()], "`a` sends what is whole of them, `ls` says what can be done about the rest"),
-            (vec![mended()], "`ls` says what has to be mended before `a` can send them"),
+            (vec![mended()], "`ls` says what has to be mended before `a` can send them (or leave them out)"),
             (
                 vec![by(&["`b`"]), mended()],
-                "`b` sends some of them, `ls` says what has to be mended before `a` can send some of them",
+                "`b` sends some of them, `ls` says what has to be mended before `a` can send some of them (or leave some of them out)",
             ),
         ] {
             assert_eq!(super::told(ways, "them"), expected);

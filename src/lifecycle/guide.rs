@@ -395,8 +395,9 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     if !facts.gone {
         step.command = Some(format!("respool stream delete {stream}{door}"));
         let left = aside::sentence(&aside::left(facts.runs));
-        step.notes
-            .extend(left.map(|left| format!("{left}: once it is deleted only a new replay sends them")));
+        step.notes.extend(
+            left.map(|left| format!("{left}: once the stream is deleted only a new replay can send that")),
+        );
     }
     if facts.anew.is_some() {
         step.notes

@@ -58,13 +58,16 @@ async fn go_on(
     if !config.allow_loop && !file.allow_loop {
         refuse_loop(&settings.target, &manifest.objects)?;
     }
-    check_unchanged(id, "manifest", &file.manifest_digest, &manifest.digest())?;
-    check_unchanged(id, "decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
-    check_unchanged(id, "route version", &file.route_version.to_string(), &ROUTE_VERSION.to_string())?;
+    let anew = || begun::anew_in(directory.path(), &file, &config.state_dir);
+    check_fits(id, &file, &manifest).map_err(|other| {
+        let anew = anew();
+        let begins = anew.as_ref().map(|anew| format!(": `{anew}`")).unwrap_or_default();
+        Error::refused(format!("{other}{begins}")).with_next(anew)
+    })?;
     let seeker = Seeker::Resume(Sent::by(directory, &file));
     let target = open::stream(&settings.target, tuning, now, &seeker).await?;
     check_same_stream(id, &file, &target.description).map_err(|other| {
-        let anew = begun::anew_in(directory.path(), &file, &config.state_dir);
+        let anew = anew();
         let begins = anew.as_ref().map(|anew| format!(": `{anew}` begins anew")).unwrap_or_default();
         Error::refused(format!("{other}, so there is nothing left to go on with{begins}")).with_next(anew)
     })?;
@@ -104,6 +107,13 @@ async fn go_on(
         resumed: true,
     };
     session.run().await
+}
+
+/// What is read and how it is routed must be what it was.
+fn check_fits(id: &str, file: &RunFile, manifest: &Manifest) -> Result<(), Error> {
+    check_unchanged(id, "manifest", &file.manifest_digest, &manifest.digest())?;
+    check_unchanged(id, "decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
+    check_unchanged(id, "route version", &file.route_version.to_string(), &ROUTE_VERSION.to_string())
 }
 
 /// Where the run stands. A run that has lost its checkpoints is not started over: that would send
