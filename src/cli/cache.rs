@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args, Subcommand};
 
 use super::environment::Environment;
@@ -79,8 +79,8 @@ enum Action {
     /// Delete the whole cache
     Purge {
         /// Do not ask
-        #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
-        #[arg(help_heading = HEADING_OUTPUT)]
+        // No variable: an answer that was given for other commands deletes nothing.
+        #[arg(long, short, help_heading = HEADING_OUTPUT)]
         yes: bool,
     },
 }

@@ -81,7 +81,7 @@ Exit codes:
 
 Every flag can be set by a variable as well: --cache-dir by RESPOOL_CACHE_DIR, and so on; and in a configuration \
 file, ~/.config/respool/config.toml (`respool config` prints one). The command line goes before the variable, the \
-variable before the file.";
+variable before the file. Only typed: --force, --with-consumers, and the --yes of what deletes or scales.";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -67,7 +67,7 @@ async fn delete_if(
             json!({ "stream": door.name.name(), "deleted": true, "in_quarantine": found.in_quarantine });
         return console::print(&format!("{told:#}\n"));
     }
-    let lost = found.lost.map(|lost| format!("{lost}: now only a new replay sends them.\n"));
+    let lost = found.lost.map(|lost| format!("{lost}: now only a new replay can send that.\n"));
     console::print(&format!("The stream {} is deleted.\n{}", door.name, lost.unwrap_or_default()))
 }
 
@@ -188,6 +188,12 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, way: &ToTheWorker<'_>) -> Option<
             None if ways.retries.is_empty() => {
                 format!("{} says what can be done; --force deletes it all the same", ways.list)
             }
+            None if ways.doubtful.is_all_mended() => format!(
+                "{} says what has to be mended before {} can send them, as long as the stream is there; --force deletes it all \
+                 the same, and then only a new replay does",
+                ways.list,
+                ways.commands()
+            ),
             None => format!(
                 "{} sends them as long as the stream is there; --force deletes it all the same, and then only a new replay does",
                 ways.commands()
@@ -219,7 +225,7 @@ fn confirmed(doomed: &Doomed, at: &str, output: &OutputConfig) -> Result<bool, E
     if !output.can_ask {
         let lost = doomed.lost.as_ref().map(|lost| format!("; {lost} ({})", doomed.retries));
         return Err(Error::refused(format!(
-            "a stream that is deleted is gone with everything in it: say --yes to delete it{}",
+            "a stream that is deleted is gone with everything in it: say --yes (RESPOOL_YES does not) to delete it{}",
             lost.unwrap_or_default()
         )));
     }
@@ -229,7 +235,9 @@ fn confirmed(doomed: &Doomed, at: &str, output: &OutputConfig) -> Result<bool, E
 fn question(Doomed { stream, lost, retries, .. }: &Doomed, at: &str) -> String {
     let stream = &stream.description;
     let lost = lost.as_ref().map(|lost| {
-        format!("{lost}: {retries} as long as the stream is there, then only a new replay does.\n")
+        format!(
+            "{lost}: {retries}, as long as the stream is there; after that only a new replay can send that.\n"
+        )
     });
     format!(
         "{}Delete the stream {}{at} ({}{}) and everything in it? [y/N] ",
@@ -332,7 +340,7 @@ mod tests {
         let asked = |run| question(&doomed(ours(1), &runs([run]), &state), " at http://127.0.0.1:1");
         let some = asked(with_aside(run_into("r1", "done", 7), (45, 2)));
         let words = "45 records and 2 whole objects of run r1 are in quarantine and were not sent: `respool quarantine retry r1 \
-                     --state-dir /s` sends them as long as the stream is there, then only a new replay does.\nDelete the stream";
+                     --state-dir /s` sends them, as long as the stream is there; after that only a new replay can send that.\nDelete the stream";
         assert!(some.starts_with(words), "{some}");
         assert!(
             asked(run_into("r1", "done", 7))

@@ -135,7 +135,7 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         });
     } else if facts.run.is_none() {
         step.command = Some(format!("respool stream create {stream} --shards N --retention 48h{door}"));
-        step.notes.push("`respool replay --create --shards auto` does it on the way".into());
+        step.notes.push("or the next command with --create --shards auto, which does it on the way".into());
     }
     if stream == ANY_NAME {
         step.notes.push(format!("put the stream's name for {ANY_NAME}, here and below"));
@@ -381,8 +381,9 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     if !facts.gone {
         step.command = Some(format!("respool stream delete {stream}{door}"));
         let left = aside::sentence(&aside::left(facts.runs));
-        step.notes
-            .extend(left.map(|left| format!("{left}: once it is deleted only a new replay sends them")));
+        step.notes.extend(
+            left.map(|left| format!("{left}: once the stream is deleted only a new replay can send that")),
+        );
     }
     if facts.anew.is_some() {
         step.notes

@@ -60,7 +60,9 @@ pub fn run(config: &CacheCommandConfig, now: Timestamp) -> Result<ExitCode, Erro
                 let usage = cache.usage();
                 let question = format!("Delete {} in {}? [y/N] ", usage.bytes, config.dir.display());
                 if !config.output.can_ask {
-                    return Err(Error::refused("purge deletes the whole cache: say --yes"));
+                    return Err(Error::refused(
+                        "purge deletes the whole cache: say --yes (RESPOOL_YES does not)",
+                    ));
                 }
                 if !console::ask(&question)? {
                     return Err(Error::refused("nothing was deleted"));

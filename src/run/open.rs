@@ -220,7 +220,8 @@ pub fn stream_error(target: &Target, tuning: &Tuning, seeker: &Seeker<'_>, error
     let at = place(tuning);
     match error.class {
         CallErrorClass::NotFound => {
-            Error::refused(format!("{} ({})", seeker.told(target, &at, tuning), error.message))
+            let sentence = format!("{} ({})", seeker.told(target, &at, tuning), error.message);
+            Error::refused(sentence).with_next(seeker.next_command(tuning))
         }
         CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {
             Error::refused(format!("the stream {target}: {}", error.message))

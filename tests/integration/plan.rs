@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::events::{gzip, put};
 use crate::foreign::tools;
 use crate::s3::moto_server;
 use crate::sandbox::Sandbox;
@@ -309,6 +310,29 @@ fn a_plan_keeps_the_name_of_a_stream_that_is_still_to_be_made() {
     let report = sandbox.run(&format!("{command} --limit 9 --json")).json(0);
     assert_eq!((&report["records"]["delivered"], &report["stream_shards"]), (&9.into(), &3.into()));
     assert_eq!(sandbox.run(&format!("{made} --json")).json(0)["target_exists"], true);
+}
+
+#[test]
+fn a_mistyped_key_of_a_plan_is_said_otherwise_by_the_printed_command() {
+    let sandbox = Sandbox::new();
+    put(&sandbox.path("archive"), 0, &gzip(b"{\"key\":\"a\"}\n{\"key\":\"b\"}\n"));
+    let plan = "plan archive --into sim:1 --partition-key /kye --until 2030-01-01 --save plan.json";
+    sandbox.run(plan).ended_with(3);
+    let planned = |line: &str| {
+        let mut command = sandbox.command(line);
+        command.env("RESPOOL_PLAN", "plan.json");
+        sandbox.start_command(command).wait()
+    };
+    let report = planned("replay --json").json(3);
+    let step = |number: usize| report["next_steps"][number]["command"].as_str().unwrap().to_owned();
+    let anew = step(1);
+    for said in
+        ["respool replay ", "--partition-key /key ", "--until 2030-01-01T00:00:00Z", " --no-plan ", " --new"]
+    {
+        assert!(format!("{anew} ").contains(said), "{anew}");
+    }
+    let sent = planned(&format!("{} --json", &anew["respool ".len()..])).json(0);
+    assert_eq!(sent["records"]["delivered"], 2);
 }
 
 #[test]

@@ -115,6 +115,7 @@ fn facts(report: &Report, circumstances: &Circumstances) -> Vec<(&'static str, S
             report.filtered_words()
         ),
     ));
+    facts.extend(report.stays().map(|left| ("not tried", left)));
     let duplicates = match report.possible_duplicates {
         0 => "none".to_owned(),
         count => format!("{} at most: {}", number(count), causes(&report.possible_duplicates_by_cause)),
