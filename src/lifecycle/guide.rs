@@ -305,6 +305,7 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         let url = if lacks_the_workers_place(facts) { " --consumer-endpoint-url URL" } else { "" };
         step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}{url}"));
         step.notes.extend(open::words_of_drained(facts));
+        step.notes.extend(open::until_once_begun(facts, stream));
     }
     if let Some(found) = facts.stream {
         let hours = found.description.retention_hours;

@@ -211,6 +211,8 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
     let whole = sandbox.path("plan.json");
     assert_eq!(command(0), format!("respool stream create NAME --plan {} {door}", whole.display()));
     assert_eq!(command(1), format!("respool replay --plan {} --into NAME {door}", whole.display()));
+    let drained = guide["steps"][4]["notes"].to_string();
+    assert!(drained.contains("within 50 h of the replay's start"), "{drained}");
     let mut by_variable = sandbox.command(&format!("guide {door} --json"));
     by_variable.env("RESPOOL_PLAN", "plan.json");
     assert_eq!(sandbox.start_command(by_variable).wait().json(0), guide);

@@ -1,6 +1,6 @@
-//! What a checklist cannot know: names that are still open, and where the worker keeps its leases.
+//! What a checklist cannot know: names that are still open, when a replay begins, and where the worker keeps its leases.
 
-use super::Facts;
+use super::{Facts, after, clock};
 
 /// What stands for the stream's name as long as it has none.
 pub(super) const ANY_NAME: &str = "NAME";
@@ -13,6 +13,20 @@ pub(super) fn words_of_drained(facts: &Facts<'_>) -> Option<String> {
     ];
     let open: Vec<&str> = open.into_iter().filter_map(|(open, what)| open.then_some(what)).collect();
     (!open.is_empty()).then(|| format!("put {}", open.join(", and ")))
+}
+
+/// Until when it all has to be read, for a replay that has not begun.
+pub(super) fn until_once_begun(facts: &Facts<'_>, stream: &str) -> Option<String> {
+    let (_, plan) = facts.plan.filter(|_| facts.run.is_none())?;
+    let hours = match facts.stream {
+        Some(found) => found.description.retention_hours,
+        None => plan.stream.retention_hours?,
+    };
+    let begun_now = after(facts.now, hours).map(|until| format!(": begun now, by {}", clock(until)));
+    Some(format!(
+        "within {hours} h of the replay's start: then {stream} forgets its first records{}",
+        begun_now.unwrap_or_default()
+    ))
 }
 
 /// Whether the stream is on this machine and nobody has said where its worker keeps its leases: not in AWS.
