@@ -378,7 +378,7 @@ impl GuideArgs {
     }
 }
 
-fn parse_retention(text: &str) -> Result<u32, String> {
+pub(super) fn parse_retention(text: &str) -> Result<u32, String> {
     let seconds = parse_duration(text).map_err(|error| error.to_string())?.as_secs();
     let hours = seconds.div_ceil(3_600);
     let fits = u32::try_from(hours).ok().filter(|_| RETENTION_HOURS.contains(&hours));

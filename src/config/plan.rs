@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArchiveAddress, AwsAccess, Input, Order, OutputConfig, RateCap, RunSettings, Target, Tuning,
+    ArchiveAddress, AwsAccess, Endpoint, Input, Order, OutputConfig, RateCap, RunSettings, Target, Tuning,
     TuningChanges,
 };
 use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
@@ -37,6 +37,8 @@ pub struct PlanConfig {
     pub worker_rate: RateCap,
     /// The live stream that the worker leaves meanwhile.
     pub live: LiveStream,
+    /// Firehose, where it is not AWS' own.
+    pub firehose: Option<Endpoint>,
     /// Other prices.
     pub prices: Option<PathBuf>,
     /// Where the plan is kept, to be run.
@@ -197,6 +199,14 @@ pub struct IamConfig {
     pub restore: bool,
     /// Whether the stream is read back.
     pub verify: bool,
+    /// What the stream that is made for it shall be, if one is.
+    pub create: Option<PlannedStream>,
+    /// Whether the stream is scaled, watched and deleted.
+    pub backfill: bool,
+    /// The worker's table of leases.
+    pub lease_table: Option<String>,
+    /// Whether an object that was overwritten since it was listed is fetched as it was.
+    pub versions: bool,
     /// The key that the stream is encrypted with.
     pub stream_key: Option<String>,
     /// The key that the archive is encrypted with.

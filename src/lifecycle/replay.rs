@@ -1,5 +1,5 @@
-//! `respool replay` from its very beginning: the stream made on the way (`--create`), and the two questions that are
-//! asked before anything is sent, by `resume` and `quarantine retry` as well.
+//! `respool replay` from its very beginning: the stream made on the way (`--create`), and what is asked ([`before`])
+//! before anything is sent, by `resume` and `quarantine retry` as well.
 //!
 //! How many shards a new stream is worth follows from the estimate that a replay makes anyway; so the archive is
 //! listed and sampled first, and that list is the one that is replayed.
@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::before::{self, Begun};
 use super::create::{self, create};
-use super::delivery::{self, Question};
 use super::door::Door;
-use super::preflight;
 use super::shape::{differences, is_ours};
 use crate::archive::Manifest;
 use crate::config::{
@@ -104,15 +103,14 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     // What is not there, not readable or done is told of by the resume itself.
     let Some(run) = run.filter(RunGlance::is_unfinished) else { return replay::resume(config, now).await };
     let tuning = config.changes.clone().apply(run.file.tuning);
-    preflight::check(&run.file.settings.target, &tuning.kinesis).await?;
-    let question = Question {
+    let begun = Begun {
         settings: &run.file.settings,
         tuning: &tuning,
         firehose: config.firehose.as_ref(),
         allow_loop: config.allow_loop || run.file.allow_loop,
         output: &config.output,
     };
-    delivery::check(&question).await?;
+    before::check(&begun).await?;
     replay::resume(&ResumeConfig { run: Some(run.id), ..config.clone() }, now).await
 }
 
@@ -126,9 +124,8 @@ pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig
 /// What is asked before anything is sent.
 async fn ask_first(config: &ReplayConfig) -> Result<(), Error> {
     let ReplayConfig { settings, tuning, allow_loop, output, .. } = config;
-    preflight::check(&settings.target, &tuning.kinesis).await?;
     let firehose = config.firehose.as_ref();
-    delivery::check(&Question { settings, tuning, firehose, allow_loop: *allow_loop, output }).await
+    before::check(&Begun { settings, tuning, firehose, allow_loop: *allow_loop, output }).await
 }
 
 async fn into_new(
@@ -238,6 +235,7 @@ async fn imaginary(door: &Door, wish: &CreateWish, shards: u32) -> Result<OpenSt
         open_shards: shards,
         ignores_keys: false,
         on_demand: false,
+        channels: 0,
         harmless: door.stream.is_harmless(),
     };
     Ok(OpenStream { stream: Arc::new(stream), description, map })

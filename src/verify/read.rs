@@ -201,7 +201,10 @@ impl Trouble {
     async fn wait_out(&mut self, shard: &ShardId, error: CallError) -> Result<(), Error> {
         let since = *self.since.get_or_insert_with(Instant::now);
         match error.class {
-            CallErrorClass::NotFound | CallErrorClass::Denied | CallErrorClass::Invalid => {
+            CallErrorClass::NotFound
+            | CallErrorClass::Forbidden
+            | CallErrorClass::Denied
+            | CallErrorClass::Invalid => {
                 return Err(Error::refused(format!("{shard} cannot be read: {}", error.message)));
             }
             _ if since.elapsed() > PATIENCE => {

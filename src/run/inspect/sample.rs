@@ -13,8 +13,8 @@ use crate::decode::{DecodeConfig, DecodeError, Decoded, Span, decode};
 use crate::error::Error;
 use crate::route::fields::Fields;
 use crate::run::estimate::looks_compressed;
+use crate::run::forbidden;
 use crate::run::key_fields::key_fields;
-use crate::run::open::archive_error;
 use crate::run::spool::blocking;
 use crate::shown::shown;
 use whole::Look;
@@ -75,7 +75,7 @@ pub(super) async fn sample(
                 found.unread.push(format!("{}: {error}", shown(&object.key)));
                 continue;
             }
-            Err(error) => return Err(archive_error(error)),
+            Err(error) => return Err(forbidden::by_archive(archive.location(), error)),
         };
         let asked = input.decoding.framing;
         match blocking(move || read(body, asked)).await? {
