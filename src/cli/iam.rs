@@ -9,11 +9,12 @@ use super::environment::Environment;
 use super::saved_plan;
 use super::stream::parse_retention;
 use super::{HEADING_AWS, HEADING_INTO, HEADING_WHAT};
-use crate::config::{ArchiveAddress, IamConfig, PlannedStream, Target};
+use crate::config::{ArchiveAddress, IamConfig, PlannedStream, ProgressIn, Target};
 use crate::error::Error;
 
 /// What was typed after `respool iam`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct IamArgs {
     #[arg(help = "Where the events lie: s3://BUCKET/PREFIX or a local directory", env = "RESPOOL_ARCHIVE")]
     #[arg(required_unless_present = "plan")]
@@ -88,8 +89,9 @@ impl IamArgs {
             restore: restore || self.with_restore,
             verify: self.verify,
             create: create.then_some(wanted),
-            backfill: self.backfill,
-            lease_table: self.lease_table,
+            backfill: self
+                .backfill
+                .then(|| self.lease_table.map_or(ProgressIn::CloudWatch, ProgressIn::LeaseTable)),
             versions: self.with_versions,
             stream_key: self.stream_key,
             archive_key: self.archive_key,

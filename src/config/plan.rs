@@ -188,6 +188,15 @@ pub struct PlanFigures {
     pub cost_usd: f64,
 }
 
+/// Where a worker's progress is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProgressIn {
+    /// In CloudWatch.
+    CloudWatch,
+    /// In this table of DynamoDB.
+    LeaseTable(String),
+}
+
 /// `respool iam`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IamConfig {
@@ -201,10 +210,8 @@ pub struct IamConfig {
     pub verify: bool,
     /// What the stream that is made for it shall be, if one is.
     pub create: Option<PlannedStream>,
-    /// Whether the stream is scaled, watched and deleted.
-    pub backfill: bool,
-    /// The worker's table of leases.
-    pub lease_table: Option<String>,
+    /// Whether the stream is scaled, watched and deleted, and where the worker's progress is known.
+    pub backfill: Option<ProgressIn>,
     /// Whether an object that was overwritten since it was listed is fetched as it was.
     pub versions: bool,
     /// The key that the stream is encrypted with.

@@ -77,7 +77,7 @@ pub async fn warnings(
 fn channels(stream: &StreamDescription) -> Option<String> {
     (stream.channels > 0).then(|| {
         format!(
-            "the stream {} has {} of its own to S3, which {} what is replayed into it there again",
+            "the stream {} has {} of its own, which {} to S3 once more what is replayed into it",
             stream.name,
             many(stream.channels, "channel"),
             agree(stream.channels, "delivers", "deliver")
@@ -95,11 +95,7 @@ mod tests {
         let stream = particulars(1).description;
         assert_eq!(channels(&stream), None);
         let said = |channels| super::channels(&StreamDescription { channels, ..stream.clone() }).unwrap();
-        assert!(
-            said(1).contains("has 1 channel of its own to S3, which delivers what is replayed"),
-            "{}",
-            said(1)
-        );
-        assert!(said(2).contains("2 channels") && said(2).contains("which deliver what"), "{}", said(2));
+        assert!(said(1).contains("has 1 channel of its own, which delivers to S3 once more"), "{}", said(1));
+        assert!(said(2).contains("2 channels") && said(2).contains("which deliver to"), "{}", said(2));
     }
 }

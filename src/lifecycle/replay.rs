@@ -72,7 +72,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
             replay::replay(config, now).await
         }
         Some(found) => Err(create::not_ours(&door, &found)),
-        None => into_new(config, wish, &door, now).await,
+        None => Box::pin(into_new(config, wish, &door, now)).await,
     }
 }
 

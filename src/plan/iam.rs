@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::permission;
-use crate::config::{ArchiveAddress, IamConfig, PlannedStream, RETENTION_HOURS_DEFAULT, Target};
+use crate::config::{ArchiveAddress, IamConfig, PlannedStream, ProgressIn, RETENTION_HOURS_DEFAULT, Target};
 
 /// The policy; `None` if nothing in AWS is asked for anything.
 pub fn policy(config: &IamConfig) -> Option<Value> {
@@ -58,8 +58,8 @@ fn stream(config: &IamConfig) -> Vec<Value> {
     if config.verify {
         statements.push(allow("VerifyStream", &permission::READ_STREAM, &arn));
     }
-    if config.backfill {
-        statements.extend(backfill(config, &arn, region));
+    if let Some(progress) = &config.backfill {
+        statements.extend(backfill(config, &arn, region, progress));
     }
     if let Some(key) = &config.stream_key {
         let mut use_of_key = vec![permission::ENCRYPT];
@@ -89,19 +89,19 @@ fn to_create(config: &IamConfig, wanted: &PlannedStream) -> Vec<&'static str> {
 }
 
 /// What scales, watches and deletes the stream.
-fn backfill(config: &IamConfig, arn: &str, region: Option<&str>) -> Vec<Value> {
+fn backfill(config: &IamConfig, arn: &str, region: Option<&str>, progress: &ProgressIn) -> Vec<Value> {
     let mut actions = vec![permission::SCALE_STREAM, permission::DELETE_STREAM];
     if config.create.is_none() {
         actions
             .extend(permission::LOOK_AT_STREAM.into_iter().filter(|action| *action != permission::DESCRIBE));
     }
-    let worker = match &config.lease_table {
-        Some(table) => {
+    let worker = match progress {
+        ProgressIn::LeaseTable(table) => {
             let table = permission::full_name("dynamodb", region, &format!("table/{table}"));
             allow("WatchWorker", &[permission::READ_LEASES], &table)
         }
         // CloudWatch knows no narrower resource for it.
-        None => allow("WatchWorker", &[permission::READ_AGES], "*"),
+        ProgressIn::CloudWatch => allow("WatchWorker", &[permission::READ_AGES], "*"),
     };
     vec![allow("Backfill", &actions, arn), worker]
 }
@@ -117,8 +117,7 @@ mod tests {
             restore: false,
             verify: false,
             create: None,
-            backfill: false,
-            lease_table: None,
+            backfill: None,
             versions: false,
             stream_key: None,
             archive_key: None,
@@ -206,14 +205,18 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_backfill_is_asked_for_where_it_is_wanted() {
-        let config =
-            IamConfig { backfill: true, region: Some("eu-west-1".into()), ..config("events", "orders") };
+        let config = IamConfig {
+            backfill: Some(ProgressIn::CloudWatch),
+            region: Some("eu-west-1".into()),
+            ..config("events", "orders")
+        };
         let by_age = policy(&config).unwrap();
         let rest = ["kinesis:UpdateShardCount", "kinesis:DeleteStream", "kinesis:ListTagsForStream"];
         assert_eq!(actions(&by_age, "Backfill"), rest);
         assert_eq!(actions(&by_age, "WatchWorker"), ["cloudwatch:GetMetricData"]);
         assert!(actions(&by_age, "OptionalListDeliveries").is_empty(), "nothing delivers into a directory");
-        let by_leases = policy(&IamConfig { lease_table: Some("worker".into()), ..config }).unwrap();
+        let by_leases =
+            policy(&IamConfig { backfill: Some(ProgressIn::LeaseTable("worker".into())), ..config }).unwrap();
         assert_eq!(actions(&by_leases, "WatchWorker"), ["dynamodb:Scan"]);
         assert_eq!(by_leases["Statement"][2]["Resource"], "arn:aws:dynamodb:eu-west-1:*:table/worker");
     }

@@ -135,7 +135,7 @@ mod tests {
         let stream: StreamName = "orders".parse().unwrap();
         let resource = resource(&stream, Some("eu-west-1"), None);
         assert_eq!(resource, "arn:aws:kinesis:eu-west-1:*:stream/orders");
-        let statement: serde_json::Value = serde_json::from_str(&statement(&[PUT], &resource)).unwrap();
+        let statement: Value = serde_json::from_str(&statement(&[PUT], &resource)).unwrap();
         assert_eq!(statement["Action"][0], "kinesis:PutRecords");
         assert_eq!(statement["Effect"], "Allow");
     }
