@@ -332,7 +332,7 @@ fn bad_objects_are_set_aside_whole_and_the_others_arrive() {
     let line = format!("replay archive --into demo --partition-key /k --json --endpoint-url {url}");
     let report = sandbox.run(&line).json(3);
     assert_eq!(report["records"]["delivered"], 61);
-    assert_eq!(report["objects"], json!({ "total": 10, "decoded": 5, "quarantined": 5, "skipped": 0 }));
+    assert_eq!(report["objects"], json!({ "total": 10, "settled": 5, "quarantined": 5, "skipped": 0 }));
     let reasons = report["quarantine"]["reasons"].as_object().unwrap();
     let expected =
         ["corrupt", "empty", "trailing_data", "truncated", "unknown_format"].map(|reason| (reason, 1));

@@ -28,6 +28,7 @@ pub(crate) fn stream(operation: &str) -> (u16, Value) {
             });
             (200, json!({ "Shards": [shard] }))
         }
+        "ListTagsForStream" => (200, json!({ "Tags": [], "HasMoreTags": false })),
         _ => no("UnknownOperationException"),
     }
 }
