@@ -160,6 +160,9 @@ fn objects_that_may_not_be_read_come_with_the_statement_that_allows_it() {
     for words in ["2 objects in a row", "s3:GetObject", "arn:aws:s3:::events/live/*", "another account"] {
         assert!(message.contains(words), "{words}: {message}");
     }
+    let inspected = denied_by_s3("inspect s3://events/live/ --layout all", true);
+    assert!(inspected.code == 0 && inspected.stdout.contains("\"s3:GetObject\""), "{inspected:?}");
+    assert!(!inspected.stdout.contains("--framing"), "{inspected:?}");
     let plan = denied_by_s3("plan s3://events/live/ --shards 1 --partition-key /k --layout all --json", true);
     let plan: Value = serde_json::from_str(&plan.stdout).unwrap_or_else(|_| panic!("{plan:?}"));
     let denied = warning(&plan, "denied");

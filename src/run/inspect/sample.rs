@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Inspection, TimeField};
 use crate::archive::manifest::Manifest;
-use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
+use crate::archive::{Archive, ArchiveError, DefectReason, ObjectBody, ObjectEntry};
 use crate::config::{FramingChoice, Input};
 use crate::decode::{DecodeConfig, DecodeError, Decoded, Span, decode};
 use crate::error::Error;
@@ -71,7 +71,10 @@ pub(super) async fn sample(
     for object in spread(&readable) {
         let body = match archive.fetch(object).await {
             Ok(body) => body,
-            Err(error @ ArchiveError::Defect { .. }) => {
+            Err(error @ ArchiveError::Defect { reason, .. }) => {
+                if reason == DefectReason::Denied {
+                    found.denied = forbidden::to_read_at(archive.location());
+                }
                 found.unread.push(format!("{}: {error}", shown(&object.key)));
                 continue;
             }
