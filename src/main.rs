@@ -69,7 +69,7 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
         }
         Invocation::Plan(config) => {
             start_log(&config.output);
-            let plan = match runtime()?.block_on(plan::plan(&config, now())) {
+            let plan = match runtime()?.block_on(lifecycle::plan::plan(&config, now())) {
                 Ok(plan) => plan,
                 Err(error) => return failed_as_json(Err(error), &config.output),
             };

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::{ArchiveError, DefectReason};
+use super::{ArchiveCall, ArchiveError, DefectReason};
 use crate::shown::shown;
 
 /// A request that failed.
@@ -93,20 +93,26 @@ impl ServiceFault {
             Verdict::Retry | Verdict::RetryCredentials => {
                 ArchiveError::Unavailable { what: what.to_owned(), message: self.to_string() }
             }
-            _ => self.of_archive(what),
+            _ => self.of_archive(what, ArchiveCall::Read),
         }
     }
 
-    /// The error of a request for the list, or of one that failed for the whole archive.
-    pub(super) fn of_archive(self, what: &str) -> ArchiveError {
+    /// The error of a `call` that failed for the whole archive.
+    pub(super) fn of_archive(self, what: &str, call: ArchiveCall) -> ArchiveError {
         let what = what.to_owned();
         match self.verdict() {
             Verdict::NoSuchArchive | Verdict::Defect(DefectReason::Deleted) => {
                 ArchiveError::NoSuchArchive { what }
             }
             Verdict::Retry => ArchiveError::Unavailable { what, message: self.to_string() },
+            _ if self.is_forbidden() => ArchiveError::Forbidden { what, message: self.to_string(), call },
             _ => ArchiveError::Refused { what, message: self.advice() },
         }
+    }
+
+    /// Whether a right is missing; the answer to a HEAD has no code.
+    fn is_forbidden(&self) -> bool {
+        self.code() == "AccessDenied" || (self.code.is_none() && self.status == Some(403))
     }
 
     /// The fault, and what the user can do about it.
@@ -212,8 +218,22 @@ mod tests {
     #[test]
     fn a_wrong_region_is_named() {
         let fault = ServiceFault { region: Some("eu-west-1".into()), ..fault(301, "PermanentRedirect") };
-        let error = fault.of_archive("s3://dumps").to_string();
+        let error = fault.of_archive("s3://dumps", ArchiveCall::List).to_string();
         assert!(error.contains("s3://dumps") && error.contains("--s3-region eu-west-1"), "{error}");
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_told_from_other_refusals() {
+        for (status, code, forbidden) in [
+            (403, "AccessDenied", true),
+            (403, "", true),
+            (403, "SignatureDoesNotMatch", false),
+            (400, "KMS.DisabledException", false),
+        ] {
+            let error = fault(status, code).of_archive("s3://dumps", ArchiveCall::List);
+            let is_forbidden = matches!(error, ArchiveError::Forbidden { call: ArchiveCall::List, .. });
+            assert_eq!(is_forbidden, forbidden, "{status} {code}");
+        }
     }
 
     #[test]

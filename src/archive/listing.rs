@@ -16,7 +16,7 @@ use super::fault::{ServiceFault, Verdict};
 use super::listing_log::ListingLog;
 use super::standing::{Part, Standing, Then};
 use super::walk::{Below, Depth, Walk};
-use super::{ArchiveError, BoxFuture, DefectReason, Listing, ObjectEntry, Selection};
+use super::{ArchiveCall, ArchiveError, BoxFuture, DefectReason, Listing, ObjectEntry, Selection};
 
 /// Prefixes that are listed at the same time.
 const LISTINGS_MAX: usize = 16;
@@ -105,7 +105,7 @@ impl Lister {
                     let part = Part { step, found: Listing::default(), dirs: Vec::new(), then };
                     return self.hand_over(part, &parts).await;
                 }
-                page => page.map_err(|fault| fault.of_archive(&self.what))?,
+                page => page.map_err(|fault| fault.of_archive(&self.what, ArchiveCall::List))?,
             };
             is_old = false;
             let mut found = Listing::default();

@@ -253,6 +253,16 @@ pub enum ArchiveError {
         /// The service's code and words.
         message: String,
     },
+    /// A right is missing for a call that is not about one object alone.
+    #[error("{what}: {message}")]
+    Forbidden {
+        /// What was asked for.
+        what: String,
+        /// The service's code and words.
+        message: String,
+        /// The call.
+        call: ArchiveCall,
+    },
     /// This one object cannot be had, now and later: it goes to quarantine with this reason.
     #[error("{reason}: {message}")]
     Defect {
@@ -272,6 +282,17 @@ pub enum ArchiveError {
     /// Our own disk.
     #[error("cannot read or spill an object")]
     Io(#[from] io::Error),
+}
+
+/// A call that may be forbidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveCall {
+    /// To list the archive.
+    List,
+    /// To look at or to read an object.
+    Read,
+    /// To ask an object back from an archive tier.
+    Restore,
 }
 
 /// Why an object cannot be had.

@@ -41,8 +41,8 @@ use super::setbacks::Setbacks;
 use super::tier::{Access, RestoreTier};
 use super::walk::{Depth, Walk};
 use super::{
-    Archive, ArchiveError, ArchiveLocation, BoxFuture, DefectReason, Listing, ListingLog, ObjectBody,
-    ObjectEntry, Selection,
+    Archive, ArchiveCall, ArchiveError, ArchiveLocation, BoxFuture, DefectReason, Listing, ListingLog,
+    ObjectBody, ObjectEntry, Selection,
 };
 use crate::limits::LIST_OBJECTS_PAGE_MAX;
 use crate::record::{ByteCount, number};
@@ -384,7 +384,7 @@ impl Archive for S3Archive {
             match self.head(key).await {
                 Ok(head) => entry_of_head(key, &head).map(Some),
                 Err(fault) if fault.status == Some(404) => Ok(None),
-                Err(fault) => Err(fault.of_archive(&self.name_of(key))),
+                Err(fault) => Err(fault.of_archive(&self.name_of(key), ArchiveCall::Read)),
             }
         })
     }

@@ -181,7 +181,7 @@ async fn write_for(
         return Ok(None);
     }
     let refused = match ended.end {
-        End::Stopped(StopReason::Refused(message)) => {
+        End::Stopped(StopReason::Refused(message) | StopReason::Forbidden(message)) => {
             Some(Error::refused(format!("the service refuses: {message}")))
         }
         End::Stopped(StopReason::ServiceAway(message)) => {

@@ -80,7 +80,10 @@ impl ConfigFile {
         let mut text = String::new();
         let read = std::fs::File::open(path)
             .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-            .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
+            .map_err(|error| {
+                let next = "`respool config` prints one to begin with";
+                Error::usage(format!("cannot read the configuration {shown}: {error}; {next}"))
+            })?;
         if read as u64 > FILE_BYTES_MAX {
             return Err(Error::usage(format!("{shown} is larger than a configuration can be (1 MiB)")));
         }

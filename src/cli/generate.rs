@@ -42,9 +42,14 @@ impl ManArgs {
                 .map_err(|error| Error::internal("cannot write the manual page").with_source(error))?;
             return Ok(page);
         };
-        std::fs::create_dir_all(dir)
-            .and_then(|()| clap_mangen::generate_to(command(), dir))
-            .map_err(|error| Error::usage(format!("--dir: cannot write into {}: {error}", dir.display())))?;
+        std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(command(), dir)).map_err(
+            |error| {
+                let dir = dir.display();
+                Error::usage(format!(
+                    "--dir: cannot write into {dir}: {error}; name a directory that you may make or write to"
+                ))
+            },
+        )?;
         Ok(Vec::new())
     }
 }

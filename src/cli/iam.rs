@@ -7,12 +7,14 @@ use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 
 use super::environment::Environment;
 use super::saved_plan;
+use super::stream::parse_retention;
 use super::{HEADING_AWS, HEADING_INTO, HEADING_WHAT};
-use crate::config::{ArchiveAddress, IamConfig, Target};
+use crate::config::{ArchiveAddress, IamConfig, PlannedStream, ProgressIn, Target};
 use crate::error::Error;
 
 /// What was typed after `respool iam`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct IamArgs {
     #[arg(help = "Where the events lie: s3://BUCKET/PREFIX or a local directory", env = "RESPOOL_ARCHIVE")]
     #[arg(required_unless_present = "plan")]
@@ -30,6 +32,22 @@ pub(super) struct IamArgs {
     /// With what --restore needs as well
     #[arg(long, env = "RESPOOL_WITH_RESTORE", value_parser = FalseyValueParser::new(), help_heading = HEADING_WHAT)]
     with_restore: bool,
+    /// With what it takes to make the stream, as `respool replay --create` does [default: where the plan was made for none]
+    #[arg(long, env = "RESPOOL_CREATE", value_parser = FalseyValueParser::new(), help_heading = HEADING_INTO)]
+    create: bool,
+    /// How long the new stream keeps records, as in 48h [default: the plan's, else 24h]
+    #[arg(long, value_name = "TIME", env = "RESPOOL_RETENTION", value_parser = parse_retention, help_heading = HEADING_INTO)]
+    retention: Option<u32>,
+    /// With what the rest of a backfill needs: `respool stream scale`, `status`, `drained` and `delete`
+    #[arg(long, env = "RESPOOL_BACKFILL", value_parser = FalseyValueParser::new(), help_heading = HEADING_INTO)]
+    backfill: bool,
+    /// The worker's table in DynamoDB, from which `drained` learns [default: it asks CloudWatch]
+    #[arg(long, value_name = "TABLE", env = "RESPOOL_LEASE_TABLE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(requires = "backfill", help_heading = HEADING_INTO)]
+    lease_table: Option<String>,
+    /// With what it takes to fetch an object that is overwritten meanwhile as it was listed, from a bucket with versions
+    #[arg(long, env = "RESPOOL_WITH_VERSIONS", value_parser = FalseyValueParser::new(), help_heading = HEADING_WHAT)]
+    with_versions: bool,
     /// The key that the stream is encrypted with, by its ARN
     #[arg(long, value_name = "ARN", env = "RESPOOL_STREAM_KEY", value_parser = NonEmptyStringValueParser::new())]
     #[arg(help_heading = HEADING_AWS)]
@@ -48,16 +66,33 @@ impl IamArgs {
     pub(super) fn resolve(self, _: &Environment) -> Result<IamConfig, Error> {
         let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
         let region = plan.as_ref().and_then(|plan| plan.tuning.kinesis.region.clone());
+        let wanted = plan.as_ref().map(|plan| plan.stream).unwrap_or_default();
+        // A plan for numbers of shards is one for a stream that is not there yet.
+        let anew = plan.as_ref().is_some_and(|plan| plan.what.target.is_none());
         let plan = plan.map(|plan| plan.what);
         let restore = plan.as_ref().is_some_and(|plan| plan.input.restore.is_some());
         let (archive, target) = plan.map(|plan| (plan.archive, plan.target)).unzip();
         let archive = self.archive.or(archive);
         let target = self.into.or(target.flatten());
+        let create = self.create || anew;
+        if !create && self.retention.is_some() {
+            return Err(Error::usage("--retention is for a new stream: say --create"));
+        }
+        let wanted = PlannedStream { retention_hours: self.retention.or(wanted.retention_hours), ..wanted };
         Ok(IamConfig {
             archive: archive.ok_or_else(|| Error::usage("ARCHIVE is missing"))?,
-            target: target.ok_or_else(|| Error::usage("--into is missing, and the plan names no stream"))?,
+            target: target.ok_or_else(|| {
+                Error::usage(
+                    "the plan was made for no stream: say with --into STREAM what the one is called, or will be, that is made for it",
+                )
+            })?,
             restore: restore || self.with_restore,
             verify: self.verify,
+            create: create.then_some(wanted),
+            backfill: self
+                .backfill
+                .then(|| self.lease_table.map_or(ProgressIn::CloudWatch, ProgressIn::LeaseTable)),
+            versions: self.with_versions,
             stream_key: self.stream_key,
             archive_key: self.archive_key,
             region: self.region.or(region),

@@ -104,6 +104,7 @@ impl PlanArgs {
         output: OutputConfig,
     ) -> Result<PlanConfig, Error> {
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
+        let firehose = self.tuning.firehose(environment)?;
         let said = self.tuning.changes(environment)?;
         let mut tuning = tuning_of(said.clone(), environment)?;
         if tuning.cache.mode == CacheMode::Offline {
@@ -150,6 +151,7 @@ impl PlanArgs {
             retention: self.into.retention,
             worker_rate: worker_rate.unwrap_or_default(),
             live,
+            firehose,
             prices: file("--prices", self.files.prices)?,
             save: file("--save", self.files.save)?,
             html: file("--html", self.files.html)?,

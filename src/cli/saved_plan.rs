@@ -108,7 +108,7 @@ fn read_as(flag: &str, path: &Path) -> Result<SavedPlan, Error> {
     let mut text = Vec::new();
     File::open(path)
         .and_then(|file| file.take(PLAN_BYTES_MAX).read_to_end(&mut text))
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| wrong(format!("{error}; `respool plan … --save FILE` makes one")))?;
     let no_plan = |error| wrong(format!("this is no plan that `respool plan --save` wrote: {error}"));
     let Layout { version } = serde_json::from_slice(&text).map_err(no_plan)?;
     if version != SAVED_PLAN_VERSION {

@@ -79,8 +79,8 @@ pub use commands::{
 };
 pub use place::{ArchiveAddress, Endpoint, PlaceError, SIM_SHARDS_MAX, Target};
 pub use plan::{
-    IamConfig, LiveStream, PlanConfig, PlanFigures, Planned, PlannedLive, PlannedStream, SAVED_PLAN_VERSION,
-    SavedPlan,
+    IamConfig, LiveStream, PlanConfig, PlanFigures, Planned, PlannedLive, PlannedStream, ProgressIn,
+    SAVED_PLAN_VERSION, SavedPlan,
 };
 pub use state::{RunFlags, StateDir};
 pub use stream::{

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArchiveAddress, AwsAccess, Input, Order, OutputConfig, RateCap, RunSettings, Target, Tuning,
+    ArchiveAddress, AwsAccess, Endpoint, Input, Order, OutputConfig, RateCap, RunSettings, Target, Tuning,
     TuningChanges,
 };
 use crate::route::key::{KeyConfig, KeyFallback, KeyRule};
@@ -37,6 +37,8 @@ pub struct PlanConfig {
     pub worker_rate: RateCap,
     /// The live stream that the worker leaves meanwhile.
     pub live: LiveStream,
+    /// Firehose, where it is not AWS' own.
+    pub firehose: Option<Endpoint>,
     /// Other prices.
     pub prices: Option<PathBuf>,
     /// Where the plan is kept, to be run.
@@ -192,6 +194,15 @@ pub struct PlanFigures {
     pub put_unit_usd: Option<f64>,
 }
 
+/// Where a worker's progress is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProgressIn {
+    /// In CloudWatch.
+    CloudWatch,
+    /// In this table of DynamoDB.
+    LeaseTable(String),
+}
+
 /// `respool iam`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IamConfig {
@@ -203,6 +214,12 @@ pub struct IamConfig {
     pub restore: bool,
     /// Whether the stream is read back.
     pub verify: bool,
+    /// What the stream that is made for it shall be, if one is.
+    pub create: Option<PlannedStream>,
+    /// Whether the stream is scaled, watched and deleted, and where the worker's progress is known.
+    pub backfill: Option<ProgressIn>,
+    /// Whether an object that was overwritten since it was listed is fetched as it was.
+    pub versions: bool,
     /// The key that the stream is encrypted with.
     pub stream_key: Option<String>,
     /// The key that the archive is encrypted with.

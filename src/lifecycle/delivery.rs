@@ -10,15 +10,17 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::door::Door;
-use crate::config::{ArchiveAddress, Endpoint, OutputConfig, RunSettings, Target, Tuning};
+use crate::config::{ArchiveAddress, Endpoint, Tuning};
 use crate::error::Error;
-use crate::plan::permission::{DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, full_name, resource, statement};
+use crate::plan::permission::{
+    DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, allow, full_name, in_one_line, resource,
+};
+use crate::plan::report::Warning;
 use crate::run::at_hand::{self, Service};
-use crate::run::console;
 use crate::shown::shown;
 use crate::stream::kinesis::{NeighbourClient, is_forbidden};
 use crate::stream::neighbour::{Neighbour, NeighbourConfig, NeighbourError, text};
-use crate::stream::{CallErrorClass, Stream};
+use crate::stream::{CallError, CallErrorClass, StreamDescription};
 
 /// The whole look takes no longer.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -38,16 +40,29 @@ pub struct Loop {
 /// What is asked about.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// Where from and where to.
-    pub settings: &'a RunSettings,
+    /// Where the records come from.
+    pub archive: &'a ArchiveAddress,
     /// By which doors.
     pub tuning: &'a Tuning,
     /// Firehose, where it is not AWS' own.
     pub firehose: Option<&'a Endpoint>,
-    /// It is not to be asked.
-    pub allow_loop: bool,
-    /// How the user is spoken to.
-    pub output: &'a OutputConfig,
+}
+
+/// What there is to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The replay would feed its own archive.
+    Loop(String),
+    /// It is not known whether it would.
+    Unknown(Unknown),
+}
+
+/// Why it is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    what: String,
+    /// What allows to ask.
+    statement: Option<Value>,
 }
 
 /// Why it is not known whether there is a loop.
@@ -61,17 +76,61 @@ struct Doubt {
     of_firehose: bool,
 }
 
-/// Refuses a replay that would feed its own archive.
-pub async fn check(question: &Question<'_>) -> Result<(), Error> {
-    let Question { settings, tuning, .. } = question;
-    let (Target::Kinesis { stream }, ArchiveAddress::S3 { bucket, prefix }) =
-        (&settings.target, &settings.archive)
-    else {
-        return Ok(());
-    };
-    if question.allow_loop {
-        return Ok(());
+impl Finding {
+    /// Refuses a replay that would feed its own archive; else what is to be said of it.
+    pub fn or_refuse(&self) -> Result<String, Error> {
+        match self {
+            Self::Loop(what) => Err(Error::refused(format!(
+                "{what}. Replay into another stream (--create makes one), or say --allow-loop"
+            ))),
+            Self::Unknown(unknown) => Ok(unknown.sentence()),
+        }
     }
+
+    /// What it means for a plan.
+    pub fn warning(&self) -> Warning {
+        match self {
+            Self::Loop(what) => {
+                let action = "replay into another stream (--create makes one), or say --allow-loop";
+                Warning { code: "loop", message: what.clone(), action: action.to_owned() }
+            }
+            Self::Unknown(unknown) => unknown.warning(),
+        }
+    }
+}
+
+impl Unknown {
+    fn sentence(&self) -> String {
+        let next = match &self.statement {
+            Some(statement) => {
+                format!(" This statement in a policy of yours allows it:\n{statement:#}\n")
+            }
+            None => "; to be sure, stop here and try again. ".to_owned(),
+        };
+        let end = if self.statement.is_some() { "." } else { "" };
+        format!("warning: {}{end}{next}--allow-loop does not ask", self.what)
+    }
+
+    fn warning(&self) -> Warning {
+        let action = match &self.statement {
+            Some(statement) => format!(
+                "put this statement into a policy of yours, {} and plan again; a replay asks, too, unless it is told --allow-loop",
+                in_one_line(statement)
+            ),
+            None => "plan again, to be sure; a replay asks, too, unless it is told --allow-loop".to_owned(),
+        };
+        Warning { code: "loop_unknown", message: self.what.clone(), action }
+    }
+}
+
+/// Whether a replay into the stream behind `door`, which was `described`, would feed its own archive.
+pub async fn ask(
+    door: &Door,
+    described: Result<StreamDescription, CallError>,
+    question: &Question<'_>,
+) -> Result<Option<Finding>, Error> {
+    let Question { archive, tuning, .. } = question;
+    let ArchiveAddress::S3 { bucket, prefix } = archive else { return Ok(None) };
     let of_firehose = Service::Neighbour(Neighbour::Firehose);
     let firehose = match question.firehose {
         Some(endpoint) => Some(endpoint.clone()),
@@ -81,30 +140,29 @@ pub async fn check(question: &Question<'_>) -> Result<(), Error> {
     let at = firehose.map(|endpoint| format!(" (Firehose at {endpoint})")).unwrap_or_default();
     let at_aws = tuning.kinesis.endpoint_url.is_none() && tuning.s3.endpoint_url.is_none();
     if !(at_aws || firehose.is_some()) {
-        return Ok(());
+        return Ok(None);
     }
-    let door = Door::open(stream, &tuning.kinesis).await?;
-    let looked = timeout(TIME_MAX, look(&door, firehose, (bucket, prefix))).await;
-    let doubt = match looked {
-        Ok(Ok(None)) => return Ok(()),
+    let stream = &door.name;
+    let doubt = match timeout(TIME_MAX, look(door, described, firehose, (bucket, prefix))).await {
+        Ok(Ok(None)) => return Ok(None),
         Ok(Ok(Some(found))) => {
-            return Err(Error::refused(format!(
+            return Ok(Some(Finding::Loop(format!(
                 "the delivery stream {} writes what arrives in {stream} to {}, into the very archive that is read{at}: everything that is \
-                 replayed would be archived again. Replay into another stream (--create makes one), or say --allow-loop",
+                 replayed would be archived again",
                 found.delivery_stream, found.into
-            )));
+            ))));
         }
         Ok(Err(doubt)) => doubt,
         Err(_) => Doubt::about_firehose(format!("it takes longer than {} s", TIME_MAX.as_secs())),
     };
     let nobody_there = firehose.is_some_and(Endpoint::is_loopback);
-    let warning = doubt.warning(&stream.to_string(), &at);
-    if nobody_there && doubt.of_firehose && doubt.missing.is_none() {
-        tracing::debug!("{warning}");
-    } else if !question.output.quiet {
-        console::say(&warning);
+    let expected = nobody_there && doubt.of_firehose && doubt.missing.is_none();
+    let unknown = doubt.unknown(&stream.to_string(), &at);
+    if expected {
+        tracing::debug!("{}", unknown.what);
+        return Ok(None);
     }
-    Ok(())
+    Ok(Some(Finding::Unknown(unknown)))
 }
 
 impl Doubt {
@@ -118,32 +176,30 @@ impl Doubt {
         Self { missing, ..Self::about_firehose(error.to_string()) }
     }
 
-    fn warning(&self, stream: &str, at: &str) -> String {
-        let what = match &self.missing {
-            Some((action, resource)) => format!(
-                "it may not be asked. This statement in a policy of yours allows it:\n{}\n",
-                statement(&[action], resource)
+    fn unknown(self, stream: &str, at: &str) -> Unknown {
+        let asked = if self.missing.is_some() { "it may not be asked" } else { "it could not be asked" };
+        Unknown {
+            what: format!(
+                "whether a delivery stream takes {stream} back into the archive is not known{at}: {}: {asked}",
+                self.message
             ),
-            None => "it could not be asked; to be sure, stop here and try again. ".to_owned(),
-        };
-        format!(
-            "warning: whether a delivery stream takes {stream} back into the archive is not known{at}: {}: {what}--allow-loop does not ask",
-            self.message
-        )
+            statement: self.missing.map(|(action, resource)| allow(&[action], &resource)),
+        }
     }
 }
 
 async fn look(
     door: &Door,
+    described: Result<StreamDescription, CallError>,
     firehose: Option<&Endpoint>,
     archive: (&str, &str),
 ) -> Result<Option<Loop>, Doubt> {
-    let stream = match door.stream.describe().await {
+    let stream = match described {
         Ok(stream) => stream,
         // A stream that is not there is told of by the replay itself.
         Err(error) if error.class == CallErrorClass::NotFound => return Ok(None),
         Err(error) => {
-            let denied = error.class == CallErrorClass::Denied;
+            let denied = error.class == CallErrorClass::Forbidden;
             let missing = denied.then(|| (DESCRIBE, resource(&door.name, Some(door.stream.region()), None)));
             return Err(Doubt { message: error.message, missing, of_firehose: false });
         }

@@ -138,9 +138,10 @@ impl Door {
     fn other(&self, said: &str, error: &CallError) -> Error {
         match error.class {
             CallErrorClass::NotFound => self.not_there(),
-            CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {
-                Error::refused(said)
-            }
+            CallErrorClass::Invalid
+            | CallErrorClass::Forbidden
+            | CallErrorClass::Denied
+            | CallErrorClass::Credentials => Error::refused(said),
             CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
                 if error.class == CallErrorClass::Unreachable {
                     return Error::incomplete(format!(

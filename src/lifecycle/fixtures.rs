@@ -53,11 +53,11 @@ pub(super) fn particulars(shards: u32) -> StreamParticulars {
             open_shards: shards,
             ignores_keys: false,
             on_demand: false,
+            channels: 0,
             harmless: false,
         },
         encryption_key: None,
         consumers: 0,
-        channels: 0,
         tags: BTreeMap::new(),
     }
 }

@@ -4,7 +4,7 @@
 //!  create ─► replay ─► the worker moves over ─► drained? ─► the worker moves back ─► delete
 //!  create.rs  │         guide.rs says how,        lease.rs, drained.rs                delete.rs
 //!             │         and until when            age.rs: the weaker way
-//!             └ preflight.rs, delivery.rs: may we write, and do we feed what we read?
+//!             └ before.rs (preflight.rs, delivery.rs), and plan.rs for a plan: may we write, and do we feed what we read?
 //! ```
 //!
 //! Decisions are pure and stand by themselves: which steps a scaling takes ([`steps`]), whether a stream is the one
@@ -15,6 +15,7 @@
 pub mod age;
 pub mod answer;
 pub mod aside;
+pub mod before;
 pub mod command;
 pub mod create;
 pub mod delete;
@@ -27,6 +28,7 @@ pub mod guide;
 pub mod lease;
 pub mod lease_table;
 pub mod metric;
+pub mod plan;
 pub mod preflight;
 pub mod replay;
 pub mod runs;

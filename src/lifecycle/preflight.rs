@@ -3,25 +3,60 @@
 //! A server that does not know `DryRun` would carry the call out. So at AWS it is trusted, and anywhere else it is first
 //! tried with a call that writes nothing in any case.
 
+use serde_json::Value;
+
 use super::door::Door;
-use crate::config::{AwsAccess, Endpoint, Target};
+use crate::config::Endpoint;
 use crate::error::Error;
-use crate::plan::permission::{DESCRIBE, ENCRYPT, LIST_SHARDS, PUT, resource, statement};
+use crate::plan::permission::{DESCRIBE, ENCRYPT, LIST_SHARDS, PUT, allow, in_one_line, resource};
+use crate::plan::report::Warning;
 use crate::stream::control::Permission;
 use crate::stream::name::StreamName;
 
-/// Refuses a replay that the service would not let through, with the statement that is missing.
-pub async fn check(target: &Target, access: &AwsAccess) -> Result<(), Error> {
-    let Target::Kinesis { stream } = target else { return Ok(()) };
-    let door = Door::open(stream, access).await?;
-    if !access.endpoint_url.as_ref().is_none_or(is_aws) && !door.stream.knows_dry_run().await {
-        return Ok(());
+/// What the service would not let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    what: String,
+    statement: Value,
+    /// Whether the stream's key is the reason, which has a policy of its own.
+    of_key: bool,
+}
+
+impl Missing {
+    /// What it means for whoever is about to write.
+    pub fn refusal(&self) -> Error {
+        let allows = if self.of_key {
+            "If a right is missing, this statement allows it (and the key's own policy has to, too)"
+        } else {
+            "This statement in a policy of yours allows it"
+        };
+        Error::refused(format!("{}\n{allows}:\n{:#}", self.what, self.statement))
     }
+
+    /// What it means for a plan.
+    pub fn warning(&self) -> Warning {
+        let statement = in_one_line(&self.statement);
+        let action = if self.of_key {
+            format!(
+                "if a right is missing, put this statement into a policy of yours, {statement} and see that the key's own policy \
+                 allows it, too"
+            )
+        } else {
+            format!("put this statement into a policy of yours, {statement} or a replay refuses to begin")
+        };
+        Warning { code: "permission", message: self.what.clone(), action }
+    }
+}
+
+/// What of a replay through `door` the service would not let through, if anything.
+pub async fn ask(door: &Door) -> Option<Missing> {
     let stream = &door.stream;
+    if !door.access.endpoint_url.as_ref().is_none_or(is_aws) && !stream.knows_dry_run().await {
+        return None;
+    }
     let (describe, list, put) =
         tokio::join!(stream.may_describe(), stream.may_list_shards(), stream.may_put());
-    let asked = [(DESCRIBE, describe), (LIST_SHARDS, list), (PUT, put)];
-    refusal(&door.name, stream.region(), &asked).map_or(Ok(()), Err)
+    missing(&door.name, stream.region(), &[(DESCRIBE, describe), (LIST_SHARDS, list), (PUT, put)])
 }
 
 fn is_aws(endpoint: &Endpoint) -> bool {
@@ -31,7 +66,7 @@ fn is_aws(endpoint: &Endpoint) -> bool {
         && [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|end| host.ends_with(end))
 }
 
-fn refusal(name: &StreamName, region: &str, asked: &[(&'static str, Permission)]) -> Option<Error> {
+fn missing(name: &StreamName, region: &str, asked: &[(&'static str, Permission)]) -> Option<Missing> {
     let mut words = None;
     let mut actions = Vec::new();
     for (action, permission) in asked {
@@ -42,24 +77,16 @@ fn refusal(name: &StreamName, region: &str, asked: &[(&'static str, Permission)]
                 actions.push(*action);
             }
             Permission::KeyRefused { message } => {
-                return Some(Error::refused(format!(
-                    "the stream {} is encrypted, and its key cannot be used: {message}\nIf a right is missing, this statement allows \
-                     it (and the key's own policy has to, too):\n{}",
-                    name,
-                    statement(&[ENCRYPT], "THE KEY'S ARN")
-                )));
+                let what = format!("the stream {name} is encrypted, and its key cannot be used: {message}");
+                return Some(Missing { what, statement: allow(&[ENCRYPT], "THE KEY'S ARN"), of_key: true });
             }
             // The replay itself finds out, and says it better.
             Permission::Unknown { message } => tracing::debug!("{action} was not tried: {message}"),
         }
     }
-    let message = words?;
-    let arn = resource(name, Some(region), None);
-    Some(Error::refused(format!(
-        "replaying into {} is not allowed: {message}\nThis statement in a policy of yours allows it:\n{}",
-        name,
-        statement(&actions, &arn)
-    )))
+    let what = format!("replaying into {name} is not allowed: {}", words?);
+    let statement = allow(&actions, &resource(name, Some(region), None));
+    Some(Missing { what, statement, of_key: false })
 }
 
 #[cfg(test)]
@@ -68,17 +95,17 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_as_one_statement() {
-        let missing = |message: &str| Permission::Missing { message: message.into() };
+        let no = || Permission::Missing { message: "no".into() };
         let refused = |asked: &[(&'static str, Permission)]| {
-            refusal(&"orders".parse().unwrap(), "eu-west-1", asked).map(|error| error.to_string())
+            let missing = missing(&"orders".parse().unwrap(), "eu-west-1", asked);
+            missing.map(|missing| missing.refusal().to_string())
         };
         let all = ("kinesis:DescribeStreamSummary", Permission::Granted);
         assert_eq!(
             refused(&[all.clone(), ("kinesis:PutRecords", Permission::Unknown { message: "?".into() })]),
             None
         );
-        let said =
-            refused(&[all, ("kinesis:ListShards", missing("no")), ("kinesis:PutRecords", missing("no"))]);
+        let said = refused(&[all, ("kinesis:ListShards", no()), ("kinesis:PutRecords", no())]);
         let said = said.unwrap();
         for words in [
             "not allowed: no",

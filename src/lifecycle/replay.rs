@@ -1,5 +1,5 @@
-//! `respool replay` from its very beginning: the stream made on the way (`--create`), and the two questions that are
-//! asked before anything is sent, by `resume` and `quarantine retry` as well.
+//! `respool replay` from its very beginning: the stream made on the way (`--create`), and what is asked ([`before`])
+//! before anything is sent, by `resume` and `quarantine retry` as well.
 //!
 //! How many shards a new stream is worth follows from the estimate that a replay makes anyway; so the archive is
 //! listed and sampled first, and that list is the one that is replayed.
@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::before::{self, Begun};
 use super::create::{self, create};
-use super::delivery::{self, Question};
 use super::door::Door;
-use super::preflight;
 use super::shape::{differences, is_ours};
 use crate::archive::Manifest;
 use crate::config::{
@@ -74,7 +73,7 @@ pub async fn replay(config: &ReplayConfig, now: Timestamp) -> Result<Replayed, E
             replay::replay(config, now).await
         }
         Some(found) => Err(create::not_ours(&door, &found)),
-        None => into_new(config, wish, &door, now).await,
+        None => Box::pin(into_new(config, wish, &door, now)).await,
     }
 }
 
@@ -112,15 +111,14 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
 
 async fn ask_to_resume(config: &ResumeConfig, run: &RunGlance) -> Result<(), Error> {
     let tuning = config.changes.clone().apply(run.file.tuning.clone());
-    preflight::check(&run.file.settings.target, &tuning.kinesis).await?;
-    let question = Question {
+    let begun = Begun {
         settings: &run.file.settings,
         tuning: &tuning,
         firehose: config.firehose.as_ref(),
         allow_loop: config.allow_loop || run.file.allow_loop,
         output: &config.output,
     };
-    delivery::check(&question).await
+    before::check(&begun).await
 }
 
 /// Sends what a run has set aside once more, as a run of its own.
@@ -133,9 +131,8 @@ pub async fn retry(config: &RetryConfig, now: Timestamp) -> Result<(ReplayConfig
 /// What is asked before anything is sent.
 async fn ask_first(config: &ReplayConfig) -> Result<(), Error> {
     let ReplayConfig { settings, tuning, allow_loop, output, .. } = config;
-    preflight::check(&settings.target, &tuning.kinesis).await?;
     let firehose = config.firehose.as_ref();
-    delivery::check(&Question { settings, tuning, firehose, allow_loop: *allow_loop, output }).await
+    before::check(&Begun { settings, tuning, firehose, allow_loop: *allow_loop, output }).await
 }
 
 async fn into_new(
@@ -245,6 +242,7 @@ async fn imaginary(door: &Door, wish: &CreateWish, shards: u32) -> Result<OpenSt
         open_shards: shards,
         ignores_keys: false,
         on_demand: false,
+        channels: 0,
         harmless: door.stream.is_harmless(),
     };
     Ok(OpenStream { stream: Arc::new(stream), description, map })

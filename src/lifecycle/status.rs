@@ -58,7 +58,7 @@ fn to_json(
         "encryption_key": found.encryption_key,
         "ignores_keys": stream.ignores_keys,
         "consumers": found.consumers,
-        "channels": found.channels,
+        "channels": stream.channels,
         "created_by_respool": is_ours(found),
         "tags": found.tags,
         "runs": runs,
@@ -102,7 +102,7 @@ fn render(found: &StreamParticulars, endpoint: Option<&str>, RunsInto { runs, un
     }
     row(
         "readers",
-        format!("{}, {}", many(found.consumers, "registered consumer"), many(found.channels, "channel")),
+        format!("{}, {}", many(found.consumers, "registered consumer"), many(stream.channels, "channel")),
     );
     row(
         "made by",

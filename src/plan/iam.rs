@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::permission;
-use crate::config::{ArchiveAddress, IamConfig, Target};
+use crate::config::{ArchiveAddress, IamConfig, PlannedStream, ProgressIn, RETENTION_HOURS_DEFAULT, Target};
 
 /// The policy; `None` if nothing in AWS is asked for anything.
 pub fn policy(config: &IamConfig) -> Option<Value> {
@@ -17,21 +17,28 @@ pub fn policy(config: &IamConfig) -> Option<Value> {
 }
 
 fn allow(name: &str, actions: &[&str], resource: &str) -> Value {
-    json!({ "Sid": name, "Effect": "Allow", "Action": actions, "Resource": resource })
+    named(name, permission::allow(actions, resource))
+}
+
+fn named(name: &str, mut statement: Value) -> Value {
+    if let Some(fields) = statement.as_object_mut() {
+        fields.insert("Sid".to_owned(), name.into());
+    }
+    statement
 }
 
 fn archive(config: &IamConfig) -> Vec<Value> {
     let ArchiveAddress::S3 { bucket, prefix } = &config.archive else { return Vec::new() };
-    // The ARN of an access point or a bucket stands for itself.
-    let bucket = if bucket.starts_with("arn:") { bucket.clone() } else { format!("arn:aws:s3:::{bucket}") };
-    let mut list = allow("ListArchive", &[permission::LIST_ARCHIVE], &bucket);
-    if !prefix.is_empty()
-        && let Some(list) = list.as_object_mut()
-    {
-        list.insert("Condition".into(), json!({ "StringLike": { "s3:prefix": format!("{prefix}*") } }));
+    let on_bucket = |name, action| named(name, permission::allow_on_bucket(action, bucket, prefix));
+    let objects = permission::objects(bucket, prefix);
+    let mut statements = vec![
+        on_bucket("ListArchive", permission::LIST_ARCHIVE),
+        allow("ReadArchive", &[permission::READ_ARCHIVE], &objects),
+    ];
+    if config.versions {
+        statements.push(on_bucket("ListVersions", permission::LIST_VERSIONS));
+        statements.push(allow("ReadVersions", &[permission::READ_VERSION], &objects));
     }
-    let objects = format!("{bucket}/{prefix}*");
-    let mut statements = vec![list, allow("ReadArchive", &[permission::READ_ARCHIVE], &objects)];
     if config.restore {
         statements.push(allow("RestoreArchive", &[permission::RESTORE_ARCHIVE], &objects));
     }
@@ -43,16 +50,60 @@ fn archive(config: &IamConfig) -> Vec<Value> {
 fn stream(config: &IamConfig) -> Vec<Value> {
     let Target::Kinesis { stream } = &config.target else { return Vec::new() };
     let arn = permission::resource(stream, config.region.as_deref(), None);
+    let region = stream.region().or(config.region.as_deref());
     let mut statements = vec![allow("WriteStream", &permission::WRITE_STREAM, &arn)];
+    if let Some(wanted) = &config.create {
+        statements.push(allow("CreateStream", &to_create(config, wanted), &arn));
+    }
     if config.verify {
         statements.push(allow("VerifyStream", &permission::READ_STREAM, &arn));
     }
+    if let Some(progress) = &config.backfill {
+        statements.extend(backfill(config, &arn, region, progress));
+    }
     if let Some(key) = &config.stream_key {
-        let read: &[&str] =
-            if config.verify { &[permission::ENCRYPT, permission::DECRYPT] } else { &[permission::ENCRYPT] };
-        statements.push(allow("EncryptStream", read, key));
+        let mut use_of_key = vec![permission::ENCRYPT];
+        use_of_key.extend(config.create.map(|_| permission::LOOK_AT_KEY));
+        use_of_key.extend(config.verify.then_some(permission::DECRYPT));
+        statements.push(allow("EncryptStream", &use_of_key, key));
+    }
+    if matches!(config.archive, ArchiveAddress::S3 { .. }) {
+        // Nothing fails without: a replay says then that it does not know whether it feeds its own archive.
+        statements.push(allow("OptionalListDeliveries", &[permission::LIST_DELIVERIES], "*"));
+        let deliveries = permission::full_name("firehose", region, "deliverystream/*");
+        statements.push(allow("OptionalDescribeDeliveries", &[permission::DESCRIBE_DELIVERY], &deliveries));
     }
     statements
+}
+
+/// What it takes to make a stream as it is `wanted`, and to see that it is ours.
+fn to_create(config: &IamConfig, wanted: &PlannedStream) -> Vec<&'static str> {
+    let mut actions = permission::CREATE_STREAM.to_vec();
+    actions.extend(permission::LOOK_AT_STREAM.into_iter().filter(|action| *action != permission::DESCRIBE));
+    let longer = wanted.retention_hours.is_some_and(|hours| hours > RETENTION_HOURS_DEFAULT);
+    actions.extend(longer.then_some(permission::RAISE_RETENTION));
+    // CreateStream takes the record size; a stream of ours that is there already may have a smaller one.
+    actions.extend(wanted.record_kib.map(|_| permission::RAISE_RECORD_SIZE));
+    actions.extend(config.stream_key.as_ref().map(|_| permission::ENCRYPT_STREAM));
+    actions
+}
+
+/// What scales, watches and deletes the stream.
+fn backfill(config: &IamConfig, arn: &str, region: Option<&str>, progress: &ProgressIn) -> Vec<Value> {
+    let mut actions = vec![permission::SCALE_STREAM, permission::DELETE_STREAM];
+    if config.create.is_none() {
+        actions
+            .extend(permission::LOOK_AT_STREAM.into_iter().filter(|action| *action != permission::DESCRIBE));
+    }
+    let worker = match progress {
+        ProgressIn::LeaseTable(table) => {
+            let table = permission::full_name("dynamodb", region, &format!("table/{table}"));
+            allow("WatchWorker", &[permission::READ_LEASES], &table)
+        }
+        // CloudWatch knows no narrower resource for it.
+        ProgressIn::CloudWatch => allow("WatchWorker", &[permission::READ_AGES], "*"),
+    };
+    vec![allow("Backfill", &actions, arn), worker]
 }
 
 #[cfg(test)]
@@ -65,6 +116,9 @@ mod tests {
             target: target.parse().unwrap(),
             restore: false,
             verify: false,
+            create: None,
+            backfill: None,
+            versions: false,
             stream_key: None,
             archive_key: None,
             region: None,
@@ -83,6 +137,9 @@ mod tests {
                 { "Sid": "WriteStream", "Effect": "Allow",
                   "Action": ["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"],
                   "Resource": "arn:aws:kinesis:*:*:stream/orders" },
+                { "Sid": "OptionalListDeliveries", "Effect": "Allow", "Action": ["firehose:ListDeliveryStreams"], "Resource": "*" },
+                { "Sid": "OptionalDescribeDeliveries", "Effect": "Allow", "Action": ["firehose:DescribeDeliveryStream"],
+                  "Resource": "arn:aws:firehose:*:*:deliverystream/*" },
             ]
         });
         assert_eq!(policy, expected);
@@ -109,10 +166,68 @@ mod tests {
             "WriteStream",
             "VerifyStream",
             "EncryptStream",
+            "OptionalListDeliveries",
+            "OptionalDescribeDeliveries",
         ];
         assert_eq!(names, all);
         assert_eq!(policy["Statement"][4]["Resource"], arn);
         assert_eq!(policy["Statement"][0]["Condition"], Value::Null);
+    }
+
+    /// The actions of the statement of that name.
+    fn actions<'a>(policy: &'a Value, name: &str) -> Vec<&'a str> {
+        let statements = policy["Statement"].as_array().unwrap();
+        let found = statements.iter().find(|one| one["Sid"] == name);
+        found.map_or_else(Vec::new, |found| {
+            found["Action"].as_array().unwrap().iter().filter_map(Value::as_str).collect()
+        })
+    }
+
+    #[test]
+    fn a_stream_that_is_to_be_made_asks_for_what_makes_it_and_no_more() {
+        let made = |hours, record_kib, key: Option<&str>| {
+            let create = Some(PlannedStream { retention_hours: Some(hours), record_kib });
+            let stream_key = key.map(str::to_owned);
+            policy(&IamConfig { create, stream_key, ..config("s3://events", "orders") }).unwrap()
+        };
+        let least = ["kinesis:CreateStream", "kinesis:AddTagsToStream", "kinesis:ListTagsForStream"];
+        assert_eq!(actions(&made(24, None, None), "CreateStream"), least);
+        let all = made(48, Some(2_048), Some("arn:k1"));
+        let more = [
+            "kinesis:IncreaseStreamRetentionPeriod",
+            "kinesis:UpdateMaxRecordSize",
+            "kinesis:StartStreamEncryption",
+        ];
+        assert_eq!(actions(&all, "CreateStream"), [&least[..], &more[..]].concat());
+        assert_eq!(actions(&all, "EncryptStream"), ["kms:GenerateDataKey", "kms:DescribeKey"]);
+        assert!(actions(&policy(&config("s3://events", "orders")).unwrap(), "CreateStream").is_empty());
+    }
+
+    #[test]
+    fn the_rest_of_a_backfill_is_asked_for_where_it_is_wanted() {
+        let config = IamConfig {
+            backfill: Some(ProgressIn::CloudWatch),
+            region: Some("eu-west-1".into()),
+            ..config("events", "orders")
+        };
+        let by_age = policy(&config).unwrap();
+        let rest = ["kinesis:UpdateShardCount", "kinesis:DeleteStream", "kinesis:ListTagsForStream"];
+        assert_eq!(actions(&by_age, "Backfill"), rest);
+        assert_eq!(actions(&by_age, "WatchWorker"), ["cloudwatch:GetMetricData"]);
+        assert!(actions(&by_age, "OptionalListDeliveries").is_empty(), "nothing delivers into a directory");
+        let by_leases =
+            policy(&IamConfig { backfill: Some(ProgressIn::LeaseTable("worker".into())), ..config }).unwrap();
+        assert_eq!(actions(&by_leases, "WatchWorker"), ["dynamodb:Scan"]);
+        assert_eq!(by_leases["Statement"][2]["Resource"], "arn:aws:dynamodb:eu-west-1:*:table/worker");
+    }
+
+    #[test]
+    fn versions_are_asked_for_where_they_are_wanted() {
+        let config = IamConfig { versions: true, ..config("s3://events/live/", "orders") };
+        let policy = policy(&config).unwrap();
+        assert_eq!(actions(&policy, "ListVersions"), ["s3:ListBucketVersions"]);
+        assert_eq!(actions(&policy, "ReadVersions"), ["s3:GetObjectVersion"]);
+        assert_eq!(policy["Statement"][2]["Condition"]["StringLike"]["s3:prefix"], "live/*");
     }
 
     #[test]

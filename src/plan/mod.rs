@@ -62,7 +62,7 @@ use crate::run::spool::blocking;
 /// No table of prices is larger.
 const PRICES_BYTES_MAX: usize = 64 * 1024;
 
-/// Makes a plan, and leaves it where the user wants it.
+/// Makes a plan, and saves it where the user wants it.
 pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let began = Instant::now();
     let tuning = at_hand::settled(&config.tuning, &config.what.archive, config.what.target.as_ref()).await?;
@@ -103,14 +103,16 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     if let Some(path) = config.save.as_ref().filter(|_| plan.in_vain().is_none()) {
         let live = planned_live(config, live_retention_seconds);
         let kept = SavedPlan { live, ..saved(config, &plan, region.as_deref(), now) };
-        write(path, &written(&kept)?)?;
+        write("--save", path, &written(&kept)?)?;
         plan.saved = Some(path.display().to_string());
     }
     plan.next_command = next_command(config, &plan);
-    if let Some(path) = &config.html {
-        write(path, html::page(&plan).as_bytes())?;
-    }
     Ok(plan)
+}
+
+/// Writes the page for a browser, if one is wanted.
+pub fn write_page(config: &PlanConfig, plan: &Plan) -> Result<(), Error> {
+    config.html.as_ref().map_or(Ok(()), |path| write("--html", path, html::page(plan).as_bytes()))
 }
 
 async fn look(
@@ -142,7 +144,9 @@ async fn look(
 fn prices(path: Option<&Path>) -> Result<Prices, Error> {
     let Some(path) = path else { return Prices::built_in().map_err(Error::internal) };
     let wrong = |what: String| Error::usage(format!("--prices {}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        wrong(format!("{error}; it takes a TOML file like src/plan/prices.toml, and without it the prices that are built in count"))
+    })?;
     if text.len() > PRICES_BYTES_MAX {
         return Err(wrong("it is larger than any table of prices".to_owned()));
     }
@@ -251,10 +255,13 @@ fn record_kib(plan: &Plan) -> Option<u32> {
     kib.filter(|_| largest > RECORD_BYTES_DEFAULT)
 }
 
-fn write(path: &Path, text: &[u8]) -> Result<(), Error> {
+fn write(flag: &str, path: &Path, text: &[u8]) -> Result<(), Error> {
     let open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    open.and_then(|mut file| file.write_all(text))
-        .map_err(|error| Error::refused(format!("cannot write {}", path.display())).with_source(error))
+    open.and_then(|mut file| file.write_all(text)).map_err(|error| {
+        let path = path.display();
+        let next = "give it a file in a directory that is there and can be written to";
+        Error::refused(format!("cannot write {path} ({flag}: {next})")).with_source(error)
+    })
 }
 
 fn next_command(config: &PlanConfig, plan: &Plan) -> Option<String> {

@@ -5,7 +5,7 @@
 //!
 //! Pure.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stream::StreamDescription;
 use crate::stream::name::StreamName;
@@ -14,6 +14,10 @@ use crate::stream::name::StreamName;
 pub const LIST_ARCHIVE: &str = "s3:ListBucket";
 /// To read its objects.
 pub const READ_ARCHIVE: &str = "s3:GetObject";
+/// To find the version of an object that was listed, where it was overwritten since.
+pub const LIST_VERSIONS: &str = "s3:ListBucketVersions";
+/// To read that.
+pub const READ_VERSION: &str = "s3:GetObjectVersion";
 /// To bring objects back from an archive tier.
 pub const RESTORE_ARCHIVE: &str = "s3:RestoreObject";
 /// To describe a stream.
@@ -42,7 +46,9 @@ pub const ENCRYPT_STREAM: &str = "kinesis:StartStreamEncryption";
 pub const SCALE_STREAM: &str = "kinesis:UpdateShardCount";
 /// To delete it.
 pub const DELETE_STREAM: &str = "kinesis:DeleteStream";
-/// To write with a key of KMS.
+/// To have a stream encrypted with a key of KMS.
+pub const LOOK_AT_KEY: &str = "kms:DescribeKey";
+/// To write with one.
 pub const ENCRYPT: &str = "kms:GenerateDataKey";
 /// To read with one.
 pub const DECRYPT: &str = "kms:Decrypt";
@@ -55,11 +61,46 @@ pub const LIST_DELIVERIES: &str = "firehose:ListDeliveryStreams";
 /// To see from where and to where.
 pub const DESCRIBE_DELIVERY: &str = "firehose:DescribeDeliveryStream";
 
-/// A statement that allows `actions` on `resource`.
+/// The statement that allows `actions` on `resource`.
+#[must_use]
+pub fn allow(actions: &[&str], resource: &str) -> Value {
+    json!({ "Effect": "Allow", "Action": actions, "Resource": resource })
+}
+
+/// The same as text to paste.
 #[must_use]
 pub fn statement(actions: &[&str], resource: &str) -> String {
-    let statement = json!({ "Effect": "Allow", "Action": actions, "Resource": resource });
-    serde_json::to_string_pretty(&statement).unwrap_or_default()
+    format!("{:#}", allow(actions, resource))
+}
+
+/// A statement as one line, with blanks at which it may be broken and still be pasted.
+#[must_use]
+pub fn in_one_line(statement: &Value) -> String {
+    format!("{statement:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The statement that allows `action` on a bucket, for what lies below a prefix.
+#[must_use]
+pub fn allow_on_bucket(action: &str, bucket: &str, prefix: &str) -> Value {
+    let mut statement = allow(&[action], &bucket_name(bucket));
+    if !prefix.is_empty()
+        && let Some(statement) = statement.as_object_mut()
+    {
+        let below = json!({ "StringLike": { "s3:prefix": format!("{prefix}*") } });
+        statement.insert("Condition".to_owned(), below);
+    }
+    statement
+}
+
+/// The full name of the objects below a prefix.
+#[must_use]
+pub fn objects(bucket: &str, prefix: &str) -> String {
+    format!("{}/{prefix}*", bucket_name(bucket))
+}
+
+/// The ARN of an access point or a bucket stands for itself.
+fn bucket_name(bucket: &str) -> String {
+    if bucket.starts_with("arn:") { bucket.to_owned() } else { format!("arn:aws:s3:::{bucket}") }
 }
 
 /// The stream's full name as far as it is known.
@@ -94,9 +135,20 @@ mod tests {
         let stream: StreamName = "orders".parse().unwrap();
         let resource = resource(&stream, Some("eu-west-1"), None);
         assert_eq!(resource, "arn:aws:kinesis:eu-west-1:*:stream/orders");
-        let statement: serde_json::Value = serde_json::from_str(&statement(&[PUT], &resource)).unwrap();
+        let statement: Value = serde_json::from_str(&statement(&[PUT], &resource)).unwrap();
         assert_eq!(statement["Action"][0], "kinesis:PutRecords");
         assert_eq!(statement["Effect"], "Allow");
+    }
+
+    #[test]
+    fn a_statement_in_one_line_can_be_pasted_wherever_it_is_broken() {
+        let statement = allow_on_bucket(LIST_ARCHIVE, "events", "live/");
+        let line = in_one_line(&statement);
+        for text in [line.clone(), line.replace(' ', "\n  ")] {
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), statement, "{text}");
+        }
+        assert_eq!(statement["Condition"]["StringLike"]["s3:prefix"], "live/*");
+        assert_eq!(allow_on_bucket(LIST_ARCHIVE, "events", "")["Condition"], Value::Null);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::record::{HashKey, Ordinal};
 use crate::route::RouteRules;
 use crate::route::fields::Fields;
-use crate::run::open::archive_error;
+use crate::run::forbidden;
 use crate::run::segments::Segments;
 use crate::run::spool::{Spool, Spooled, blocking};
 
@@ -206,7 +206,7 @@ impl Reader {
         let body = match self.archive.fetch_beginning(entry, bytes).await {
             Ok(body) => body,
             Err(error @ ArchiveError::Defect { .. }) => return Ok(Err(error.to_string())),
-            Err(error) => return Err(archive_error(error)),
+            Err(error) => return Err(forbidden::by_archive(self.archive.location(), error)),
         };
         let (entry, rules, first) = (entry.clone(), self.rules.clone(), self.first);
         let config = DecodeConfig { salvage: true, output_bytes_max: DECODED_BYTES_MAX, ..self.decode };

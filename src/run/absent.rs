@@ -18,6 +18,8 @@ use crate::record::many;
 pub enum Seeker<'a> {
     /// What begins to write.
     Replay,
+    /// What only plans for it.
+    Plan,
     /// Whoever asks about the stream that a worker reads otherwise.
     Live,
     /// What goes on with a run.
@@ -209,7 +211,7 @@ impl Seeker<'_> {
     /// What is to be typed where nothing is left of what a run has sent.
     pub fn next_command(&self, tuning: &Tuning) -> Option<String> {
         match self {
-            Self::Replay | Self::Live | Self::Retry(_) => None,
+            Self::Replay | Self::Plan | Self::Live | Self::Retry(_) => None,
             Self::Verify(sent) if sent.delivered > 0 && sent.was_read().is_some() => None,
             Self::Resume(sent) | Self::Verify(sent) => Some(sent.replay(tuning)),
         }
@@ -219,7 +221,7 @@ impl Seeker<'_> {
     pub fn told(&self, target: &Target, at: &str, tuning: &Tuning) -> String {
         const ELSEWHERE: &str = "if it lives elsewhere, say --region, --profile or --endpoint-url";
         match self {
-            Self::Replay => format!(
+            Self::Replay | Self::Plan => format!(
                 "the stream {target} does not exist{at}: the same with --create makes it, and so does `respool stream \
                  create {target} --shards N{}`; {ELSEWHERE}",
                 tuning.kinesis.own_flags("kinesis")

@@ -11,6 +11,9 @@ use crate::stream::{CallError, CallErrorClass};
 /// Between two lines about failures of one kind.
 const INTERVAL: Duration = Duration::from_secs(30);
 
+/// What comes of most failures.
+const AGAIN: &str = "it is tried again, and more of the kind are counted";
+
 /// What is known of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
@@ -33,6 +36,32 @@ impl Failures {
         words: &str,
         now: Duration,
     ) -> Option<String> {
+        self.tell(kind, count, words, AGAIN, now)
+    }
+
+    /// A call has failed as a whole.
+    pub(super) fn call_failed(&mut self, error: &CallError, now: Duration) -> Option<String> {
+        let next = match error.class {
+            CallErrorClass::NotFound | CallErrorClass::Forbidden | CallErrorClass::Denied => "the run ends",
+            CallErrorClass::Invalid => {
+                "its records go again in smaller requests, and more of the kind are counted"
+            }
+            CallErrorClass::Throttled
+            | CallErrorClass::Credentials
+            | CallErrorClass::Unreachable
+            | CallErrorClass::Unknown(_) => AGAIN,
+        };
+        self.tell(kind(error.class), 1, &error.message, next, now)
+    }
+
+    fn tell(
+        &mut self,
+        kind: &'static str,
+        count: u64,
+        words: &str,
+        next: &str,
+        now: Duration,
+    ) -> Option<String> {
         if let Some(known) = self.kinds.get_mut(kind) {
             known.untold += count;
             words.clone_into(&mut known.last);
@@ -40,12 +69,7 @@ impl Failures {
         }
         self.kinds
             .insert(kind, Kind { told_at: now, untold: count.saturating_sub(1), last: words.to_owned() });
-        Some(format!("{kind}: {words}; it is tried again, and more of the kind are counted"))
-    }
-
-    /// A call has failed as a whole.
-    pub(super) fn call_failed(&mut self, error: &CallError, now: Duration) -> Option<String> {
-        self.failed(kind(error.class), 1, &error.message, now)
+        Some(format!("{kind}: {words}; {next}"))
     }
 
     /// What is to be said by now of kinds that were told before. One that has not come again for as long is forgotten.
@@ -82,7 +106,7 @@ const fn kind(class: CallErrorClass) -> &'static str {
         CallErrorClass::Unknown(_) => "PutRecords failed, outcome unknown",
         CallErrorClass::Invalid => "PutRecords failed, invalid",
         CallErrorClass::NotFound => "PutRecords failed, not found",
-        CallErrorClass::Denied => "PutRecords failed, denied",
+        CallErrorClass::Forbidden | CallErrorClass::Denied => "PutRecords failed, denied",
     }
 }
 
@@ -121,6 +145,21 @@ mod tests {
                 "PutRecords failed, unreachable: 99 more in 10.0 s, the last: connection refused (999)",
             ]
         );
+    }
+
+    #[test]
+    fn of_what_ends_the_run_nobody_says_that_it_is_tried_again() {
+        for (class, next) in [
+            (CallErrorClass::Forbidden, "denied: no; the run ends"),
+            (CallErrorClass::Denied, "denied: no; the run ends"),
+            (CallErrorClass::NotFound, "not found: no; the run ends"),
+            (CallErrorClass::Invalid, "invalid: no; its records go again in smaller requests"),
+            (CallErrorClass::Throttled, "throttled: no; it is tried again"),
+        ] {
+            let error = CallError { class, message: "no".to_owned() };
+            let said = Failures::default().call_failed(&error, Duration::ZERO).unwrap();
+            assert!(said.starts_with(&format!("PutRecords failed, {next}")), "{said}");
+        }
     }
 
     #[test]

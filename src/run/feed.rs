@@ -81,7 +81,7 @@ impl Feed {
         let last_settled = done.settled_objects.last().map(|&(_, last)| last);
         let unsettled: Vec<u32> = (first..total).filter(|&number| !done.is_settled(number)).collect();
         let wanted = unsettled.len();
-        let mut refused = Refused::new(self.accept_refusals);
+        let mut refused = Refused::new(self.accept_refusals, self.spool.location());
         let mut ahead = Ahead::start(self.spool.clone(), unsettled);
         for number in first..total {
             let used_up = shares.as_ref().is_some_and(|shares| shares.are_used_up_before(number));

@@ -269,6 +269,7 @@ mod tests {
             open_shards: 1,
             ignores_keys: false,
             on_demand: false,
+            channels: 0,
             harmless: false,
         };
         let hours = |hours: f64| Some(hours * 3_600.0);

@@ -69,6 +69,9 @@ pub struct Inspection {
     pub decodings: BTreeMap<String, u64>,
     /// What could not be read of the sample, and why.
     pub unread: Vec<String>,
+    /// What allows to read them, where that was denied.
+    #[serde(skip)]
+    pub denied: Option<String>,
     /// The framing to ask for, where it cannot be told by itself.
     pub framing: Option<String>,
     /// The framings that the sampled objects have, if no one of them reads all.
@@ -273,9 +276,12 @@ impl Inspection {
         if !self.partition_keys.is_empty() {
             let _ = write!(text, "\n{}", table(&self.partition_keys, self.fields_records, self.fields_whole));
         }
+        if let Some(allows) = &self.denied {
+            let _ = writeln!(text, "\nSome of it may not be read; {allows}");
+        }
         if self.decodings.is_empty() && self.unread.is_empty() && self.objects_empty == self.objects {
             text.push_str("\nThere is nothing to replay: all of it is empty.\n");
-        } else if self.decodings.is_empty() && !self.unread.is_empty() {
+        } else if self.decodings.is_empty() && !self.unread.is_empty() && self.denied.is_none() {
             text.push_str("\nNothing of the sample could be read as it is: try --framing or --delimiter.\n");
         } else if !self.flags.is_empty() {
             let _ = writeln!(

@@ -25,6 +25,7 @@ pub mod estimate;
 mod failures;
 pub mod feed;
 pub mod flood;
+pub mod forbidden;
 pub mod forecast;
 mod in_flight;
 pub mod inspect;

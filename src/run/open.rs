@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::absent::Seeker;
+use super::forbidden;
 use crate::archive::local::LocalArchive;
 use crate::archive::s3::{S3Archive, S3Config};
 use crate::archive::{Archive, ArchiveError};
@@ -160,7 +161,7 @@ pub async fn stream_if_there(
             return Ok(None);
         }
     }
-    stream(target, tuning, now, &Seeker::Replay).await.map(Some)
+    stream(target, tuning, now, &Seeker::Plan).await.map(Some)
 }
 
 /// Looks at the target behind `stream`.
@@ -223,9 +224,13 @@ pub fn stream_error(target: &Target, tuning: &Tuning, seeker: &Seeker<'_>, error
             let sentence = format!("{} ({})", seeker.told(target, &at, tuning), error.message);
             Error::refused(sentence).with_next(seeker.next_command(tuning))
         }
-        CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {
-            Error::refused(format!("the stream {target}: {}", error.message))
+        CallErrorClass::Forbidden if let Target::Kinesis { stream } = target => {
+            forbidden::by_stream(stream, tuning.kinesis.region.as_deref(), seeker, &error.message)
         }
+        CallErrorClass::Invalid
+        | CallErrorClass::Forbidden
+        | CallErrorClass::Denied
+        | CallErrorClass::Credentials => Error::refused(format!("the stream {target}: {}", error.message)),
         CallErrorClass::Throttled | CallErrorClass::Unreachable | CallErrorClass::Unknown(_) => {
             Error::incomplete(format!(
                 "the stream {target}{at}: {}; nothing was begun: check the network and the address \

@@ -6,13 +6,16 @@
 use tokio::sync::mpsc;
 
 use super::feed::Fed;
+use super::forbidden;
 use super::journal::QuarantineLine;
+use crate::archive::ArchiveLocation;
 use crate::error::Error;
 use crate::record::many;
 use crate::shown::shown;
 
 /// Reasons by which an archive refuses an object, rather than the object being broken.
-const REFUSALS: [&str; 3] = ["denied", "deleted", "archived"];
+const REFUSALS: [&str; 3] = [DENIED, "deleted", "archived"];
+const DENIED: &str = "denied";
 /// When so many objects in a row are refused, it is not about the objects.
 const REFUSED_IN_A_ROW_MAX: u32 = 50;
 
@@ -24,12 +27,14 @@ pub(super) struct Refused {
     in_a_row: u32,
     /// The user has said that they are to be set aside, however many.
     accepted: bool,
+    /// What allows to read them, where they lie.
+    allows: Option<String>,
 }
 
 impl Refused {
     /// No object yet.
-    pub(super) fn new(accepted: bool) -> Self {
-        Self { accepted, ..Self::default() }
+    pub(super) fn new(accepted: bool, archive: Option<&ArchiveLocation>) -> Self {
+        Self { accepted, allows: archive.and_then(forbidden::to_read_at), ..Self::default() }
     }
 
     /// An object is set aside. `Ok(true)` if it can be handed over.
@@ -42,8 +47,10 @@ impl Refused {
         let too_many =
             self.in_a_row >= REFUSED_IN_A_ROW_MAX || (self.in_a_row as usize == wanted && wanted > 1);
         if refusal && too_many && !self.accepted {
+            let allows = self.allows.as_ref().filter(|_| line.reason == DENIED);
+            let allows = allows.map(|allows| format!("; {allows} and then resume")).unwrap_or_default();
             return Err(Error::incomplete(format!(
-                "{} in a row cannot be had, the last one {}: {} ({}); if they are not to be had, resume with \
+                "{} in a row cannot be had, the last one {}: {} ({}){allows}; if they are not to be had, resume with \
                  --accept-refusals to set them aside",
                 many(self.in_a_row, "object"),
                 shown(&line.key),
@@ -99,6 +106,21 @@ mod tests {
         assert!(check(99, "truncated", 99).unwrap(), "broken objects are themselves at fault");
     }
 
+    #[test]
+    fn an_archive_that_may_not_be_read_comes_with_the_statement_that_allows_it() {
+        let (bucket, prefix) = ("events".into(), "live/".into());
+        let location = ArchiveLocation::S3 { endpoint: None, bucket, prefix };
+        let said = |reason: &str| {
+            let mut refused = Refused::new(false, Some(&location));
+            refuse(&mut refused, 2, reason, 2).unwrap_err().to_string()
+        };
+        let denied = said("denied");
+        for words in ["s3:GetObject", "arn:aws:s3:::events/live/*", "another account", "--accept-refusals"] {
+            assert!(denied.contains(words), "{words}: {denied}");
+        }
+        assert!(!said("deleted").contains("s3:GetObject"));
+    }
+
     #[tokio::test]
     async fn what_lies_in_the_cache_does_not_end_the_row() {
         let (sink, mut fed) = mpsc::channel(100);
@@ -115,6 +137,6 @@ mod tests {
 
     #[test]
     fn refusals_that_are_accepted_end_nothing() {
-        assert!(refuse(&mut Refused::new(true), 99, "deleted", 99).unwrap());
+        assert!(refuse(&mut Refused::new(true, None), 99, "deleted", 99).unwrap());
     }
 }

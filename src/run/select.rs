@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::console;
-use super::open::archive_error;
 use super::report::number;
 use super::spool::blocking;
+use super::{console, forbidden};
 use crate::archive::manifest::Manifest;
 use crate::archive::objects::{self, Named};
 use crate::archive::tier::{Access, RestoreTier, may_be_archived};
@@ -47,12 +46,11 @@ pub async fn select(
 ) -> Result<Manifest, Error> {
     let log =
         if input.objects.is_none() { log(archive, &input.selection, cache_dir, quiet).await } else { None };
+    let refused = |error| forbidden::by_archive(archive.location(), error);
     let mut listing = match (&input.objects, &log) {
         (Some(file), _) => named(archive, input, file).await?,
-        (None, Some(log)) => {
-            archive.list_noted(&input.selection, log.clone()).await.map_err(archive_error)?
-        }
-        (None, None) => archive.list(&input.selection).await.map_err(archive_error)?,
+        (None, Some(log)) => archive.list_noted(&input.selection, log.clone()).await.map_err(refused)?,
+        (None, None) => archive.list(&input.selection).await.map_err(refused)?,
     };
     if input.skip_archived || restore.is_some() {
         let archived = archived(archive, &listing.objects).await?;
@@ -263,7 +261,7 @@ where
         let Some(ended) = running.join_next().await else { return Ok(done) };
         let ended =
             ended.map_err(|error| Error::internal("a look at an object failed").with_source(error))?;
-        done.push(ended.map_err(archive_error)?);
+        done.push(ended.map_err(|error| forbidden::by_archive(archive.location(), error))?);
     }
 }
 

@@ -34,7 +34,7 @@ use super::segments::Segments;
 use super::space::{Room, Space};
 use super::work::Work;
 use crate::archive::manifest::Manifest;
-use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
+use crate::archive::{Archive, ArchiveError, ArchiveLocation, ObjectBody, ObjectEntry};
 use crate::cache::{Cache, Placement, Segment, SegmentError, SegmentLabel};
 use crate::decode::{self, DecodeConfig, DecodeError};
 use crate::error::Error;
@@ -124,6 +124,11 @@ impl Spool {
             stats: SpoolStats::default(),
             estimate,
         }
+    }
+
+    /// Where objects come from, if they may be asked for.
+    pub fn location(&self) -> Option<&ArchiveLocation> {
+        self.archive.as_ref().map(|archive| archive.location())
     }
 
     /// The frozen list.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::directory::{self, RunDirectory, RunFile};
 use super::flood::Flood;
+use super::forbidden;
 use super::journal::{QUARANTINE_FILE, quarantine_lines};
 use super::next::{self, Keyless, NextStep};
 use super::quarantine::again;
@@ -40,7 +41,7 @@ pub fn report(
         tracing::debug!(shard = %shard.shard, times = ?shard.times, "what its lanes waited for");
     }
     let aside = SetAside::read(directory, file, totals)?;
-    let (outcome, mut code, message) = verdict(ended, spool, aside.keyless.as_ref());
+    let (outcome, mut code, message) = verdict(file, ended, spool, aside.keyless.as_ref());
     let forbidden = load(&spool.stats.forbidden) > 0;
     let mut next_steps = next_steps(directory, file, ended, code, &aside, forbidden, typed);
     let left = match directory::retried(settings).filter(|_| outcome == RunState::Done) {
@@ -195,7 +196,12 @@ fn main_brake(stats: &EngineStats) -> Option<Brake> {
     Brake::ALL.into_iter().filter(|brake| !waited(brake).is_zero()).max_by_key(waited)
 }
 
-fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState, ExitCode, Option<String>) {
+fn verdict(
+    file: &RunFile,
+    ended: &Ended,
+    spool: &Spool,
+    keyless: Option<&Keyless>,
+) -> (RunState, ExitCode, Option<String>) {
     let totals = ended.engine.totals;
     if let Some(error) = &ended.error {
         let state =
@@ -205,6 +211,14 @@ fn verdict(ended: &Ended, spool: &Spool, keyless: Option<&Keyless>) -> (RunState
     match &ended.end {
         End::Stopped(StopReason::Interrupted) => {
             (RunState::Incomplete, ExitCode::Incomplete, Some("it was stopped by Ctrl-C or a signal".into()))
+        }
+        End::Stopped(StopReason::Forbidden(message)) => {
+            let (arn, region) = (file.stream.arn.as_deref(), file.tuning.kinesis.region.as_deref());
+            let sentence = match &file.settings.target {
+                Target::Kinesis { stream } => forbidden::while_sending(arn, stream, region, message),
+                _ => format!("the service refuses: {message}"),
+            };
+            (RunState::Refused, ExitCode::Refused, Some(sentence))
         }
         End::Stopped(StopReason::Refused(message)) => {
             (RunState::Refused, ExitCode::Refused, Some(format!("the service refuses: {message}")))

@@ -192,6 +192,7 @@ fn description(stream: &StreamState, created_ms: i64) -> StreamDescription {
         open_shards: u32::try_from(stream.open_shards().len()).unwrap_or(u32::MAX),
         ignores_keys: false,
         on_demand: stream.capacity == Capacity::OnDemand,
+        channels: 0,
         harmless: true,
     }
 }

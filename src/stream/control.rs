@@ -27,8 +27,6 @@ pub struct StreamParticulars {
     pub encryption_key: Option<String>,
     /// Registered consumers with enhanced fan-out.
     pub consumers: u32,
-    /// Deliveries of the service's own to S3.
-    pub channels: u32,
     /// Its labels.
     pub tags: BTreeMap<String, String>,
 }

@@ -154,11 +154,8 @@ fn class_of_code(code: &str) -> Option<CallErrorClass> {
         | "RequestTimeTooSkewed"
         | "RequestInTheFuture"
         | "InvalidSignatureException" => CallErrorClass::Credentials,
-        "AccessDenied"
-        | "AccessDeniedException"
-        | "UnauthorizedOperation"
-        | "NotAuthorized"
-        | "IncompleteSignature"
+        code if is_forbidden(code) => CallErrorClass::Forbidden,
+        "IncompleteSignature"
         | "IncompleteSignatureException"
         | "InvalidAccessKeyId"
         | "InvalidClientTokenId"
@@ -190,6 +187,11 @@ fn class_of_code(code: &str) -> Option<CallErrorClass> {
         | "ServiceUnavailableException" => CallErrorClass::Unknown(UnknownCause::ServerError),
         _ => return None,
     })
+}
+
+/// Whether a service's code says that a call is not permitted.
+pub(super) fn is_forbidden(code: &str) -> bool {
+    matches!(code, "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorized")
 }
 
 fn class_of_status(status: u16) -> CallErrorClass {
@@ -228,7 +230,9 @@ mod tests {
 
     #[test]
     fn every_failure_has_its_class() {
-        use CallErrorClass::{Credentials, Denied, Invalid, NotFound, Throttled, Unknown, Unreachable};
+        use CallErrorClass::{
+            Credentials, Denied, Forbidden, Invalid, NotFound, Throttled, Unknown, Unreachable,
+        };
         let code = |code: &'static str, status| Failure::Refused { code: Some(code.into()), status };
         let none = |status| Failure::Refused { code: None, status };
         for (failure, class) in [
@@ -250,7 +254,7 @@ mod tests {
             (code("RequestExpired", 400), Credentials),
             (code("InvalidSignatureException", 403), Credentials),
             (code("UnrecognizedClientException", 403), Denied),
-            (code("AccessDeniedException", 400), Denied),
+            (code("AccessDeniedException", 400), Forbidden),
             (code("KMSDisabledException", 400), Denied),
             (code("KMSInvalidStateException", 400), Denied),
             (code("KMSAccessDeniedException", 400), Denied),

@@ -269,6 +269,7 @@ impl KinesisStream {
             open_shards: u32::try_from(summary.open_shard_count()).unwrap_or_default(),
             ignores_keys: summary.record_distribution_strategy() == Some(&RecordDistributionStrategy::Auto),
             on_demand,
+            channels: summary.channel_count().and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
             harmless: self.harmless,
         }
     }

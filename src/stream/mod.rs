@@ -110,7 +110,9 @@ pub enum CallErrorClass {
     Invalid,
     /// Nothing was stored; the stream does not exist.
     NotFound,
-    /// Nothing was stored; it is forbidden, or the encryption key cannot be used.
+    /// Nothing was stored; a right of IAM is missing.
+    Forbidden,
+    /// Nothing was stored; it will never be, as where the encryption key cannot be used.
     Denied,
 }
 
@@ -156,6 +158,8 @@ pub struct StreamDescription {
     pub ignores_keys: bool,
     /// Whether it scales itself.
     pub on_demand: bool,
+    /// Deliveries of the service's own to S3.
+    pub channels: u32,
     /// Whether a write here can be taken back or costs nobody anything: an embedded stream, or a
     /// server on a loopback address.
     pub harmless: bool,

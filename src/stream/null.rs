@@ -78,6 +78,7 @@ impl Stream for NullStream {
             open_shards: u32::try_from(self.shards.len()).unwrap_or(u32::MAX),
             ignores_keys: false,
             on_demand: false,
+            channels: 0,
             harmless: true,
         })))
     }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::Error;
 use crate::limits::SHARD_READS_PER_SECOND;
+use crate::plan::permission::READ_STREAM;
 use crate::record::{HashKeyRange, SequenceNumber, ShardId};
 use crate::stream::read::{Page, ReadFrom, StoredRecord, StreamReader};
 use crate::stream::{CallError, CallErrorClass, ShardDescription};
@@ -201,6 +202,13 @@ impl Trouble {
     async fn wait_out(&mut self, shard: &ShardId, error: CallError) -> Result<(), Error> {
         let since = *self.since.get_or_insert_with(Instant::now);
         match error.class {
+            CallErrorClass::Forbidden => {
+                return Err(Error::refused(format!(
+                    "{shard} cannot be read: {}; a policy of yours has to allow {} on the stream (`respool iam … --verify` prints it)",
+                    error.message,
+                    READ_STREAM.join(" and ")
+                )));
+            }
             CallErrorClass::NotFound | CallErrorClass::Denied | CallErrorClass::Invalid => {
                 return Err(Error::refused(format!("{shard} cannot be read: {}", error.message)));
             }

@@ -179,6 +179,9 @@ impl Engine {
             CallErrorClass::Invalid => {
                 return self.bisect(lane, Arc::unwrap_or_clone(request.records), error, commands);
             }
+            CallErrorClass::Forbidden => {
+                self.stop_for(StopReason::Forbidden(error.message.clone()), now);
+            }
             CallErrorClass::NotFound | CallErrorClass::Denied => {
                 self.stop_for(StopReason::Refused(error.message.clone()), now);
             }

@@ -154,7 +154,9 @@ pub enum End {
 pub enum StopReason {
     /// The user said so.
     Interrupted,
-    /// The service says that it will never work: access, no such stream.
+    /// A right of IAM is missing.
+    Forbidden(String),
+    /// The service says that it will never work: no such stream, a key that cannot be used.
     Refused(String),
     /// The service could not be had for too long.
     ServiceAway(String),

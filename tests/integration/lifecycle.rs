@@ -4,11 +4,16 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
+use respool::sim::sequence::SequenceBase;
+
 use crate::foreign::{KEYS, Server, repository, tools};
+use crate::loops::serve;
 use crate::reader::call;
+use crate::rights;
 use crate::sandbox::{Outcome, Sandbox, until};
 
 const ARCHIVE: &str = "tests/fixtures/archive";
@@ -387,6 +392,39 @@ fn a_worker_is_seen_to_be_done_by_its_leases() {
 }
 
 #[test]
+fn of_a_worker_that_reads_several_streams_only_this_ones_leases_count() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let (stage, moto) = (Stage::new("--unlimited"), moto(&python));
+    stage.run("stream create backfill --shards 1").ended_with(0);
+    stage.replay("--limit 500").json(0);
+    let status = stage.run("stream status backfill --json").json(0);
+    let created: jiff::Timestamp = status["created"].as_str().unwrap().parse().unwrap();
+    let account = status["account"].as_str().unwrap();
+    let run = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    let ledger = stage.sandbox.run(&format!("runs show {run} --json")).json(0);
+    let (shard, last) = shard_and_last(&ledger["shards"][0]);
+    let line = format!("stream drained --lease-table worker --json --consumer-endpoint-url {}", moto.url);
+    let of = |stream: &str, created: i64, checkpoint: &str| {
+        let mut lease = lease(&format!("{account}:{stream}:{created}:{shard}"), checkpoint);
+        lease["streamName"] = json!({ "S": format!("{account}:{stream}:{created}") });
+        lease["shardId"] = json!({ "S": shard });
+        lease
+    };
+    let seconds = created.as_second();
+    // Another stream's shard of the same name, and the same stream's before it was made anew.
+    let others = json!([of("orders", seconds, &last), of("backfill", seconds - 3_600, &last)]);
+    worker(&python, &["leases", &moto.url, "worker"], &others);
+    assert_eq!(stage.sandbox.run(&line).json(4)["drained"], false);
+    let waits = json!([of("backfill", seconds, "TRIM_HORIZON")]);
+    worker(&python, &["leases", &moto.url, "worker"], &waits);
+    let told = stage.sandbox.run(&line).json(4);
+    assert_eq!(told["shards"][0]["state"], "not_begun", "{told}");
+    worker(&python, &["leases", &moto.url, "worker"], &json!([of("backfill", seconds, &last)]));
+    let told = stage.sandbox.run(&line).json(0);
+    assert_eq!((&told["drained"], &told["shards"][0]["state"]), (&json!(true), &json!("drained")));
+}
+
+#[test]
 fn a_worker_inside_the_last_aggregate_is_not_done() {
     let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
     let (stage, moto) = (Stage::new("--unlimited"), moto(&python));
@@ -429,6 +467,45 @@ fn without_a_table_the_age_of_what_is_read_is_asked_for() {
 }
 
 #[test]
+fn records_that_are_younger_than_the_replay_say_that_it_is_read() {
+    let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
+    let (sandbox, moto) = (Sandbox::new(), moto(&python));
+    // A stream that has stored everything ten minutes ago.
+    let stored_s = u64::try_from(jiff::Timestamp::now().as_second() - 600).unwrap();
+    let base = SequenceBase { created_s: stored_s - 60, shard: 0 };
+    let records = AtomicU64::new(0);
+    let url = serve(move |operation, request| match operation {
+        "PutRecords" => {
+            let count = request.matches("\"PartitionKey\"").count() as u64;
+            let first = records.fetch_add(count, Ordering::Relaxed);
+            let stored = |index| {
+                let number = base.number(index, stored_s).to_string();
+                json!({ "ShardId": "shardId-000000000000", "SequenceNumber": number })
+            };
+            let stored: Vec<Value> = (first..first + count).map(stored).collect();
+            (200, json!({ "FailedRecordCount": 0, "Records": stored }))
+        }
+        _ => rights::stream(operation),
+    });
+    let archive = repository(ARCHIVE);
+    let line = format!("replay {} --into orders --partition-key /tailnum", archive.display());
+    let report = sandbox.run(&format!("{line} --limit 300 --json --kinesis-endpoint-url {url}")).json(0);
+    assert_eq!(report["records"]["delivered"], 300);
+    let line = format!("stream drained --consumer-endpoint-url {}", moto.url);
+    worker(&python, &["ages", &moto.url, "orders", "1000", "0", "2000", "1000", "0"], &Value::Null);
+    let read = sandbox.run(&format!("{line} --json")).json(0);
+    assert_eq!((&read["drained"], &read["method"]), (&json!(true), &json!("iterator_age")), "{read}");
+    assert_eq!(read["state"], "past", "{read}");
+    let page = sandbox.run(&line);
+    assert!(page.stdout.contains("Probably drained: whoever reads orders has read nothing"), "{page:?}");
+    assert!(page.stdout.contains("estimate, not a proof"), "{page:?}");
+    // One that reads what had been there when the replay ended is not past it.
+    worker(&python, &["ages", &moto.url, "orders", "900000"], &Value::Null);
+    let behind = sandbox.run(&format!("{line} --json")).json(4);
+    assert_eq!(behind["state"], "behind", "{behind}");
+}
+
+#[test]
 fn a_replay_that_would_feed_its_own_archive_is_refused() {
     let Some([python]) = tools(["RESPOOL_TEST_PYTHON"]) else { return };
     let (sandbox, moto) = (Sandbox::new(), moto(&python));
@@ -444,6 +521,21 @@ fn a_replay_that_would_feed_its_own_archive_is_refused() {
     assert!(refused.sentence(5).contains(words), "{}", refused.stderr);
     assert_eq!(run("s3://events/live/", "--allow-loop").code, 0);
     assert_eq!(run("s3://events/live/2026/07/", "").code, 5);
+    // A plan knows it, too, and is refused by nothing.
+    let plan = |firehose: &str| {
+        let mut command = sandbox.command("plan s3://events/live/ --into orders --partition-key /id --json");
+        command.env("AWS_ENDPOINT_URL", &moto.url).env("AWS_ENDPOINT_URL_FIREHOSE", firehose);
+        let plan = sandbox.start_command(command).wait().json(0);
+        plan["warnings"][0].clone()
+    };
+    let closes = plan(&moto.url);
+    assert!(closes["code"] == "loop" && closes["message"].as_str().unwrap().contains(words), "{closes}");
+    let denies = serve(|_, _| (400, json!({ "__type": "AccessDeniedException", "message": "no" })));
+    let unknown = plan(&denies);
+    assert_eq!(unknown["code"], "loop_unknown");
+    let message = unknown["message"].as_str().unwrap();
+    assert!(message.starts_with("whether a delivery stream takes orders back into the archive"), "{unknown}");
+    assert!(unknown["action"].as_str().unwrap().contains("\"firehose:ListDeliveryStreams\""), "{unknown}");
     // Somewhere else in the bucket there is nothing to loop, and nothing to read either.
     assert!(run("s3://events/other/", "").sentence(5).contains("nothing is selected"));
 }

@@ -16,7 +16,7 @@ use crate::sandbox::{Outcome, Sandbox};
 const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
 const DENIED: &str = "AccessDeniedException";
 
-/// A server that answers each operation with a status and an object.
+/// A server that answers each operation with a status and an object, or with a text as it stands.
 pub(crate) fn serve(answer: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -32,7 +32,10 @@ pub(crate) fn serve(answer: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 
                         request.lines().find(|line| line.to_lowercase().starts_with("x-amz-target:"));
                     let operation = target.and_then(|line| line.rsplit('.').next()).unwrap_or_default();
                     let (status, body) = answer(operation.trim(), &request);
-                    let body = body.to_string();
+                    let body = match body {
+                        Value::String(text) => text,
+                        body => body.to_string(),
+                    };
                     let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
                     if client.write_all((head + &body).as_bytes()).is_err() {
                         return;

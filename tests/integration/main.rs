@@ -30,6 +30,7 @@ mod quarantine;
 mod reader;
 mod refusals;
 mod resume;
+mod rights;
 mod rounds;
 mod s3;
 mod sandbox;

@@ -143,6 +143,44 @@ fn a_refusal_says_what_to_do_next() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_or_written_says_what_to_give_instead() {
+    let sandbox = sandbox();
+    fs::write(sandbox.path("file"), "").unwrap();
+    let key = "--partition-key /k";
+    for (line, code, all_said) in [
+        ("replay --plan nowhere.json".to_owned(), 2, &["`respool plan … --save FILE` makes one"][..]),
+        ("iam --plan nowhere.json".to_owned(), 2, &["`respool plan … --save FILE` makes one"]),
+        (
+            format!("plan archive --into sim:1 {key} --prices nowhere.toml"),
+            2,
+            &["a TOML file like src/plan/prices.toml", "without it"],
+        ),
+        (
+            format!("plan archive --into sim:1 {key} --config nowhere.toml"),
+            2,
+            &["nowhere.toml", "`respool config` prints one"],
+        ),
+        (
+            format!("plan archive --into sim:1 {key} --save nowhere/plan.json"),
+            5,
+            &["nowhere/plan.json (--save: ", "a directory that is there"],
+        ),
+        (
+            format!("plan archive --into sim:1 {key} --html nowhere/plan.html"),
+            5,
+            &["nowhere/plan.html (--html: ", "a directory that is there"],
+        ),
+        ("man --dir file/pages".to_owned(), 2, &["name a directory that you may make or write to"]),
+    ] {
+        let outcome = sandbox.run(&line);
+        let sentence = outcome.sentence(code);
+        for said in all_said {
+            assert!(sentence.contains(said), "{line}: {said} is missing in: {sentence}");
+        }
+    }
+}
+
+#[test]
 fn a_run_whose_stream_is_gone_is_not_told_to_make_it() {
     let sandbox = sandbox();
     let (_simulator, url) = sandbox.simulate("--shards 1");

@@ -74,7 +74,7 @@ fn a_truncated_object_is_set_aside_and_the_others_are_delivered() {
     let server = rclone_server(&rclone, buckets.path());
     let (stream, sandbox) = (Server::simulate(""), Sandbox::new());
     let report = replay(&sandbox, &server, "events", &into(&stream), Some(KEYS)).json(3);
-    assert_eq!(report["objects"], json!({"total": 21, "decoded": 20, "quarantined": 1, "skipped": 1}));
+    assert_eq!(report["objects"], json!({"total": 21, "settled": 20, "quarantined": 1, "skipped": 1}));
     assert_eq!(report["quarantine"]["reasons"], json!({"truncated": 1}));
     let list = fs::read_to_string(report["quarantine"]["path"].as_str().unwrap()).unwrap();
     assert!(list.contains(&object_key(13)), "{list}");
@@ -105,7 +105,7 @@ fn check_windows_and_cache(python: &Path, server: Server, logged: &str) {
     let everything = replay(&sandbox, &server, "events", "--into null:", Some(KEYS)).json(0);
     assert_eq!(
         everything["objects"],
-        json!({"total": 2_000, "decoded": 2_000, "quarantined": 0, "skipped": 1})
+        json!({"total": 2_000, "settled": 2_000, "quarantined": 0, "skipped": 1})
     );
     assert_eq!(everything["records"]["delivered"], OBJECTS * RECORDS_PER_OBJECT);
     assert_eq!((&everything["cache"]["hits"], &everything["cache"]["fetched"]), (&json!(830), &json!(1_170)));

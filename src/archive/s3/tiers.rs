@@ -6,7 +6,7 @@ use super::answers::fault_of;
 use super::{Bucket, S3Archive};
 use crate::archive::fault::ServiceFault;
 use crate::archive::tier::{Access, RestoreTier, access};
-use crate::archive::{ArchiveError, ObjectEntry};
+use crate::archive::{ArchiveCall, ArchiveError, ObjectEntry};
 
 /// How long a restored copy stays: a run may take days.
 const RESTORED_DAYS: i32 = 7;
@@ -23,7 +23,9 @@ impl S3Archive {
         match self.bucket.restore(object, tier).await {
             // Somebody has asked before.
             Err(fault) if fault.code.as_deref() == Some("RestoreAlreadyInProgress") => Ok(()),
-            asked => asked.map_err(|fault| fault.of_archive(&self.name_of(&object.key))),
+            asked => {
+                asked.map_err(|fault| fault.of_archive(&self.name_of(&object.key), ArchiveCall::Restore))
+            }
         }
     }
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::{Inspection, TimeField};
 use crate::archive::manifest::Manifest;
-use crate::archive::{Archive, ArchiveError, ObjectBody, ObjectEntry};
+use crate::archive::{Archive, ArchiveError, DefectReason, ObjectBody, ObjectEntry};
 use crate::config::{FramingChoice, Input};
 use crate::decode::{DecodeConfig, DecodeError, Decoded, Span, decode};
 use crate::error::Error;
 use crate::route::fields::Fields;
 use crate::run::estimate::looks_compressed;
+use crate::run::forbidden;
 use crate::run::key_fields::key_fields;
-use crate::run::open::archive_error;
 use crate::run::spool::blocking;
 use crate::shown::shown;
 use whole::Look;
@@ -71,11 +71,14 @@ pub(super) async fn sample(
     for object in spread(&readable) {
         let body = match archive.fetch(object).await {
             Ok(body) => body,
-            Err(error @ ArchiveError::Defect { .. }) => {
+            Err(error @ ArchiveError::Defect { reason, .. }) => {
+                if reason == DefectReason::Denied {
+                    found.denied = forbidden::to_read_at(archive.location());
+                }
                 found.unread.push(format!("{}: {error}", shown(&object.key)));
                 continue;
             }
-            Err(error) => return Err(archive_error(error)),
+            Err(error) => return Err(forbidden::by_archive(archive.location(), error)),
         };
         let asked = input.decoding.framing;
         match blocking(move || read(body, asked)).await? {

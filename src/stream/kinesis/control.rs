@@ -14,7 +14,7 @@ use aws_sdk_kinesis::types::{
 };
 
 use super::super::control::{ControlError, ControlRefusal, NewStream, Permission, StreamParticulars};
-use super::super::{CallError, CallErrorClass};
+use super::super::{CallError, CallErrorClass, failure};
 use super::{KinesisStream, SentMark, bad_answer};
 
 /// Pages of tags before we call it a loop; a stream has at most 50 tags.
@@ -74,7 +74,6 @@ impl KinesisStream {
             description: self.description(&summary),
             encryption_key: summary.key_id().filter(|_| encrypted).map(str::to_owned),
             consumers: number(summary.consumer_count()),
-            channels: number(summary.channel_count()),
             tags: self.tags().await?,
         })
     }
@@ -269,7 +268,7 @@ impl ControlError {
 
 /// Whether a service's code says that a call is not permitted.
 pub(crate) fn is_forbidden(code: Option<&str>) -> bool {
-    matches!(code, Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorized"))
+    code.is_some_and(failure::is_forbidden)
 }
 
 fn other(error: CallError) -> ControlError {

@@ -291,7 +291,7 @@ async fn a_description_has_everything_the_service_tells() {
         answer(200, &json!({"StreamDescriptionSummary": summary}))
     };
     let auto = json!({"MaxRecordSizeInKiB": 2048, "RecordDistributionStrategy": "AUTO",
-        "StreamModeDetails": {"StreamMode": "ON_DEMAND"}});
+        "StreamModeDetails": {"StreamMode": "ON_DEMAND"}, "ChannelCount": 2});
     let (url, _server) = serve(vec![summary(json!({})), summary(auto)]).await;
     let stream = stream("orders", &url);
     let plain = StreamDescription {
@@ -306,10 +306,17 @@ async fn a_description_has_everything_the_service_tells() {
         open_shards: 3,
         ignores_keys: false,
         on_demand: false,
+        channels: 0,
         harmless: true,
     };
     assert_eq!(stream.describe().await.unwrap(), plain);
-    let auto = StreamDescription { record_bytes_max: 2 << 20, ignores_keys: true, on_demand: true, ..plain };
+    let auto = StreamDescription {
+        record_bytes_max: 2 << 20,
+        ignores_keys: true,
+        on_demand: true,
+        channels: 2,
+        ..plain
+    };
     assert_eq!(stream.describe().await.unwrap(), auto);
 }
 
