@@ -39,24 +39,34 @@ const SELECT_FLAGS: [&str; 16] = [
 
 /// The flags that were given, by the command line or by a variable.
 #[derive(Debug, Default)]
-pub(super) struct Given(BTreeSet<String>);
+pub(super) struct Given {
+    all: BTreeSet<String>,
+    typed: BTreeSet<String>,
+}
 
 impl Given {
     pub(super) fn of(matches: Option<&ArgMatches>) -> Self {
         let Some(matches) = matches else { return Self::default() };
-        let given = |id: &&str| {
-            matches!(matches.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        let by = |source: ValueSource| {
+            let ids = matches.ids().map(clap::Id::as_str);
+            ids.filter(move |id| matches.value_source(id) == Some(source)).map(str::to_owned)
         };
-        let ids = matches.ids().map(clap::Id::as_str).filter(given);
-        Self(ids.map(str::to_owned).collect())
+        let typed: BTreeSet<String> = by(ValueSource::CommandLine).collect();
+        Self { all: by(ValueSource::EnvVariable).chain(typed.iter().cloned()).collect(), typed }
     }
 
     pub(super) fn has(&self, id: &str) -> bool {
-        self.0.contains(id)
+        self.all.contains(id)
     }
 
     fn selects(&self) -> bool {
         SELECT_FLAGS.iter().any(|flag| self.has(flag))
+    }
+
+    /// The first flag on the command line that says which objects and records: a variable is set for other commands too.
+    pub(super) fn typed_to_select(&self) -> Option<String> {
+        let typed = SELECT_FLAGS.iter().find(|flag| self.typed.contains(**flag));
+        typed.map(|flag| format!("--{}", flag.replace('_', "-")))
     }
 }
 
