@@ -24,6 +24,7 @@ use crate::run::session::Session;
 use crate::run::unchanged;
 use crate::run::work::Work;
 use crate::write::checkpoint::Checkpoint;
+use crate::write::rate::Load;
 use crate::write::{Brake, End, StopReason};
 
 /// A step before it is done.
@@ -105,13 +106,9 @@ impl Plan<'_> {
         let (cpu, stream_cpu) = (found.cpu.as_secs_f64() / seconds, found.stream_cpu.as_secs_f64() / seconds);
         let gigabytes = found.bytes as f64 / 1e9;
         let shards = f64::from(self.shards.max(1));
-        let mean_cost = found.bytes as f64 / (found.records.max(1)) as f64;
-        let of_shards = found.limit.filter(|_| bounded).map(|(records, bytes)| {
-            // Aggregates are so few that only their bytes count.
-            let records = if self.config.aggregate { f64::INFINITY } else { records };
-            (shards * records, shards * bytes)
-        });
-        let limit = records_max(of_shards, self.config.tuning.max_rate, mean_cost);
+        let of_shards =
+            found.limit.filter(|_| bounded).map(|(records, bytes)| (shards * records, shards * bytes));
+        let limit = records_max(of_shards, self.config.tuning.max_rate, found.counted_for_each());
         // A shard that took nothing is in no list, and counts all the same.
         let missing = found.used.len() < self.shards as usize;
         let lowest = found.used.iter().copied().fold(if missing { 0.0 } else { f64::INFINITY }, f64::min);
@@ -144,15 +141,15 @@ impl Plan<'_> {
     }
 }
 
-/// Records a second of `mean_cost` bytes that all shards take, given as records and bytes, within the bound of the whole
-/// run; `None` if nothing is a bound.
+/// Records a second that all shards take, given as entries and bytes of which each record counts for `each`, within the
+/// bound of the whole run; `None` if nothing is a bound.
 #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
-fn records_max(of_shards: Option<(f64, f64)>, max_rate: RateCap, mean_cost: f64) -> Option<f64> {
+fn records_max(of_shards: Option<(f64, f64)>, max_rate: RateCap, each: Load) -> Option<f64> {
     let cap = |cap: Option<u64>| cap.map(|cap| cap as f64);
-    let (records, bytes) = of_shards.unzip();
-    let records = [records, cap(max_rate.records_per_second)].into_iter().flatten();
-    let bytes = [bytes, cap(max_rate.bytes_per_second)].into_iter().flatten();
-    records.chain(bytes.map(|bytes| bytes / mean_cost.max(1.0))).reduce(f64::min)
+    let (entries, bytes) = of_shards.unzip();
+    let records = [entries.map(|entries| entries / each.records), cap(max_rate.records_per_second)];
+    let bytes = [bytes, cap(max_rate.bytes_per_second)].map(|bytes| Some(bytes? / each.bytes));
+    records.into_iter().chain(bytes).flatten().reduce(f64::min)
 }
 
 /// Lets `session` write for `duration`. `None` if the user stopped it before.
@@ -215,18 +212,21 @@ mod tests {
     fn the_limit_is_the_lowest_of_all_bounds() {
         let cap = |text: &str| text.parse::<RateCap>().unwrap();
         let shards = Some((3_920.0, 3_920_000.0));
-        for (of_shards, max_rate, mean_cost, limit) in [
-            (shards, RateCap::default(), 500.0, Some(3_920.0)),
-            (shards, RateCap::default(), 2_000.0, Some(1_960.0)),
-            (shards, cap("700rec/s"), 500.0, Some(700.0)),
-            (shards, cap("9000rec/s"), 500.0, Some(3_920.0)),
-            (shards, cap("1MB/s"), 500.0, Some(2_000.0)),
-            (shards, cap("1MB/s,700rec/s"), 500.0, Some(700.0)),
-            (Some((f64::INFINITY, 3_920_000.0)), cap("7000rec/s"), 500.0, Some(7_000.0)),
-            (None, cap("1MB/s"), 500.0, Some(2_000.0)),
-            (None, RateCap::default(), 500.0, None),
+        let each = |records, bytes| Load { records, bytes };
+        for (of_shards, max_rate, each, limit) in [
+            (shards, RateCap::default(), each(1.0, 500.0), Some(3_920.0)),
+            (shards, RateCap::default(), each(1.0, 2_000.0), Some(1_960.0)),
+            (shards, cap("700rec/s"), each(1.0, 500.0), Some(700.0)),
+            (shards, cap("9000rec/s"), each(1.0, 500.0), Some(3_920.0)),
+            (shards, cap("1MB/s"), each(1.0, 500.0), Some(2_000.0)),
+            (shards, cap("1MB/s,700rec/s"), each(1.0, 500.0), Some(700.0)),
+            // Aggregates: a hundred records to an entry, and their framing in the bytes.
+            (shards, RateCap::default(), each(0.01, 245.0), Some(16_000.0)),
+            (shards, cap("7000rec/s"), each(0.01, 245.0), Some(7_000.0)),
+            (None, cap("1MB/s"), each(1.0, 500.0), Some(2_000.0)),
+            (None, RateCap::default(), each(1.0, 500.0), None),
         ] {
-            assert_eq!(records_max(of_shards, max_rate, mean_cost), limit, "{of_shards:?} {max_rate}");
+            assert_eq!(records_max(of_shards, max_rate, each), limit, "{of_shards:?} {max_rate}");
         }
     }
 }
