@@ -137,7 +137,7 @@ impl Session<'_> {
         show: impl FnMut(&EngineStats, Duration),
     ) -> Result<Ended, Error> {
         let extractor = Arc::new(self.extractor);
-        let in_flight = InFlight::of_this_process();
+        let in_flight = InFlight::of_this_process(self.target.map.shards().len());
         let (settings, tuning) = (&self.file.settings, &self.file.tuning);
         let config =
             open::engine_config(settings, tuning, &self.target.description, in_flight.requests_max());
