@@ -20,6 +20,8 @@ use crate::write::{Brake, EngineStats, LaneTimes};
 
 /// A look closer to the end than this may be taken when the run is being stopped already.
 const TAIL: Duration = Duration::from_millis(100);
+/// Of what went out, the part that may have come from disk where all is said to have lain in memory: one in so many.
+const FROM_DISK_PART: u64 = 100;
 /// The start-up that is left out of a step of usual length.
 const START_UP: Duration = Duration::from_secs(2);
 
@@ -47,6 +49,7 @@ struct Look {
     at: Duration,
     cpu: Duration,
     stream_cpu: Duration,
+    disk_reads: Option<u64>,
     shards: BTreeMap<ShardId, Taken>,
     times: LaneTimes,
 }
@@ -88,6 +91,8 @@ pub(super) struct Sustained {
     /// CPU time without the stream's own.
     pub(super) cpu: Duration,
     pub(super) stream_cpu: Duration,
+    /// Whether nearly nothing of it had to be read from disk, as far as the system tells.
+    pub(super) from_memory: bool,
     /// What the lanes waited for most.
     pub(super) brake: Option<Brake>,
     pub(super) memory_max: Option<u64>,
@@ -127,8 +132,8 @@ impl Meter {
         self.limit = stats.shards.first().map(|shard| (shard.limit.records, shard.limit.bytes));
         let stream_cpu = self.stream.as_ref().map(|stream| stream.cpu()).unwrap_or_default();
         let cpu = usage::process_cpu().saturating_sub(stream_cpu);
-        let look =
-            Look { at: elapsed, cpu, stream_cpu, shards: shards.collect(), times: stats.times.clone() };
+        let (shards, times) = (shards.collect(), stats.times.clone());
+        let look = Look { at: elapsed, cpu, stream_cpu, disk_reads: usage::disk_reads(), shards, times };
         let waiting = !self.filled && self.last.is_none();
         if self.first.is_none() || (waiting && elapsed <= self.from_max) {
             self.before = self.first.replace(look);
@@ -159,6 +164,7 @@ impl Meter {
             used: Vec::with_capacity(last.shards.len()),
             cpu: last.cpu.saturating_sub(first.cpu),
             stream_cpu: last.stream_cpu.saturating_sub(first.stream_cpu),
+            from_memory: false,
             brake: main_brake(&first.times, &last.times),
             memory_max: self.memory_max,
             limit: self.limit,
@@ -173,6 +179,8 @@ impl Meter {
             found.counted.bytes += taken.counted.bytes - before.counted.bytes;
             found.used.push((taken.work - before.work) / seconds);
         }
+        let from_disk = last.disk_reads.zip(first.disk_reads).map(|(last, first)| last.saturating_sub(first));
+        found.from_memory = from_disk.is_some_and(|bytes| bytes <= found.bytes / FROM_DISK_PART);
         Some(found)
     }
 }

@@ -114,11 +114,7 @@ impl Plan<'_> {
         let lowest = found.used.iter().copied().fold(if missing { 0.0 } else { f64::INFINITY }, f64::min);
         let all = found.cpu + found.stream_cpu;
         let full = is_full(all, Duration::from_secs_f64(seconds), usage::cores());
-        let limited_by = match found.brake {
-            _ if full => "cpu",
-            Some(brake) => word(brake),
-            None => "input",
-        };
+        let limited_by = if full { "cpu" } else { word(found.brake.unwrap_or(Brake::Input), found, bounded) };
         Step {
             shards: self.shards,
             record_size: self.size.unwrap_or(self.source.mean_bytes.round() as u32),
@@ -191,10 +187,13 @@ async fn write_for(
     Ok(Some((ended.shell.put_latency, ended.error.or(refused))))
 }
 
-/// What the engine waited for, in the report's words.
-fn word(brake: Brake) -> &'static str {
+/// What the engine waited for, in the report's words. Nowhere has no limits and answers at once, and what lies in memory is
+/// only to be routed.
+fn word(brake: Brake, found: &Sustained, bounded: bool) -> &'static str {
     match brake {
+        Brake::Input if found.from_memory => "cpu",
         Brake::Input => "input",
+        Brake::Shard | Brake::Order | Brake::RoundTrip if !bounded => "cpu",
         Brake::Shard => "shards",
         Brake::RunRate => "max_rate",
         Brake::Order => "order",

@@ -1,6 +1,7 @@
 //! One process' work on a run, from the checkpoint it finds to the report it leaves.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -97,11 +98,15 @@ impl Session<'_> {
         // What has sent nothing was held up by nothing.
         report.brake =
             report.brake.map(|last| recorder.main_brake().unwrap_or(last).of(&file.settings.target));
-        // Requests that wait for a core are under way too.
         let cpu = cpu::process_cpu().saturating_sub(cpu_before);
-        if report.brake == Some(Limits::RoundTrip) && cpu::is_full(cpu, time, cpu::cores()) {
-            report.brake = Some(Limits::Cpu);
-        }
+        let is_full = cpu::is_full(cpu, time, cpu::cores());
+        report.brake = report.brake.map(|brake| match brake {
+            // Requests that wait for a core are under way too, and so does the journal.
+            Limits::RoundTrip | Limits::Disk if is_full => Limits::Cpu,
+            // All of it lay in the cache, decoded.
+            Limits::Decode if !resumed && spool.stats.fetched.load(Ordering::Relaxed) == 0 => Limits::Cpu,
+            other => other,
+        });
         let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();
         let listed = file.settings.input.objects.is_none();
         if let (End::Done, Some(archive), true) = (&ended.end, spool.archive(), listed) {
