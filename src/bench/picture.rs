@@ -24,7 +24,7 @@ pub(super) fn draw(bench: &Bench) -> String {
     page.figures(&[throughput(bench), utilisation(bench), latency(bench), cpu(bench)].map(Figure::Lines));
     let (head, rows) = bench.rows();
     page.table(&head, &rows);
-    if let Some(note) = bench.note() {
+    for note in bench.notes() {
         page.paragraph(&note, true);
     }
     page.html()

@@ -7,24 +7,29 @@ use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::lasting::Lasting;
+use super::latency::PutLatency;
 use super::meter::{Meter, Metered, Sustained};
 use super::source::{Scratch, Source};
-use super::table::{PutLatency, Step};
+use super::table::Step;
 use super::usage;
-use crate::config::{BenchConfig, BurstModel, OutputConfig, RateCap, StateDir, Target};
+use crate::config::{BenchConfig, BurstModel, Order, OutputConfig, RateCap, RunSettings, StateDir, Target};
 use crate::error::Error;
+use crate::plan::model::Writing;
 use crate::record::HashKeyRange;
 use crate::route::key::KeyExtractor;
+use crate::route::shard_map::ShardMap;
 use crate::run::cpu::is_full;
 use crate::run::directory::RunDirectory;
 use crate::run::now;
-use crate::run::open::OpenStream;
+use crate::run::open::{self, OpenStream};
 use crate::run::replay::Sources;
 use crate::run::session::Session;
+use crate::run::spool::blocking;
 use crate::run::unchanged;
 use crate::run::work::Work;
 use crate::write::checkpoint::Checkpoint;
-use crate::write::rate::Load;
+use crate::write::rate::{Load, ShardRate};
 use crate::write::{Brake, End, StopReason};
 
 /// A step before it is done.
@@ -56,10 +61,10 @@ impl Plan<'_> {
             _ => Target::Sim { shards: self.shards },
         };
         let bounded = to != Target::Null;
-        let settings = crate::config::RunSettings { target: to, ..source.settings.clone() };
+        let settings = RunSettings { target: to, ..source.settings.clone() };
         let manifest = Arc::new(source.manifest(bounded.then_some(self.shards), config.duration));
         let directory = RunDirectory::create(&StateDir::usual(scratch.path("state")), now())?;
-        let tuning = source.tuning.clone();
+        let (tuning, map) = (source.tuning.clone(), target.map.clone());
         let file = unchanged::begin(now(), settings, tuning, &target, &manifest);
         directory.define(&file, &manifest)?;
         let key = file.settings.key_config().ok_or_else(|| Error::internal("a benchmark without keys"))?;
@@ -92,7 +97,43 @@ impl Plan<'_> {
         let sustained = meter.sustained().ok_or_else(|| {
             Error::incomplete("the step was over before anything could be measured: give a longer --duration")
         })?;
-        Ok(Some(self.step(&sustained, &latency, bounded)))
+        let step = self.step(&sustained, &latency, bounded);
+        Ok(Some(if bounded {
+            self.in_the_long_run(step, &file.settings, map, &latency).await?
+        } else {
+            step
+        }))
+    }
+
+    /// `step` with what lasts, if that is less than what was measured.
+    async fn in_the_long_run(
+        &self,
+        step: Step,
+        settings: &RunSettings,
+        map: ShardMap,
+        latency: &Histogram<u64>,
+    ) -> Result<Step, Error> {
+        let Some(keys) = self.source.keys.clone() else { return Ok(step) };
+        let (shard_rate, run_rate) = open::rates(Some(&settings.target), &self.source.tuning);
+        let writing = Writing {
+            // Aggregates are so few that only their bytes count, and a key's records go together.
+            shard_rate: if settings.aggregate {
+                ShardRate { records: ShardRate::UNBOUNDED.records, ..shard_rate }
+            } else {
+                shard_rate
+            },
+            run_rate,
+            order: if settings.aggregate { Order::None } else { settings.order },
+            round_trip: latency.mean() / 1e6,
+            spread: settings.spreads(),
+        };
+        let measured = step.records_per_second;
+        Ok(match blocking(move || keys.lasting(&writing, &map, measured)).await? {
+            Some(Lasting { records_per_second, limited_by }) => {
+                Step { lasting_records_per_second: Some(records_per_second), limited_by, ..step }
+            }
+            None => step,
+        })
     }
 
     #[expect(
@@ -121,6 +162,7 @@ impl Plan<'_> {
             burst_model: self.burst.map(BurstModel::word),
             seconds,
             records_per_second: found.records as f64 / seconds,
+            lasting_records_per_second: None,
             mb_per_second: found.bytes as f64 / seconds / 1e6,
             limit_records_per_second: limit,
             utilisation: bounded.then(|| found.used.iter().sum::<f64>() / shards),

@@ -86,7 +86,7 @@ fn what_was_in_force_is_told_with_the_result() {
     assert_eq!((&found["order"], &found["send"]), (&json!("none"), &json!(null)));
     assert_eq!(found["steps"][0]["limit_records_per_second"], 100.0);
     let csv = fs::read_to_string(sandbox.path("respool-bench.csv")).unwrap();
-    assert!(csv.ends_with(",none,0.98,true,100rec/s,\n"), "{csv}");
+    assert!(csv.ends_with(",none,0.98,true,100rec/s,,\n"), "{csv}");
 }
 
 #[test]
