@@ -119,7 +119,8 @@ mod tests {
         };
         let mut keys = Keys::default();
         for object in 0..20_u32 {
-            let record = |number: u32| format!("{{\"k\":{}}}", if number % hot == 0 { 0 } else { number });
+            let record =
+                |number: u32| format!("{{\"k\":{}}}", if number.is_multiple_of(hot) { 0 } else { number });
             let records: Vec<String> = (0..2_000).map(|at| record(object * 2_000 + at)).collect();
             keys.see(&rules, records.iter().map(String::as_bytes));
         }
