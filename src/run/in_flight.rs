@@ -67,11 +67,13 @@ fn too_few(files: usize, shards: usize) -> Option<String> {
     let needed = shards.saturating_mul(REQUESTS_OF_A_SHARD).min(REQUESTS_MAX);
     let requests = requests_for(files);
     (requests < needed).then(|| {
-        let [files, requests, needed] = [files, requests, needed].map(|count| number(count as u64));
+        let needed = number(needed as u64);
         format!(
-            "this process may open {files} files, so {requests} requests may be under way; {} may need {needed} if they are \
-             far away: raise the hard limit (`ulimit -Hn`)",
-            many(shards as u64, "shard")
+            "this process may open {}, so {} may be under way; {} may need {needed} if they are far away: raise the hard limit \
+             (`ulimit -Hn`)",
+            many(files, "file"),
+            many(requests, "request"),
+            many(shards, "shard")
         )
     })
 }
