@@ -285,7 +285,7 @@ fn made_up_events_cannot_be_selected_and_need_no_key() {
     }
     assert!(refusal("bench s3://events/live --partition-key /k --null --objects x").contains("--objects"));
     let Err(stop) = run("bench --help") else { panic!() };
-    let help = stop.to_string();
+    let help = stop.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         !help.contains("the first record is shown") && help.contains("made-up events: /user/id"),
         "{help}"
