@@ -15,10 +15,13 @@ use super::usage;
 use crate::record::ShardId;
 use crate::stream::batch::{Batch, Draft, DraftSize};
 use crate::stream::{BoxFuture, CallError, Outcome, ShardDescription, Stream, StreamDescription};
+use crate::write::rate::Load;
 use crate::write::{Brake, EngineStats, LaneTimes};
 
 /// A look closer to the end than this may be taken when the run is being stopped already.
 const TAIL: Duration = Duration::from_millis(100);
+/// Of what went out, the part that may have come from disk where all is said to have lain in memory: one in so many.
+const FROM_DISK_PART: u64 = 100;
 /// The start-up that is left out of a step of usual length.
 const START_UP: Duration = Duration::from_secs(2);
 
@@ -34,6 +37,8 @@ struct Taken {
     bytes: u64,
     sent: u64,
     throttled: u64,
+    /// What the shard has counted of it: entries, and their bytes.
+    counted: Load,
     /// Seconds that this takes at the configured rate.
     work: f64,
 }
@@ -44,6 +49,7 @@ struct Look {
     at: Duration,
     cpu: Duration,
     stream_cpu: Duration,
+    disk_reads: Option<u64>,
     shards: BTreeMap<ShardId, Taken>,
     times: LaneTimes,
 }
@@ -77,11 +83,16 @@ pub(super) struct Sustained {
     pub(super) bytes: u64,
     pub(super) sent: u64,
     pub(super) throttled: u64,
-    /// Of each shard that took anything, the part of its configured rate.
+    /// What the shards have counted of the records: entries, and their bytes.
+    pub(super) counted: Load,
+    /// Of each shard that took anything, the part of its configured rate; a little above 1 where what was saved up before
+    /// went, too.
     pub(super) used: Vec<f64>,
     /// CPU time without the stream's own.
     pub(super) cpu: Duration,
     pub(super) stream_cpu: Duration,
+    /// Whether nearly nothing of it had to be read from disk, as far as the system tells.
+    pub(super) from_memory: bool,
     /// What the lanes waited for most.
     pub(super) brake: Option<Brake>,
     pub(super) memory_max: Option<u64>,
@@ -116,13 +127,13 @@ impl Meter {
         let shards = stats.shards.iter().map(|shard| {
             let work = (shard.taken.records / shard.limit.records).max(shard.taken.bytes / shard.limit.bytes);
             let (records, bytes, sent, throttled) = (shard.records, shard.bytes, shard.sent, shard.throttled);
-            (shard.shard.clone(), Taken { records, bytes, sent, throttled, work })
+            (shard.shard.clone(), Taken { records, bytes, sent, throttled, counted: shard.taken, work })
         });
         self.limit = stats.shards.first().map(|shard| (shard.limit.records, shard.limit.bytes));
         let stream_cpu = self.stream.as_ref().map(|stream| stream.cpu()).unwrap_or_default();
         let cpu = usage::process_cpu().saturating_sub(stream_cpu);
-        let look =
-            Look { at: elapsed, cpu, stream_cpu, shards: shards.collect(), times: stats.times.clone() };
+        let (shards, times) = (shards.collect(), stats.times.clone());
+        let look = Look { at: elapsed, cpu, stream_cpu, disk_reads: usage::disk_reads(), shards, times };
         let waiting = !self.filled && self.last.is_none();
         if self.first.is_none() || (waiting && elapsed <= self.from_max) {
             self.before = self.first.replace(look);
@@ -149,9 +160,11 @@ impl Meter {
             bytes: 0,
             sent: 0,
             throttled: 0,
+            counted: Load::default(),
             used: Vec::with_capacity(last.shards.len()),
             cpu: last.cpu.saturating_sub(first.cpu),
             stream_cpu: last.stream_cpu.saturating_sub(first.stream_cpu),
+            from_memory: false,
             brake: main_brake(&first.times, &last.times),
             memory_max: self.memory_max,
             limit: self.limit,
@@ -162,10 +175,25 @@ impl Meter {
             found.bytes += taken.bytes.saturating_sub(before.bytes);
             found.sent += taken.sent.saturating_sub(before.sent);
             found.throttled += taken.throttled.saturating_sub(before.throttled);
-            // As in the report: what was saved up before does not count.
-            found.used.push(((taken.work - before.work) / seconds).min(1.0));
+            found.counted.records += taken.counted.records - before.counted.records;
+            found.counted.bytes += taken.counted.bytes - before.counted.bytes;
+            found.used.push((taken.work - before.work) / seconds);
         }
+        let from_disk = last.disk_reads.zip(first.disk_reads).map(|(last, first)| last.saturating_sub(first));
+        found.from_memory = from_disk.is_some_and(|bytes| bytes <= found.bytes / FROM_DISK_PART);
         Some(found)
+    }
+}
+
+impl Sustained {
+    /// Entries and bytes that the shards have counted for a record: those of aggregates have others in them, and framing.
+    pub(super) fn counted_for_each(&self) -> Load {
+        if self.records == 0 {
+            return Load { records: 1.0, bytes: 1.0 };
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a count of records")]
+        let records = self.records as f64;
+        Load { records: self.counted.records / records, bytes: (self.counted.bytes / records).max(1.0) }
     }
 }
 
@@ -233,7 +261,7 @@ pub(super) mod tests {
     use super::*;
     use crate::write::ShardStats;
     use crate::write::checkpoint::Totals;
-    use crate::write::rate::{Load, ShardRate};
+    use crate::write::rate::ShardRate;
 
     /// Of one shard that has taken so much.
     pub(in crate::bench) fn stats(records: u64, bytes: u64) -> EngineStats {
@@ -322,6 +350,26 @@ pub(super) mod tests {
         meter.look(&stats(0, 0), Duration::from_secs(2));
         meter.look(&stats(98, 4_900_000), Duration::from_secs(7));
         assert!((meter.sustained().unwrap().used[0] - 1.0).abs() < 1e-9);
+    }
+
+    /// What was used and what could be are of one truth, with aggregates too: used = records / limit.
+    #[test]
+    fn what_is_used_is_what_shards_count_and_not_bounded() {
+        let mut meter = Meter::new(Duration::from_secs(10), None);
+        let aggregates = |records: u64, bytes: u64, entries: f64, counted: f64| {
+            let mut stats = stats(records, bytes);
+            stats.shards[0].taken = Load { records: entries, bytes: counted };
+            stats
+        };
+        meter.look(&aggregates(0, 0, 0.0, 0.0), Duration::from_secs(2));
+        // 2 % above what the shard takes in five seconds, a 25th of it framing.
+        meter.look(&aggregates(20_000, 4_798_080, 200.0, 4_998_000.0), Duration::from_secs(7));
+        let found = meter.sustained().unwrap();
+        let each = found.counted_for_each();
+        assert!((each.records - 0.01).abs() < 1e-9 && (each.bytes - 249.9).abs() < 1e-9, "{each:?}");
+        let limit = 980_000.0 / each.bytes;
+        assert!((found.used[0] - 20_000.0 / 5.0 / limit).abs() < 1e-9, "{:?}", found.used);
+        assert!((found.used[0] - 1.02).abs() < 1e-9, "{:?}", found.used);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!    │
 //!  step     a session as any other, stopped after a while: for each number of shards, size, burst model
 //!    │        meter: what the engine counts and what the process takes, start-up and tail left out
-//!  table, picture
+//!  table, picture      with what lasts, where a hot key would hold the others up later on
 //! ```
 //!
 //! Every step has a stream, an engine and a run's directory of its own, and goes through the very code that a replay
@@ -17,6 +17,8 @@ mod ceilings;
 mod engine;
 mod filling;
 mod generate;
+mod lasting;
+mod latency;
 mod meter;
 mod picture;
 mod sink;

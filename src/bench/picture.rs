@@ -24,7 +24,7 @@ pub(super) fn draw(bench: &Bench) -> String {
     page.figures(&[throughput(bench), utilisation(bench), latency(bench), cpu(bench)].map(Figure::Lines));
     let (head, rows) = bench.rows();
     page.table(&head, &rows);
-    if let Some(note) = bench.note() {
+    for note in bench.notes() {
         page.paragraph(&note, true);
     }
     page.html()
@@ -96,7 +96,7 @@ fn limits(bench: &Bench) -> Vec<Series> {
     sizes.sort_unstable();
     sizes.dedup();
     let many = sizes.len() > 1;
-    let line = |size: u32| {
+    let line = |(colour, size): (usize, u32)| {
         let steps = bench.steps.iter().filter(|step| step.record_size == size);
         let mut points: Vec<(f64, f64)> =
             steps.filter_map(|step| Some((f64::from(step.shards), step.limit_records_per_second?))).collect();
@@ -104,9 +104,9 @@ fn limits(bench: &Bench) -> Vec<Series> {
         points.dedup_by_key(|point| point.0);
         let size = number(u64::from(size));
         let name = if many { format!("limit at {size} B") } else { "the limit".into() };
-        Series { name, colour: 0, ideal: true, points }
+        Series { name, colour, ideal: true, points }
     };
-    sizes.into_iter().map(line).filter(|limit| !limit.points.is_empty()).collect()
+    sizes.into_iter().enumerate().map(line).filter(|limit| !limit.points.is_empty()).collect()
 }
 
 /// Where one core was full first.
@@ -240,6 +240,8 @@ mod tests {
         assert_eq!(limits(&many)[0].points, [(1.0, 971.0), (128.0, 124_288.0)]);
         many.steps.extend(bench().steps.into_iter().map(|step| Step { record_size: 200, ..step }));
         assert_eq!(names(&many), ["limit at 200 B", "limit at 1,000 B"]);
+        // Each has dashes of its own.
+        assert!(limits(&many).iter().map(|limit| limit.colour).eq([0, 1]));
     }
 
     #[test]

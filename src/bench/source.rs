@@ -12,15 +12,18 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::generate;
+use super::lasting::Keys;
 use crate::archive::ObjectEntry;
 use crate::archive::manifest::Manifest;
 use crate::config::{
     ArchiveAddress, BenchConfig, BenchSource, BenchSubject, CacheMode, Input, RunSettings, Target, Tuning,
 };
 use crate::error::Error;
-use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
+use crate::limits::{RECORD_BYTES_MAX, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
 use crate::plan::warnings::refuse_loop;
 use crate::record::{agree, many};
+use crate::route::RouteRules;
+use crate::route::key::KeyExtractor;
 use crate::run::ahead::Ahead;
 use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
@@ -81,6 +84,8 @@ pub(super) struct Source {
     objects: Vec<(ObjectEntry, u32)>,
     /// Bytes of a record, on average.
     pub(super) mean_bytes: f64,
+    /// An archive's keys; those of made-up events spread evenly.
+    pub(super) keys: Option<Arc<Keys>>,
 }
 
 /// Objects that hold nothing to measure with, because they are damaged.
@@ -171,6 +176,17 @@ pub(super) fn settings(config: &BenchConfig, archive: ArchiveAddress, input: Inp
     }
 }
 
+/// How keys are found, as in a plan.
+fn rules(settings: &RunSettings) -> Result<RouteRules, Error> {
+    let key = settings.key_config().ok_or_else(|| Error::internal("a benchmark without keys"))?;
+    Ok(RouteRules {
+        extractor: KeyExtractor::new(key),
+        record_bytes_max: RECORD_BYTES_MAX,
+        event_time: settings.input.event_time.clone(),
+        spread: None,
+    })
+}
+
 impl Source {
     /// Spools objects until there are enough for `wanted` records, or as many shards' seconds of bytes.
     async fn fill(
@@ -198,6 +214,11 @@ impl Source {
         let mut ahead = Ahead::start(spool.clone(), (0..total).collect());
         let (mut objects, mut records, mut bytes) = (Vec::new(), 0.0, 0.0);
         let mut left_out = LeftOut::default();
+        let mut keys = match &config.source {
+            BenchSource::Archive { .. } => Some(Keys::default()),
+            BenchSource::Generated { .. } => None,
+        };
+        let rules = Arc::new(rules(&settings)?);
         let (wanted_records, shard_seconds) = wanted;
         let wanted_bytes = shard_seconds * f64::from(SHARD_BYTES_PER_SECOND);
         for number in 0..total {
@@ -217,6 +238,16 @@ impl Source {
                 #[expect(clippy::cast_precision_loss, reason = "bytes of a segment, below 2^53")]
                 let size = segments.get(number)?.data_bytes() as f64;
                 bytes += size;
+                if let Some(mut seen) = keys.take() {
+                    let (segments, rules) = (segments.clone(), rules.clone());
+                    keys = blocking(move || -> Result<_, Error> {
+                        let segment = segments.get(number)?;
+                        // A damaged block ends the look; it is found again by the steps.
+                        seen.see(&rules, (0..count).map_while(|record| segment.record(record).ok()));
+                        Ok(Some(seen))
+                    })
+                    .await??;
+                }
             }
             spool.settled(number);
             if records >= wanted_records || bytes >= wanted_bytes {
@@ -228,7 +259,14 @@ impl Source {
             return Err(Error::refused(format!("{} holds no records that could be sent", settings.archive)));
         }
         tuning.cache.mode = CacheMode::Offline;
-        Ok(Self { settings, tuning, manifest, objects, mean_bytes: bytes / records })
+        Ok(Self {
+            settings,
+            tuning,
+            manifest,
+            objects,
+            mean_bytes: bytes / records,
+            keys: keys.map(Arc::new),
+        })
     }
 
     /// A list that is long enough for `shards` shards and `duration`; without shards' limits for anything.

@@ -13,7 +13,7 @@ impl Bench {
             "shards,record_size,burst_model,records_per_second,mb_per_second,limit_records_per_second,utilisation,\
              utilisation_min,throttled_share,put_p50_ms,put_p99_ms,put_p999_ms,put_max_ms,cpu_share,stream_cpu_share,\
              cpu_seconds_per_gb,rss_anon_mb,limited_by,read_ahead_filled,order,share,\
-             aggregate,max_rate,send\n",
+             aggregate,max_rate,send,lasting_records_per_second\n",
         );
         let maybe = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
         for step in &self.steps {
@@ -44,6 +44,7 @@ impl Bench {
                 // Two bounds have a comma between them.
                 self.max_rate.as_deref().unwrap_or_default().replace(',', " "),
                 self.send.unwrap_or_default().to_owned(),
+                maybe(step.lasting_records_per_second),
             ];
             let _ = writeln!(text, "{}", cells.join(","));
         }
@@ -59,6 +60,6 @@ mod tests {
     fn the_spreadsheet_has_a_cell_for_each_column() {
         let csv = bench().csv();
         let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, [24, 24, 24]);
+        assert_eq!(columns, [25, 25, 25]);
     }
 }

@@ -7,23 +7,29 @@ use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::lasting::Lasting;
+use super::latency::PutLatency;
 use super::meter::{Meter, Metered, Sustained};
 use super::source::{Scratch, Source};
-use super::table::{PutLatency, Step};
+use super::table::Step;
 use super::usage;
-use crate::config::{BenchConfig, BurstModel, OutputConfig, RateCap, StateDir, Target};
+use crate::config::{BenchConfig, BurstModel, Order, OutputConfig, RateCap, RunSettings, StateDir, Target};
 use crate::error::Error;
+use crate::plan::model::Writing;
 use crate::record::HashKeyRange;
 use crate::route::key::KeyExtractor;
-use crate::run::cpu::is_full;
+use crate::route::shard_map::ShardMap;
+use crate::run::cpu::{is_busy, is_full};
 use crate::run::directory::RunDirectory;
 use crate::run::now;
-use crate::run::open::OpenStream;
+use crate::run::open::{self, OpenStream};
 use crate::run::replay::Sources;
 use crate::run::session::Session;
+use crate::run::spool::blocking;
 use crate::run::unchanged;
 use crate::run::work::Work;
 use crate::write::checkpoint::Checkpoint;
+use crate::write::rate::{Load, ShardRate};
 use crate::write::{Brake, End, StopReason};
 
 /// A step before it is done.
@@ -55,10 +61,10 @@ impl Plan<'_> {
             _ => Target::Sim { shards: self.shards },
         };
         let bounded = to != Target::Null;
-        let settings = crate::config::RunSettings { target: to, ..source.settings.clone() };
+        let settings = RunSettings { target: to, ..source.settings.clone() };
         let manifest = Arc::new(source.manifest(bounded.then_some(self.shards), config.duration));
         let directory = RunDirectory::create(&StateDir::usual(scratch.path("state")), now())?;
-        let tuning = source.tuning.clone();
+        let (tuning, map) = (source.tuning.clone(), target.map.clone());
         let file = unchanged::begin(now(), settings, tuning, &target, &manifest);
         directory.define(&file, &manifest)?;
         let key = file.settings.key_config().ok_or_else(|| Error::internal("a benchmark without keys"))?;
@@ -91,7 +97,43 @@ impl Plan<'_> {
         let sustained = meter.sustained().ok_or_else(|| {
             Error::incomplete("the step was over before anything could be measured: give a longer --duration")
         })?;
-        Ok(Some(self.step(&sustained, &latency, bounded)))
+        let step = self.step(&sustained, &latency, bounded);
+        Ok(Some(if bounded {
+            self.in_the_long_run(step, &file.settings, map, &latency).await?
+        } else {
+            step
+        }))
+    }
+
+    /// `step` with what lasts, if that is less than what was measured.
+    async fn in_the_long_run(
+        &self,
+        step: Step,
+        settings: &RunSettings,
+        map: ShardMap,
+        latency: &Histogram<u64>,
+    ) -> Result<Step, Error> {
+        let Some(keys) = self.source.keys.clone() else { return Ok(step) };
+        let (shard_rate, run_rate) = open::rates(Some(&settings.target), &self.source.tuning);
+        let writing = Writing {
+            // Aggregates are so few that only their bytes count, and a key's records go together.
+            shard_rate: if settings.aggregate {
+                ShardRate { records: ShardRate::UNBOUNDED.records, ..shard_rate }
+            } else {
+                shard_rate
+            },
+            run_rate,
+            order: if settings.aggregate { Order::None } else { settings.order },
+            round_trip: latency.mean() / 1e6,
+            spread: settings.spreads(),
+        };
+        let measured = step.records_per_second;
+        Ok(match blocking(move || keys.lasting(&writing, &map, measured)).await? {
+            Some(Lasting { records_per_second, limited_by }) => {
+                Step { lasting_records_per_second: Some(records_per_second), limited_by, ..step }
+            }
+            None => step,
+        })
     }
 
     #[expect(
@@ -105,22 +147,19 @@ impl Plan<'_> {
         let (cpu, stream_cpu) = (found.cpu.as_secs_f64() / seconds, found.stream_cpu.as_secs_f64() / seconds);
         let gigabytes = found.bytes as f64 / 1e9;
         let shards = f64::from(self.shards.max(1));
-        let mean_cost = found.bytes as f64 / (found.records.max(1)) as f64;
-        let of_shards = found.limit.filter(|_| bounded).map(|(records, bytes)| {
-            // Aggregates are so few that only their bytes count.
-            let records = if self.config.aggregate { f64::INFINITY } else { records };
-            (shards * records, shards * bytes)
-        });
-        let limit = records_max(of_shards, self.config.tuning.max_rate, mean_cost);
+        let of_shards =
+            found.limit.filter(|_| bounded).map(|(records, bytes)| (shards * records, shards * bytes));
+        let limit = records_max(of_shards, self.config.tuning.max_rate, found.counted_for_each());
         // A shard that took nothing is in no list, and counts all the same.
         let missing = found.used.len() < self.shards as usize;
         let lowest = found.used.iter().copied().fold(if missing { 0.0 } else { f64::INFINITY }, f64::min);
         let all = found.cpu + found.stream_cpu;
         let full = is_full(all, Duration::from_secs_f64(seconds), usage::cores());
-        let limited_by = match found.brake {
-            _ if full => "cpu",
-            Some(brake) => word(brake),
-            None => "input",
+        let busy = is_busy(all, Duration::from_secs_f64(seconds), usage::cores());
+        let limited_by = if full || (busy && !bounded && found.brake == Some(Brake::Checkpoint)) {
+            "cpu"
+        } else {
+            word(found.brake.unwrap_or(Brake::Input), found, bounded)
         };
         Step {
             shards: self.shards,
@@ -128,6 +167,7 @@ impl Plan<'_> {
             burst_model: self.burst.map(BurstModel::word),
             seconds,
             records_per_second: found.records as f64 / seconds,
+            lasting_records_per_second: None,
             mb_per_second: found.bytes as f64 / seconds / 1e6,
             limit_records_per_second: limit,
             utilisation: bounded.then(|| found.used.iter().sum::<f64>() / shards),
@@ -144,15 +184,15 @@ impl Plan<'_> {
     }
 }
 
-/// Records a second of `mean_cost` bytes that all shards take, given as records and bytes, within the bound of the whole
-/// run; `None` if nothing is a bound.
+/// Records a second that all shards take, given as entries and bytes of which each record counts for `each`, within the
+/// bound of the whole run; `None` if nothing is a bound.
 #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 is no bound")]
-fn records_max(of_shards: Option<(f64, f64)>, max_rate: RateCap, mean_cost: f64) -> Option<f64> {
+fn records_max(of_shards: Option<(f64, f64)>, max_rate: RateCap, each: Load) -> Option<f64> {
     let cap = |cap: Option<u64>| cap.map(|cap| cap as f64);
-    let (records, bytes) = of_shards.unzip();
-    let records = [records, cap(max_rate.records_per_second)].into_iter().flatten();
-    let bytes = [bytes, cap(max_rate.bytes_per_second)].into_iter().flatten();
-    records.chain(bytes.map(|bytes| bytes / mean_cost.max(1.0))).reduce(f64::min)
+    let (entries, bytes) = of_shards.unzip();
+    let records = [entries.map(|entries| entries / each.records), cap(max_rate.records_per_second)];
+    let bytes = [bytes, cap(max_rate.bytes_per_second)].map(|bytes| Some(bytes? / each.bytes));
+    records.into_iter().chain(bytes).flatten().reduce(f64::min)
 }
 
 /// Lets `session` write for `duration`. `None` if the user stopped it before.
@@ -194,10 +234,13 @@ async fn write_for(
     Ok(Some((ended.shell.put_latency, ended.error.or(refused))))
 }
 
-/// What the engine waited for, in the report's words.
-fn word(brake: Brake) -> &'static str {
+/// What the engine waited for, in the report's words. Nowhere has no limits and answers at once, and what lies in memory is
+/// only to be routed.
+fn word(brake: Brake, found: &Sustained, bounded: bool) -> &'static str {
     match brake {
+        Brake::Input if found.from_memory => "cpu",
         Brake::Input => "input",
+        Brake::Shard | Brake::Order | Brake::RoundTrip if !bounded => "cpu",
         Brake::Shard => "shards",
         Brake::RunRate => "max_rate",
         Brake::Order => "order",
@@ -215,18 +258,21 @@ mod tests {
     fn the_limit_is_the_lowest_of_all_bounds() {
         let cap = |text: &str| text.parse::<RateCap>().unwrap();
         let shards = Some((3_920.0, 3_920_000.0));
-        for (of_shards, max_rate, mean_cost, limit) in [
-            (shards, RateCap::default(), 500.0, Some(3_920.0)),
-            (shards, RateCap::default(), 2_000.0, Some(1_960.0)),
-            (shards, cap("700rec/s"), 500.0, Some(700.0)),
-            (shards, cap("9000rec/s"), 500.0, Some(3_920.0)),
-            (shards, cap("1MB/s"), 500.0, Some(2_000.0)),
-            (shards, cap("1MB/s,700rec/s"), 500.0, Some(700.0)),
-            (Some((f64::INFINITY, 3_920_000.0)), cap("7000rec/s"), 500.0, Some(7_000.0)),
-            (None, cap("1MB/s"), 500.0, Some(2_000.0)),
-            (None, RateCap::default(), 500.0, None),
+        let each = |records, bytes| Load { records, bytes };
+        for (of_shards, max_rate, each, limit) in [
+            (shards, RateCap::default(), each(1.0, 500.0), Some(3_920.0)),
+            (shards, RateCap::default(), each(1.0, 2_000.0), Some(1_960.0)),
+            (shards, cap("700rec/s"), each(1.0, 500.0), Some(700.0)),
+            (shards, cap("9000rec/s"), each(1.0, 500.0), Some(3_920.0)),
+            (shards, cap("1MB/s"), each(1.0, 500.0), Some(2_000.0)),
+            (shards, cap("1MB/s,700rec/s"), each(1.0, 500.0), Some(700.0)),
+            // Aggregates: a hundred records to an entry, and their framing in the bytes.
+            (shards, RateCap::default(), each(0.01, 245.0), Some(16_000.0)),
+            (shards, cap("7000rec/s"), each(0.01, 245.0), Some(7_000.0)),
+            (None, cap("1MB/s"), each(1.0, 500.0), Some(2_000.0)),
+            (None, RateCap::default(), each(1.0, 500.0), None),
         ] {
-            assert_eq!(records_max(of_shards, max_rate, mean_cost), limit, "{of_shards:?} {max_rate}");
+            assert_eq!(records_max(of_shards, max_rate, each), limit, "{of_shards:?} {max_rate}");
         }
     }
 }

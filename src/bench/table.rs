@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::latency::PutLatency;
 use super::meter::start_up;
 use super::usage;
 use crate::config::{BenchConfig, BenchSource, BenchSubject, RateCap, Target};
@@ -62,6 +62,8 @@ pub(super) struct Step {
     pub(super) seconds: f64,
     /// Records that were acknowledged.
     pub(super) records_per_second: f64,
+    /// What that comes down to once a million records wait for a hot key or a hot shard; `null` where it lasts.
+    pub(super) lasting_records_per_second: Option<f64>,
     /// Their data and keys.
     pub(super) mb_per_second: f64,
     /// What the configured share of all shards takes of such records, and no more than `--max-rate`; `null` without limits.
@@ -91,34 +93,12 @@ pub(super) struct Step {
 /// What marks the CPU time of a step that could not wait for its read-ahead.
 const UNFILLED: &str = "*";
 
-/// Milliseconds; all `null` if no request was answered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub(super) struct PutLatency {
-    /// Half of the answers came sooner.
-    pub(super) p50: Option<f64>,
-    /// 99 of 100 did.
-    pub(super) p99: Option<f64>,
-    /// 999 of 1,000 did.
-    pub(super) p999: Option<f64>,
-    /// The last one.
-    pub(super) max: Option<f64>,
-}
-
-impl PutLatency {
-    /// Of a histogram in microseconds.
-    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "microseconds below 2^53")]
-        let millis = |micros: u64| (!histogram.is_empty()).then_some(micros as f64 / 1_000.0);
-        let at = |quantile| millis(histogram.value_at_quantile(quantile));
-        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: millis(histogram.max()) }
-    }
-}
-
-const HEAD: [&str; 14] = [
+const HEAD: [&str; 15] = [
     "shards",
     "bytes",
     "burst",
     "records/s",
+    "lasting",
     "MB/s",
     "used",
     "lowest",
@@ -191,7 +171,12 @@ impl Bench {
     pub(super) fn rows(&self) -> (Vec<&'static str>, Vec<Vec<String>>) {
         let burst =
             self.steps.iter().any(|step| step.burst_model != self.steps.first().and_then(|s| s.burst_model));
-        let keep = |name: &&str| burst || *name != "burst";
+        let lasting = self.has_less_in_the_end();
+        let keep = |name: &&str| match *name {
+            "burst" => burst,
+            "lasting" => lasting,
+            _ => true,
+        };
         let head: Vec<&str> = HEAD.iter().copied().filter(|name| keep(name)).chain(["limit"]).collect();
         let rows = self.steps.iter().map(|step| {
             let cells = HEAD.iter().copied().zip(step.cells()).filter(|(name, _)| keep(name));
@@ -220,21 +205,31 @@ impl Bench {
             let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
             let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
         }
-        if let Some(note) = self.note() {
+        for note in self.notes() {
             let _ = writeln!(text, "\n{note}");
         }
         text
     }
 
-    /// What is to be said of marked rows.
-    pub(super) fn note(&self) -> Option<String> {
-        let marked = self.steps.iter().any(|step| !step.read_ahead_filled);
-        marked.then(|| {
+    fn has_less_in_the_end(&self) -> bool {
+        self.steps.iter().any(|step| step.lasting_records_per_second.is_some())
+    }
+
+    /// What is to be said of rows that do not tell everything.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let short = self.steps.iter().any(|step| !step.read_ahead_filled);
+        let short = short.then(|| {
             format!(
                 "{UNFILLED} the step was too short to fill what a run reads ahead, so that the CPU time is higher than that \
                  of a long run: give a longer --duration"
             )
-        })
+        });
+        let lasting = self.has_less_in_the_end().then(|| {
+            "lasting: what is left of it over a long archive, by the model of `respool plan`. Few keys or one shard have more \
+             than their part, and the others wait for them once a million records do; a step is over before"
+                .to_owned()
+        });
+        short.into_iter().chain(lasting).collect()
     }
 }
 
@@ -256,6 +251,7 @@ impl Step {
             number(u64::from(self.record_size)),
             self.burst_model.unwrap_or("–").to_owned(),
             whole(self.records_per_second),
+            whole(self.lasting_records_per_second.unwrap_or(self.records_per_second)),
             format!("{:.2}", self.mb_per_second),
             percent(self.utilisation, 1),
             percent(self.utilisation_min, 1),
@@ -275,12 +271,15 @@ impl Step {
             .utilisation
             .map(|used| format!(", {:.1} % of the configured rate", used * 100.0))
             .unwrap_or_default();
+        let lasting = self.lasting_records_per_second;
+        let lasting = lasting.map(|rate| format!("; {} records/s over a long archive", whole(rate)));
+        let lasting = lasting.unwrap_or_default();
         format!(
             "{} records/s{used}, {:.1} % of a core{}",
             whole(self.records_per_second),
             self.cpu_share * 100.0,
             if self.read_ahead_filled { "" } else { " while it still reads ahead" }
-        )
+        ) + &lasting
     }
 }
 
@@ -307,6 +306,7 @@ pub(super) mod tests {
             burst_model: Some(model),
             seconds: 8.0,
             records_per_second: 970.4 * f64::from(shards),
+            lasting_records_per_second: None,
             mb_per_second: 0.98 * f64::from(shards),
             limit_records_per_second: Some(971.0 * f64::from(shards)),
             utilisation: Some(0.9994),
@@ -369,6 +369,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_rate_that_does_not_last_has_what_does_beside_it() {
+        let mut bench = bench();
+        assert!(!bench.render().contains("lasting"));
+        let hot = &mut bench.steps[1];
+        (hot.lasting_records_per_second, hot.limited_by) = (Some(9_000.4), "order");
+        assert!(hot.sentence().ends_with("; 9,000 records/s over a long archive"), "{}", hot.sentence());
+        let text = bench.render();
+        assert!(text.contains("124,211    9,000  ") && text.contains("\n\nlasting: "), "{text}");
+        assert!(super::super::picture::draw(&bench).contains("by the model of"));
+        assert!(bench.csv().ends_with(",9000.400000\n"), "{}", bench.csv());
+    }
+
+    #[test]
     fn the_burst_model_is_shown_where_it_differs() {
         let mut bench = bench();
         assert!(!bench.render().contains("burst"));
@@ -392,8 +405,8 @@ pub(super) mod tests {
         assert!(told.subtitle().starts_with(head), "{}", told.subtitle());
         assert!(told.render().contains(head));
         assert!(super::super::picture::draw(&told).contains(head));
-        assert!(told.csv().contains(",key,0.98,true,5000000B/s 700rec/s,sdk\n"), "{}", told.csv());
-        assert_eq!(told.csv().lines().map(|line| line.split(',').count()).max(), Some(24));
+        assert!(told.csv().contains(",key,0.98,true,5000000B/s 700rec/s,sdk,\n"), "{}", told.csv());
+        assert_eq!(told.csv().lines().map(|line| line.split(',').count()).max(), Some(25));
         let value: serde_json::Value = serde_json::from_str(&told.to_json()).unwrap();
         let found = ["aggregate", "max_rate", "send"].map(|field| value[field].clone());
         assert_eq!(found, [json!(true), json!("5000000B/s,700rec/s"), json!("sdk")]);

@@ -26,6 +26,15 @@ fn rss_anon(status: &str) -> Option<u64> {
     kibibytes.checked_mul(1_024)
 }
 
+/// Bytes that this process has had read from disk so far, those of mapped files too. `None` where the system does not tell.
+pub(super) fn disk_reads() -> Option<u64> {
+    read_bytes(&fs::read_to_string("/proc/self/io").ok()?)
+}
+
+fn read_bytes(io: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix("read_bytes:"))?.trim().parse().ok()
+}
+
 /// The machine in a few words, as far as it tells.
 pub(super) fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
@@ -51,6 +60,14 @@ mod tests {
         assert_eq!(rss_anon(status), Some(4_194_304));
         for odd in ["", "RssAnon: many kB", "RssAnon:\t12 MB", "RssAnon: 99999999999999999999 kB"] {
             assert_eq!(rss_anon(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_was_read_from_disk_is_not_what_was_read() {
+        assert_eq!(read_bytes("rchar: 9\nwchar: 8\nread_bytes: 4096\nwrite_bytes: 7\n"), Some(4_096));
+        for odd in ["", "read_bytes: many", "xread_bytes: 1"] {
+            assert_eq!(read_bytes(odd), None, "{odd}");
         }
     }
 

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, Args};
 
 use super::environment::Environment;
 use super::options::{LoopArgs, TuningArgs, directory};
 use super::replay::{KeyArgs, follow_arn, resolve_archive};
+use super::saved_plan::Given;
 use super::select::SelectArgs;
 use super::whole::whole;
 use super::{HEADING_BENCH, HEADING_INTO};
@@ -75,6 +76,7 @@ struct StepArgs {
     #[arg(long, env = "RESPOOL_NULL", value_parser = FalseyValueParser::new())]
     #[arg(conflicts_with_all = ["shards", "burst_model", "latency", "into", "duration", "out"])]
     #[arg(conflicts_with_all = ["order", "aggregate", "share", "max_rate"])]
+    #[arg(conflicts_with_all = ["objects", "event_time", "skip_archived", "restore"])]
     #[arg(conflicts_with_all = ["yes", "allow_loop", "max_quarantine", "accept_refusals"])]
     null: bool,
     /// Where the table and the picture go: PATH.csv and PATH.html
@@ -96,9 +98,19 @@ struct IntoArgs {
     may: LoopArgs,
 }
 
+/// The flag of all commands that route records, as it is for this one.
+pub(super) fn with_its_own_key(flag: Arg) -> Arg {
+    flag.help(
+        "Where a record's key is found: a JSON pointer (/user/id), hash (of the record's bytes) or random (spread \
+         evenly, no order). ARCHIVE needs it, and `respool inspect` shows what would work [default for made-up \
+         events: /user/id]",
+    )
+}
+
 impl BenchArgs {
     pub(super) fn resolve(
         self,
+        given: &Given,
         environment: &Environment,
         output: OutputConfig,
     ) -> Result<BenchConfig, Error> {
@@ -127,6 +139,12 @@ impl BenchArgs {
             self.keys.checked()?;
         let (source, rule) = match self.archive {
             None => {
+                if let Some(flag) = given.typed_to_select() {
+                    return Err(Error::usage(format!(
+                        "{flag} says what of an archive is read, and without ARCHIVE events are made up: name one, or leave \
+                         {flag} out"
+                    )));
+                }
                 let pointer = GENERATED_KEY.parse().map_err(|_| Error::internal("no pointer"))?;
                 (BenchSource::Generated { record_sizes: record_size }, rule.unwrap_or(pointer))
             }

@@ -147,7 +147,7 @@ enum Command {
     /// See, check and clear the local cache
     Cache(cache::CacheArgs),
     /// Measure how fast this machine fills how many shards, and draw it
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, mut_arg("partition_key", bench::with_its_own_key))]
     Bench(Box<bench::BenchArgs>),
     /// Serve the embedded stream on a loopback port, for any Kinesis client
     Simulate(simulate::SimulateArgs),
@@ -309,7 +309,10 @@ where
         Command::Runs(args) => Invocation::Runs(args.resolve(environment, output)?),
         Command::Quarantine(args) => args.resolve(environment, output)?,
         Command::Cache(args) => args.resolve(environment, output)?,
-        Command::Bench(args) => Invocation::Bench(Box::new(args.resolve(environment, output)?)),
+        Command::Bench(args) => {
+            let given = Given::of(matches.subcommand_matches("bench"));
+            Invocation::Bench(Box::new(args.resolve(&given, environment, output)?))
+        }
         Command::Simulate(args) => Invocation::Simulate(args.resolve(output)),
         Command::Config => Invocation::Print(config_file::example(&self::command()).into_bytes()),
         Command::Completions(args) => Invocation::Print(args.render()),

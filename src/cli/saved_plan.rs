@@ -41,7 +41,8 @@ const SELECT_FLAGS: [&str; 16] = [
 /// The flags that were given, by the command line or by a variable.
 #[derive(Debug, Default)]
 pub(super) struct Given {
-    flags: BTreeSet<String>,
+    all: BTreeSet<String>,
+    typed: BTreeSet<String>,
     /// What names the plan, if nobody has typed it, and what is to be done to do without it.
     untyped_plan: Option<(&'static str, &'static str)>,
 }
@@ -49,21 +50,23 @@ pub(super) struct Given {
 impl Given {
     pub(super) fn of(matches: Option<&ArgMatches>) -> Self {
         let Some(matches) = matches else { return Self::default() };
-        let given = |id: &&str| {
-            matches!(matches.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        let by = |source: ValueSource| {
+            let ids = matches.ids().map(clap::Id::as_str);
+            ids.filter(move |id| matches.value_source(id) == Some(source)).map(str::to_owned)
         };
-        let ids = matches.ids().map(clap::Id::as_str).filter(given);
         let plan = matches.ids().map(clap::Id::as_str).find(|id| *id == "plan");
         let untyped_plan = match plan.and_then(|id| matches.value_source(id)) {
             Some(ValueSource::EnvVariable) => Some(("RESPOOL_PLAN", "unset RESPOOL_PLAN, or say --no-plan,")),
             Some(ValueSource::DefaultValue) => Some(("the configuration file", "say --no-plan")),
             _ => None,
         };
-        Self { flags: ids.map(str::to_owned).collect(), untyped_plan }
+        let typed: BTreeSet<String> = by(ValueSource::CommandLine).collect();
+        let all = by(ValueSource::EnvVariable).chain(typed.iter().cloned()).collect();
+        Self { all, typed, untyped_plan }
     }
 
     pub(super) fn has(&self, id: &str) -> bool {
-        self.flags.contains(id)
+        self.all.contains(id)
     }
 
     /// Says of what a plan has made of a command line that nobody has typed the plan.
@@ -74,9 +77,17 @@ impl Given {
 
     /// The flags among them that select objects and records.
     fn selecting(&self) -> Vec<String> {
-        let given = SELECT_FLAGS.iter().filter(|flag| self.has(flag));
-        given.map(|flag| format!("--{}", flag.replace('_', "-"))).collect()
+        SELECT_FLAGS.iter().filter(|flag| self.has(flag)).map(|flag| spelled(flag)).collect()
     }
+
+    /// The first flag on the command line that says which objects and records: a variable is set for other commands too.
+    pub(super) fn typed_to_select(&self) -> Option<String> {
+        SELECT_FLAGS.iter().find(|flag| self.typed.contains(**flag)).map(|flag| spelled(flag))
+    }
+}
+
+fn spelled(id: &str) -> String {
+    format!("--{}", id.replace('_', "-"))
 }
 
 /// Reads a plan that `respool plan --save` wrote.

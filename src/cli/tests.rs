@@ -273,6 +273,26 @@ fn a_benchmark_is_a_sweep_a_stream_or_stages() {
 }
 
 #[test]
+fn made_up_events_cannot_be_selected_and_need_no_key() {
+    for flag in ["--from 1d", "--include live/*", "--framing newline", "--event-time /ts --from 1d"] {
+        let refused = refusal(&format!("bench --out /tmp/x {flag}"));
+        let name = if flag.contains("--from") { "--from" } else { flag.split(' ').next().unwrap() };
+        assert!(refused.contains(&format!("leave {name} out")), "{refused}");
+        assert!(
+            run(&format!("bench s3://events/live --partition-key /k --out /tmp/x {flag}")).is_ok(),
+            "{flag}"
+        );
+    }
+    assert!(refusal("bench s3://events/live --partition-key /k --null --objects x").contains("--objects"));
+    let Err(stop) = run("bench --help") else { panic!() };
+    let help = stop.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        !help.contains("the first record is shown") && help.contains("made-up events: /user/id"),
+        "{help}"
+    );
+}
+
+#[test]
 fn help_is_grouped_names_the_exit_codes_and_no_variables() {
     let Err(stop) = run("replay --help") else { panic!() };
     assert_eq!(stop.exit_code(), ExitCode::Done);

@@ -11,6 +11,8 @@ use super::scale::Axis;
 
 /// Room between the ends of the horizontal axis and the outermost points.
 const INSET: f64 = 10.0;
+/// A single place of what could be is a stroke, so far to each side.
+const STROKE: f64 = 24.0;
 /// A line of more points is drawn without dots.
 const POINTS_DRAWN_MAX: usize = 48;
 /// Colours in the style; further series begin again, dashed.
@@ -76,6 +78,10 @@ fn draw_series(frame: &Frame<'_>, svg: &mut String, series: &Series) {
     for (number, (x, y)) in series.points.iter().enumerate() {
         let word = if number == 0 { "M" } else { " L" };
         let _ = write!(path, "{word}{:.1} {:.1}", frame.at_x(*x), frame.at_y(*y));
+    }
+    if let (true, [(x, y)]) = (series.ideal, &series.points[..]) {
+        let (x, y) = (frame.at_x(*x), frame.at_y(*y));
+        path = format!("M{:.1} {y:.1} L{:.1} {y:.1}", x - STROKE, x + STROKE);
     }
     let class = class_of(series.colour, series.ideal);
     let _ = writeln!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
@@ -190,6 +196,20 @@ mod tests {
         }
         let (x, _) = place(&chart);
         assert!(x > 200.0, "{x}");
+    }
+
+    #[test]
+    fn what_could_be_is_seen_at_a_single_place_too() {
+        let mut chart = chart();
+        chart.x = Axis::steps("shards", [4.0]);
+        let points = vec![(4.0, 3_900.0)];
+        chart.series = vec![Series { name: "the limit".into(), colour: 0, ideal: true, points }];
+        let svg = chart.svg("x");
+        let path = svg.lines().find(|line| line.contains("line c0 ideal")).unwrap();
+        let ends: Vec<&str> =
+            path.split(['M', 'L', '"']).filter(|end| end.contains('.')).map(str::trim).collect();
+        let [from, to] = ends[..] else { panic!("{path}") };
+        assert!(from != to && from.split(' ').nth(1) == to.split(' ').nth(1), "{path}");
     }
 
     #[test]

@@ -40,6 +40,7 @@ th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}.text{text-a
 svg text{font-family:inherit;fill:var(--soft)}svg .tick{font-size:13px}svg .halo{stroke:var(--paper);stroke-width:4px;stroke-linejoin:round;paint-order:stroke}svg .label{font-size:13px;fill:var(--ink)}\
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .guide{stroke:var(--axis);stroke-dasharray:2 4}\
 svg .line{fill:none;stroke-width:2.2;stroke-linejoin:round}svg .ideal{stroke:var(--ink);stroke-width:1.3;stroke-dasharray:5 4;opacity:.7}\
+svg .c1.ideal{stroke-dasharray:1.5 3}svg .c2.ideal{stroke-dasharray:12 4}svg .c3.ideal{stroke-dasharray:9 3 2 3}svg .c4.ideal{stroke-dasharray:3 8}svg .c5.ideal{stroke-dasharray:9 3 2 3 2 3}\
 svg .again{stroke-dasharray:2 3}svg circle.again{stroke-dasharray:none}\
 svg circle{fill:var(--paper);stroke-width:2}svg .mark{stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3;opacity:.75}\
 .f0{fill:var(--c0)}.f1{fill:var(--c1)}.f2{fill:var(--c2)}.f3{fill:var(--c3)}.f4{fill:var(--c4)}.f5{fill:var(--c5)}.pale{fill-opacity:.5}\

@@ -10,15 +10,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
+use super::report::number;
+use crate::record::many;
+
 /// Data and keys of the requests that are under way together. In base64 they are a third more.
 const BYTES_MAX: u32 = 96 << 20;
 /// Bytes are counted in this unit, since a semaphore counts no further than 2^29 on small machines.
 const UNIT: u32 = 1 << 10;
-/// Requests, and so connections, that are under way together: two for each of a thousand shards. A shard that takes its records in
-/// portions of 70 ms needs no more, up to a round trip of 140 ms.
+/// Requests, and so connections, that are under way together: two for each of a thousand shards.
 pub(super) const REQUESTS_MAX: usize = 2_048;
-/// Open files below which a run may lack some: for requests, the objects that are fetched, and its own.
-const FILES_MIN: usize = 1_024;
+/// A shard that takes its records in portions of 70 ms needs no more requests, up to a round trip of 140 ms.
+const REQUESTS_OF_A_SHARD: usize = 2;
 
 /// Room for requests. Clones share it.
 #[derive(Debug, Clone)]
@@ -56,17 +58,36 @@ fn take(count: &AtomicUsize, wanted: usize) -> usize {
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map_or(0, |before| before.min(wanted))
 }
 
+fn requests_for(files: usize) -> usize {
+    (files / 2).clamp(1, REQUESTS_MAX)
+}
+
+/// What is to be said where `files` do not suffice for the requests that `shards` need, wherever they are.
+fn too_few(files: usize, shards: usize) -> Option<String> {
+    let needed = shards.saturating_mul(REQUESTS_OF_A_SHARD).min(REQUESTS_MAX);
+    let requests = requests_for(files);
+    (requests < needed).then(|| {
+        let needed = number(needed as u64);
+        format!(
+            "this process may open {}, so {} may be under way; {} may need {needed} if they are far away: raise the hard limit \
+             (`ulimit -Hn`)",
+            many(files, "file"),
+            many(requests, "request"),
+            many(shards, "shard")
+        )
+    })
+}
+
 impl InFlight {
-    /// What this process may have: for half of the files that it may open, connections.
-    pub(super) fn of_this_process() -> Self {
+    /// What this process may have: for half of the files that it may open, connections. A word is said if that is less than
+    /// `shards` may need.
+    pub(super) fn of_this_process(shards: usize) -> Self {
         let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
         let files = files.unwrap_or(usize::MAX);
-        if files < FILES_MIN {
-            tracing::warn!(
-                "this process may open {files} files only, and a run may need {FILES_MIN}: raise the limit (`ulimit -n`)"
-            );
+        if let Some(sentence) = too_few(files, shards) {
+            tracing::warn!("{sentence}");
         }
-        Self::new((files / 2).clamp(1, REQUESTS_MAX))
+        Self::new(requests_for(files))
     }
 
     fn new(requests_max: usize) -> Self {
@@ -118,6 +139,21 @@ mod tests {
             Poll::Ready(value) => Some(value),
             Poll::Pending => None,
         }
+    }
+
+    #[test]
+    fn too_few_files_are_a_matter_of_the_shards() {
+        for (files, shards) in [(1_024, 256), (64, 16), (8_192, 100_000), (4_096, 5_000), (usize::MAX, 1)] {
+            assert_eq!(too_few(files, shards), None, "{files} {shards}");
+        }
+        for (files, shards) in [(1_024, 257), (1_024, 1_000), (4_095, 1_024), (64, 17), (1, 1)] {
+            assert!(too_few(files, shards).is_some(), "{files} {shards}");
+        }
+        let sentence = too_few(1_024, 1_000).unwrap();
+        assert!(
+            sentence.contains("512 requests") && sentence.contains("1,000 shards may need 2,000"),
+            "{sentence}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One process' work on a run, from the checkpoint it finds to the report it leaves.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -24,7 +25,7 @@ use super::summary::{self, limits};
 use super::timeline::{Recorder, Timeline};
 use super::unchanged;
 use super::work::Work;
-use crate::config::{OutputConfig, Typed};
+use crate::config::{OutputConfig, Target, Typed};
 use crate::error::Error;
 use crate::route::RouteRules;
 use crate::route::key::KeyExtractor;
@@ -97,11 +98,17 @@ impl Session<'_> {
         // What has sent nothing was held up by nothing.
         report.brake =
             report.brake.map(|last| recorder.main_brake().unwrap_or(last).of(&file.settings.target));
-        // Requests that wait for a core are under way too.
         let cpu = cpu::process_cpu().saturating_sub(cpu_before);
-        if report.brake == Some(Limits::RoundTrip) && cpu::is_full(cpu, time, cpu::cores()) {
-            report.brake = Some(Limits::Cpu);
-        }
+        let is_full = cpu::is_full(cpu, time, cpu::cores());
+        let nowhere = file.settings.target == Target::Null;
+        report.brake = report.brake.map(|brake| match brake {
+            Limits::Disk if nowhere && cpu::is_busy(cpu, time, cpu::cores()) => Limits::Cpu,
+            // Requests that wait for a core are under way too, and so does the journal.
+            Limits::RoundTrip | Limits::Disk if is_full => Limits::Cpu,
+            // All of it lay in the cache, decoded.
+            Limits::Decode if !resumed && spool.stats.fetched.load(Ordering::Relaxed) == 0 => Limits::Cpu,
+            other => other,
+        });
         let timeline = recorder.finish(report.state, &ended.shell.put_latency).rounded();
         let listed = file.settings.input.objects.is_none();
         if let (End::Done, Some(archive), true) = (&ended.end, spool.archive(), listed) {
@@ -134,7 +141,7 @@ impl Session<'_> {
         show: impl FnMut(&EngineStats, Duration),
     ) -> Result<Ended, Error> {
         let extractor = Arc::new(self.extractor);
-        let in_flight = InFlight::of_this_process();
+        let in_flight = InFlight::of_this_process(self.target.map.shards().len());
         let (settings, tuning) = (&self.file.settings, &self.file.tuning);
         let config =
             open::engine_config(settings, tuning, &self.target.description, in_flight.requests_max());

@@ -192,7 +192,8 @@ impl Engine {
         };
         let weight = stowed.weight;
         if weight.records < 1.0 {
-            let brake = if lane.is_at_its_reach() { Brake::Checkpoint } else { Brake::Order };
+            let at_its_reach = lane.is_at_its_reach();
+            let brake = if at_its_reach { lane.beyond_reach(self.input_ended) } else { Brake::Order };
             return Step::Sleep { brake };
         }
         let shard_at = rate.affordable_at(weight.for_shard().min(goal.shard), now);
@@ -213,7 +214,7 @@ impl Engine {
         };
         if !full && !nothing_comes && (hot || lane.may_grow()) && now < linger {
             let missing = whole(goal.shard.records - weight.for_shard().records).min(packing.records_max());
-            return Step::Wait { until: linger, brake: lane.linger(missing) };
+            return Step::Wait { until: linger, brake: lane.linger(missing, self.input_ended) };
         }
         let run_at = self.run_rate.affordable_at(weight.for_run().min(goal.run), now);
         let is_next = self.turns.is_next(index);

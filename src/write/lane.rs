@@ -75,6 +75,8 @@ pub struct Lane {
     discipline: Discipline,
     inherited: LanePosition,
     reach: Ordinal,
+    /// Whether all that had come when it was asked for lies within it.
+    reach_is_all: bool,
     tail: VecDeque<Routed>,
     ready: Ready,
     held: HashMap<HashKey, VecDeque<Routed>, FixedState>,
@@ -105,6 +107,7 @@ impl Lane {
             suspects: VecDeque::new(),
             discipline,
             reach: inherited.reach,
+            reach_is_all: false,
             inherited,
             tail: VecDeque::new(),
             ready: Ready::default(),
@@ -145,13 +148,19 @@ impl Lane {
     }
 
     /// It waits until `missing` more have come. Gives what for.
-    pub(super) fn linger(&mut self, missing: usize) -> Brake {
+    pub(super) fn linger(&mut self, missing: usize, input_ended: bool) -> Brake {
         self.enough = Some(self.tail.len() + missing);
         match () {
             () if self.held_records > self.ready.len() => Brake::Order,
             () if self.tail.is_empty() => Brake::Input,
-            () => Brake::Checkpoint,
+            () => self.beyond_reach(input_ended),
         }
+    }
+
+    /// What it waits for whose next record lies beyond the reach. If the reach has all that had come, more would have been
+    /// sent had more come by then.
+    pub(super) const fn beyond_reach(&self, input_ended: bool) -> Brake {
+        if self.reach_is_all && !input_ended { Brake::Input } else { Brake::Checkpoint }
     }
 
     /// Whether it need not linger any more.
@@ -343,9 +352,10 @@ impl Lane {
         if frontier < self.inherited.reach { self.inherited.reach } else { brought }
     }
 
-    /// A checkpoint with this reach is durable.
-    pub fn grant(&mut self, reach: Ordinal) {
+    /// A checkpoint with this reach is durable; `frontier` is how much had come.
+    pub fn grant(&mut self, reach: Ordinal, frontier: Ordinal) {
         self.reach = self.reach.max(reach);
+        self.reach_is_all = self.reach >= frontier;
     }
 
     /// The same progress and records in a lane for each of `parts`, which are ranges of this lane and the
@@ -370,6 +380,7 @@ impl Lane {
             let doubted = doubted.filter(|ordinal| self.doubted.contains(ordinal)).collect();
             Self {
                 reach: self.reach,
+                reach_is_all: self.reach_is_all,
                 paused_until: self.paused_until,
                 counted_by: self.counted_by,
                 departed_at: self.departed_at,

@@ -103,7 +103,10 @@ impl Engine {
         let checkpoint = Box::new(self.checkpoint());
         self.progress.under_way = Some((checkpoint.clone(), now));
         if on(Mutant::DurableWhenBegun) {
-            self.lanes.iter_mut().zip(&checkpoint.lanes).for_each(|(lane, begun)| lane.grant(begun.reach));
+            self.lanes
+                .iter_mut()
+                .zip(&checkpoint.lanes)
+                .for_each(|(lane, begun)| lane.grant(begun.reach, checkpoint.frontier));
         }
         commands.push(Command::Checkpoint(checkpoint));
     }
@@ -139,7 +142,7 @@ impl Engine {
         // Both stand in the order of their ranges; a lane may have been cut since.
         for lane in &mut self.lanes {
             let at = checkpoint.lanes.partition_point(|durable| durable.range.last < lane.range.first);
-            lane.grant(checkpoint.lanes[at].reach);
+            lane.grant(checkpoint.lanes[at].reach, checkpoint.frontier);
         }
         for lane in 0..self.lanes.len() {
             let waits = self.due[lane].is_none() || self.lanes[lane].enough.is_some();

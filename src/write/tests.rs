@@ -855,6 +855,29 @@ fn a_lane_waits_for_its_answer_only_if_it_could_send_before() {
 }
 
 #[test]
+fn a_lane_whose_reach_has_all_that_had_come_waits_for_input() {
+    let mut engine = Engine::new(
+        config(Order::None, SHARE),
+        &shards(1),
+        &Checkpoint::start([HashKeyRange::ALL]),
+        Duration::ZERO,
+    );
+    let lane = &mut engine.lanes[0];
+    let chunk = input(1, 100, 100, 300).remove(0);
+    for record in &chunk.records {
+        let _ = lane.push(*record);
+    }
+    let mut waits_for = |allowance, input_ended| {
+        let reach = lane.position(chunk.end, Some(allowance)).reach;
+        lane.grant(reach, chunk.end);
+        lane.beyond_reach(input_ended)
+    };
+    assert_eq!(waits_for(64, false), Brake::Checkpoint, "36 may not be sent yet");
+    assert_eq!(waits_for(200, false), Brake::Input);
+    assert_eq!(waits_for(200, true), Brake::Checkpoint, "no more will come");
+}
+
+#[test]
 fn lanes_that_never_get_an_answer_leave_the_others_their_share() {
     for count in [8, 100, 170, 256, 400, 900] {
         let (_, by_lane, _) = unanswered(count);
