@@ -34,18 +34,31 @@ impl ExitCode {
     }
 }
 
+/// The run that a failure is about, for a script.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its name.
+    pub run: String,
+    /// Its archive.
+    pub archive: String,
+    /// Where it writes to.
+    pub target: String,
+}
+
 /// A command's failure: its kind, a sentence for the user, and the cause.
 #[derive(Debug)]
 pub struct Error {
     code: ExitCode,
     sentence: String,
+    about: Option<Box<About>>,
+    next_command: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// A failure that ends the process with `code`; `sentence` is printed to the user as it stands.
     pub fn new(code: ExitCode, sentence: impl Into<String>) -> Self {
-        Self { code, sentence: sentence.into(), source: None }
+        Self { code, sentence: sentence.into(), about: None, next_command: None, source: None }
     }
 
     /// The command line is wrong.
@@ -73,6 +86,32 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Names the run that it is about, unless that is known.
+    #[must_use]
+    pub fn about_run(mut self, about: impl FnOnce() -> About) -> Self {
+        self.about.get_or_insert_with(|| Box::new(about()));
+        self
+    }
+
+    /// Adds what is to be typed next.
+    #[must_use]
+    pub fn with_next(mut self, command: Option<String>) -> Self {
+        self.next_command = command;
+        self
+    }
+
+    /// The run that it is about, if it is about one.
+    #[must_use]
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_deref()
+    }
+
+    /// What is to be typed next, if that is one command.
+    #[must_use]
+    pub fn next_command(&self) -> Option<&str> {
+        self.next_command.as_deref()
     }
 
     /// How the process ends.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use respool::cli::{Environment, Invocation, logging, parse};
 use respool::config::{IamConfig, OutputConfig, ReplayConfig, RunSettings, SimulateConfig};
-use respool::error::{Error, ExitCode as Code};
+use respool::error::{About, Error, ExitCode as Code};
 use respool::lifecycle;
 use respool::plan;
 use respool::record::many;
@@ -137,16 +137,7 @@ fn execute(invocation: Invocation) -> Result<Code, Error> {
 
 /// A plan of nothing is no plan: a replay would end the same way.
 fn has_something_to_send(plan: &plan::report::Plan) -> Result<Code, Error> {
-    if plan.records > 0 || plan.records_set_aside.values().all(|count| *count == 0) {
-        return Ok(Code::Done);
-    }
-    let reasons: Vec<&str> = plan.records_set_aside.keys().map(String::as_str).collect();
-    let key = plan.partition_key.as_deref().unwrap_or("the partition key");
-    let sentence = format!(
-        "every record that was looked at would be set aside ({}): is {key} where they have their key?",
-        reasons.join(", ")
-    );
-    Err(Error::new(Code::Quarantine, sentence))
+    plan.in_vain().map_or(Ok(Code::Done), |why| Err(Error::new(Code::Quarantine, why)))
 }
 
 fn iam(config: &IamConfig) -> Result<Code, Error> {
@@ -184,7 +175,12 @@ fn told_as_json(
         let code = error.exit_code();
         let state = if code == Code::Incomplete { RunState::Incomplete } else { RunState::Refused };
         let message = Some(summary::chain(error));
-        let report = Report { state, exit_code: code as u8, message, ..Report::new("", archive, target) };
+        let report = match error.about() {
+            Some(About { run, archive, target }) => Report::new(run, archive, target),
+            None => Report::new("", archive, target),
+        };
+        let next_command = error.next_command().map(str::to_owned);
+        let report = Report { state, exit_code: code as u8, message, next_command, ..report };
         console::print(&format!("{}\n", report.to_json()))?;
     }
     outcome
@@ -193,8 +189,13 @@ fn told_as_json(
 /// With `--json` a failure of what has no report has its object on stdout too.
 fn failed_as_json(outcome: Result<Code, Error>, output: &OutputConfig) -> Result<Code, Error> {
     if let (Err(error), true) = (&outcome, output.json) {
-        let failed =
+        let mut failed =
             serde_json::json!({ "exit_code": error.exit_code() as u8, "message": summary::chain(error) });
+        if let (Some(About { run, target, .. }), Some(fields)) = (error.about(), failed.as_object_mut()) {
+            fields.insert("run".into(), run.as_str().into());
+            fields.insert("target".into(), target.as_str().into());
+            fields.insert("next_command".into(), error.next_command().into());
+        }
         console::print(&format!("{failed:#}\n"))?;
     }
     outcome

@@ -51,6 +51,21 @@ impl<T: Clone> Renewed<T> {
     }
 }
 
+/// What to do where no credentials were given to someone who has named `profile`, or none.
+pub(crate) fn how_to_have_credentials(profile: Option<&str>) -> String {
+    let plain = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@+".contains(c));
+    match profile {
+        None => "name a profile with --profile or AWS_PROFILE (one of IAM Identity Center after `aws sso login --profile NAME`), or \
+                 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            .to_owned(),
+        Some(profile) => format!(
+            "if it is one of IAM Identity Center, `aws sso login --profile {}` logs in; --profile names another, and `aws configure \
+             list-profiles` lists them",
+            Some(profile).filter(plain).unwrap_or("NAME")
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};

@@ -22,6 +22,8 @@ use super::error::CacheError;
 use super::identity::SegmentId;
 use crate::private;
 
+/// The file that every cache has.
+const LOCK: &str = "lock";
 /// Write permission of group and others.
 const EXPOSED: u32 = 0o022;
 
@@ -57,7 +59,7 @@ impl Directory {
         let root = dir.canonicalize()?;
         check_private(&root)?;
         check_local(&root)?;
-        let lock = private::open(&root.join("lock"))?;
+        let lock = private::open(&root.join(LOCK))?;
         let turns = Mutex::new(private::open(&root.join("claims.lock"))?);
         let this = Self { root, lock, turns };
         this.lock.try_lock_shared().map_err(|error| this.lock_error(error))?;
@@ -141,6 +143,12 @@ impl Directory {
         }
         Ok(())
     }
+}
+
+/// Whether `dir` was opened as a cache once.
+pub(super) fn is_at(dir: &Path) -> bool {
+    let lock = dir.join(LOCK).metadata();
+    !lock.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn until_locked(lock: impl Fn() -> io::Result<()>) -> io::Result<()> {

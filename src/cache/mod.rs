@@ -65,6 +65,11 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// Whether there is a cache in `dir`. Where that cannot be told the answer is yes, and to open it says why.
+    pub fn is_at(dir: &Path) -> bool {
+        directory::is_at(dir)
+    }
+
     /// Opens the cache in `dir`, which is made if it is not there, and removes what crashed processes left.
     ///
     /// # Errors

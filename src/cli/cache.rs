@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args, Subcommand};
 
 use super::environment::Environment;
@@ -79,8 +79,8 @@ enum Action {
     /// Delete the whole cache
     Purge {
         /// Do not ask
-        #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new())]
-        #[arg(help_heading = HEADING_OUTPUT)]
+        // No variable: an answer that was given for other commands deletes nothing.
+        #[arg(long, short, help_heading = HEADING_OUTPUT)]
         yes: bool,
     },
 }
@@ -137,6 +137,7 @@ impl CacheArgs {
         environment: &Environment,
         output: OutputConfig,
     ) -> Result<Invocation, Error> {
+        let named = self.cache_dir.is_some();
         let dir = match self.cache_dir {
             Some(dir) => directory("--cache-dir", &dir)?,
             None => environment.cache_dir()?,
@@ -158,7 +159,7 @@ impl CacheArgs {
             Action::Prune { older_than, to_size } => CacheAction::Prune { older_than, to_size },
             Action::Purge { yes } => CacheAction::Purge { yes },
         };
-        Ok(Invocation::Cache(CacheCommandConfig { action, dir, output }))
+        Ok(Invocation::Cache(CacheCommandConfig { action, dir, named, output }))
     }
 }
 

@@ -9,7 +9,8 @@
 //! only where things are and how the user is spoken to.
 //!
 //! A file is forgotten sooner than what was typed. So what answers a question ([`OF_ONE_COMMAND`]) counts only in the
-//! table of the command that asks it, and what overrules a refusal ([`ALWAYS_TYPED`]) never.
+//! table of the command that asks it, and what overrules a refusal ([`ALWAYS_TYPED`]) never; nor does an answer for a
+//! command that deletes or scales something ([`ASKED_EACH_TIME`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -35,9 +36,12 @@ const OF_THE_USER: [&str; 4] = ["state-dir", "json", "quiet", "verbose"];
 /// Flags that no file can set.
 const NEVER_KEPT: [&str; 3] = ["config", "help", "version"];
 /// Flags that overrule a refusal, each for the one thing that is refused: they are typed.
-const ALWAYS_TYPED: [&str; 2] = ["force", "with-consumers"];
+const ALWAYS_TYPED: [&str; 3] = ["force", "with-consumers", "no-plan"];
 /// Flags that answer a question. What is answered for one command is not answered for another.
 const OF_ONE_COMMAND: [&str; 3] = ["yes", "allow-loop", "accept-refusals"];
+
+/// Commands whose question is answered where it is asked, or by what is typed.
+const ASKED_EACH_TIME: [&str; 3] = ["delete", "scale", "purge"];
 
 /// Values by the flags' names.
 type Defaults = BTreeMap<String, Value>;
@@ -139,9 +143,13 @@ fn layer(command: Command, inherited: &Defaults, own: Option<&Table>) -> Result<
                 return Err(format!("{key}: what overrules a refusal is taken from no file, type --{key}"));
             }
             if OF_ONE_COMMAND.contains(&key.as_str()) && command.has_subcommands() {
-                let table = if key == "yes" { "stream.delete" } else { "replay" };
                 return Err(format!(
-                    "{key}: what answers a question counts for one command, in its own table, as in [{table}]"
+                    "{key}: what answers a question counts for one command, in its own table, as in [replay]"
+                ));
+            }
+            if is_answered_by_typing(&command, key) {
+                return Err(format!(
+                    "{key}: what deletes or scales is answered for by no file and no variable, type --{key}"
                 ));
             }
             defaults.insert(key.clone(), value.clone());
@@ -227,7 +235,8 @@ pub(super) fn example(command: &Command) -> String {
 # them. Keys above the first table hold for every command that knows the flag; a table holds for one command.
 # `resume`, `verify` and `quarantine retry` keep what their run was started with: of the keys above the first
 # table they take only state-dir, json, quiet and verbose. `stream drained` and `guide` reach the stream as their run did.
-# What answers a question (yes, allow-loop, accept-refusals) stands in a command's own table only.
+# What answers a question (yes, allow-loop, accept-refusals) stands in a command's own table only; the yes of
+# `stream delete`, `stream scale` and `cache purge` is typed.
 # The command line goes before the variable (RESPOOL_SHARE), the variable before this file.
 "
     .to_owned();
@@ -274,9 +283,17 @@ fn leaves<'a>(command: &'a Command, above: &str) -> Vec<(String, &'a Command)> {
     vec![(path, command)]
 }
 
+/// Whether `name` is the answer to what `command` asks each time.
+fn is_answered_by_typing(command: &Command, name: &str) -> bool {
+    name == "yes" && ASKED_EACH_TIME.contains(&command.get_name())
+}
+
 fn kept(command: &Command) -> impl Iterator<Item = &Arg> {
     let may_be_kept = |arg: &&Arg| {
-        arg.get_long().is_some_and(|long| !NEVER_KEPT.contains(&long) && !ALWAYS_TYPED.contains(&long))
+        arg.get_long().is_some_and(|long| {
+            let is_typed = ALWAYS_TYPED.contains(&long) || is_answered_by_typing(command, long);
+            !NEVER_KEPT.contains(&long) && !is_typed
+        })
     };
     command.get_arguments().filter(may_be_kept)
 }
@@ -353,13 +370,16 @@ mod tests {
             ("[cache]\ninto = \"sim:1\"", "there is no flag --into"),
             ("json = \"yes\"", "true or false is wanted here"),
             ("share = [1]", "a string or a number is wanted here"),
-            ("yes = true", "as in [stream.delete]"),
+            ("yes = true", "as in [replay]"),
             ("[stream]\nyes = true", "counts for one command"),
             ("allow-loop = true", "as in [replay]"),
             ("accept-refusals = false", "counts for one command"),
             ("force = true", "taken from no file"),
             ("[stream.delete]\nforce = true", "type --force"),
             ("[stream.delete]\nwith-consumers = true", "type --with-consumers"),
+            ("[stream.delete]\nyes = true", "type --yes"),
+            ("[stream.scale]\nyes = true", "type --yes"),
+            ("[cache.purge]\nyes = true", "type --yes"),
         ] {
             let error = file(text).apply(command()).unwrap_err().to_string();
             assert!(error.starts_with("respool.toml: ") && error.contains(said), "{text}: {error}");
@@ -412,5 +432,7 @@ mod tests {
         file(&text).apply(command).unwrap();
         let top = text.split("\n[").next().unwrap_or_default();
         assert!(OF_ONE_COMMAND.iter().all(|flag| !top.contains(&format!("\n# {flag} = "))), "{top}");
+        let deletes = text.split("\n[stream.delete]").nth(1).and_then(|rest| rest.split("\n[").next());
+        assert!(!deletes.unwrap_or_default().contains("# yes = "), "{text}");
     }
 }

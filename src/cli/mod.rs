@@ -81,7 +81,7 @@ Exit codes:
 
 Every flag can be set by a variable as well: --cache-dir by RESPOOL_CACHE_DIR, and so on; and in a configuration \
 file, ~/.config/respool/config.toml (`respool config` prints one). The command line goes before the variable, the \
-variable before the file.";
+variable before the file. Only typed: --force, --with-consumers, and the --yes of what deletes or scales.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -282,9 +282,10 @@ where
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let file = ConfigFile::find(command(), &args, environment)?;
     let matches = match &file {
-        None => variables::that_count(command(), &args).try_get_matches_from(&args)?,
+        None => variables::that_count(command(), &command(), &args)?.try_get_matches_from(&args)?,
         Some(file) => {
-            let parsed = variables::that_count(file.apply(command())?, &args).try_get_matches_from(&args);
+            let command = variables::that_count(file.apply(command())?, &command(), &args)?;
+            let parsed = command.try_get_matches_from(&args);
             parsed.map_err(|error| file.blame(error, &args))?
         }
     };

@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::options::{TuningArgs, directory, tuning_of};
 use super::replay::{KeyArgs, LimitArgs, follow_arn, resolve_archive};
 use super::select::SelectArgs;
+use super::stream::parse_retention;
 use super::whole::whole;
 use super::{HEADING_INTO, HEADING_OUTPUT, HEADING_SPEED};
 use crate::archive::window::TimeBound;
@@ -56,7 +57,7 @@ struct IntoArgs {
     #[arg(long, value_name = "DURATION", env = "RESPOOL_DEADLINE", value_parser = parse_length)]
     deadline: Option<Duration>,
     /// How long the stream will keep records [default: as it says, or 24h]
-    #[arg(long, value_name = "DURATION", env = "RESPOOL_RETENTION", value_parser = parse_length)]
+    #[arg(long, value_name = "DURATION", env = "RESPOOL_RETENTION", value_parser = parse_kept)]
     retention: Option<Duration>,
 }
 
@@ -75,7 +76,7 @@ struct LiveArgs {
     #[arg(long, value_name = "STREAM", env = "RESPOOL_LIVE_STREAM", value_parser = NonEmptyStringValueParser::new())]
     live_stream: Option<String>,
     /// How long the live stream keeps records, as in 24h, where it is not to be asked
-    #[arg(long, value_name = "DURATION", env = "RESPOOL_LIVE_RETENTION", value_parser = parse_length)]
+    #[arg(long, value_name = "DURATION", env = "RESPOOL_LIVE_RETENTION", value_parser = parse_kept)]
     live_retention: Option<Duration>,
     /// Since when the worker has not read the live stream: a time, or ago as in 6h [default: from now on]
     #[arg(long, value_name = "TIME", env = "RESPOOL_SINCE", allow_hyphen_values = true)]
@@ -163,4 +164,9 @@ fn parse_length(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("a duration of 0 makes no sense here".to_owned()),
         length => Ok(length),
     }
+}
+
+/// How long a stream keeps records: what Kinesis offers, in whole hours.
+fn parse_kept(text: &str) -> Result<Duration, String> {
+    parse_retention(text).map(|hours| Duration::from_secs(u64::from(hours) * 3_600))
 }

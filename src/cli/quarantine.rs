@@ -30,7 +30,7 @@ enum Action {
         #[arg(long, value_name = "COUNT", env = "RESPOOL_QUARANTINE_LIMIT", allow_negative_numbers = true)]
         #[arg(value_parser = parse_count)]
         limit: Option<usize>,
-        /// The run, as `respool runs` names it [default: the last one with something in quarantine]
+        /// The run, as `respool runs` names it [default: the last one of whose quarantine something is left]
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         run: Option<String>,
         #[command(flatten)]
@@ -41,7 +41,7 @@ enum Action {
         /// The record, as `quarantine ls` names it: OBJECT:RECORD
         #[arg(value_name = "OBJECT:RECORD", value_parser = parse_entry)]
         entry: (u32, Option<u32>),
-        /// The run, as `respool runs` names it [default: the last one with something in quarantine]
+        /// The run, as `respool runs` names it [default: the last one of whose quarantine something is left]
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         run: Option<String>,
         #[command(flatten)]
@@ -54,7 +54,7 @@ enum Action {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches, each a flag of its own")]
 struct RetryArgs {
-    /// The run, as `respool runs` names it [default: the last one with something in quarantine]
+    /// The run, as `respool runs` names it [default: the last one of whose quarantine something is left]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     run: Option<String>,
     /// Take another field for the key

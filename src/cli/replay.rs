@@ -26,6 +26,10 @@ pub(super) struct ReplayArgs {
     /// Carry out a plan that `respool plan --save` wrote: its archive, window, keys, order and target
     #[arg(long, value_name = "FILE", env = "RESPOOL_PLAN", help_heading = HEADING_WHAT)]
     plan: Option<PathBuf>,
+    /// Carry out no plan, although a variable or the configuration file names one
+    // No variable: it is what a printed command says that stands for itself.
+    #[arg(long, conflicts_with = "plan", help_heading = HEADING_WHAT)]
+    no_plan: bool,
     #[command(flatten)]
     what: SelectArgs,
     #[command(flatten)]
@@ -103,7 +107,8 @@ impl ReplayArgs {
         environment: &Environment,
         output: OutputConfig,
     ) -> Result<ReplayConfig, Error> {
-        let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
+        let plan = self.plan.as_deref().filter(|_| !self.no_plan);
+        let plan = plan.map(saved_plan::read).transpose().map_err(|error| given.blame_plan(error))?;
         let firehose = self.tuning.firehose(environment)?;
         let region_of_stream = self.tuning.kinesis_region().map(str::to_owned);
         let mut tuning = match &plan {
@@ -128,7 +133,7 @@ impl ReplayArgs {
             aggregate,
         };
         if let Some(plan) = &plan {
-            what = saved_plan::merge(&plan.what, what, given)?;
+            what = saved_plan::merge(&plan.what, what, given).map_err(|error| given.blame_plan(error))?;
         }
         let target = what.target.clone().ok_or_else(|| {
             Error::usage(if plan.is_some() {

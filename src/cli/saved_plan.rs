@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::options::whole_path;
 use crate::config::{Planned, SAVED_PLAN_VERSION, SavedPlan};
 use crate::error::Error;
+use crate::record::agree as numbered;
 
 /// No plan that we wrote is larger.
 const PLAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -40,8 +41,11 @@ const SELECT_FLAGS: [&str; 16] = [
 /// The flags that were given, by the command line or by a variable.
 #[derive(Debug, Default)]
 pub(super) struct Given {
-    all: BTreeSet<String>,
+    flags: BTreeSet<String>,
+    /// Those on the command line.
     typed: BTreeSet<String>,
+    /// What names the plan, if nobody has typed it, and what is to be done to do without it.
+    untyped_plan: Option<(&'static str, &'static str)>,
 }
 
 impl Given {
@@ -51,16 +55,31 @@ impl Given {
             let ids = matches.ids().map(clap::Id::as_str);
             ids.filter(move |id| matches.value_source(id) == Some(source)).map(str::to_owned)
         };
+        let plan = matches.ids().map(clap::Id::as_str).find(|id| *id == "plan");
+        let untyped_plan = match plan.and_then(|id| matches.value_source(id)) {
+            Some(ValueSource::EnvVariable) => Some(("RESPOOL_PLAN", "unset RESPOOL_PLAN, or say --no-plan,")),
+            Some(ValueSource::DefaultValue) => Some(("the configuration file", "say --no-plan")),
+            _ => None,
+        };
         let typed: BTreeSet<String> = by(ValueSource::CommandLine).collect();
-        Self { all: by(ValueSource::EnvVariable).chain(typed.iter().cloned()).collect(), typed }
+        let flags = by(ValueSource::EnvVariable).chain(typed.iter().cloned()).collect();
+        Self { flags, typed, untyped_plan }
     }
 
     pub(super) fn has(&self, id: &str) -> bool {
-        self.all.contains(id)
+        self.flags.contains(id)
     }
 
-    fn selects(&self) -> bool {
-        SELECT_FLAGS.iter().any(|flag| self.has(flag))
+    /// Says of what a plan has made of a command line that nobody has typed the plan.
+    pub(super) fn blame_plan(&self, error: Error) -> Error {
+        let Some((named_by, instead)) = self.untyped_plan else { return error };
+        Error::usage(format!("{error}; {named_by} names the plan: {instead} to do without it"))
+    }
+
+    /// The flags among them that select objects and records.
+    fn selecting(&self) -> Vec<String> {
+        let given = SELECT_FLAGS.iter().filter(|flag| self.has(flag));
+        given.map(|flag| format!("--{}", flag.replace('_', "-"))).collect()
     }
 
     /// The first flag on the command line that says which objects and records: a variable is set for other commands too.
@@ -131,11 +150,15 @@ pub(super) fn merge(plan: &Planned, typed: Planned, given: &Given) -> Result<Pla
             "--key-fallback is not what the plan has: make a new plan, or leave it out",
         ));
     }
-    if given.selects() && typed.input != plan.input {
-        return Err(Error::usage(format!(
-            "the flags select {}, the plan {}, or decode it otherwise: make a new plan, or leave them out",
-            typed.input.selection, plan.input.selection
-        )));
+    let flags = given.selecting();
+    if !flags.is_empty() && typed.input != plan.input {
+        let [selects, planned] = [&typed.input, &plan.input].map(|input| input.selection.to_string());
+        let how = if selects == planned {
+            format!("{} {} not what the plan has", flags.join(", "), numbered(flags.len(), "is", "are"))
+        } else {
+            format!("the flags select {selects}, the plan {planned}")
+        };
+        return Err(Error::usage(format!("{how}: make a new plan, or leave them out")));
     }
     Ok(Planned { target, limit, partition_key, ..plan.clone() })
 }

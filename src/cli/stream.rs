@@ -190,7 +190,8 @@ struct ScaleArgs {
     #[arg(value_parser = whole::<u32>("a number of shards", 1..=SHARDS_MAX))]
     shards: u32,
     /// Do not ask before a stream is scaled that respool has not made
-    #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    // No variable, and none below: an answer that was given for other commands is none about this stream.
+    #[arg(long, short, help_heading = HEADING_OUTPUT)]
     yes: bool,
 }
 
@@ -199,10 +200,9 @@ struct DeleteArgs {
     #[command(flatten)]
     named: NamedArgs,
     /// Do not ask
-    #[arg(long, short, env = "RESPOOL_YES", value_parser = FalseyValueParser::new(), help_heading = HEADING_OUTPUT)]
+    #[arg(long, short, help_heading = HEADING_OUTPUT)]
     yes: bool,
     /// Although nobody has seen it drained, or a run into it is unfinished
-    // No variable, and none below: it is about this stream alone.
     #[arg(long, help_heading = HEADING_OUTPUT)]
     force: bool,
     /// Although consumers are registered with it: they go too
@@ -378,7 +378,7 @@ impl GuideArgs {
     }
 }
 
-fn parse_retention(text: &str) -> Result<u32, String> {
+pub(super) fn parse_retention(text: &str) -> Result<u32, String> {
     let seconds = parse_duration(text).map_err(|error| error.to_string())?.as_secs();
     let hours = seconds.div_ceil(3_600);
     let fits = u32::try_from(hours).ok().filter(|_| RETENTION_HOURS.contains(&hours));

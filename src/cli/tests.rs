@@ -326,6 +326,8 @@ fn plan_file(folder: &std::path::Path, flags: &str) -> std::path::PathBuf {
         seconds: 1.0,
         binding_limit: "records/s".into(),
         cost_usd: 0.0,
+        shard_hour_usd: None,
+        put_unit_usd: None,
     };
     let saved = crate::config::SavedPlan {
         version: crate::config::SAVED_PLAN_VERSION,

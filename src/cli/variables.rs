@@ -1,8 +1,10 @@
-//! Where a variable and a flag exclude each other the flag counts, and the variable says nothing.
+//! Where two flags exclude each other, what was typed counts before a variable, and a variable before the configuration file.
 //!
-//! A variable is set once for many commands, so it is no mistake that one of them has no use for it. To clap its value is as
-//! good as a typed one, and would be refused beside what was typed. Of two variables the one counts whose flag declares that
-//! it excludes the other.
+//! A variable or a key of the file is set once for many commands, so it is no mistake that one of them has no use for it. To clap
+//! a variable's value is as good as a typed one, and would be refused beside what was typed; a key of the file is a default, and
+//! would not be noticed. So whatever is overruled is taken away before the command line is read. Of two variables, or two keys, the
+//! one counts whose flag declares that it excludes the other; but those that contradict each other in every command
+//! ([`CONTRADICT`]) are named.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,13 +13,20 @@ use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::error::Error;
+
 /// What asks for another flag beside it, as far as it has a variable; clap does not tell.
 const NEEDS: [(&str, &str); 2] = [("shards", "create"), ("event_time_format", "event_time")];
+/// What excludes each other although clap does not know it: typed together, it is refused in words of its own.
+const CONTRADICT: [(&str, &str); 2] = [("offline", "no_cache"), ("quiet", "verbose")];
+/// Where the first goes before the second, if they were said in the same way.
+const GO_BEFORE: [(&str, &str); 1] = [("online", "offline")];
 
-/// `command`, in which no variable is left that what was typed in `args` excludes.
-pub(super) fn that_count(command: Command, args: &[OsString]) -> Command {
-    let Ok(matches) = sources_only(command.clone()).try_get_matches_from(args) else { return command };
-    without_overruled(command, &matches)
+/// `command`, which has the file's values as defaults, without the variables and defaults that are overruled; `plain` has none of
+/// the file.
+pub(super) fn that_count(command: Command, plain: &Command, args: &[OsString]) -> Result<Command, Error> {
+    let Ok(matches) = sources_only(command.clone()).try_get_matches_from(args) else { return Ok(command) };
+    without_overruled(command, plain, &matches, &matches)
 }
 
 /// The same flags, of which any value is taken: only where it comes from is asked for.
@@ -30,72 +39,154 @@ fn sources_only(command: Command) -> Command {
     command.ignore_errors(true).mut_args(open).mut_subcommands(sources_only)
 }
 
-fn without_overruled(command: Command, matches: &ArgMatches) -> Command {
-    if let Some((name, inner)) = matches.subcommand() {
-        return command.mut_subcommand(name, |command| without_overruled(command, inner));
+fn without_overruled(
+    command: Command,
+    plain: &Command,
+    matches: &ArgMatches,
+    all: &ArgMatches,
+) -> Result<Command, Error> {
+    let mut refused = None;
+    let command = match matches.subcommand() {
+        Some((name, inner)) => command.mut_subcommand(name, |command| {
+            let plain = plain.find_subcommand(name).unwrap_or(plain);
+            without_overruled(command.clone(), plain, inner, all).unwrap_or_else(|error| {
+                refused = Some(error);
+                command
+            })
+        }),
+        None => command,
+    };
+    if let Some(error) = refused {
+        return Err(error);
     }
-    let overruled = overruled(&command, matches);
-    command.mut_args(|arg| {
+    let overruled = Sources { plain, matches, all }.overruled(&command)?;
+    Ok(command.mut_args(|arg| {
         if !overruled.contains(arg.get_id().as_str()) {
             return arg;
         }
-        let arg = arg.env(Resettable::Reset);
-        // Nor does a switch count that only the file has turned on, behind the variable.
-        if matches!(arg.get_action(), ArgAction::SetTrue) { arg.default_value("false") } else { arg }
-    })
+        // Nor does what the file says count, behind the variable.
+        named(plain, arg.get_id().as_str()).unwrap_or(&arg).clone().env(Resettable::Reset)
+    }))
 }
 
-/// The flags of `command` whose variables do not count.
-fn overruled(command: &Command, matches: &ArgMatches) -> BTreeSet<String> {
-    let said = |arg: &Arg| Said::of(arg, matches);
-    let mut overruled = BTreeSet::new();
-    for arg in command.get_arguments() {
+fn named<'a>(command: &'a Command, id: &str) -> Option<&'a Arg> {
+    command.get_arguments().find(|arg| arg.get_id() == id)
+}
+
+/// Where the values of one command's flags come from.
+struct Sources<'a> {
+    plain: &'a Command,
+    matches: &'a ArgMatches,
+    all: &'a ArgMatches,
+}
+
+impl Sources<'_> {
+    /// The flags of `command` whose variables and defaults do not count.
+    fn overruled(&self, command: &Command) -> Result<BTreeSet<String>, Error> {
+        let said = |arg: &Arg| self.said(arg);
         let id = |arg: &Arg| arg.get_id().to_string();
-        for other in command.get_arg_conflicts_with(arg) {
-            let loser = match (said(arg), said(other)) {
-                (Said::Nothing, _) | (_, Said::Nothing) | (Said::Typed, Said::Typed) => continue,
-                (Said::Off, _) | (Said::ByVariable, Said::Typed) => arg,
-                (Said::Typed | Said::ByVariable, Said::ByVariable | Said::Off) => other,
-            };
-            overruled.insert(id(loser));
+        let mut overruled = BTreeSet::new();
+        for arg in command.get_arguments() {
+            for other in command.get_arg_conflicts_with(arg) {
+                overruled
+                    .extend(loser(said(arg), said(other)).map(|first| id(if first { arg } else { other })));
+            }
+            let needed = NEEDS.iter().find(|(needs, _)| arg.get_id() == needs);
+            let needed = needed.and_then(|(_, needed)| named(command, needed));
+            let is_missing = |needed| matches!(said(needed), Said::Nothing | Said::ByFile);
+            if needed.is_some_and(is_missing) && said(arg) == Said::ByVariable {
+                overruled.insert(id(arg));
+            }
         }
-        let needed = NEEDS.iter().find(|(needs, _)| arg.get_id() == needs);
-        let needed =
-            needed.and_then(|(_, needed)| command.get_arguments().find(|arg| arg.get_id() == needed));
-        if needed.is_some_and(|needed| said(needed) == Said::Nothing) && said(arg) == Said::ByVariable {
-            overruled.insert(id(arg));
+        let pair = |(one, other): &(&str, &str)| named(command, one).zip(named(command, other));
+        for (arg, other) in GO_BEFORE.iter().filter_map(pair) {
+            overruled.extend(loser(said(arg), said(other)).map(|first| id(if first { arg } else { other })));
+        }
+        for (arg, other) in CONTRADICT.iter().filter_map(pair) {
+            if overruled.contains(&id(arg)) || overruled.contains(&id(other)) {
+                continue;
+            }
+            match (said(arg), said(other)) {
+                (Said::ByVariable, Said::ByVariable) => {
+                    return Err(contradiction("the variables", [arg, other].map(variable)));
+                }
+                (Said::ByFile, Said::ByFile) => {
+                    return Err(contradiction("the configuration file's", [arg, other].map(key)));
+                }
+                (one, two) => {
+                    overruled.extend(loser(one, two).map(|first| id(if first { arg } else { other })));
+                }
+            }
+        }
+        Ok(overruled)
+    }
+
+    fn said(&self, arg: &Arg) -> Said {
+        let id = arg.get_id().as_str();
+        // What holds for all commands may have been typed behind any of them.
+        let innermost = super::innermost(self.all);
+        let matches = if innermost.try_contains_id(id).is_ok() { innermost } else { self.matches };
+        let on = match arg.get_action() {
+            ArgAction::SetTrue => matches!(matches.try_get_one(id), Ok(Some(true))),
+            ArgAction::Count => matches!(matches.try_get_one::<u8>(id), Ok(Some(1..))),
+            _ => true,
+        };
+        match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => Said::Typed,
+            Some(ValueSource::EnvVariable) if on => Said::ByVariable,
+            Some(ValueSource::EnvVariable) => Said::Off,
+            Some(ValueSource::DefaultValue) if on && self.is_of_the_file(arg) => Said::ByFile,
+            _ => Said::Nothing,
         }
     }
-    overruled
+
+    fn is_of_the_file(&self, arg: &Arg) -> bool {
+        let plain = named(self.plain, arg.get_id().as_str());
+        plain.is_some_and(|plain| plain.get_default_values() != arg.get_default_values())
+    }
 }
 
-/// How a flag was given.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Which of two that exclude each other does not count: whether it is the first.
+fn loser(one: Said, other: Said) -> Option<bool> {
+    match (one, other) {
+        (Said::Nothing, _) | (_, Said::Nothing) | (Said::Typed, Said::Typed) => None,
+        // What a variable switches off is not on because the file says so.
+        (Said::Off, _) => Some(true),
+        (_, Said::Off) => Some(false),
+        (one, other) => Some(one < other),
+    }
+}
+
+fn contradiction(whose: &str, [one, other]: [String; 2]) -> Error {
+    Error::usage(format!(
+        "{whose} {one} and {other} exclude each other: leave one of them out, or type the flag that is meant"
+    ))
+}
+
+fn variable(arg: &Arg) -> String {
+    arg.get_env().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn key(arg: &Arg) -> String {
+    arg.get_long().unwrap_or_default().to_owned()
+}
+
+/// How a flag was given; what counts more is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Said {
-    Typed,
-    ByVariable,
+    Nothing,
     /// By a variable that says no.
     Off,
-    Nothing,
-}
-
-impl Said {
-    fn of(arg: &Arg, matches: &ArgMatches) -> Self {
-        let id = arg.get_id().as_str();
-        match matches.value_source(id) {
-            Some(ValueSource::CommandLine) => Self::Typed,
-            Some(ValueSource::EnvVariable) => {
-                let off = matches!(arg.get_action(), ArgAction::SetTrue) && !matches.get_flag(id);
-                if off { Self::Off } else { Self::ByVariable }
-            }
-            _ => Self::Nothing,
-        }
-    }
+    ByFile,
+    ByVariable,
+    Typed,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Environment, Invocation};
+    use crate::config::CacheMode;
 
     #[test]
     fn a_variable_gives_way_to_what_is_typed_and_is_refused_by_none() {
@@ -114,7 +205,7 @@ mod tests {
         };
         let said = |line: &str| {
             let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            let matches = that_count(command(), &args).try_get_matches_from(&args);
+            let matches = that_count(command(), &command(), &args).unwrap().try_get_matches_from(&args);
             let matches = matches.map_err(|error| error.kind());
             matches.map(|matches| {
                 let (_, matches) = matches.subcommand().unwrap();
@@ -132,5 +223,50 @@ mod tests {
         assert_eq!(said("respool bench --null --share 7"), conflict, "both were typed");
         let missing = Err(clap::error::ErrorKind::MissingRequiredArgument);
         assert_eq!(said("respool bench --shards 7"), missing);
+    }
+
+    /// The flags that count of those that exclude each other.
+    fn counted(text: &str, line: &str) -> Result<Invocation, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment = Environment { home: Some("/home/ada".into()), ..Environment::default() };
+        let words = line.split(' ').map(OsString::from).chain(["--config".into(), path.into_os_string()]);
+        crate::cli::parse(words, &environment).map_err(|stop| stop.to_string())
+    }
+
+    #[test]
+    fn what_is_typed_goes_before_a_key_that_excludes_it() {
+        let bench = |text: &str, line: &str| match counted(text, line) {
+            Ok(Invocation::Bench(config)) => format!("{:?}", config.subject),
+            other => panic!("{other:?}"),
+        };
+        let null = "[bench]\nnull = true\n";
+        let stages = bench(null, "respool bench");
+        assert_ne!(bench(null, "respool bench --into sim:2"), stages);
+        assert_ne!(bench(null, "respool bench --shards 2"), stages);
+        assert_eq!(bench("[bench]\nshards = [1, 2]\n", "respool bench --null"), stages);
+        let mode = |text: &str, flags: &str| match counted(
+            text,
+            &format!("respool replay s3://events --into sim:4{flags}"),
+        ) {
+            Ok(Invocation::Replay(config)) => Ok((config.tuning.cache.mode, config.output.quiet)),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error),
+        };
+        let (keep, offline, discard) = (CacheMode::Keep, CacheMode::Offline, CacheMode::Discard);
+        assert_eq!(mode("no-cache = true", ""), Ok((discard, false)));
+        assert_eq!(mode("no-cache = true", " --offline"), Ok((offline, false)));
+        assert_eq!(mode("offline = true", " --no-cache"), Ok((discard, false)));
+        assert_eq!(mode("online = true", " --offline"), Ok((offline, false)));
+        assert_eq!(mode("offline = true", " --online"), Ok((keep, false)));
+        assert_eq!(mode("quiet = true", " -v"), Ok((keep, false)));
+        assert_eq!(mode("verbose = 2", " --quiet"), Ok((keep, true)));
+        // In one file, as typed together, they are a contradiction, and it is said where.
+        let both = mode("offline = true\nno-cache = true", "").unwrap_err();
+        assert!(both.contains("the configuration file's offline and no-cache exclude each other"), "{both}");
+        assert_eq!(mode("offline = true\nno-cache = true", " --no-cache"), Ok((discard, false)));
+        let typed = mode("", " --quiet -v").unwrap_err();
+        assert!(typed.contains("--quiet and --verbose contradict each other"), "{typed}");
     }
 }

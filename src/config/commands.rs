@@ -240,6 +240,8 @@ pub struct CacheCommandConfig {
     pub action: CacheAction,
     /// Its directory.
     pub dir: PathBuf,
+    /// Whether somebody has named it, so that it has to be there.
+    pub named: bool,
     /// How the user is spoken to.
     pub output: OutputConfig,
 }

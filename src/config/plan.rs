@@ -182,8 +182,14 @@ pub struct PlanFigures {
     pub seconds: f64,
     /// … because of this.
     pub binding_limit: String,
-    /// And costs so much, in dollars.
+    /// And costs so much, in dollars …
     pub cost_usd: f64,
+    /// … of which an hour of a shard is this, with what it costs to keep records for more than a day …
+    #[serde(default)]
+    pub shard_hour_usd: Option<f64>,
+    /// … and a PUT payload unit this. Neither where the stream is on demand, or not paid for.
+    #[serde(default)]
+    pub put_unit_usd: Option<f64>,
 }
 
 /// `respool iam`.

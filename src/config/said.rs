@@ -1,12 +1,12 @@
-//! A run's settings as flags, where they were not typed as such: a plan has said them.
+//! A run as flags, where it was not typed as such: a plan has said what it is about.
 //!
 //! What is at its default is left out. Read by the command line again, the words give the same settings, whenever that is.
 
 use jiff::Timestamp;
 
 use super::{
-    Addressing, Decoding, EventTime, FramingChoice, Input, LayoutRule, Order, RunSettings, SLACK_DEFAULT,
-    TimeFormat, Tuning,
+    Addressing, ArchiveAddress, Decoding, EventTime, FramingChoice, Input, LayoutRule, Order, RateCap,
+    RunSettings, SLACK_DEFAULT, Share, StateDir, Target, TimeFormat, Tuning, Typed,
 };
 use crate::archive::Selection;
 use crate::archive::layout::Layout;
@@ -28,6 +28,28 @@ impl Words {
         if is_on {
             self.0.push(format!("--{flag}"));
         }
+    }
+}
+
+impl Typed {
+    /// The command that begins a run with `settings` by `tuning`, said by flags alone: no plan that a variable names has a say
+    /// in it.
+    #[must_use]
+    pub fn by_flags(settings: &RunSettings, tuning: &Tuning, state_dir: &StateDir) -> Self {
+        let mut words = Words(vec!["replay".to_owned(), settings.archive.to_string()]);
+        words.say("into", Some(&settings.target));
+        words.0.extend(settings.flags());
+        words.say("objects", settings.input.objects.as_ref().map(|list| list.display()));
+        words.0.extend(tuning.bucket_flags());
+        words.say("share", Some(tuning.share).filter(|share| *share != Share::DEFAULT));
+        words.say("max-rate", Some(tuning.max_rate).filter(|rate| *rate != RateCap::default()));
+        words.say("max-quarantine", tuning.max_quarantine);
+        let archive = matches!(settings.archive, ArchiveAddress::S3 { .. });
+        let stream = matches!(settings.target, Target::Kinesis { .. });
+        words.0.extend(tuning.unsaid_door_words(&[], archive, stream));
+        words.0.extend(state_dir.words());
+        words.switch("no-plan", true);
+        Self { words: words.0, retries: false, follows_a_plan: false }
     }
 }
 

@@ -32,11 +32,19 @@ impl StateDir {
     /// The flag by which a command looks there too, with a blank before it.
     #[must_use]
     pub fn flag(&self) -> String {
-        let mut flag = String::new();
-        if !self.is_usual {
-            let _ = write!(flag, " --state-dir {}", quoted(&self.path.to_string_lossy()));
+        self.words().iter().fold(String::new(), |mut flag, word| {
+            let _ = write!(flag, " {}", quoted(word));
+            flag
+        })
+    }
+
+    /// The same as words.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        if self.is_usual {
+            return Vec::new();
         }
-        flag
+        vec!["--state-dir".to_owned(), self.path.to_string_lossy().into_owned()]
     }
 }
 

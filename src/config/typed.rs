@@ -128,6 +128,15 @@ impl Typed {
         Some(words.map(quoted).collect::<Vec<_>>().join(" "))
     }
 
+    /// The same that makes its stream first.
+    #[must_use]
+    pub fn with_create(mut self) -> Self {
+        if !self.words.iter().any(|word| word == "--create") {
+            self.add(vec!["--create".to_owned()]);
+        }
+        self
+    }
+
     /// The same without these switches, and without these flags and their values.
     fn without(&self, switches: &[&str], flags: &[&str]) -> Self {
         let mut rest = Self { words: Vec::new(), ..*self };

@@ -262,12 +262,15 @@ fn safe(
 fn not_happened(stream: &str, state: &StateDir, unsent: &Left<'_>, anything: bool) -> String {
     let others = if anything { " What other runs have delivered has been read." } else { "" };
     let ways = unsent.ways(state);
+    let again =
+        unsent.anew(state).map_or_else(|| "a new replay".to_owned(), |command| format!("`{command}`"));
     let next = match &ways.anew {
         Some(anew) => format!("{anew} begins anew"),
-        None if ways.retries.is_empty() => "begin anew with `respool replay` and --new".to_owned(),
-        None => {
-            format!("{} tries it again; or begin anew with `respool replay` and --new", ways.commands())
+        None if ways.retries.is_empty() => format!("{again} begins anew"),
+        None if ways.doubtful.is_all_mended() => {
+            format!("{} tries it again when it is mended; or {again} begins anew", ways.commands())
         }
+        None => format!("{} tries it again; or {again} begins anew", ways.commands()),
     };
     format!(
         "Not yet: nothing of run {} was delivered into {stream}, all of it was set aside: {}. {} says why, {next}.{others}",

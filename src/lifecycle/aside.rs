@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::runs::{RunInto, records_and_objects};
 use crate::config::StateDir;
 use crate::record::{agree, many};
+use crate::run::begun;
 use crate::run::quarantine::again::Ways;
 
 /// Runs that a sentence names.
@@ -124,6 +125,12 @@ impl Left<'_> {
         Ways::of(state, &self.holder.glance)
     }
 
+    /// What begins the replay anew that had it at first.
+    #[must_use]
+    pub fn anew(&self, state: &StateDir) -> Option<String> {
+        begun::anew(&self.root.glance, state)
+    }
+
     fn entries(&self) -> u64 {
         self.count.0 + self.count.1
     }
@@ -158,23 +165,31 @@ pub fn sends_them(left: &[Left<'_>], state: &StateDir) -> String {
 }
 
 fn told(ways: Vec<Ways>, them: &str) -> String {
-    let (mut retries, mut anew, mut lists) = (Vec::new(), Vec::new(), Vec::new());
-    for Ways { retries: some, anew: begins, list, left_alone } in ways {
+    let (mut mended, mut retries, mut anew, mut lists) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut only_in_part = true;
+    for Ways { retries: some, anew: begins, list, left_alone, doubtful } in ways {
+        if doubtful.is_all_mended() && !some.is_empty() {
+            mended.push((list, some.join(", then ")));
+            continue;
+        }
         let nothing_does = some.is_empty() && begins.is_none();
         anew.extend(begins.filter(|_| some.is_empty()));
         if !some.is_empty() {
+            only_in_part &= doubtful.is_all_in_part();
             retries.push(some);
         }
-        if nothing_does || left_alone > 0 {
+        if nothing_does || left_alone > 0 || doubtful.leaves_some() {
             lists.push(list);
         }
     }
-    let kinds = [retries.is_empty(), anew.is_empty(), lists.is_empty()];
+    let kinds = [mended.is_empty(), retries.is_empty(), anew.is_empty(), lists.is_empty()];
+    let all_of = them;
     let them = if kinds.into_iter().filter(|none| !none).count() > 1 { "some of them" } else { them };
     let mut parts = Vec::new();
     if !retries.is_empty() {
         let sends = agree(retries.iter().map(Vec::len).sum::<usize>(), "sends", "send");
         let commands: Vec<_> = retries.iter().map(|some| some.join(", then ")).collect();
+        let them = if only_in_part { format!("what is whole of {all_of}") } else { them.to_owned() };
         parts.push(format!("{} {sends} {them}", commands.join(", ")));
     }
     if !anew.is_empty() {
@@ -188,7 +203,10 @@ fn told(ways: Vec<Ways>, them: &str) -> String {
             agree(lists.len(), "says", "say")
         ));
     }
-    parts.join(", ")
+    let mended = mended.into_iter().map(|(list, retry)| {
+        format!("{list} says what has to be mended before {retry} can send {them} (or leave {them} out)")
+    });
+    parts.into_iter().chain(mended).collect::<Vec<_>>().join(", ")
 }
 
 fn sum(left: &[Held<'_>]) -> u64 {
@@ -199,6 +217,7 @@ fn sum(left: &[Held<'_>]) -> u64 {
 mod tests {
     use super::*;
     use crate::lifecycle::fixtures::{retry_into, run_into, with_aside};
+    use crate::run::quarantine::again::Doubtful;
 
     fn told(runs: &[RunInto]) -> Vec<(&str, (u64, u64))> {
         left(runs).iter().map(|left| (left.holder.glance.id.as_str(), left.count)).collect()
@@ -268,10 +287,14 @@ mod tests {
 
     #[test]
     fn each_command_is_said_to_do_what_it_does() {
-        let none = || Ways { retries: Vec::new(), anew: None, list: "`ls`".into(), left_alone: 0 };
+        let doubtful = Doubtful::default();
+        let none = || Ways { retries: Vec::new(), anew: None, list: "`ls`".into(), left_alone: 0, doubtful };
         let by =
             |retries: &[&str]| Ways { retries: retries.iter().map(ToString::to_string).collect(), ..none() };
         let anew = || Ways { anew: Some("`anew`".into()), ..none() };
+        let doubted = |doubtful| Ways { doubtful, ..by(&["`a`"]) };
+        let mended = || doubted(Doubtful { tried: 2, mended: 2, in_part: 0 });
+        let in_part = || doubted(Doubtful { tried: 2, mended: 0, in_part: 2 });
         for (ways, expected) in [
             (vec![by(&["`a`"])], "`a` sends them"),
             (vec![by(&["`arrays`", "`rest`"]), by(&["`b`"])], "`arrays`, then `rest`, `b` send them"),
@@ -283,6 +306,12 @@ mod tests {
                 "`a` sends some of them, `ls` says what can be done about the rest",
             ),
             (vec![by(&["`a`"]), anew()], "`a` sends some of them, `anew` begins anew with some of them"),
+            (vec![in_part()], "`a` sends what is whole of them, `ls` says what can be done about the rest"),
+            (vec![mended()], "`ls` says what has to be mended before `a` can send them (or leave them out)"),
+            (
+                vec![by(&["`b`"]), mended()],
+                "`b` sends some of them, `ls` says what has to be mended before `a` can send some of them (or leave some of them out)",
+            ),
         ] {
             assert_eq!(super::told(ways, "them"), expected);
         }

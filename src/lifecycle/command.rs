@@ -14,6 +14,7 @@ use crate::run::console;
 use crate::run::directory::{self, RunGlance};
 use crate::stream::control::StreamParticulars;
 use crate::stream::name::StreamName;
+use crate::stream::neighbour::Neighbour;
 
 /// `respool stream create`, `scale`, `status` and `delete`.
 pub async fn stream(config: &StreamConfig, now: Timestamp) -> Result<(), Error> {
@@ -78,6 +79,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         None => config.door.without_a_stream(own),
     };
     at_hand::settle(Service::Kinesis, &mut access).await?;
+    let consumer = consumer(config.consumer.clone(), access.profile.as_deref()).await?;
     let looked = match &name {
         Some(name) => look(name, &access, config.output.quiet).await,
         None => Looked::Unknown,
@@ -113,7 +115,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         lease_table: config.lease_table.as_deref(),
         access: &access,
         state: &config.state_dir,
-        consumer: &config.consumer,
+        consumer: &consumer,
         now,
     };
     let steps = guide::steps(&facts);
@@ -122,6 +124,15 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         return console::print(&format!("{:#}\n", json!({ "run": run, "steps": steps })));
     }
     console::print(&guide::render(&steps, now))
+}
+
+/// The worker's door, with the DynamoDB that the AWS configuration names where nothing else does.
+async fn consumer(mut given: AwsAccess, stream_profile: Option<&str>) -> Result<AwsAccess, Error> {
+    if given.endpoint_url.is_none() {
+        let profile = given.profile.as_deref().or(stream_profile);
+        given.endpoint_url = at_hand::endpoint(Service::Neighbour(Neighbour::DynamoDb), profile).await?;
+    }
+    Ok(given)
 }
 
 /// For how many hours the live stream keeps records, if it can be asked.

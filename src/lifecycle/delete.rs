@@ -14,12 +14,14 @@ use super::runs::{BY_AGE, RunsInto, identity, names, runs_into, unfinished};
 use super::settle::{Look, until};
 use super::shape::{CREATED_BY, is_ours};
 use super::unused::is_unused;
-use crate::config::{AwsAccess, OutputConfig, RunFlags, StateDir};
+use crate::config::{AwsAccess, OutputConfig, RunFlags, StateDir, quoted};
 use crate::error::Error;
 use crate::plan::permission;
 use crate::record::{agree, many};
+use crate::run::at_hand::{self, Service};
 use crate::run::console;
 use crate::stream::control::StreamParticulars;
+use crate::stream::neighbour::Neighbour;
 
 /// The user's answers, given beforehand.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +67,7 @@ async fn delete_if(
             json!({ "stream": door.name.name(), "deleted": true, "in_quarantine": found.in_quarantine });
         return console::print(&format!("{told:#}\n"));
     }
-    let lost = found.lost.map(|lost| format!("{lost}: now only a new replay sends them.\n"));
+    let lost = found.lost.map(|lost| format!("{lost}: now only a new replay can send that.\n"));
     console::print(&format!("The stream {} is deleted.\n{}", door.name, lost.unwrap_or_default()))
 }
 
@@ -84,9 +86,28 @@ async fn unobjected(door: &Door, answers: Answers) -> Result<Doomed, Error> {
     let found = door.look().await?.ok_or_else(|| door.not_there_so("there is nothing to delete"))?;
     let runs = runs_into(&door.state, &identity(&found.description))?;
     let force = answers.force || is_unused(&door.stream, &found, &runs).await;
-    match objection(&found, &runs, Answers { force, ..answers }, (&door.access, &door.state)) {
+    let way = ToTheWorker { flags: leases_flag(door).await, access: &door.access, state: &door.state };
+    match objection(&found, &runs, Answers { force, ..answers }, &way) {
         Some(objection) => Err(Error::refused(format!("the stream {}: {objection}", door.name))),
         None => Ok(doomed(found, &runs, &door.state)),
+    }
+}
+
+/// What `drained` has to say to find the worker's leases.
+struct ToTheWorker<'a> {
+    /// Where they are, if that is not AWS' own.
+    flags: String,
+    access: &'a AwsAccess,
+    state: &'a StateDir,
+}
+
+/// AWS' own is not asked about a stream on this machine, and one that the AWS configuration names is known.
+async fn leases_flag(door: &Door) -> String {
+    let dynamodb = Service::Neighbour(Neighbour::DynamoDb);
+    match at_hand::endpoint(dynamodb, door.profile.as_deref()).await {
+        Ok(Some(known)) => format!(" --consumer-endpoint-url {}", quoted(known.as_str())),
+        _ if door.access.is_local() => " --consumer-endpoint-url URL".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -105,14 +126,14 @@ fn objection(
     found: &StreamParticulars,
     runs: &RunsInto,
     answers: Answers,
-    (access, state): (&AwsAccess, &StateDir),
+    way: &ToTheWorker<'_>,
 ) -> Option<String> {
     let name = &found.description.name;
     if !is_ours(found) {
         return Some(format!(
             "it was not made by respool (it lacks the tag {CREATED_BY}), so respool does not delete it; `aws kinesis \
              delete-stream --stream-name {name}{}` does",
-            access.flags("")
+            way.access.flags("")
         ));
     }
     let unread = runs.unread.iter().filter(|run| run.owner.is_some()).map(|run| &run.id);
@@ -120,7 +141,7 @@ fn objection(
     if let Some(run) = running.next() {
         return Some(format!("run {run} is writing into it: end that first (Ctrl-C there)"));
     }
-    if let Some(doubt) = doubt(runs, access, state).filter(|_| !answers.force) {
+    if let Some(doubt) = doubt(runs, way).filter(|_| !answers.force) {
         return Some(doubt);
     }
     if found.consumers > 0 && !answers.with_consumers {
@@ -136,8 +157,9 @@ fn objection(
 }
 
 /// Why it is not certain that everything in it was read.
-fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &StateDir) -> Option<String> {
+fn doubt(RunsInto { runs, unread }: &RunsInto, way: &ToTheWorker<'_>) -> Option<String> {
     const LOST: &str = "--force deletes it all the same, and what was not read is lost";
+    let ToTheWorker { flags, access, state } = way;
     if !unread.is_empty() {
         return Some(format!(
             "these runs cannot be read and may have written into it: {}; finish and drain them with the respool that began \
@@ -166,6 +188,12 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
             None if ways.retries.is_empty() => {
                 format!("{} says what can be done; --force deletes it all the same", ways.list)
             }
+            None if ways.doubtful.is_all_mended() => format!(
+                "{} says what has to be mended before {} can send them, as long as the stream is there; --force deletes it all \
+                 the same, and then only a new replay does",
+                ways.list,
+                ways.commands()
+            ),
             None => format!(
                 "{} sends them as long as the stream is there; --force deletes it all the same, and then only a new replay does",
                 ways.commands()
@@ -186,10 +214,8 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, access: &AwsAccess, state: &State
         ),
         None => format!("nobody has seen yet that the worker has read what run {id} delivered"),
     };
-    // AWS' own is not asked about a stream on this machine.
     Some(format!(
-        "{seen}: `respool stream drained {id} --lease-table TABLE{}{}{}` looks; {LOST}",
-        if access.is_local() { " --consumer-endpoint-url URL" } else { "" },
+        "{seen}: `respool stream drained {id} --lease-table TABLE{flags}{}{}` looks; {LOST}",
         access.own_flags("kinesis"),
         state.flag()
     ))
@@ -199,7 +225,7 @@ fn confirmed(doomed: &Doomed, at: &str, output: &OutputConfig) -> Result<bool, E
     if !output.can_ask {
         let lost = doomed.lost.as_ref().map(|lost| format!("; {lost} ({})", doomed.retries));
         return Err(Error::refused(format!(
-            "a stream that is deleted is gone with everything in it: say --yes to delete it{}",
+            "a stream that is deleted is gone with everything in it: say --yes (RESPOOL_YES does not) to delete it{}",
             lost.unwrap_or_default()
         )));
     }
@@ -209,7 +235,9 @@ fn confirmed(doomed: &Doomed, at: &str, output: &OutputConfig) -> Result<bool, E
 fn question(Doomed { stream, lost, retries, .. }: &Doomed, at: &str) -> String {
     let stream = &stream.description;
     let lost = lost.as_ref().map(|lost| {
-        format!("{lost}: {retries} as long as the stream is there, then only a new replay does.\n")
+        format!(
+            "{lost}: {retries}, as long as the stream is there; after that only a new replay can send that.\n"
+        )
     });
     format!(
         "{}Delete the stream {}{at} ({}{}) and everything in it? [y/N] ",
@@ -236,7 +264,9 @@ mod tests {
 
     fn said(found: &StreamParticulars, runs: &RunsInto, answers: Answers) -> String {
         let access = AwsAccess { region: Some("us-east-2".into()), ..AwsAccess::default() };
-        objection(found, runs, answers, (&access, &StateDir::other("/s"))).unwrap_or_default()
+        let state = StateDir::other("/s");
+        let way = ToTheWorker { flags: String::new(), access: &access, state: &state };
+        objection(found, runs, answers, &way).unwrap_or_default()
     }
 
     fn runs<const N: usize>(runs: [RunInto; N]) -> RunsInto {
@@ -310,7 +340,7 @@ mod tests {
         let asked = |run| question(&doomed(ours(1), &runs([run]), &state), " at http://127.0.0.1:1");
         let some = asked(with_aside(run_into("r1", "done", 7), (45, 2)));
         let words = "45 records and 2 whole objects of run r1 are in quarantine and were not sent: `respool quarantine retry r1 \
-                     --state-dir /s` sends them as long as the stream is there, then only a new replay does.\nDelete the stream";
+                     --state-dir /s` sends them, as long as the stream is there; after that only a new replay can send that.\nDelete the stream";
         assert!(some.starts_with(words), "{some}");
         assert!(
             asked(run_into("r1", "done", 7))

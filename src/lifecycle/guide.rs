@@ -4,11 +4,13 @@
 //! stream forgets what the worker has not read there, counted from the moment in which it left. What is known
 //! to be done is ticked; what is not known is left to the reader.
 
+mod open;
 mod page;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use self::open::{ANY_NAME, lacks_the_workers_place, leases_elsewhere};
 pub use self::page::render;
 use super::aside::{self, family, holders};
 use super::runs::{RunInto, records_and_objects};
@@ -86,7 +88,7 @@ pub fn steps(facts: &Facts<'_>) -> Vec<Step> {
         Some(Target::Kinesis { stream }) => Some(stream.name()),
         _ => None,
     });
-    let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or("NAME");
+    let stream = facts.run.map(|run| run.glance.file.stream.name.as_str()).or(planned).unwrap_or(ANY_NAME);
     let state = facts.state.flag();
     let door = [facts.access.own_flags("kinesis"), state.clone()].concat();
     let exposed = exposure_flag(&[facts.access, facts.consumer]);
@@ -133,7 +135,10 @@ fn create(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         });
     } else if facts.run.is_none() {
         step.command = Some(format!("respool stream create {stream} --shards N --retention 48h{door}"));
-        step.notes.push("`respool replay --create --shards auto` does it on the way".into());
+        step.notes.push("or the next command with --create --shards auto, which does it on the way".into());
+    }
+    if stream == ANY_NAME {
+        step.notes.push(format!("put the stream's name for {ANY_NAME}, here and below"));
     }
     step
 }
@@ -299,6 +304,8 @@ fn drained(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         step.notes.extend(leases_elsewhere(facts));
         let url = if lacks_the_workers_place(facts) { " --consumer-endpoint-url URL" } else { "" };
         step.command = Some(format!("respool stream drained {run} --lease-table {table} --wait{door}{url}"));
+        step.notes.extend(open::words_of_drained(facts));
+        step.notes.extend(open::until_once_begun(facts, stream));
     }
     if let Some(found) = facts.stream {
         let hours = found.description.retention_hours;
@@ -333,26 +340,6 @@ fn unread<'a>(facts: &Facts<'a>) -> Vec<&'a RunInto> {
         writes && (run.seen_drained().is_none() || !run.is_drained())
     };
     facts.runs.iter().filter(unread).collect()
-}
-
-/// Whether the stream is on this machine and nobody has said where its worker keeps its leases: not in AWS.
-fn lacks_the_workers_place(facts: &Facts<'_>) -> bool {
-    facts.consumer.endpoint_url.is_none() && facts.access.is_local()
-}
-
-/// A stream of one's own says nothing of where its worker's leases are.
-fn leases_elsewhere(facts: &Facts<'_>) -> Option<String> {
-    let stream = facts.access.endpoint_url.as_ref()?;
-    match &facts.consumer.endpoint_url {
-        None if lacks_the_workers_place(facts) => {
-            Some("URL is the DynamoDB in which the worker keeps it: AWS' own is not asked".into())
-        }
-        None => Some("the table is looked for in AWS: --consumer-endpoint-url names another DynamoDB".into()),
-        Some(consumer) if consumer == stream => Some(format!(
-            "{stream} has to answer for DynamoDB, which `respool simulate` does not: --consumer-endpoint-url names another"
-        )),
-        Some(_) => None,
-    }
 }
 
 fn switch_back(facts: &Facts<'_>) -> Step {
@@ -395,8 +382,9 @@ fn delete(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
     if !facts.gone {
         step.command = Some(format!("respool stream delete {stream}{door}"));
         let left = aside::sentence(&aside::left(facts.runs));
-        step.notes
-            .extend(left.map(|left| format!("{left}: once it is deleted only a new replay sends them")));
+        step.notes.extend(
+            left.map(|left| format!("{left}: once the stream is deleted only a new replay can send that")),
+        );
     }
     if facts.anew.is_some() {
         step.notes

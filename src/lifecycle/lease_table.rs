@@ -52,8 +52,9 @@ fn scan_error(dynamodb: &NeighbourClient, table: &str, error: &NeighbourError) -
     let region = dynamodb.region();
     match error.code.as_deref() {
         Some("ResourceNotFoundException") => Error::refused(format!(
-            "the table {table} does not exist in {region}: it has the worker's application name, and is made when the worker \
-             first starts; --consumer-region and --consumer-profile say where it lies"
+            "the table {table} does not exist in {region}, as {} says: it has the worker's application name, and is made when \
+             the worker first starts; if it lies elsewhere, say --consumer-region, --consumer-profile or --consumer-endpoint-url",
+            dynamodb.endpoint()
         )),
         Some("AccessDeniedException" | "AccessDenied") => {
             let resource = full_name("dynamodb", Some(region), &format!("table/{table}"));

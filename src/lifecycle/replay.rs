@@ -24,6 +24,7 @@ use crate::record::{many, number};
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
 use crate::run::at_hand;
+use crate::run::begun;
 use crate::run::directory::{self, RunGlance};
 use crate::run::forecast::Forecast;
 use crate::run::open::OpenStream;
@@ -103,7 +104,14 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     };
     // What is not there, not readable or done is told of by the resume itself.
     let Some(run) = run.filter(RunGlance::is_unfinished) else { return replay::resume(config, now).await };
-    let tuning = config.changes.clone().apply(run.file.tuning);
+    ask_to_resume(config, &run)
+        .await
+        .map_err(|error| error.about_run(|| begun::about(&run.id, &run.file)))?;
+    replay::resume(&ResumeConfig { run: Some(run.id), ..config.clone() }, now).await
+}
+
+async fn ask_to_resume(config: &ResumeConfig, run: &RunGlance) -> Result<(), Error> {
+    let tuning = config.changes.clone().apply(run.file.tuning.clone());
     preflight::check(&run.file.settings.target, &tuning.kinesis).await?;
     let question = Question {
         settings: &run.file.settings,
@@ -112,8 +120,7 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         allow_loop: config.allow_loop || run.file.allow_loop,
         output: &config.output,
     };
-    delivery::check(&question).await?;
-    replay::resume(&ResumeConfig { run: Some(run.id), ..config.clone() }, now).await
+    delivery::check(&question).await
 }
 
 /// Sends what a run has set aside once more, as a run of its own.

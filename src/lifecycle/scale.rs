@@ -100,7 +100,9 @@ fn confirmed(door: &Door, (before, target): (u32, u32), output: &OutputConfig) -
         door.at()
     );
     if !output.can_ask {
-        return Err(Error::refused(format!("{whose}: say --yes to scale it all the same; nothing was done")));
+        return Err(Error::refused(format!(
+            "{whose}: say --yes (RESPOOL_YES does not) to scale it all the same; nothing was done"
+        )));
     }
     let (from, to) = (number(before.into()), many(target, "shard"));
     console::ask(&format!("{whose}.\nScale it from {from} to {to}? [y/N] "))

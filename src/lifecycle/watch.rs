@@ -45,7 +45,9 @@ pub async fn drained(config: &DrainedConfig, started: Timestamp) -> Result<ExitC
     };
     if candidates.is_empty() {
         return Err(match unread.as_slice() {
-            [] => Error::refused("there is no run into a Kinesis stream yet: `respool replay` makes one"),
+            [] => Error::refused(
+                "there is no run into a Kinesis stream yet: `respool replay ARCHIVE --into STREAM --partition-key KEY` makes one",
+            ),
             unread => Error::refused(format!("the only runs there are cannot be read: {}", names(unread))),
         });
     }

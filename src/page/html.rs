@@ -8,9 +8,9 @@ use super::heat::{HeatMap, SHADES, shade_class};
 
 /// Colours by role, twice; type from the system; a grid that becomes one column on a phone.
 const STYLE: &str = "\
-:root{color-scheme:light dark;--paper:#fff;--ink:#1b1f24;--soft:#59636e;--grid:#e4e8ec;--axis:#8b949e;\
+:root{color-scheme:light dark;--paper:#fff;--ink:#1b1f24;--soft:#59636e;--grid:#e4e8ec;--axis:#8b949e;--edge:#aab3bc;\
 --c0:#0b62d6;--c1:#b8500b;--c2:#16794a;--c3:#8a35c2;--c4:#b3245f;--c5:#5c6a00}\
-@media(prefers-color-scheme:dark){:root{--paper:#12161b;--ink:#e8ecf0;--soft:#a3adb8;--grid:#29313a;--axis:#6e7985;\
+@media(prefers-color-scheme:dark){:root{--paper:#12161b;--ink:#e8ecf0;--soft:#a3adb8;--grid:#29313a;--axis:#6e7985;--edge:#5b6672;\
 --c0:#6cb0ff;--c1:#ffab66;--c2:#5fd39a;--c3:#cf9bff;--c4:#ff8fb5;--c5:#cbd75a}}\
 *{box-sizing:border-box}\
 body{overflow-wrap:anywhere;margin:0 auto;max-width:1120px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);\
@@ -24,15 +24,18 @@ figure{margin:0;min-width:0}figure svg{display:block;width:100%;height:auto}\
 figcaption{color:var(--soft);font-size:.87rem}\
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;margin:2px 0 4px;padding:0;list-style:none;font-size:.87rem}\
 figure .legend svg{display:inline-block;width:26px;height:10px;margin-right:6px}\
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.83rem;min-width:min(100%,640px)}\
+.scroll{overflow-x:auto;background:linear-gradient(90deg,var(--paper) 40%,transparent) 0 0/48px 100% no-repeat local,\
+linear-gradient(270deg,var(--paper) 40%,transparent) 100% 0/48px 100% no-repeat local,\
+linear-gradient(90deg,var(--edge),transparent) 0 0/14px 100% no-repeat,linear-gradient(270deg,var(--edge),transparent) 100% 0/14px 100% no-repeat}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.83rem;min-width:min(100%,640px)}\
 table+*,.scroll+p,.bar+p{margin-top:16px}\
-th,td{padding:5px 7px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
+th,td{overflow-wrap:normal;padding:5px 7px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
 th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}.text{text-align:left}\
-.facts{min-width:0}.facts th,.facts td{text-align:left;vertical-align:top;white-space:normal}.facts th{white-space:nowrap;padding-right:18px}\
+.facts{min-width:0}.facts th,.facts td{overflow-wrap:anywhere;text-align:left;vertical-align:top;white-space:normal}.facts th{white-space:nowrap;padding-right:18px}\
 .bar{display:grid;grid-template-columns:minmax(0,19rem) minmax(40px,1fr) 9rem;gap:2px 12px;align-items:center;font-size:.87rem;padding:3px 0}\
 .bar b{height:10px;background:var(--grid);border-radius:2px;overflow:hidden}\
 .bar i{display:block;height:100%;background:var(--c0)}.bar span:last-child{text-align:right;font-variant-numeric:tabular-nums}\
-@media(max-width:600px){th,td{padding:5px 6px}.bar{grid-template-columns:minmax(0,1fr) auto}.bar b{grid-column:1/-1;grid-row:2}}\
+@media(max-width:711px){.wide figcaption::after{content:\" It is wider than the screen: push it aside.\"}}\
+@media(max-width:600px){th,td{padding:5px 6px}th,.text{white-space:normal}.bar{grid-template-columns:minmax(0,1fr) auto}.bar b{grid-column:1/-1;grid-row:2}}\
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}.c5{stroke:var(--c5)}\
 svg text{font-family:inherit;fill:var(--soft)}svg .tick{font-size:13px}svg .halo{stroke:var(--paper);stroke-width:4px;stroke-linejoin:round;paint-order:stroke}svg .label{font-size:13px;fill:var(--ink)}\
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .guide{stroke:var(--axis);stroke-dasharray:2 4}\
@@ -45,6 +48,9 @@ svg circle{fill:var(--paper);stroke-width:2}svg .mark{stroke:var(--ink);stroke-w
 .h4{fill-opacity:.37}.h5{fill-opacity:.47}.h6{fill-opacity:.58}.h7{fill-opacity:.7}.h8{fill-opacity:.84}\
 figure .legend .shades{width:130px;height:12px;margin:0 8px}\
 @media print{body{max-width:none}}";
+
+/// Around what may be wider than the screen: it scrolls by itself, with the keyboard too, and its edge is shaded where there is more.
+const SCROLL: &str = "<div class=\"scroll\" tabindex=\"0\">";
 
 /// A page that is being written.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +121,7 @@ impl Page {
                 Figure::Lines(chart) => ("", lines_legend(chart), chart.svg(&id)),
                 Figure::Bars(bars) => ("", bars_legend(bars), bars.svg(&id)),
                 Figure::Heat(map) => {
-                    let svg = format!("<div class=\"scroll\">{}</div>\n", map.svg(&id));
+                    let svg = format!("{SCROLL}{}</div>\n", map.svg(&id));
                     (" class=\"wide\"", heat_legend(map), svg)
                 }
             };
@@ -159,7 +165,7 @@ impl Page {
             rows.first().and_then(|row| row.get(column)).is_some_and(letter)
         };
         let class = |column: usize| if is_text(column) { " class=\"text\"" } else { "" };
-        self.body.push_str("<div class=\"scroll\"><table>\n<thead><tr>");
+        let _ = write!(self.body, "{SCROLL}<table>\n<thead><tr>");
         for (column, cell) in head.iter().enumerate() {
             let _ = write!(self.body, "<th scope=\"col\"{}>{}</th>", class(column), escape(cell));
         }

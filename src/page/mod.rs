@@ -16,4 +16,4 @@ pub use chart::{Chart, Series};
 pub use frame::{Guide, Mark};
 pub use heat::{HeatMap, HeatRow};
 pub use html::{Bar, Figure, Page, escape};
-pub use scale::{Axis, Scale, short};
+pub use scale::{Axis, Scale, short, unit_of_bytes};

@@ -3,6 +3,7 @@
 //! Pure.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::figures::Figures;
 use super::report::{Assumed, KeyReport, Plan, SampleReport, SizeBucket, SizeReport, TopKey};
@@ -11,6 +12,7 @@ use crate::config::{ArchiveAddress, AwsAccess, Target};
 use crate::record::HashKey;
 use crate::route::fields::Fields;
 use crate::run::key_fields::key_fields;
+use crate::run::next::meant;
 use crate::shown::shown;
 
 /// Shortest hash that tells keys apart for people.
@@ -54,11 +56,12 @@ impl Figures<'_> {
         let in_s3 = matches!(config.what.archive, ArchiveAddress::S3 { .. });
         let in_kinesis = matches!(config.what.target, Some(Target::Kinesis { .. }));
         let objects_read = self.readings.objects.len() as u64;
-        Plan {
+        let mut plan = Plan {
             archive: config.what.archive.to_string(),
             window: config.what.input.selection.to_string(),
             target: config.what.target.as_ref().map(ToString::to_string),
             archive_endpoint: endpoint(&config.tuning.s3).filter(|_| in_s3),
+            target_exists: config.what.target.as_ref().map(|_| self.ground.target.is_some()),
             target_endpoint: endpoint(&config.tuning.kinesis).filter(|_| in_kinesis),
             partition_key: config.what.partition_key.as_ref().map(ToString::to_string),
             order: config.what.order.as_str().to_owned(),
@@ -95,7 +98,20 @@ impl Figures<'_> {
             key_texts,
             first_record: self.first_record(),
             ..Plan::default()
+        };
+        match plan.partition_key.as_ref().filter(|_| plan.lacks_its_key()) {
+            Some(key) => {
+                let pointers = plan.candidates.iter().map(|field| field.pointer.clone());
+                plan.key_meant = meant(key, pointers);
+            }
+            // Who has a key needs no other.
+            None if plan.partition_key.is_some() => {
+                (plan.candidates, plan.candidates_records) = (Vec::new(), 0);
+                (plan.candidates_whole, plan.first_record) = (false, None);
+            }
+            None => {}
         }
+        plan
     }
 
     #[expect(clippy::cast_precision_loss, reason = "parts")]
@@ -152,6 +168,8 @@ impl Figures<'_> {
             return (KeyReport::default(), BTreeMap::new());
         }
         let found = keys::count(&self.sample, self.work().records, self.whole);
+        // A plan may be passed on: from the stream's own hash, which is MD5, a key could be guessed.
+        let secret = RandomState::new();
         let texts: HashMap<HashKey, &String> = self
             .readings
             .objects
@@ -162,7 +180,8 @@ impl Figures<'_> {
         let mut key_texts = BTreeMap::new();
         let mut top = Vec::with_capacity(found.top.len());
         for (hash, share) in found.top {
-            let name: String = format!("{:032x}", hash.0).chars().take(HASH_DIGITS).collect();
+            let name: String =
+                format!("{:016x}", secret.hash_one(hash.0)).chars().take(HASH_DIGITS).collect();
             if let Some(text) = texts.get(&hash) {
                 key_texts.insert(name.clone(), shown(text).to_string());
             }

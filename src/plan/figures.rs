@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::deadline::{self, Needed};
 use super::estimate::{self, Estimate, Observation, Population};
 use super::model::{Prediction, SampledRecord, Shards, Work, Writing, predict};
-use super::price::{Payload, Prices};
+use super::price::Prices;
 use super::reading::{Reading, Readings};
-use super::report::{AggregatedReport, DeadlineReport, LimitReport, OnDemandReport, Plan, ShardsReport};
+use super::report::{AggregatedReport, DeadlineReport, LimitReport, Plan, ShardsReport};
 use crate::archive::manifest::Manifest;
 use crate::config::{Order, PlanConfig, Target};
 use crate::run::open::{self, OpenStream};
@@ -21,10 +21,6 @@ const SHARDS_USUAL: [u32; 4] = [1, 4, 16, 64];
 const ROUND_TRIP_ASSUMED: f64 = 0.020;
 /// The embedded stream's, which takes 5 ms, and what timers and threads add to that.
 const ROUND_TRIP_EMBEDDED: f64 = 0.0064;
-/// A new stream on demand takes as much as four shards, and twice as much after each of these.
-/// Source: Kinesis quotas page, read 2026-11-22.
-const ON_DEMAND_DOUBLING_SECONDS: f64 = 900.0;
-const ON_DEMAND_SHARDS: u32 = 4;
 /// One core, gzip, framing found: docs/benchmarks.md.
 const DECODE_BYTES_PER_SECOND: f64 = 460e6;
 /// One core, from the cache to the socket: routing, engine, encoding, signing: docs/benchmarks.md.
@@ -32,8 +28,6 @@ const SEND_SECONDS_PER_RECORD: f64 = 1.3e-6;
 const SEND_SECONDS_PER_BYTE: f64 = 3.5e-9;
 /// What a record costs inside of an aggregate: its place in the tables, tags and lengths.
 const AGGREGATED_OVERHEAD: u32 = 12;
-/// What a lane gathers for one entry.
-const AGGREGATE_BYTES: f64 = 24_500.0;
 /// Objects in work at once, as in a replay.
 const OBJECTS_AT_ONCE: f64 = 16.0;
 /// A key that random rules draw has so many bytes.
@@ -203,9 +197,13 @@ impl<'a> Figures<'a> {
         }
     }
 
+    /// What is written and how: records, or entries of many.
+    pub(super) fn job(&self, packed: bool) -> (Work<'_>, Writing) {
+        if packed { self.packed() } else { (self.work(), self.writing()) }
+    }
+
     fn predict(&self, count: u32) -> Prediction {
-        let (work, writing) =
-            if self.ground.config.what.aggregate { self.packed() } else { (self.work(), self.writing()) };
+        let (work, writing) = self.job(self.ground.config.what.aggregate);
         predict(&work, &writing, self.shards(count))
     }
 
@@ -228,57 +226,18 @@ impl<'a> Figures<'a> {
         let found = self.predict(count);
         let (work, writing) = self.packed();
         let packed = predict(&work, &writing, self.shards(count));
-        let entries = Payload::aggregated(work.bytes, AGGREGATE_BYTES);
-        let records = if self.ground.config.what.aggregate { entries } else { self.payload() };
         ShardsReport {
             shards: count,
             seconds: found.seconds,
             binding_limit: found.binding,
-            cost_usd: self.cost(&records, count, found.seconds),
+            cost_usd: self.cost(count, found.seconds, self.ground.config.what.aggregate).total(),
             hottest_shard: found.hottest_shard,
             aggregated: AggregatedReport {
                 seconds: packed.seconds,
                 binding_limit: packed.binding,
-                cost_usd: self.cost(&entries, count, packed.seconds),
+                cost_usd: self.cost(count, packed.seconds, true).total(),
             },
         }
-    }
-
-    fn payload(&self) -> Payload {
-        Payload::of(self.sample.iter().map(|record| record.cost), self.work().records)
-    }
-
-    fn cost(&self, payload: &Payload, shards: u32, seconds: f64) -> f64 {
-        let stream = match self.ground.config.what.target {
-            Some(Target::Sim { .. } | Target::Null) if self.ground.config.shards.is_empty() => 0.0,
-            _ => self.ground.prices.provisioned(payload, shards, seconds, self.retention_hours()),
-        };
-        stream + self.requests()
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a count of objects")]
-    fn requests(&self) -> f64 {
-        match self.ground.config.what.archive {
-            crate::config::ArchiveAddress::S3 { .. } => {
-                self.ground.prices.requests(self.ground.manifest.objects.len() as f64)
-            }
-            crate::config::ArchiveAddress::Directory { .. } => 0.0,
-        }
-    }
-
-    fn on_demand(&self) -> OnDemandReport {
-        // In seconds of what a new stream takes: the n-th quarter of an hour brings 2^n times as much.
-        let mut left = predict(&self.work(), &self.writing(), Shards::Even(ON_DEMAND_SHARDS)).seconds;
-        let (mut seconds, mut speed) = (0.0, 1.0);
-        while left > ON_DEMAND_DOUBLING_SECONDS * speed && speed < 1e6 {
-            left -= ON_DEMAND_DOUBLING_SECONDS * speed;
-            seconds += ON_DEMAND_DOUBLING_SECONDS;
-            speed *= 2.0;
-        }
-        seconds += left / speed;
-        let (payload, hours) = (self.payload(), self.retention_hours());
-        let cost = self.ground.prices.on_demand(&payload, seconds, hours) + self.requests();
-        OnDemandReport { seconds, cost_usd: cost }
     }
 
     /// The plan, but for its warnings.
@@ -302,13 +261,15 @@ impl<'a> Figures<'a> {
         let by_shards: Vec<ShardsReport> =
             counts.into_iter().map(|count| self.shards_report(count)).collect();
         let found = self.predict(chosen);
-        let cost = by_shards.iter().find(|one| one.shards == chosen).map_or(0.0, |one| one.cost_usd);
+        let cost = self.cost(chosen, found.seconds, self.ground.config.what.aggregate);
         let limits = found.limits.iter().map(|&(limit, seconds)| LimitReport { limit, seconds }).collect();
         Plan {
             shards: chosen,
             seconds: found.seconds,
             binding_limit: Some(found.binding),
-            cost_usd: cost,
+            cost_usd: cost.total(),
+            cost,
+            reading_seconds: self.reading_seconds(),
             limits,
             by_shards,
             on_demand: self.on_demand(),

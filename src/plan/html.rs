@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use super::model::BindingLimit;
 use super::page::dollars;
 use super::report::{Plan, VolumeBucket};
-use crate::page::{Axis, Bars, Chart, Column, Figure, Guide, Page, Part, Scale, Series, short};
+use crate::page::{
+    Axis, Bars, Chart, Column, Figure, Guide, Page, Part, Scale, Series, short, unit_of_bytes,
+};
 use crate::record::{ByteCount, many};
 use crate::run::report::{duration, number};
 
 /// Gaps in the table.
 const GAPS_SHOWN: usize = 20;
-/// Numbers on an axis of time.
-const DATES: usize = 5;
 
 /// The page.
 #[must_use]
@@ -24,6 +24,9 @@ pub fn page(plan: &Plan) -> String {
     let mut page = Page::new(&format!("Plan: {}", plan.archive));
     let about = if plan.sample.whole { "" } else { "About " };
     let limit = plan.binding_limit.map_or("nothing", BindingLimit::words);
+    if let Some(why) = plan.in_vain() {
+        page.paragraph(&why, false);
+    }
     page.paragraph(
         &format!(
             "{about}{} ({}) in {} ({} stored). With {}: {}, limited by {limit}, {}.",
@@ -123,6 +126,7 @@ fn time(plan: &Plan) -> Option<Chart> {
 /// The unit in which so many seconds are told, and its length.
 fn unit_of(seconds: f64) -> (&'static str, f64) {
     match seconds {
+        s if s < 1.0 => ("milliseconds", 0.001),
         s if s < 180.0 => ("seconds", 1.0),
         s if s < 10_800.0 => ("minutes", 60.0),
         s if s < 259_200.0 => ("hours", 3_600.0),
@@ -161,10 +165,12 @@ fn part(name: &str, colour: usize) -> Vec<Part> {
 
 #[expect(clippy::cast_precision_loss, reason = "places in a drawing")]
 fn volume(plan: &Plan) -> Option<Bars> {
+    let most = plan.volume.iter().map(|bucket| bucket.bytes_stored).max()?;
+    let (unit, size) = unit_of_bytes(most as f64);
     let column = |bucket: &VolumeBucket| {
         let from = seconds_of(bucket)?;
         let until = from + bucket.seconds as f64;
-        Some(Column { from, until, heights: vec![bucket.bytes_stored as f64 / 1e6] })
+        Some(Column { from, until, heights: vec![bucket.bytes_stored as f64 / size] })
     };
     let columns: Vec<Column> = plan.volume.iter().filter_map(column).collect();
     let (first, last) = (columns.first()?.from, columns.last()?.until);
@@ -172,34 +178,23 @@ fn volume(plan: &Plan) -> Option<Bars> {
         return None;
     }
     let length = plan.volume.first().map_or(0, |bucket| bucket.seconds);
-    let ticks = (0..DATES).map(|place| {
-        // Not at the very ends, where there is no room for them.
-        let part = 0.07 + 0.86 * place as f64 / (DATES - 1) as f64;
-        let at = (last - first).mul_add(part, first);
-        (at, date(at, last - first))
-    });
-    let label = format!("UTC, {} a column", duration(length as f64));
+    let length = duration(length as f64);
+    // A length is a whole number of one unit.
+    let note = format!("{} a column", length.split(" 00 ").next().unwrap_or_default());
     let gaps = match plan.gaps.len() {
         0 => "no gaps".to_owned(),
         1 => "one gap".to_owned(),
         gaps => format!("{gaps} gaps"),
     };
     Some(Bars {
-        title: "The archive over time, in MB as stored".to_owned(),
+        title: format!("The archive over time, in {unit} as stored"),
         description: format!("By the names of its objects: {gaps}."),
-        x: Axis { label, scale: Scale::Linear, ends: (first, last), ticks: ticks.collect() },
-        y: Axis::linear("MB", 0.0, columns.iter().flat_map(|column| column.heights.clone())),
+        x: Axis::dates(&note, first, last),
+        y: Axis::linear(unit, 0.0, columns.iter().flat_map(|column| column.heights.clone())),
         parts: part("stored", 0),
         columns,
         marks: Vec::new(),
     })
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a time on a calendar")]
-fn date(second: f64, span: f64) -> String {
-    let time = Timestamp::from_second(second as i64).unwrap_or(Timestamp::UNIX_EPOCH);
-    let format = if span < 172_800.0 { "%d %H:%M" } else { "%b %d" };
-    time.strftime(format).to_string()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "places in a drawing")]
@@ -289,7 +284,10 @@ fn forecast(page: &mut Page, plan: &Plan) {
             .iter()
             .map(|key| vec![key.hash.clone(), format!("{:.2} %", key.share * 100.0)])
             .collect();
-        page.paragraph("The most frequent keys, by the beginning of their hash:", true);
+        page.paragraph(
+            "The most frequent keys, by a hash of this plan alone (the terminal names them):",
+            true,
+        );
         page.table(&["key's hash", "records"], &rows);
     }
 }

@@ -9,6 +9,7 @@
 //! It uses the path of a replay as far as the records: what it reads whole stays in the cache. Only `reading` and
 //! this file do anything; all others judge what they are given.
 
+mod cost;
 pub mod deadline;
 mod describe;
 pub mod estimate;
@@ -23,6 +24,7 @@ pub mod permission;
 pub mod price;
 pub mod reading;
 pub mod report;
+pub mod retention;
 pub mod sample;
 mod timeline;
 pub mod warnings;
@@ -46,7 +48,7 @@ use crate::config::{
     TuningChanges, exposure_flag, quoted,
 };
 use crate::error::Error;
-use crate::limits::RECORD_BYTES_DEFAULT;
+use crate::limits::{RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::route::RouteRules;
 use crate::route::fields;
 use crate::route::key::{KeyConfig, KeyExtractor, KeyRule};
@@ -67,7 +69,7 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let config = &PlanConfig { tuning, ..config.clone() };
     let prices = prices(config.prices.as_deref())?;
     let target = match &config.what.target {
-        Some(target) => Some(open::stream(target, &config.tuning, now, &Seeker::Plan).await?),
+        Some(target) => open::stream_if_there(target, &config.tuning, now).await?,
         None => None,
     };
     let live_retention_seconds = live_retention(config, now).await?;
@@ -92,19 +94,19 @@ pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
             what: &config.what,
             objects: &manifest.objects,
             stream: target.as_ref().map(|target| &target.description),
-            worker: config.worker_rate,
             live_retention_seconds,
             away_since: config.live.since.unwrap_or(now),
             now,
         },
     );
-    if let Some(path) = &config.save {
+    // A plan of nothing is none: a replay would only set aside what it reads.
+    if let Some(path) = config.save.as_ref().filter(|_| plan.in_vain().is_none()) {
         let live = planned_live(config, live_retention_seconds);
         let kept = SavedPlan { live, ..saved(config, &plan, region.as_deref(), now) };
         write(path, &written(&kept)?)?;
         plan.saved = Some(path.display().to_string());
     }
-    plan.next_command = Some(next_command(config, &plan));
+    plan.next_command = next_command(config, &plan);
     if let Some(path) = &config.html {
         write(path, html::page(&plan).as_bytes())?;
     }
@@ -125,14 +127,15 @@ async fn look(
     let open = KeyConfig { rule: KeyRule::Random, fallback: None, seed: config.seed };
     let rules = RouteRules {
         extractor: KeyExtractor::new(config.what.key_config(config.seed).unwrap_or(open)),
-        record_bytes_max: target.map_or(RECORD_BYTES_DEFAULT, |target| target.description.record_bytes_max),
+        // A stream that is still to be made can take the largest there are.
+        record_bytes_max: target.map_or(RECORD_BYTES_MAX, |target| target.description.record_bytes_max),
         event_time: config.what.input.event_time.clone(),
         // What keys there are is asked for, even if they do not place records.
         spread: None,
     };
     let rules = Arc::new(rules);
-    let open = config.what.partition_key.is_none();
-    let first = if open { fields::records_of_each(looks.len()) } else { 0 };
+    // A key that is open is to be chosen from them, and one that was mistyped to be found.
+    let first = fields::records_of_each(looks.len());
     Reader { archive, spool, segments, decode, rules, first }.read(&looks).await
 }
 
@@ -198,6 +201,8 @@ fn written(plan: &SavedPlan) -> Result<Vec<u8>, Error> {
 }
 
 fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp) -> SavedPlan {
+    let cost = &plan.cost;
+    let each = |usd: f64, count: f64| Some(usd / count).filter(|_| cost.put_units > 0.0 && count > 0.0);
     let figures = PlanFigures {
         objects: plan.objects,
         bytes_stored: plan.bytes_stored,
@@ -207,6 +212,8 @@ fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp)
         seconds: plan.seconds,
         binding_limit: plan.binding_limit.map_or("", model::BindingLimit::words).to_owned(),
         cost_usd: plan.cost_usd,
+        shard_hour_usd: each(cost.hours_usd + cost.retention_usd, cost.hours),
+        put_unit_usd: each(cost.payload_usd, cost.put_units),
     };
     let aggregates = config.what.aggregate;
     let of = |one: &report::ShardsReport| {
@@ -228,13 +235,20 @@ fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp)
         others: others.map(of).collect(),
         figures,
         stream: PlannedStream {
-            retention_hours: Some(warnings::retention_wanted(plan, config.worker_rate)),
-            record_kib: Some(plan.record_bytes.max)
-                .filter(|bytes| usize::try_from(*bytes).is_ok_and(|bytes| bytes > RECORD_BYTES_DEFAULT))
-                .map(|bytes| bytes.div_ceil(1_024)),
+            retention_hours: Some(warnings::retention_wanted(plan)),
+            record_kib: record_kib(plan),
         },
         live: PlannedLive::default(),
     }
+}
+
+/// The record size that a new stream has to be made with, if Kinesis' usual one is not enough. What was not looked at may hold
+/// larger ones than what was.
+fn record_kib(plan: &Plan) -> Option<u32> {
+    let largest = usize::try_from(plan.record_bytes.max).unwrap_or(usize::MAX);
+    let wanted = if plan.sample.whole { largest } else { RECORD_BYTES_MAX };
+    let kib = u32::try_from(wanted.div_ceil(1_024)).ok();
+    kib.filter(|_| largest > RECORD_BYTES_DEFAULT)
 }
 
 fn write(path: &Path, text: &[u8]) -> Result<(), Error> {
@@ -243,18 +257,28 @@ fn write(path: &Path, text: &[u8]) -> Result<(), Error> {
         .map_err(|error| Error::refused(format!("cannot write {}", path.display())).with_source(error))
 }
 
-fn next_command(config: &PlanConfig, plan: &Plan) -> String {
-    if config.what.partition_key.is_none() {
-        return "plan it again with one of these as --partition-key".to_owned();
+fn next_command(config: &PlanConfig, plan: &Plan) -> Option<String> {
+    if plan.lacks_its_key() || config.what.partition_key.is_none() {
+        return Some(match &plan.key_meant {
+            Some(meant) => format!("plan it again with --partition-key {}", quoted(meant)),
+            None => "plan it again with one of these as --partition-key".to_owned(),
+        });
     }
-    // A plan for numbers of shards is one for a stream that is not there yet: it is made as planned.
-    let into = if config.what.target.is_some() { "" } else { " --into STREAM --create" };
+    if plan.in_vain().is_some() {
+        return None;
+    }
+    // A stream that is not there yet is made as planned.
+    let into = match plan.target_exists {
+        Some(true) => "",
+        Some(false) => " --create",
+        None => " --into STREAM --create",
+    };
     let exposed = exposure_flag(&[&config.tuning.s3, &config.tuning.kinesis]);
-    match &plan.saved {
+    Some(match &plan.saved {
         Some(path) => format!("respool replay --plan {}{into}{exposed}", quoted(path)),
         None if matches!(config.what.target, Some(Target::Kinesis { .. }) | None) => {
             format!("the same with --save FILE, then: respool replay --plan FILE{into}{exposed}")
         }
         None => "the same as `respool replay`".to_owned(),
-    }
+    })
 }

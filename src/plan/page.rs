@@ -33,12 +33,19 @@ impl Plan {
         let mut page = Page { text: String::new(), width: width.min(WIDTH_MAX), color };
         page.headline(self);
         page.what(self);
+        if self.in_vain().is_some() {
+            // How long nothing takes is nothing to know.
+            page.candidates(self);
+            page.next(self);
+            return page.text;
+        }
         page.records(self);
         page.shards(self);
         page.deadline(self);
         page.warnings(self);
         page.candidates(self);
         page.assumed(self);
+        page.next(self);
         page.text
     }
 }
@@ -66,11 +73,13 @@ impl Page {
         let exact = if plan.sample.whole { "" } else { "about " };
         let limit = plan.binding_limit.map_or("nothing", super::model::BindingLimit::words);
         let shards = if plan.shards == 1 { "one shard".to_owned() } else { many(plan.shards, "shard") };
-        let text = format!(
-            "{exact}{}: {} with {shards}, limited by {limit}.",
-            many(plan.records, "record"),
-            duration(plan.seconds)
-        );
+        let text = plan.in_vain().unwrap_or_else(|| {
+            format!(
+                "{exact}{}: {} with {shards}, limited by {limit}.",
+                many(plan.records, "record"),
+                duration(plan.seconds)
+            )
+        });
         let mut letters = text.chars();
         let text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
         for line in wrap(&text, self.width) {
@@ -85,7 +94,8 @@ impl Page {
             |endpoint: &Option<String>| endpoint.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
         self.row("from", &format!("{}{}, {}", plan.archive, at(&plan.archive_endpoint), plan.window));
         if let Some(target) = &plan.target {
-            self.row("into", &format!("{target}{}", at(&plan.target_endpoint)));
+            let missing = if plan.target_exists == Some(false) { ", which is not there yet" } else { "" };
+            self.row("into", &format!("{target}{}{missing}", at(&plan.target_endpoint)));
         }
         let key = plan.partition_key.as_deref().unwrap_or("still open");
         self.row("key", &format!("{key}, order {}", plan.order));
@@ -174,6 +184,11 @@ impl Page {
             dollars(plan.on_demand.cost_usd)
         );
         let _ = writeln!(self.text, "{line}");
+        let text = cost_line(plan);
+        if !text.is_empty() {
+            self.text.push('\n');
+            self.paragraph("", &text);
+        }
     }
 
     fn deadline(&mut self, plan: &Plan) {
@@ -208,11 +223,14 @@ impl Page {
     }
 
     fn candidates(&mut self, plan: &Plan) {
-        if plan.partition_key.is_some() {
-            return;
-        }
-        let text = "An archive does not keep the partition keys: choose where they are found. Until then the \
-                    plan takes for granted that they spread evenly, and that no order is kept.";
+        let text = match plan.partition_key {
+            Some(_) if plan.candidates.is_empty() => return,
+            Some(_) => "What the records have instead:",
+            None => {
+                "An archive does not keep the partition keys: choose where they are found. Until then the \
+                 plan takes for granted that they spread evenly, and that no order is kept."
+            }
+        };
         self.text.push('\n');
         self.paragraph("", text);
         if let Some(record) = &plan.first_record {
@@ -242,9 +260,20 @@ impl Page {
         );
         self.text.push('\n');
         self.paragraph("", &text);
-        if let Some(command) = &plan.next_command {
-            let command = self.paint(BOLD, command);
-            let _ = writeln!(self.text, "\nNext:\n  {command}");
+    }
+
+    fn next(&mut self, plan: &Plan) {
+        let Some(command) = &plan.next_command else { return };
+        let painted = self.paint(BOLD, command);
+        let _ = writeln!(self.text, "\nNext:\n  {painted}");
+        let open = [("FILE", "the plan's file"), ("STREAM", "the new stream's name")];
+        let open: Vec<String> = open
+            .iter()
+            .filter(|(word, _)| command.split(' ').any(|other| other == *word))
+            .map(|(word, what)| format!("{what} for {word}"))
+            .collect();
+        if !open.is_empty() {
+            self.paragraph("  ", &format!("(put {})", open.join(", and ")));
         }
     }
 
@@ -279,6 +308,37 @@ fn shards_line(one: &ShardsReport) -> String {
         duration(one.aggregated.seconds),
         dollars(one.aggregated.cost_usd)
     )
+}
+
+/// What the cost of the plan is made of; nothing where nothing is paid.
+fn cost_line(plan: &Plan) -> String {
+    let cost = &plan.cost;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, at least 0")]
+    let counted = |count: f64, what: &str| many(count.round() as u64, what);
+    let (hour, payload) = if cost.put_units > 0.0 {
+        ("shard-hour", counted(cost.put_units, "PUT unit") + " of 25 KB")
+    } else {
+        ("stream-hour", "bytes in and out".to_owned())
+    };
+    let parts = [
+        (cost.hours_usd, counted(cost.hours, hour)),
+        (cost.payload_usd, payload),
+        (cost.retention_usd, "keeping them for more than a day".to_owned()),
+        (cost.requests_usd, counted(cost.requests, "S3 request")),
+    ];
+    let part = |(usd, what): (f64, String)| match usd {
+        nothing if nothing <= 0.0 => None,
+        small if small < 0.000_5 => Some(format!("{what} <$0.001")),
+        small if small < 1.0 => Some(format!("{what} ${small:.3}")),
+        _ => Some(format!("{what} {}", dollars(usd))),
+    };
+    let parts: Vec<String> = parts.into_iter().filter_map(part).collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    let reading = plan.reading_seconds.filter(|reading| *reading > plan.seconds);
+    let reading = reading.map(|reading| format!(" (the worker reads for {})", duration(reading)));
+    format!("Cost: {}{}.", parts.join(", "), reading.unwrap_or_default())
 }
 
 /// `$0.42`, `$1,234`; less than a cent is not nothing.

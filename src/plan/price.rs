@@ -6,7 +6,7 @@
 //!
 //! Pure.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a PUT payload unit. Source: Kinesis Data Streams pricing page, read 2026-11-22.
 const PUT_UNIT_BYTES: u64 = 25 * 1024;
@@ -64,6 +64,32 @@ pub struct Payload {
     pub put_units: f64,
     /// Bytes as on-demand mode counts them.
     pub on_demand_bytes: f64,
+}
+
+/// What a replay and its stream cost, by what is paid for, in US dollars.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// Hours that have begun: of each shard, or of a stream on demand.
+    pub hours: f64,
+    /// What they cost.
+    pub hours_usd: f64,
+    /// PUT payload units.
+    pub put_units: f64,
+    /// What these cost; on demand, what the bytes that go in and out do.
+    pub payload_usd: f64,
+    /// What it costs to keep records for longer than a day.
+    pub retention_usd: f64,
+    /// Requests to S3.
+    pub requests: f64,
+    /// What they cost.
+    pub requests_usd: f64,
+}
+
+impl Cost {
+    /// All of it.
+    pub fn total(&self) -> f64 {
+        self.hours_usd + self.payload_usd + self.retention_usd + self.requests_usd
+    }
 }
 
 impl Payload {
@@ -133,34 +159,40 @@ impl Prices {
         ]
     }
 
-    /// A provisioned stream of `shards`, for as long as the replay takes.
-    pub fn provisioned(&self, payload: &Payload, shards: u32, seconds: f64, retention_hours: f64) -> f64 {
-        let hours = f64::from(shards) * begun_hours(seconds);
-        let price = &self.provisioned;
-        let mut cost = hours * price.shard_hour + payload.put_units * price.put_units_million / 1e6;
-        if retention_hours > DAY_HOURS {
-            cost += hours * price.extended_retention_shard_hour;
+    /// A provisioned stream of `shards`, for the `seconds` that there is one.
+    pub fn provisioned(&self, payload: &Payload, shards: u32, seconds: f64, retention_hours: f64) -> Cost {
+        let (hours, price) = (f64::from(shards) * begun_hours(seconds), &self.provisioned);
+        let extended = if retention_hours > DAY_HOURS { hours } else { 0.0 };
+        let months = (retention_hours - WEEK_HOURS).max(0.0) / HOURS_PER_MONTH;
+        Cost {
+            hours,
+            hours_usd: hours * price.shard_hour,
+            put_units: payload.put_units,
+            payload_usd: payload.put_units * price.put_units_million / 1e6,
+            retention_usd: extended * price.extended_retention_shard_hour
+                + payload.bytes / GB * months * price.long_term_gb_month,
+            ..Cost::default()
         }
-        if retention_hours > WEEK_HOURS {
-            let months = (retention_hours - WEEK_HOURS) / HOURS_PER_MONTH;
-            cost += payload.bytes / GB * months * price.long_term_gb_month;
-        }
-        cost
     }
 
     /// A stream on demand, which one worker reads.
-    pub fn on_demand(&self, payload: &Payload, seconds: f64, retention_hours: f64) -> f64 {
-        let price = &self.on_demand;
-        let gigabytes = payload.on_demand_bytes / GB;
+    pub fn on_demand(&self, payload: &Payload, seconds: f64, retention_hours: f64) -> Cost {
+        let (hours, price) = (begun_hours(seconds), &self.on_demand);
         let months = (retention_hours - DAY_HOURS).max(0.0) / HOURS_PER_MONTH;
-        begun_hours(seconds) * price.stream_hour
-            + gigabytes * (price.gb_in + price.gb_out)
-            + payload.bytes / GB * months * price.extended_retention_gb_month
+        Cost {
+            hours,
+            hours_usd: hours * price.stream_hour,
+            payload_usd: payload.on_demand_bytes / GB * (price.gb_in + price.gb_out),
+            retention_usd: payload.bytes / GB * months * price.extended_retention_gb_month,
+            ..Cost::default()
+        }
     }
 
     /// Listing and fetching `objects` from S3.
-    pub fn requests(&self, objects: f64) -> f64 {
-        (objects * self.s3.get_thousand + (objects / 1_000.0).ceil() * self.s3.list_thousand) / 1_000.0
+    pub fn requests(&self, objects: f64) -> Cost {
+        let lists = (objects / 1_000.0).ceil();
+        let requests_usd = (objects * self.s3.get_thousand + lists * self.s3.list_thousand) / 1_000.0;
+        Cost { requests: objects + lists, requests_usd, ..Cost::default() }
     }
 }
 
@@ -192,21 +224,23 @@ mod tests {
         let payload = Payload::of([1_000, 1_000].into_iter(), 1e9);
         near(payload.put_units, 1e9);
         // 16 shards for 18 hours, and 1,000 million units.
-        near(prices.provisioned(&payload, 16, 17.5 * 3_600.0, 24.0), 16.0 * 18.0 * 0.015 + 14.0);
+        let cost = prices.provisioned(&payload, 16, 17.5 * 3_600.0, 24.0);
+        near(cost.total(), 16.0 * 18.0 * 0.015 + 14.0);
+        near(cost.hours, 16.0 * 18.0);
         near(payload.on_demand_bytes, 1.024e12);
         let on_demand = prices.on_demand(&payload, 3_600.0, 24.0);
-        near(on_demand, 0.04 + 1.024e12 / GB * 0.12);
+        near(on_demand.total(), 0.04 + 1.024e12 / GB * 0.12);
         let packed = Payload::aggregated(1e12, 25_600.0);
-        near(prices.provisioned(&packed, 1, 1.0, 24.0), 0.015 + 1e12 / 25_600.0 * 0.014e-6);
-        near(prices.requests(200_000.0), 0.08 + 200.0 * 0.005 / 1_000.0);
+        near(prices.provisioned(&packed, 1, 1.0, 24.0).total(), 0.015 + 1e12 / 25_600.0 * 0.014e-6);
+        near(prices.requests(200_000.0).total(), 0.08 + 200.0 * 0.005 / 1_000.0);
     }
 
     #[test]
     fn a_longer_retention_costs_more() {
         let prices = Prices::built_in().unwrap();
         let payload = Payload { bytes: GB, put_units: 0.0, on_demand_bytes: GB };
-        near(prices.provisioned(&payload, 2, 3_600.0, 48.0), 2.0 * (0.015 + 0.02));
-        assert!(prices.provisioned(&payload, 2, 3_600.0, 169.0) > 2.0 * 0.035);
+        near(prices.provisioned(&payload, 2, 3_600.0, 48.0).total(), 2.0 * (0.015 + 0.02));
+        assert!(prices.provisioned(&payload, 2, 3_600.0, 169.0).total() > 2.0 * 0.035);
     }
 
     #[test]

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::model::BindingLimit;
+use super::price::Cost;
+use crate::record::many;
 use crate::run::key_fields::KeyField;
+use crate::run::next::KEY_FAULTS;
 
 /// A plan.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -20,6 +23,8 @@ pub struct Plan {
     pub window: String,
     /// The target, as the user named it; `null` if only numbers of shards are compared.
     pub target: Option<String>,
+    /// Whether it is there; a stream that is not is to be made. `null` without a target.
+    pub target_exists: Option<bool>,
     /// Where the archive is asked for, if that is not AWS' own endpoint.
     pub archive_endpoint: Option<String>,
     /// The same of the target.
@@ -78,8 +83,12 @@ pub struct Plan {
     pub seconds: f64,
     /// … because of this limit …
     pub binding_limit: Option<BindingLimit>,
-    /// … and costs so much.
+    /// … and costs so much …
     pub cost_usd: f64,
+    /// … for these.
+    pub cost: Cost,
+    /// How long the worker needs to read it all; `null` as long as its rate is not given.
+    pub reading_seconds: Option<f64>,
     /// How long each limit alone would make it, the longest first.
     pub limits: Vec<LimitReport>,
     /// The same for several numbers of shards.
@@ -99,9 +108,47 @@ pub struct Plan {
     /// The texts of the most frequent keys, for the terminal only.
     #[serde(skip)]
     pub key_texts: BTreeMap<String, String>,
+    /// The field that was meant, where no record has the key, as it seems; for the terminal only.
+    #[serde(skip)]
+    pub key_meant: Option<String>,
     /// The first record, where a key is still to be chosen; for the terminal only.
     #[serde(skip)]
     pub first_record: Option<String>,
+}
+
+impl Plan {
+    /// Whether every record that was looked at is without the key.
+    #[must_use]
+    pub fn lacks_its_key(&self) -> bool {
+        let of_key = |reason: &String| KEY_FAULTS.iter().any(|fault| fault.as_str() == reason);
+        self.sets_all_aside() && self.records_set_aside.keys().all(of_key)
+    }
+
+    fn sets_all_aside(&self) -> bool {
+        self.records == 0 && self.records_set_aside.values().any(|count| *count > 0)
+    }
+
+    /// Why nothing would be sent, if all of it would be set aside: a replay would end in the same way.
+    #[must_use]
+    pub fn in_vain(&self) -> Option<String> {
+        if !self.sets_all_aside() {
+            return None;
+        }
+        let all = many(self.records_set_aside.values().sum::<u64>(), "record");
+        let of = if self.sample.whole { all } else { format!("about {all}") };
+        let reasons: Vec<&str> = self.records_set_aside.keys().map(String::as_str).collect();
+        let reasons = reasons.join(", ");
+        let key = self.partition_key.as_ref().filter(|_| self.lacks_its_key());
+        Some(match (key, &self.key_meant) {
+            (Some(key), Some(meant)) => {
+                format!("none of {of} has its key at {key} ({reasons}): is {meant} meant?")
+            }
+            (Some(key), None) => {
+                format!("none of {of} has its key at {key} ({reasons}): is that where they have it?")
+            }
+            (None, _) => format!("of {of} every one would be set aside ({reasons})"),
+        })
+    }
 }
 
 /// What was looked at.
@@ -163,7 +210,7 @@ pub struct KeyReport {
 /// A frequent key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TopKey {
-    /// The beginning of its hash, in hexadecimal digits.
+    /// A hash that tells it apart from the others of this plan, in hexadecimal digits: its key is drawn for each plan.
     pub hash: String,
     /// The part of the records that it has.
     pub share: f64,

@@ -6,9 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::model::BindingLimit;
 use super::report::{Plan, Warning};
+use super::retention;
 use crate::archive::ObjectEntry;
-use crate::config::{Order, Planned, RateCap, Target};
+use crate::config::{Order, Planned, Target};
 use crate::error::Error;
+use crate::limits::RECORD_BYTES_DEFAULT;
 use crate::record::{ByteCount, agree, many};
 use crate::run::report::{duration, number};
 use crate::shown::shown;
@@ -16,16 +18,15 @@ use crate::stream::StreamDescription;
 
 /// Nobody minds the order in a shorter run.
 const LONG_SECONDS: f64 = 60.0;
-/// So much of a retention may be used before it is tight.
-const RETENTION_PART: f64 = 0.8;
-/// Without the worker's rate: a replay of more than this part of the retention is one whose worker must not lag.
-const RETENTION_PART_UNKNOWN: f64 = 0.5;
-/// Hours that a stream can keep records. Source: Kinesis quotas page, read 2026-11-22.
-const RETENTION_HOURS: (f64, f64) = (24.0, 8_760.0);
 /// Records that are set aside, or the same as others, are worth a word from this part on.
 const PART_MIN: f64 = 0.01;
 /// Strict order wants more keys than this for each shard.
 const KEYS_PER_SHARD: f64 = 8.0;
+/// What helps records that the stream does not take, and those without a key.
+const LARGER: &str = "the stream takes no larger ones: a new one does (--create --record-size 10MiB)";
+const KEYS: &str = "check --partition-key, or give such records a key with --key-fallback hash";
+const LARGER_AND_KEYS: &str = "check --partition-key, or give records a key with --key-fallback hash; for those too_large a new stream \
+                               takes larger ones (--create --record-size 10MiB)";
 /// What a new stream on demand takes. Source: Kinesis quotas page, read 2026-11-22.
 const ON_DEMAND_BYTES: f64 = 4e6;
 
@@ -38,8 +39,6 @@ pub struct Facts<'a> {
     pub objects: &'a [ObjectEntry],
     /// The stream, if there is one.
     pub stream: Option<&'a StreamDescription>,
-    /// What the worker reads at most.
-    pub worker: RateCap,
     /// How long the live stream keeps records, if that is known.
     pub live_retention_seconds: Option<f64>,
     /// Since when the worker has not read it.
@@ -53,7 +52,7 @@ pub fn warnings(plan: &Plan, facts: &Facts<'_>) -> Vec<Warning> {
     let all = [
         feeds_itself(facts),
         live_retention(plan, facts),
-        retention(plan, facts),
+        retention(plan),
         on_demand(plan, facts),
         archived(facts),
         hot_key(plan, facts),
@@ -61,6 +60,7 @@ pub fn warnings(plan: &Plan, facts: &Facts<'_>) -> Vec<Warning> {
         few_keys(plan, facts),
         set_aside(plan),
         unread(plan),
+        large(plan, facts),
         same(plan),
     ];
     all.into_iter().flatten().collect()
@@ -116,9 +116,8 @@ fn feeds_itself(facts: &Facts<'_>) -> Option<Warning> {
 fn live_retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
     let kept = facts.live_retention_seconds?;
     let away = facts.now.duration_since(facts.away_since).as_secs_f64();
-    let reading = reading_seconds(plan, facts.worker);
-    let back = away + plan.seconds.max(reading.unwrap_or(0.0));
-    if back < kept * RETENTION_PART {
+    let back = away + plan.seconds.max(plan.reading_seconds.unwrap_or(0.0));
+    if back < kept * retention::PART {
         return None;
     }
     if away >= kept {
@@ -133,66 +132,68 @@ fn live_retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
                       forgotten, too";
         return Some(warning("live_retention", message, action));
     }
-    let left = kept * RETENTION_PART - away;
+    let left = kept * retention::PART - away;
     let until = SignedDuration::try_from_secs_f64(left).ok().filter(SignedDuration::is_positive);
     let until = until.and_then(|left| facts.now.checked_add(left).ok());
-    let until = until.map_or_else(
-        || format!(", which cannot be in time: it begins to forget in {}", duration(kept - away)),
-        |until| format!(" by {}", until.strftime("%Y-%m-%d %H:%M UTC")),
-    );
     let message = format!(
         "the worker is away from the live stream for {} in all, which keeps its records for {}: what it does not read in \
          time is lost",
         duration(back),
         duration(kept)
     );
-    let action = format!(
-        "raise the live stream's retention first, or take more shards, so that the worker is back{until}"
-    );
+    let faster = faster(plan).map_or_else(String::new, |way| format!(", or {way}"));
+    let action = match until {
+        Some(until) => format!(
+            "raise the live stream's retention first{faster}: the worker has to be back by {}",
+            until.strftime("%Y-%m-%d %H:%M UTC")
+        ),
+        None => format!(
+            "raise the live stream's retention now: it begins to forget in {}, and nothing else is in time",
+            duration(kept - away)
+        ),
+    };
     Some(warning("live_retention", message, action))
 }
 
-/// How long the worker needs to read everything, if that is known.
-#[expect(clippy::cast_precision_loss, reason = "estimates")]
-fn reading_seconds(plan: &Plan, worker: RateCap) -> Option<f64> {
-    let by_records = worker.records_per_second.map(|rate| plan.records as f64 / rate as f64);
-    let by_bytes = worker.bytes_per_second.map(|rate| plan.bytes as f64 / rate as f64);
-    by_records.into_iter().chain(by_bytes).reduce(f64::max)
+/// What would bring the worker back sooner, if that is in the user's hands.
+fn faster(plan: &Plan) -> Option<&'static str> {
+    use BindingLimit::{Bytes, HotKey, HotShard, MaxRate, Records, RoundTrip};
+    if plan.reading_seconds.is_some_and(|reading| reading > plan.seconds) {
+        return Some("let more workers read it");
+    }
+    match plan.binding_limit? {
+        Records | Bytes | RoundTrip => Some("take more shards"),
+        MaxRate => Some("raise --max-rate"),
+        HotKey | HotShard => Some("spread the keys (a finer --partition-key, or --order none)"),
+        BindingLimit::Fetch | BindingLimit::Cpu => None,
+    }
 }
 
-/// Hours that a stream has to keep records, so that the worker loses none: as planned, or longer where that is not
-/// enough; within what Kinesis offers.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds of four digits")]
-pub fn retention_wanted(plan: &Plan, worker: RateCap) -> u32 {
-    let seconds = match reading_seconds(plan, worker) {
-        Some(reading) => (reading - plan.seconds).max(0.0) / RETENTION_PART,
-        None => plan.seconds / RETENTION_PART_UNKNOWN,
-    };
-    let hours = plan.assumed.retention_hours.max((seconds / 3_600.0).ceil());
-    hours.clamp(RETENTION_HOURS.0, RETENTION_HOURS.1) as u32
+/// Hours that a stream has to keep records for this plan.
+#[must_use]
+pub fn retention_wanted(plan: &Plan) -> u32 {
+    retention::hours_wanted(plan.assumed.retention_hours, plan.seconds, plan.reading_seconds)
 }
 
-fn retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
+fn retention(plan: &Plan) -> Option<Warning> {
     let kept = plan.assumed.retention_hours * 3_600.0;
-    let hours = retention_wanted(plan, facts.worker);
-    if let Some(reading) = reading_seconds(plan, facts.worker) {
-        // The last record read was written when the replay ended at the latest.
-        let lag = (reading - plan.seconds).max(0.0);
-        return (lag > kept * RETENTION_PART).then(|| {
+    let hours = retention_wanted(plan);
+    if let Some(reading) = plan.reading_seconds {
+        return (plan.seconds + reading > kept * retention::PART).then(|| {
             let message = format!(
-                "the worker needs {} to read it all and the replay {}: the stream, which keeps records for {}, forgets the \
-                 last ones before they are read",
-                duration(reading),
+                "the replay takes {} and the worker {} to read it: a stream that keeps records for {} forgets the first ones \
+                 before a worker that begins late has read them",
                 duration(plan.seconds),
+                duration(reading),
                 duration(kept)
             );
             let action = format!(
-                "raise the stream's retention to {hours} hours, or slow the replay down to the worker (--max-rate)"
+                "raise the stream's retention to {hours} hours: what is written and not yet read is lost when that is over"
             );
             warning("retention", message, action)
         });
     }
-    (plan.seconds > kept * RETENTION_PART_UNKNOWN).then(|| {
+    (plan.seconds > kept * retention::PART_UNKNOWN).then(|| {
         let message = format!(
             "the replay takes {}, more than half of the {} for which the stream keeps records: a worker that lags loses some",
             duration(plan.seconds),
@@ -299,16 +300,31 @@ fn set_aside(plan: &Plan) -> Option<Warning> {
     let part = aside as f64 / all.max(1.0);
     (part > PART_MIN).then(|| {
         let reasons: Vec<_> = plan.records_set_aside.keys().map(String::as_str).collect();
+        let too_large = |reason: &&str| *reason == "too_large";
+        let action = match (reasons.iter().any(too_large), reasons.iter().all(too_large)) {
+            (_, true) => LARGER,
+            (true, false) => LARGER_AND_KEYS,
+            (false, _) => KEYS,
+        };
         let message = format!(
             "{:.1} % of the records would be set aside ({}) and not sent",
             part * 100.0,
             reasons.join(", ")
         );
-        warning(
-            "set_aside",
-            message,
-            "check --partition-key, or give such records a key with --key-fallback hash",
-        )
+        warning("set_aside", message, action)
+    })
+}
+
+fn large(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
+    let usual = ByteCount(RECORD_BYTES_DEFAULT as u64);
+    let largest = ByteCount(plan.record_bytes.max.into());
+    (largest > usual && facts.stream.is_none()).then(|| {
+        let message = format!(
+            "the largest record has {largest}, and a stream takes {usual} unless it is made for more"
+        );
+        let action =
+            "let this plan make the stream (--save, then --create), or say --record-size where it is made";
+        warning("large_records", message, action)
     })
 }
 

@@ -1,16 +1,16 @@
-//! A stream that is not there: what is to be done depends on who looks for it. Who replays may make it, a plan can do
-//! without it, and a run has lost with it what it had delivered.
+//! A stream that is not there: what is to be done depends on who looks for it. Who replays may make it, and a run has lost with it what it had delivered.
 
 use std::path::Path;
 
+use super::begun;
 use super::checkpoint_log;
-use super::directory::{Drained, RunDirectory, RunFile, RunGlance};
+use super::directory::{self, Drained, RunDirectory, RunFile, RunGlance};
 use super::forecast::what;
 use super::journal::quarantine_lines;
 use super::next::Keyless;
 use super::quarantine::again::Ways;
 use crate::archive::ObjectWindow;
-use crate::config::{RunFlags, RunSettings, StateDir, Target, Tuning, quoted};
+use crate::config::{RunFlags, RunSettings, StateDir, Target, Tuning, Typed, quoted};
 use crate::record::many;
 
 /// Who looks for a stream.
@@ -18,8 +18,6 @@ use crate::record::many;
 pub enum Seeker<'a> {
     /// What begins to write.
     Replay,
-    /// A plan.
-    Plan,
     /// Whoever asks about the stream that a worker reads otherwise.
     Live,
     /// What goes on with a run.
@@ -43,6 +41,8 @@ pub struct Sent<'a> {
     delivered: u64,
     /// What tries again what it has set aside.
     retry: Option<String>,
+    /// The command that began it, and the same by flags that can be said otherwise.
+    typed: [Option<Typed>; 2],
 }
 
 impl<'a> Sent<'a> {
@@ -57,6 +57,7 @@ impl<'a> Sent<'a> {
             path: directory.path(),
             delivered: checkpoint.map_or(0, |checkpoint| checkpoint.totals.delivered),
             retry: None,
+            typed: typed(directory.path(), file, directory.state_dir()),
         }
     }
 
@@ -71,6 +72,7 @@ impl<'a> Sent<'a> {
             path: &run.path,
             delivered,
             retry: Some(Ways::of(state_dir, run).commands()),
+            typed: typed(&run.path, &run.file, state_dir),
         }
     }
 
@@ -154,25 +156,46 @@ impl<'a> Sent<'a> {
         }
     }
 
+    /// The command that begins it once more and makes the stream first.
+    fn replay(&self, tuning: &Tuning) -> String {
+        let (key, before) = (self.key(), self.settings.partition_key.as_ref().map(ToString::to_string));
+        let [typed, by_flags] = self.typed.clone().map(|typed| typed.filter(|typed| !typed.retries));
+        let command = if key == before {
+            typed.or(by_flags).and_then(|typed| typed.with_create().anew())
+        } else {
+            by_flags.and_then(|typed| typed.with_create().with_key(key.as_deref().unwrap_or("KEY")))
+        };
+        command.unwrap_or_else(|| {
+            format!(
+                "respool replay {archive} --into {target} --create --partition-key {key}{window}{doors}",
+                archive = quoted(&self.settings.archive.to_string()),
+                target = self.settings.target,
+                key = key.as_deref().map_or_else(|| "KEY".to_owned(), quoted),
+                window = window_flags(&self.settings.input.selection.window),
+                doors = tuning.door_flags(),
+            )
+        })
+    }
+
     fn lost(&self, at: &str, so: &str, tuning: &Tuning) -> String {
         let Self { id, settings, flags, .. } = self;
-        let key = self.key().map(|key| quoted(&key));
         let with_it =
             if self.delivered == 0 { "the run had delivered nothing" } else { "its records went with it" };
         format!(
             "the stream {target}, into which run {id} went, does not exist{at} any more, and {with_it}: {so}. A new \
-             replay is needed: `respool replay {archive} --into {target} --create --partition-key {key}{window}{doors}`, with the other \
-             flags of before (it was {what}; `respool runs show {id}{look}`). If it was looked for in the wrong place, say \
-             --kinesis-region, --kinesis-profile or --kinesis-endpoint-url",
+             replay is needed: `{replay}` (it was {what}; `respool runs show {id}{look}`). If it was looked for in the wrong place, \
+             say --kinesis-region, --kinesis-profile or --kinesis-endpoint-url",
             target = settings.target,
-            archive = quoted(&settings.archive.to_string()),
-            key = key.as_deref().unwrap_or("KEY"),
-            window = window_flags(&settings.input.selection.window),
-            doors = tuning.door_flags(),
+            replay = self.replay(tuning),
             what = what(settings),
             look = flags.look,
         )
     }
+}
+
+fn typed(path: &Path, file: &RunFile, state_dir: &StateDir) -> [Option<Typed>; 2] {
+    let typed = directory::typed(path).filter(|typed| !typed.words.is_empty());
+    [typed.clone(), begun::by_flags(typed, file, state_dir)]
 }
 
 /// The flags that select it once more, each with a blank before it.
@@ -183,18 +206,23 @@ fn window_flags(window: &ObjectWindow) -> String {
 }
 
 impl Seeker<'_> {
+    /// What is to be typed where nothing is left of what a run has sent.
+    pub fn next_command(&self, tuning: &Tuning) -> Option<String> {
+        match self {
+            Self::Replay | Self::Live | Self::Retry(_) => None,
+            Self::Verify(sent) if sent.delivered > 0 && sent.was_read().is_some() => None,
+            Self::Resume(sent) | Self::Verify(sent) => Some(sent.replay(tuning)),
+        }
+    }
+
     /// That `target` is not there, and what to do; `at` says where it was looked for by `tuning`.
     pub fn told(&self, target: &Target, at: &str, tuning: &Tuning) -> String {
         const ELSEWHERE: &str = "if it lives elsewhere, say --region, --profile or --endpoint-url";
         match self {
             Self::Replay => format!(
-                "the stream {target} does not exist{at}: `respool replay` makes it with --create, and so does `respool stream \
+                "the stream {target} does not exist{at}: the same with --create makes it, and so does `respool stream \
                  create {target} --shards N{}`; {ELSEWHERE}",
                 tuning.kinesis.own_flags("kinesis")
-            ),
-            Self::Plan => format!(
-                "the stream {target} does not exist{at}: leave out --into, and say --shards 1,4,16 to plan before it is there \
-                 (with --save FILE; then `respool replay --plan FILE --into {target} --create` makes it); {ELSEWHERE}"
             ),
             Self::Live => {
                 format!("the live stream {target} does not exist{at}: is its name right? {ELSEWHERE}")

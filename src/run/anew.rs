@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::begun;
 use super::console;
 use super::directory::{self, RunGlance, StreamIdentity};
 use super::quarantine::taken::retries_of;
@@ -71,7 +72,7 @@ pub(super) fn confirm(
     run: &RunGlance,
     found: &StreamDescription,
 ) -> Result<(), Error> {
-    let Err(other) = check_same_stream(&run.file, found) else { return Ok(()) };
+    let Err(other) = check_same_stream(&run.id, &run.file, found) else { return Ok(()) };
     let (id, before, now) = (&run.id, &run.file.stream, identity(found));
     if (&before.name, &before.arn) != (&now.name, &now.arn) {
         return Err(other);
@@ -104,8 +105,13 @@ pub(super) fn confirm(
         return Ok(());
     }
     if !config.output.can_ask {
+        let runs = directory::glance_at_all(&config.state_dir)?;
+        let root = root(&runs, run);
+        let replay =
+            runs.iter().find(|run| run.id == root).and_then(|run| begun::anew(run, &config.state_dir));
+        let replay = replay.map_or_else(|| "a new replay".to_owned(), |replay| format!("`{replay}`"));
         return Err(Error::refused(format!(
-            "{anew}; {gone}: `respool replay` sends all of it, --yes sends only what was set aside"
+            "{anew}; {gone}: {replay} sends all of it, --yes sends only what was set aside"
         )));
     }
     twice::warn(&format!("{anew}; {gone}"));

@@ -33,6 +33,9 @@ pub fn run(config: &CacheCommandConfig, now: Timestamp) -> Result<ExitCode, Erro
     let failed = |error| {
         Error::refused(format!("cannot use the cache in {}", config.dir.display())).with_source(error)
     };
+    if !Cache::is_at(&config.dir) && !select::has_listings(&config.dir) {
+        return nothing_there(config);
+    }
     let cache = Cache::open(&config.dir, ByteCount(u64::MAX)).map_err(failed)?;
     let json = config.output.json;
     match config.action {
@@ -57,7 +60,9 @@ pub fn run(config: &CacheCommandConfig, now: Timestamp) -> Result<ExitCode, Erro
                 let usage = cache.usage();
                 let question = format!("Delete {} in {}? [y/N] ", usage.bytes, config.dir.display());
                 if !config.output.can_ask {
-                    return Err(Error::refused("purge deletes the whole cache: say --yes"));
+                    return Err(Error::refused(
+                        "purge deletes the whole cache: say --yes (RESPOOL_YES does not)",
+                    ));
                 }
                 if !console::ask(&question)? {
                     return Err(Error::refused("nothing was deleted"));
@@ -67,6 +72,26 @@ pub fn run(config: &CacheCommandConfig, now: Timestamp) -> Result<ExitCode, Erro
             select::forget_listings(&config.dir)?;
             removed(purged, json)
         }
+    }
+}
+
+/// What is only looked at or emptied is not made for it. Where it lies by itself it is not missed before the first run.
+fn nothing_there(config: &CacheCommandConfig) -> Result<ExitCode, Error> {
+    let dir = config.dir.display();
+    if config.named {
+        return Err(Error::usage(format!(
+            "there is no cache in {dir}: name its directory with --cache-dir (a replay and `respool cache warm` make one)"
+        )));
+    }
+    if !config.output.json {
+        let text =
+            format!("there is no cache in {dir} yet: the first replay, or `respool cache warm`, makes it\n");
+        return console::print(&text).map(|()| ExitCode::Done);
+    }
+    match config.action {
+        CacheAction::Ls { long } => list(&[], true, long),
+        CacheAction::Verify { .. } => checked(&Verified::default(), true),
+        CacheAction::Prune { .. } | CacheAction::Purge { .. } => removed(Removed::default(), true),
     }
 }
 

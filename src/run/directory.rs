@@ -35,7 +35,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::glance::says_done;
-pub use self::glance::{RunGlance, retried};
+pub use self::glance::{RunGlance, retried, typed};
 pub use self::unread::{UnreadRun, look_at_all, no_such_run};
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
@@ -225,6 +225,11 @@ impl RunDirectory {
         RunFlags::new(&self.state, tuning)
     }
 
+    /// Where all runs are.
+    pub fn state_dir(&self) -> &StateDir {
+        &self.state
+    }
+
     /// The run's name.
     pub fn id(&self) -> &str {
         &self.id
@@ -297,11 +302,6 @@ fn lock_soon(lock: &File) -> Result<(), TryLockError> {
 /// All runs below `state_dir` that can be read, oldest first. Directories that are no runs are passed over.
 pub fn glance_at_all(state_dir: &Path) -> Result<Vec<RunGlance>, Error> {
     look_at_all(state_dir).map(|(runs, _)| runs)
-}
-
-/// The command that has begun the run in `directory`, if it is known.
-pub fn typed(directory: &Path) -> Option<Typed> {
-    read_json(&directory.join(TYPED_FILE)).unwrap_or_default()
 }
 
 fn drained(path: &Path) -> Option<Drained> {

@@ -199,6 +199,12 @@ impl Inspection {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
+    /// Whether a replay sends the lines and sets the arrays aside for want of a key, so that a retry can take them apart.
+    fn arrays_are_retried(&self) -> bool {
+        let mixed = self.framings.iter().map(String::as_str).eq(["auto", "json-array"]);
+        mixed && !self.partition_keys.is_empty()
+    }
+
     /// For a person.
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -241,12 +247,12 @@ impl Inspection {
         }
         if !self.framings.is_empty() {
             let framings = self.framings.join(" and ");
-            row(
-                "framing",
-                &format!(
-                    "{framings}: no one --framing reads all of it, so replay each kind with its own --include"
-                ),
-            );
+            let then = if self.arrays_are_retried() {
+                "the replay sends the lines, and a retry the arrays that it sets aside"
+            } else {
+                "replay each kind with its own --include"
+            };
+            row("framing", &format!("{framings}: no one --framing reads all of it; {then}"));
         }
         if let (Some(bytes), Some(records)) = (self.record_bytes, self.records_estimated) {
             let error = match self.records_error {
@@ -278,6 +284,11 @@ impl Inspection {
                 quoted(&self.archive),
                 self.flags.join(" \\\n    ")
             );
+            if self.arrays_are_retried() {
+                text.push_str(
+                    "Then the arrays, with the name of that run:\n  respool quarantine retry RUN --framing json-array\n",
+                );
+            }
         }
         text
     }

@@ -20,7 +20,7 @@ use super::select::archived;
 use crate::archive::manifest::Manifest;
 use crate::archive::objects::WHAT_CAME_LATE;
 use crate::archive::{Archive, Listing, ObjectEntry};
-use crate::config::{RunSettings, Tuning, Typed, quoted};
+use crate::config::Typed;
 
 /// The list, one JSON object a line.
 const LATE_FILE: &str = "late.jsonl";
@@ -76,26 +76,9 @@ pub async fn look_again(
 }
 
 /// The command that sends what came late, if anything did.
-pub fn next_step(
-    late: &LateReport,
-    typed: Option<&Typed>,
-    settings: &RunSettings,
-    tuning: &Tuning,
-    state_dir_flag: &str,
-) -> Option<NextStep> {
+pub fn next_step(late: &LateReport, typed: &Typed) -> Option<NextStep> {
     let list = late.path.as_deref().filter(|_| late.late > 0)?;
-    let command = typed.and_then(|typed| typed.with_objects(list)).unwrap_or_else(|| {
-        let flags = settings.flags().into_iter().chain(tuning.bucket_flags());
-        let flags: Vec<_> = flags.map(|word| quoted(&word)).collect();
-        format!(
-            "respool replay {} --into {} {} --objects {}{}{state_dir_flag}",
-            quoted(&settings.archive.to_string()),
-            quoted(&settings.target.to_string()),
-            flags.join(" "),
-            quoted(list),
-            tuning.door_flags(),
-        )
-    });
+    let command = typed.with_objects(list)?;
     Some(NextStep { command, why: "send what came late, and nothing else".to_owned() })
 }
 
@@ -137,7 +120,7 @@ fn write(path: &Path, late: &[&ObjectEntry], changed: &[&ObjectEntry]) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FramingChoice, Input, Order};
+    use crate::config::{FramingChoice, Input, Order, RunSettings, StateDir, Tuning};
 
     #[test]
     fn what_a_plan_has_said_is_said_by_flags() {
@@ -156,16 +139,16 @@ mod tests {
         };
         let mut tuning = Tuning::new("/cache".into());
         (tuning.s3_anonymous, tuning.kinesis.region) = (true, Some("eu-west-1".into()));
-        let words = ["replay", "--plan", "/x.plan"].map(str::to_owned).to_vec();
-        let planned = Typed { words, retries: false, follows_a_plan: true };
+        (tuning.share, tuning.max_quarantine) = ("0.5".parse().unwrap(), Some(9));
+        let typed = Typed::by_flags(&settings, &tuning, &StateDir::other("/s"));
         let (late, path) = (1, Some("/runs/r1/late.jsonl".to_owned()));
         let report = LateReport { late, path, ..LateReport::default() };
-        let step = next_step(&report, Some(&planned), &settings, &tuning, " --state-dir /s").unwrap();
         assert_eq!(
-            step.command,
+            next_step(&report, &typed).unwrap().command,
             "respool replay s3://events/live --into orders --partition-key '/order id' --order shard --aggregate --slack 0s \
-             --framing json-array --anonymous --objects /runs/r1/late.jsonl --kinesis-region eu-west-1 --state-dir /s"
+             --framing json-array --anonymous --share 0.5 --max-quarantine 9 --kinesis-region eu-west-1 --state-dir /s \
+             --no-plan --objects /runs/r1/late.jsonl"
         );
-        assert_eq!(next_step(&LateReport { late: 0, ..report }, None, &settings, &tuning, ""), None);
+        assert_eq!(next_step(&LateReport { late: 0, ..report }, &typed), None);
     }
 }

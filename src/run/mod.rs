@@ -14,6 +14,7 @@ pub mod absent;
 pub mod ahead;
 pub mod anew;
 pub mod at_hand;
+pub mod begun;
 pub mod cache_command;
 pub mod checkpoint_log;
 pub mod console;

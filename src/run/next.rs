@@ -26,7 +26,7 @@ use crate::shown::shown;
 /// A key that stands for the right one where nobody can guess it.
 const ANY_KEY: &str = "/POINTER";
 /// Reasons of records that lie in what `--partition-key` says.
-pub(super) const KEY_FAULTS: [KeyFault; 6] = [
+pub(crate) const KEY_FAULTS: [KeyFault; 6] = [
     KeyFault::Missing,
     KeyFault::Null,
     KeyFault::Empty,
@@ -146,7 +146,7 @@ impl Keyless {
 }
 
 /// The pointer that was mistyped as `key`, as it seems: another spelling, or another depth.
-fn meant(key: &str, pointers: impl Iterator<Item = String>) -> Option<String> {
+pub fn meant(key: &str, pointers: impl Iterator<Item = String>) -> Option<String> {
     let spelt = |pointer: &str| {
         let (key, pointer) = (key.to_lowercase(), pointer.to_lowercase());
         if pointer.ends_with(&key) || key.ends_with(&pointer) { 0 } else { distance(&key, &pointer) }
@@ -203,13 +203,15 @@ pub struct Outcome<'a> {
     pub salvageable: u64,
     /// Whole objects among it that are not the arrays that they were taken for.
     pub misframed: u64,
+    /// Entries among it for which something has to be mended first.
+    pub mended: u64,
     /// Whether what was delivered can be read again.
     pub readable: bool,
     /// Why it was stopped, if it set aside too much.
     pub flood: Option<Flood>,
     /// The records without a key.
     pub keyless: Option<&'a Keyless>,
-    /// The command that began it.
+    /// The command that began it, by flags that can be said otherwise.
     pub typed: Option<&'a Typed>,
 }
 
@@ -221,15 +223,16 @@ impl Outcome<'_> {
     }
 
     fn another_try(&self) -> AnotherTry<'_> {
-        let Self { id, online, delivered, set_aside, salvageable, misframed, keyless, typed, .. } = *self;
+        let Self { id, online, delivered, set_aside, salvageable, misframed, mended, keyless, typed, .. } =
+            *self;
         let go = &self.flags.go;
-        AnotherTry { id, go, online, delivered, set_aside, salvageable, misframed, keyless, typed }
+        AnotherTry { id, go, online, delivered, set_aside, salvageable, misframed, mended, keyless, typed }
     }
 }
 
 /// What to type, in this order.
 pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
-    let Outcome { id, flags, code, done, set_aside, readable, flood, typed, .. } = *outcome;
+    let Outcome { id, flags, code, done, set_aside, readable, flood, .. } = *outcome;
     let RunFlags { look, go } = flags;
     let keyless = outcome.keyless.filter(|keyless| keyless.are_most_of(set_aside));
     let mut steps = Vec::new();
@@ -250,8 +253,6 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         }
         return steps;
     };
-    // What is delivered would be there twice.
-    let typed = typed.filter(|_| outcome.delivered == 0);
     match flood {
         None => {
             steps.push(keyless.show(outcome, format!("{}; see one", keyless.sentence(outcome.routed))));
@@ -261,13 +262,6 @@ pub fn steps(outcome: &Outcome<'_>) -> Vec<NextStep> {
         Some(flood) => {
             steps.push(keyless.show(outcome, "see a record that has no key there".to_owned()));
             steps.extend(outcome.another_try().anew().map(NextStep::from));
-            if let Some(again) = typed.filter(|typed| typed.follows_a_plan).and_then(Typed::anew) {
-                let why = format!(
-                    "when the plan is made once more, as before but with --partition-key {}",
-                    keyless.another()
-                );
-                steps.push(NextStep::new(why, again));
-            }
             steps.push(go_on(outcome, flood));
         }
     }

@@ -148,6 +148,21 @@ pub async fn stream(
     look_at(stream, target, tuning, seeker).await
 }
 
+/// The same for who can do without: `None` of a stream that is not there.
+pub async fn stream_if_there(
+    target: &Target,
+    tuning: &Tuning,
+    now: Timestamp,
+) -> Result<Option<OpenStream>, Error> {
+    if let Target::Kinesis { stream } = target {
+        let found = kinesis(target, stream, tuning).await?.describe().await;
+        if found.is_err_and(|error| error.class == CallErrorClass::NotFound) {
+            return Ok(None);
+        }
+    }
+    stream(target, tuning, now, &Seeker::Replay).await.map(Some)
+}
+
 /// Looks at the target behind `stream`.
 pub async fn look_at(
     stream: Arc<dyn Stream>,
@@ -205,7 +220,8 @@ pub fn stream_error(target: &Target, tuning: &Tuning, seeker: &Seeker<'_>, error
     let at = place(tuning);
     match error.class {
         CallErrorClass::NotFound => {
-            Error::refused(format!("{} ({})", seeker.told(target, &at, tuning), error.message))
+            let sentence = format!("{} ({})", seeker.told(target, &at, tuning), error.message);
+            Error::refused(sentence).with_next(seeker.next_command(tuning))
         }
         CallErrorClass::Invalid | CallErrorClass::Denied | CallErrorClass::Credentials => {
             Error::refused(format!("the stream {target}: {}", error.message))

@@ -5,6 +5,7 @@
 //! time ([`taken`]).
 
 pub mod again;
+mod choose;
 mod refusal;
 mod retry;
 pub mod taken;
@@ -18,12 +19,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use self::again::what_to_do;
+use self::choose::{last, last_with_something_left, named, none_left};
 pub use self::retry::{Retry, prepare, retry};
-use super::directory::{self, RunGlance};
+use super::directory::RunGlance;
 use super::journal::{QUARANTINE_FILE, QuarantineLine, RECORDS_FILE, quarantine_lines};
 use super::remedy::remedy;
 use super::report::number;
-use crate::config::{QuarantineAction, QuarantineConfig, StateDir};
+use crate::config::{QuarantineAction, QuarantineConfig};
 use crate::error::{Error, ExitCode};
 use crate::record::many;
 use crate::shown::shown;
@@ -33,7 +35,17 @@ const NAMES_SHOWN: usize = 10;
 
 /// Lists what a run has set aside, or shows the bytes of one record.
 pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
-    let run = find(&config.state_dir, config.run.as_deref())?;
+    let state_dir = &config.state_dir;
+    let run = match (&config.run, &config.action) {
+        (Some(id), _) => named(state_dir, id)?,
+        (None, QuarantineAction::Show { .. }) => last(state_dir)?.ok_or_else(|| none_left(state_dir))?,
+        (None, QuarantineAction::Ls { .. }) => {
+            match last_with_something_left(state_dir, |left| !left.is_empty())? {
+                Some(run) => run,
+                None => return nothing_to_list(config),
+            }
+        }
+    };
     match &config.action {
         QuarantineAction::Ls { limit } => {
             let (lines, limit) = (lines(&run)?, limit.unwrap_or(usize::MAX));
@@ -60,19 +72,10 @@ pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
     Ok(ExitCode::Done)
 }
 
-/// The run of that name, or the last one with something in quarantine.
-fn find(state_dir: &StateDir, id: Option<&str>) -> Result<RunGlance, Error> {
-    let mut runs = directory::glance_at_all(state_dir)?.into_iter().rev();
-    let found = match id {
-        Some(id) => runs.find(|run| run.id == id),
-        None => runs.find(|run| lines(run).is_ok_and(|lines| !lines.is_empty())),
-    };
-    found.ok_or_else(|| {
-        id.map_or_else(
-            || Error::refused("no run has anything in quarantine"),
-            |id| directory::no_such_run(state_dir, id),
-        )
-    })
+/// What has nothing in it is no failure.
+fn nothing_to_list(config: &QuarantineConfig) -> Result<ExitCode, Error> {
+    let text = if config.output.json { "[]".to_owned() } else { none_left(&config.state_dir).to_string() };
+    super::console::print(&(text + "\n")).map(|()| ExitCode::Done)
 }
 
 fn lines(run: &RunGlance) -> Result<Vec<QuarantineLine>, Error> {

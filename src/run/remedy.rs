@@ -1,5 +1,7 @@
 //! What can be done about what was set aside, by its reason.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::journal::QuarantineLine;
 use super::key_fields::ARRAY;
 use crate::config::{Decoding, FramingChoice};
@@ -46,6 +48,35 @@ pub(super) fn is_in_its_bytes(line: &QuarantineLine) -> bool {
     can_be_salvaged(line) || line.record.is_none() && unreadable && !line.sent_in_part
 }
 
+/// What comes of another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// It may be sent.
+    Sent,
+    /// Of a damaged object what is whole is sent.
+    InPart,
+    /// It would be set aside again: first what its reason names has to be mended.
+    Mended,
+}
+
+/// What comes of another try of `line`, of a run that has read its objects by `decoding`, by the flags that are told.
+pub(super) fn outlook(line: &QuarantineLine, decoding: Decoding) -> Outlook {
+    let needs_mending = match line.reason.as_str() {
+        _ if line.sent_in_part => true,
+        "no_event_time" | "salvaged" | "too_large" | "rejected" if line.record.is_some() => true,
+        _ if line.record.is_some() || is_misframed(line, decoding) => false,
+        "empty" | "unknown_format" | "too_large" | "deleted" | "archived" | "denied" => true,
+        _ => can_be_salvaged(line) && decoding.salvage,
+    };
+    if needs_mending {
+        Outlook::Mended
+    } else if wants_salvage(line, decoding) {
+        Outlook::InPart
+    } else {
+        Outlook::Sent
+    }
+}
+
 /// What can be done about `line`, of a run that has read its objects by `decoding`; `retry` is `respool quarantine retry`.
 pub(super) fn remedy(line: &QuarantineLine, decoding: Decoding) -> &'static str {
     let salvaged = decoding.salvage;
@@ -71,6 +102,23 @@ pub(super) fn remedy(line: &QuarantineLine, decoding: Decoding) -> &'static str 
         "denied" => "allow s3:GetObject on it (and kms:Decrypt, if it is encrypted), then retry",
         "checksum" => "what arrived is not what was stored: retry fetches it once more",
         _ => TRIED_AGAIN,
+    }
+}
+
+/// What can be done about each reason: of one reason there may be entries of several kinds.
+#[derive(Debug, Default)]
+pub(super) struct Remedies(BTreeMap<String, BTreeSet<&'static str>>);
+
+impl Remedies {
+    /// Counts in a line of a run that has read its objects by `decoding`.
+    pub(super) fn add(&mut self, line: &QuarantineLine, decoding: Decoding) {
+        self.0.entry(line.reason.clone()).or_default().insert(remedy(line, decoding));
+    }
+
+    /// For each reason all of it, in a sentence.
+    pub(super) fn told(self) -> BTreeMap<String, String> {
+        let sentence = |remedies: BTreeSet<&str>| remedies.into_iter().collect::<Vec<_>>().join("; ");
+        self.0.into_iter().map(|(reason, remedies)| (reason, sentence(remedies))).collect()
     }
 }
 
@@ -135,6 +183,22 @@ mod tests {
         let faults = KEY_FAULTS.into_iter().map(SetAsideReason::KeyFault);
         for reason in faults.chain(reasons) {
             assert_ne!(remedy(&line(Some(3), &reason.to_string()), AS_IT_IS), TRIED_AGAIN, "{reason}");
+        }
+    }
+
+    #[test]
+    fn another_try_sends_only_what_nothing_has_to_be_mended_for() {
+        for (line, before, salvaged) in [
+            (line(Some(3), "missing"), Outlook::Sent, Outlook::Sent),
+            (line(Some(3), "salvaged"), Outlook::Mended, Outlook::Mended),
+            (line(Some(3), "too_large"), Outlook::Mended, Outlook::Mended),
+            (line(None, "truncated"), Outlook::InPart, Outlook::Mended),
+            (line(None, "empty"), Outlook::Mended, Outlook::Mended),
+            (line(None, "deleted"), Outlook::Mended, Outlook::Mended),
+            (line(None, "changed"), Outlook::Sent, Outlook::Sent),
+        ] {
+            let found = [AS_IT_IS, SALVAGED].map(|decoding| outlook(&line, decoding));
+            assert_eq!(found, [before, salvaged], "{line:?}");
         }
     }
 

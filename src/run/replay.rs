@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::absent::{Seeker, Sent};
 use super::anew;
+use super::begun;
 use super::directory::{self, RunDirectory, RunFile, RunGlance};
 use super::feed::{self, Sample};
 use super::forecast::Forecast;
@@ -157,6 +158,7 @@ async fn begin(
     }
     let typed = config.typed.through(tuning, settings);
     directory.write_typed(&typed)?;
+    let typed = begun::by_flags(Some(typed), &file, &config.state_dir);
     let objects = many(manifest.objects.len(), "object");
     tracing::info!("run {}: {objects} into {}", directory.id(), settings.target);
     let checkpoint = Checkpoint::start([HashKeyRange::ALL]);
@@ -170,7 +172,7 @@ async fn begin(
         segments,
         extractor,
         output,
-        typed: Some(&typed),
+        typed: typed.as_ref(),
         resumed: false,
     };
     Ok(Replayed::Report(Box::new(session.run().await?)))

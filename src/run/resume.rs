@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::absent::{Seeker, Sent};
+use super::begun;
 use super::checkpoint_log;
 use super::console;
 use super::directory::{self, RunDirectory, RunFile, RunGlance};
@@ -35,7 +36,19 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     let id =
         blocking(move || named.map_or_else(|| last_unfinished(&state_dir).map(|run| run.id), Ok)).await??;
     let directory = RunDirectory::open(&config.state_dir, &id)?;
-    let mut file = directory::read_run_file(&directory)?;
+    let file = directory::read_run_file(&directory)?;
+    let about = begun::about(&id, &file);
+    let gone_on = Box::pin(go_on(config, &directory, file, now)).await;
+    gone_on.map_err(|error| error.about_run(|| about))
+}
+
+async fn go_on(
+    config: &ResumeConfig,
+    directory: &RunDirectory,
+    mut file: RunFile,
+    now: Timestamp,
+) -> Result<Report, Error> {
+    let id = directory.id();
     if directory.is_done() {
         return Err(Error::refused(format!("run {id} is done: there is nothing left to resume")));
     }
@@ -45,16 +58,23 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
     if !config.allow_loop && !file.allow_loop {
         refuse_loop(&settings.target, &manifest.objects)?;
     }
-    check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
-    check_unchanged("decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
-    check_unchanged("route version", &file.route_version.to_string(), &ROUTE_VERSION.to_string())?;
-    let seeker = Seeker::Resume(Sent::by(&directory, &file));
+    let anew = || begun::anew_in(directory.path(), &file, &config.state_dir);
+    check_fits(id, &file, &manifest).map_err(|other| {
+        let anew = anew();
+        let begins = anew.as_ref().map(|anew| format!(": `{anew}`")).unwrap_or_default();
+        Error::refused(format!("{other}{begins}")).with_next(anew)
+    })?;
+    let seeker = Seeker::Resume(Sent::by(directory, &file));
     let target = open::stream(&settings.target, tuning, now, &seeker).await?;
-    check_same_stream(&file, &target.description)?;
-    check_record_size(&file, &target.description)?;
+    check_same_stream(id, &file, &target.description).map_err(|other| {
+        let anew = anew();
+        let begins = anew.as_ref().map(|anew| format!(": `{anew}` begins anew")).unwrap_or_default();
+        Error::refused(format!("{other}, so there is nothing left to go on with{begins}")).with_next(anew)
+    })?;
+    check_record_size(id, &file, &target.description)?;
     open::check_order(&settings.target, settings.order, settings.aggregate, &target.description)?;
-    let (manifest, since) = sent_since(&config.state_dir, &id, &file, manifest).await?;
-    let checkpoint = last_checkpoint(&directory)?;
+    let (manifest, since) = sent_since(&config.state_dir, id, &file, manifest).await?;
+    let checkpoint = last_checkpoint(directory)?;
     let sources = Sources::open(settings, tuning).await?.recalling(&config.state_dir);
     let (spool, segments) = sources.spool(settings, tuning, Arc::new(manifest))?;
     let extractor = settings
@@ -73,8 +93,9 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         return Err(Error::refused("nothing was sent"));
     }
     let (output, typed) = (&config.output, directory::typed(directory.path()));
+    let typed = begun::by_flags(typed, &file, &config.state_dir);
     let session = Session {
-        directory: &directory,
+        directory,
         file: &file,
         checkpoint,
         target,
@@ -86,6 +107,13 @@ pub async fn resume(config: &ResumeConfig, now: Timestamp) -> Result<Report, Err
         resumed: true,
     };
     session.run().await
+}
+
+/// What is read and how it is routed must be what it was.
+fn check_fits(id: &str, file: &RunFile, manifest: &Manifest) -> Result<(), Error> {
+    check_unchanged(id, "manifest", &file.manifest_digest, &manifest.digest())?;
+    check_unchanged(id, "decoder version", &file.decoder_version.to_string(), &DECODER_VERSION.to_string())?;
+    check_unchanged(id, "route version", &file.route_version.to_string(), &ROUTE_VERSION.to_string())
 }
 
 /// Where the run stands. A run that has lost its checkpoints is not started over: that would send

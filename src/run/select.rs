@@ -133,6 +133,11 @@ fn open_log(
     Ok(ListingLog::open(dir, location, selection, super::now())?)
 }
 
+/// Whether notes of listings are kept in `cache_dir`.
+pub fn has_listings(cache_dir: &Path) -> bool {
+    cache_dir.join(LISTINGS_DIR).exists()
+}
+
 /// Nothing is left of listings that were not brought to their end. For who has the whole cache to himself.
 pub fn forget_listings(cache_dir: &Path) -> Result<(), Error> {
     let dir = cache_dir.join(LISTINGS_DIR);

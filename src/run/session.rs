@@ -56,7 +56,7 @@ pub struct Session<'a> {
     pub extractor: KeyExtractor,
     /// How the user is spoken to.
     pub output: &'a OutputConfig,
-    /// The command that began the run, if it is known.
+    /// The command that began the run, by flags that can be said otherwise, if it is known.
     pub typed: Option<&'a Typed>,
     /// Whether another process has begun it.
     pub resumed: bool,
@@ -87,7 +87,7 @@ impl Session<'_> {
         let ended = self.write(&mut stop, work, show).await;
         display.finish();
         let mut ended = ended?;
-        if let Some(error) = unchanged::made_anew(file, &*stream).await {
+        if let Some(error) = unchanged::made_anew(directory.id(), file, &*stream).await {
             ended.error = Some(error);
         }
         let time = started.elapsed();
@@ -120,11 +120,8 @@ impl Session<'_> {
                 late = late::look_again(archive, manifest, skip_archived, file.started, path) => late,
                 Some(_) = stop.recv() => LateReport { error: Some("it was interrupted".into()), ..LateReport::default() },
             });
-            let look = directory.flags(&file.tuning).look;
-            let late = report.late_objects.as_ref();
-            let late =
-                late.and_then(|late| late::next_step(late, typed, &file.settings, &file.tuning, &look));
-            report.next_steps.extend(late);
+            let late = report.late_objects.as_ref().zip(typed);
+            report.next_steps.extend(late.and_then(|(late, typed)| late::next_step(late, typed)));
             report.next_command = report.next_steps.first().map(|step| step.command.clone());
             if let Err(error) = leave(directory, file, &report, &timeline) {
                 tracing::warn!("the report on disk lacks what came late: {error}");

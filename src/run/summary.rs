@@ -8,7 +8,8 @@ use super::directory::{self, RunDirectory, RunFile};
 use super::flood::Flood;
 use super::journal::{QUARANTINE_FILE, quarantine_lines};
 use super::next::{self, Keyless, NextStep};
-use super::remedy;
+use super::quarantine::again;
+use super::remedy::{self, Outlook, Remedies};
 use super::report::{
     Brake as Limits, CacheReport, Latency, ObjectCounts, QuarantineReport, RecordCounts, Report, RunState,
     ShardReport, Spread, WindowReport, number,
@@ -39,9 +40,20 @@ pub fn report(
         tracing::debug!(shard = %shard.shard, times = ?shard.times, "what its lanes waited for");
     }
     let aside = SetAside::read(directory, file, totals)?;
-    let (outcome, code, message) = verdict(ended, spool, aside.keyless.as_ref());
+    let (outcome, mut code, message) = verdict(ended, spool, aside.keyless.as_ref());
     let forbidden = load(&spool.stats.forbidden) > 0;
-    let next_steps = next_steps(directory, file, ended, code, &aside, forbidden, typed);
+    let mut next_steps = next_steps(directory, file, ended, code, &aside, forbidden, typed);
+    let left = match directory::retried(settings).filter(|_| outcome == RunState::Done) {
+        Some(retried) => again::left_behind(directory.state_dir(), retried)?,
+        None => None,
+    };
+    let left = left.map(|(left, steps)| {
+        next_steps.extend(steps);
+        if code == ExitCode::Done {
+            code = ExitCode::Quarantine;
+        }
+        left
+    });
     let shards = || stats.shards.iter().filter(|shard| somewhere && shard.sent > 0);
     let sent = totals.entries_sent.max(1);
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people, of counts below 2^53")]
@@ -51,6 +63,7 @@ pub fn report(
         exit_code: code as u8,
         message,
         retries: directory::retried(settings).map(str::to_owned),
+        left,
         seconds: lasted.as_secs_f64(),
         window: WindowReport {
             from: manifest.selection.window.from().map(|time| time.to_string()),
@@ -124,6 +137,7 @@ fn next_steps(
         set_aside: aside.count,
         salvageable: aside.salvageable,
         misframed: aside.misframed,
+        mended: aside.mended,
         readable: matches!(settings.target, Target::Kinesis { .. }),
         flood: ended.flood.filter(|_| code == ExitCode::Incomplete),
         keyless: aside.keyless.as_ref(),
@@ -138,6 +152,7 @@ struct SetAside {
     remedies: BTreeMap<String, String>,
     salvageable: u64,
     misframed: u64,
+    mended: u64,
     keyless: Option<Keyless>,
 }
 
@@ -147,18 +162,19 @@ impl SetAside {
         let unreadable = |error| Error::incomplete("cannot read the quarantine's list").with_source(error);
         let count = totals.quarantined + totals.objects_quarantined;
         let decoding = file.settings.input.decoding;
-        let (mut reasons, mut remedies, mut salvageable, mut misframed) =
-            (BTreeMap::new(), BTreeMap::new(), 0, 0);
+        let (mut reasons, mut remedies) = (BTreeMap::new(), Remedies::default());
+        let (mut salvageable, mut misframed, mut mended) = (0, 0, 0);
         let lines = quarantine_lines(path).map_err(unreadable)?;
         let lines = lines.inspect(|line| {
             *reasons.entry(line.reason.clone()).or_default() += 1;
             salvageable += u64::from(remedy::wants_salvage(line, decoding));
             misframed += u64::from(remedy::is_misframed(line, decoding));
-            let remedy = || remedy::remedy(line, decoding).to_owned();
-            remedies.entry(line.reason.clone()).or_insert_with(remedy);
+            mended += u64::from(remedy::outlook(line, decoding) == Outlook::Mended);
+            remedies.add(line, decoding);
         });
         let keyless = Keyless::among(lines, &file.settings, path).filter(|_| count > 0);
-        Ok(Self { count, reasons, remedies, salvageable, misframed, keyless })
+        let remedies = remedies.told();
+        Ok(Self { count, reasons, remedies, salvageable, misframed, mended, keyless })
     }
 }
 

@@ -52,32 +52,41 @@ pub fn identity(description: &StreamDescription) -> StreamIdentity {
 
 /// A stream that was deleted and made anew has lost what was delivered. An embedded one ends with its
 /// process, as everybody knows who uses one.
-pub fn check_same_stream(file: &RunFile, stream: &StreamDescription) -> Result<(), Error> {
+pub fn check_same_stream(id: &str, file: &RunFile, stream: &StreamDescription) -> Result<(), Error> {
     let Target::Kinesis { .. } = file.settings.target else { return Ok(()) };
     let (expected, found) = (&file.stream, identity(stream));
-    check_unchanged("stream", &expected.name, &found.name)?;
+    check_unchanged(id, "stream", &expected.name, &found.name)?;
     if let (Some(expected), Some(found)) = (&expected.arn, &found.arn) {
         let region = |arn: &str| arn.split(':').nth(3).unwrap_or_default().to_owned();
         let (there, here) = (region(expected), region(found));
         if there != here {
             return Err(Error::refused(format!(
-                "the run writes into {} in {there}, and this is the one in {here}: say --kinesis-region {there}",
+                "run {id} writes into {} in {there}, and this is the one in {here}: say --kinesis-region {there}",
                 file.stream.name
             )));
         }
-        check_unchanged("stream's ARN", expected, found)?;
+        check_unchanged(id, "stream's ARN", expected, found)?;
+    }
+    if expected.created_ms == found.created_ms {
+        return Ok(());
     }
     let time =
         |ms| Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"));
-    check_unchanged("stream's creation time", &time(expected.created_ms), &time(found.created_ms))
+    Err(Error::refused(format!(
+        "the stream {} is not the one that run {id} went into: that one, made {}, was deleted, and this one, made {}, has nothing \
+         of it",
+        found.name,
+        time(expected.created_ms),
+        time(found.created_ms)
+    )))
 }
 
 /// What is wrong if the stream that a run ends with is not the one that it began with: what was acknowledged before is not
 /// there. A service that was away for a while may come back with another stream of the same name.
-pub async fn made_anew(file: &RunFile, stream: &dyn Stream) -> Option<Error> {
+pub async fn made_anew(id: &str, file: &RunFile, stream: &dyn Stream) -> Option<Error> {
     let Target::Kinesis { .. } = file.settings.target else { return None };
     match stream.describe().await {
-        Ok(found) => check_same_stream(file, &found).err(),
+        Ok(found) => check_same_stream(id, file, &found).err(),
         Err(error) if error.class == CallErrorClass::NotFound => {
             let gone = format!("the stream {} is gone, and with it what it had taken", file.settings.target);
             Some(Error::refused(gone))
@@ -91,10 +100,10 @@ pub async fn made_anew(file: &RunFile, stream: &dyn Stream) -> Option<Error> {
 
 /// The run's own largest record decides on what is set aside for its size. A stream that takes more by now
 /// changes nothing; one that takes less would refuse records that are on their way.
-pub fn check_record_size(file: &RunFile, stream: &StreamDescription) -> Result<(), Error> {
+pub fn check_record_size(id: &str, file: &RunFile, stream: &StreamDescription) -> Result<(), Error> {
     match file.record_bytes_max {
         Some(expected) if stream.record_bytes_max < expected => Err(Error::refused(format!(
-            "the run does not fit any more: the stream took records of {expected} B when it began, now it takes {} B; \
+            "run {id} does not fit any more: its stream took records of {expected} B when it began, now it takes {} B; \
              raise its limit again, or start a new run",
             stream.record_bytes_max
         ))),
@@ -103,11 +112,11 @@ pub fn check_record_size(file: &RunFile, stream: &StreamDescription) -> Result<(
 }
 
 /// Refuses with the difference.
-pub fn check_unchanged(what: &str, expected: &str, found: &str) -> Result<(), Error> {
+pub fn check_unchanged(id: &str, what: &str, expected: &str, found: &str) -> Result<(), Error> {
     if expected == found {
         return Ok(());
     }
     Err(Error::refused(format!(
-        "the run does not fit any more: its {what} has changed from {expected} to {found}; start a new run"
+        "run {id} does not fit any more: its {what} has changed from {expected} to {found}; start a new run"
     )))
 }

@@ -11,6 +11,7 @@ use std::error::Error as StdError;
 use aws_credential_types::provider::error::CredentialsError;
 
 use super::{CallErrorClass, UnknownCause};
+use crate::renewed::how_to_have_credentials;
 use crate::shown::{in_quotes, shown};
 
 /// How far a call came.
@@ -90,21 +91,17 @@ impl Details {
 
     /// Why a call was not signed, for someone whose credentials are of `profile`.
     pub(super) fn unsigned(&self, service: &str, profile: Option<&str>) -> String {
-        let cause = &self.cause;
+        let (cause, advice) = (self.cause.trim_end_matches('.'), how_to_have_credentials(profile));
         let profile = profile.map(|profile| format!("the profile {}", in_quotes(&printable(profile))));
         match (self.credentials, profile) {
             (Some(CredentialsFailure::NoneFound), Some(profile)) => {
-                format!(
-                    "no AWS credentials found in {profile}: {cause}; `aws configure list-profiles` lists the others"
-                )
+                format!("no AWS credentials found in {profile}: {cause}; {advice}")
             }
             // The SDK's words for "none found" list where it looked, which helps nobody.
-            (Some(CredentialsFailure::NoneFound), None) => "no AWS credentials found: name a profile with \
-                --kinesis-profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                .to_owned(),
+            (Some(CredentialsFailure::NoneFound), None) => format!("no AWS credentials found: {advice}"),
             (Some(CredentialsFailure::NotGiven), profile) => format!(
                 "AWS credentials could not be fetched{}: {cause}; what gives them (a login, a process, the endpoint of a container \
-                 or an instance) did not answer or said no",
+                 or an instance) did not answer or said no: {advice}",
                 profile.map(|profile| format!(" for {profile}")).unwrap_or_default()
             ),
             (None, _) => format!("the call to {service} could not be signed or addressed: {cause}"),

@@ -30,6 +30,7 @@ use crate::error::{Error, ExitCode};
 use crate::record::HashKeyRange;
 use crate::run::absent::{Seeker, Sent};
 use crate::run::anew;
+use crate::run::begun;
 use crate::run::directory::{self, RunDirectory, RunFile};
 use crate::run::replay::{self, Sources};
 use crate::run::spool::blocking;
@@ -54,7 +55,19 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     let began = Instant::now();
     let id = meant(config)?;
     let directory = RunDirectory::open(&config.state_dir, &id)?;
-    let mut file = directory::read_run_file(&directory)?;
+    let file = directory::read_run_file(&directory)?;
+    let about = begun::about(&id, &file);
+    let verified = Box::pin(verify_run(config, directory, file, (began, now))).await;
+    verified.map_err(|error| error.about_run(|| about))
+}
+
+async fn verify_run(
+    config: &VerifyConfig,
+    directory: RunDirectory,
+    mut file: RunFile,
+    (began, now): (Instant, Timestamp),
+) -> Result<VerifyReport, Error> {
+    let id = directory.id().to_owned();
     let Target::Kinesis { .. } = file.settings.target else {
         return Err(Error::refused(format!(
             "run {id} went into {}, which ended with its process, so there is nothing left to read: verify a run into a Kinesis \
@@ -65,14 +78,14 @@ pub async fn verify(config: &VerifyConfig, now: Timestamp) -> Result<VerifyRepor
     };
     file.tuning = config.changes.clone().apply(file.tuning);
     let manifest = Arc::new(directory.manifest()?);
-    replay::check_unchanged("manifest", &file.manifest_digest, &manifest.digest())?;
+    replay::check_unchanged(&id, "manifest", &file.manifest_digest, &manifest.digest())?;
     let checkpoint = replay::last_checkpoint(&directory)?;
     let drained = directory.drained().filter(|seen| seen.delivered == checkpoint.totals.delivered);
     let sent = Sent::by(&directory, &file).and_drained(drained);
     let was_read = sent.was_read();
     let seeker = Seeker::Verify(sent);
     let (reader, description) = open::reader(&file.settings.target, &file.tuning, &seeker).await?;
-    check_same_stream(config, (&id, &file), &description, was_read)?;
+    check_same_stream(config, &directory, &file, &description, was_read)?;
     let shards = reader.list_all_shards().await;
     let shards =
         shards.map_err(|error| open::stream_error(&file.settings.target, &file.tuning, &seeker, &error))?;
@@ -160,19 +173,23 @@ fn meant(config: &VerifyConfig) -> Result<String, Error> {
 /// Refuses a stream that was made anew, with what had been read of the one before, and what went into this one instead.
 fn check_same_stream(
     config: &VerifyConfig,
-    (id, file): (&str, &RunFile),
+    directory: &RunDirectory,
+    file: &RunFile,
     found: &StreamDescription,
     was_read: Option<String>,
 ) -> Result<(), Error> {
-    replay::check_same_stream(file, found).map_err(|other| {
+    let id = directory.id();
+    replay::check_same_stream(id, file, found).map_err(|other| {
         let gone_on = anew::gone_on(&config.state_dir, id, found, "verify").unwrap_or_default();
-        Error::refused(match was_read {
-            Some(read) => format!(
+        if let Some(read) = was_read {
+            return Error::refused(format!(
                 "{read}; what is called {} here is another stream, so there is nothing left to compare{gone_on}",
                 file.stream.name
-            ),
-            None => format!("{other}{gone_on}"),
-        })
+            ));
+        }
+        let anew = begun::anew_in(directory.path(), file, &config.state_dir);
+        let begins = anew.as_ref().map(|anew| format!(": `{anew}` begins anew")).unwrap_or_default();
+        Error::refused(format!("{other}, so there is nothing left to compare{begins}{gone_on}")).with_next(anew)
     })
 }
 
@@ -226,7 +243,7 @@ fn last_run(config: &VerifyConfig) -> Result<String, Error> {
             "no run went into a Kinesis stream; what went into sim: or null: ended with its process: `respool simulate` serves an \
              embedded stream that can"
         } else {
-            "there is no run to verify yet: `respool replay` makes one"
+            "there is no run to verify yet: `respool replay ARCHIVE --into STREAM --partition-key KEY` makes one"
         })
     })?;
     Ok(run.id.clone())

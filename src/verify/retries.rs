@@ -60,7 +60,7 @@ pub(super) fn of(config: &VerifyConfig, id: &str, file: &RunFile) -> Result<Vec<
             continue;
         }
         let manifest = Arc::new(directory::read_manifest(&run.path)?);
-        check_unchanged("manifest", &run.file.manifest_digest, &manifest.digest())?;
+        check_unchanged(&run.id, "manifest", &run.file.manifest_digest, &manifest.digest())?;
         let is_done = !run.is_unfinished();
         retries.push(Retry { id: run.id, manifest, path: run.path, file: run.file, checkpoint, is_done });
     }

@@ -74,7 +74,14 @@ fn arrays_beside_lines_are_sent_by_a_retry_of_their_own_and_the_rest_by_the_next
         format!("respool quarantine retry {id} --key-fallback hash"),
     );
     assert_eq!(commands(&report)[1..], [&apart, &rest], "{report}");
+    let remedies = report["quarantine"]["remedies"]["missing"].as_str().unwrap();
+    let html = std::fs::read_to_string(sandbox.path(format!("state/respool/runs/{id}/report.html"))).unwrap();
+    for said in ["retry --framing json-array takes the array", "; retry --partition-key names another field"]
+    {
+        assert!(remedies.contains(said) && html.contains(&said.replace('\'', "&#39;")), "{said}: {report}");
+    }
     let listed = sandbox.run("quarantine ls").stdout;
+    assert!(remedies.split("; ").all(|remedy| listed.contains(remedy)), "{remedies}: {listed}");
     for said in [
         format!("To send the elements of the 1 object that is an array:\n  {apart}\nThen to "),
         format!(":\n  {rest}\n"),
@@ -88,7 +95,11 @@ fn arrays_beside_lines_are_sent_by_a_retry_of_their_own_and_the_rest_by_the_next
         arrays.stderr.contains("1 other entry in quarantine waits for a retry without --framing"),
         "{arrays:?}"
     );
-    assert_eq!(arrays.json(0)["records"]["delivered"], 3);
+    let left = arrays.json(3);
+    assert_eq!((&left["records"]["delivered"], &left["left"]["records"]), (&3.into(), &1.into()), "{left}");
+    assert_eq!(left["next_command"], rest.as_str());
+    let page = std::fs::read_to_string(left["page"].as_str().unwrap()).unwrap();
+    assert!(page.contains(&format!("Done, but 1 record stays in the quarantine of run {id}.")), "{page}");
     let again = sandbox.run(&format!("{} --json", typed(&apart)));
     assert!(again.sentence(5).contains("leave out --framing"), "{again:?}");
     let listed = sandbox.run(&format!("quarantine ls {id}")).stdout;
@@ -130,7 +141,13 @@ fn a_broken_object_beside_arrays_waits_for_the_retry_that_salvages_it() {
         ["--framing json-array", "--salvage"].map(|flag| format!("respool quarantine retry {id} {flag}"));
     assert_eq!(commands(&report)[1..], steps, "{report}");
     let sent = steps.each_ref().map(|step| sandbox.run(&format!("{} --json", typed(step))));
-    assert_eq!(sent[0].json(0)["records"]["delivered"], 3, "{sent:?}");
+    let apart = sent[0].json(3);
+    assert_eq!(
+        (&apart["records"]["delivered"], &apart["left"]["objects"]),
+        (&3.into(), &1.into()),
+        "{sent:?}"
+    );
+    assert_eq!(apart["next_command"], steps[1].as_str(), "{sent:?}");
     let salvaged = sent[1].json(3);
     assert_eq!(salvaged["records"]["delivered"], 4, "{sent:?}");
     assert_eq!(salvaged["quarantine"]["reasons"]["salvaged"], 1, "{sent:?}");
@@ -147,7 +164,7 @@ fn what_a_retry_of_everything_sets_aside_is_told_although_one_of_a_part_has_sent
     let line = format!("replay archive --into demo --partition-key /k --endpoint-url {url} --json");
     let report = sandbox.run(&line).json(3);
     let retry = format!("quarantine retry {} --yes --json", report["run"].as_str().unwrap());
-    assert_eq!(sandbox.run(&format!("{retry} --framing json-array")).json(0)["records"]["delivered"], 3);
+    assert_eq!(sandbox.run(&format!("{retry} --framing json-array")).json(3)["records"]["delivered"], 3);
     let again = sandbox.run(&format!("{retry} --again")).json(3);
     let told =
         format!("1 record and 1 whole object of run {} are in quarantine", again["run"].as_str().unwrap());

@@ -81,6 +81,13 @@ fn a_retry_into_another_stream_of_the_same_name_is_not_sent_unawares() {
     {
         assert!(refused.sentence(5).contains(said), "{refused:?}");
     }
+    let whole = format!(
+        "`respool replay {} --into backfill --json --partition-key /k --kinesis-endpoint-url {} --kinesis-region eu-west-1 --new` \
+         sends all of it",
+        stage.sandbox.path("archive").display(),
+        stage.url
+    );
+    assert!(refused.sentence(5).contains(&whole), "{refused:?}");
     let sent = stage.sandbox.run(&format!("{retry} --yes"));
     assert!(sent.stderr.contains("warning: the stream backfill is not the one that run"), "{sent:?}");
     let sent = sent.json(0);
@@ -167,6 +174,30 @@ fn whoever_names_what_is_in_quarantine_names_the_command_of_the_runs_own_report(
 }
 
 #[test]
+fn what_is_broken_for_good_is_not_said_to_be_sent_by_another_try() {
+    let stage = Stage::new();
+    let whole = gzip(&b"{\"k\":\"a\"}\n".repeat(3));
+    put(&stage.sandbox.path("archive"), 0, &[&whole[..], &whole[..whole.len() - 4]].concat());
+    let run = id(&stage.replay("--partition-key /k")).to_owned();
+    let salvage = format!("`respool quarantine retry {run} --salvage` sends what is whole of it");
+    let guide = stage.sandbox.run("guide").stdout;
+    assert!(guide.contains(&salvage) && guide.contains("says what can be done about the rest"), "{guide}");
+    let salvaged = stage.sandbox.run(&format!("quarantine retry {run} --salvage --json")).json(3);
+    let retry = id(&salvaged);
+    stage.note_drained(&run, 0);
+    stage.note_drained(retry, salvaged["records"]["delivered"].as_u64().unwrap());
+    let left = format!("1 record of run {retry} is in quarantine and was not sent");
+    let mended = format!(
+        "`respool quarantine ls {retry}` says what has to be mended before `respool quarantine retry {retry}` can send it"
+    );
+    for told in [stage.sandbox.run("guide").stdout, stage.run("stream delete backfill").stderr] {
+        assert!(told.contains(&left) && told.contains(&mended), "{told}");
+    }
+    let steps = salvaged["next_steps"].as_array().unwrap();
+    assert_eq!(steps.last().unwrap()["why"], "try it again, once what its reason names is mended");
+}
+
+#[test]
 fn what_a_retry_leaves_alone_is_still_in_quarantine() {
     let stage = Stage::new();
     let report = stage.replay("--partition-key /k");
@@ -186,7 +217,10 @@ fn what_a_retry_leaves_alone_is_still_in_quarantine() {
         "{retried:?}"
     );
     let page = retried.stdout;
-    assert!(page.contains("2 not tried again") && !page.contains("as asked"), "{page}");
+    assert!(page.contains("2 others in the same objects, no part of this retry"), "{page}");
+    let headline = format!("Done, but 1 whole object stays in the quarantine of run {run}.");
+    assert!(retried.code == 3 && page.starts_with(&headline) && !page.contains("as asked"), "{page}");
+    assert!(page.contains(&format!("\nNext:\n  respool quarantine ls {run}\n")), "{page}");
     assert!(page.contains(&format!("  retry of     {run}\n")), "{page}");
     let shown = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
     assert!(!stage.sandbox.run(&format!("runs show {shown}")).stdout.contains("as asked"));

@@ -82,6 +82,15 @@ fn a_plan_can_be_read_everywhere() {
     );
     sandbox.run(&line).json(0);
     legible(&browser, &sandbox, &sandbox.path("plan.html"));
+    // Seven records within a minute and a half.
+    fs::create_dir(sandbox.path("tiny")).unwrap();
+    for (name, events) in [("05-00-00-a", "{\"k\":1}\n".repeat(3)), ("05-01-30-b", "{\"k\":2}\n".repeat(4))] {
+        fs::write(sandbox.path(format!("tiny/events-1-2026-07-01-{name}")), events).unwrap();
+    }
+    sandbox.run("plan tiny --partition-key /k --html tiny.html --json").json(0);
+    let html = fs::read_to_string(sandbox.path("tiny.html")).unwrap();
+    assert!(html.contains("in bytes as stored") && html.contains("2026-07-01 UTC"), "{html}");
+    legible(&browser, &sandbox, &sandbox.path("tiny.html"));
 }
 
 #[test]
@@ -131,6 +140,15 @@ fn a_page_that_cannot_be_read_is_found() {
         ("<img src=\"http://elsewhere.example/x.png\">", "loads"),
         ("<script>console.error('it broke')</script>", "it broke"),
         ("<style>body{background:#fff}</style>", "the paper is"),
+        (
+            "<figure><svg viewBox=\"0 0 400 200\"><text class=\"tick\" x=\"9\" y=\"50\">0</text><text class=\"tick\" x=\"9\" \
+             y=\"90\">0</text></svg></figure>",
+            "twice",
+        ),
+        (
+            "<div class=\"scroll\" style=\"overflow-x:auto\"><div style=\"width:900px\">wide</div></div>",
+            "that there is more",
+        ),
         (
             "<figure><svg viewBox=\"0 0 400 200\"><text x=\"390\" y=\"50\">cut off</text></svg></figure>",
             "stands out",

@@ -379,6 +379,26 @@ fn the_cache_is_listed_verified_pruned_and_purged() {
     assert!(list(&sandbox).is_empty() && segments(&sandbox).is_empty());
 }
 
+#[test]
+fn a_cache_that_is_not_there_is_not_made_by_who_looks_at_it() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("papers")).unwrap();
+    for command in ["ls", "verify", "prune --to-size 1GB", "purge --yes", "purge"] {
+        for dir in ["nope", "papers"] {
+            let outcome = sandbox.run(&format!("cache {command} --cache-dir {dir}"));
+            let sentence = outcome.sentence(2);
+            assert!(sentence.contains(&format!("no cache in {}", sandbox.path(dir).display())), "{sentence}");
+            assert!(sentence.contains("cache warm"), "{sentence}");
+        }
+        // In its usual place it is not missed before the first run.
+        let said = sandbox.run(&format!("cache {command}"));
+        assert!(said.code == 0 && said.stdout.contains("makes it"), "{said:?}");
+    }
+    assert_eq!(sandbox.run("cache purge --json").json(0)["segments"], 0);
+    assert_eq!(fs::read_dir(sandbox.path("papers")).unwrap().count(), 0);
+    assert!(!sandbox.path("nope").exists() && !sandbox.path("cache").exists());
+}
+
 /// What `--offline` cannot read has a way out that works, before a run and in the middle of one.
 #[test]
 fn a_run_that_the_cache_lets_down_goes_on_with_the_archive() {

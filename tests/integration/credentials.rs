@@ -13,6 +13,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::events::{self, by_key};
+use crate::gateway::{response, serve};
 use crate::reader::{check_delivered, read_stream};
 use crate::sandbox::{Sandbox, until};
 
@@ -167,4 +168,40 @@ fn the_endpoints_of_a_services_section_are_taken_for_every_service_and_shown() {
     let asked = sandbox.run("stream drained");
     let asked = asked.sentence(2);
     assert!(asked.contains("for CloudWatch, is reached over the network in clear"), "{asked}");
+}
+
+#[test]
+fn the_workers_table_is_looked_for_where_the_profile_says_and_nobody_is_asked_for_that_again() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("--shards 1");
+    let (dynamodb, _) = serve(|_| {
+        let body =
+            br#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no"}"#;
+        response("400 Bad Request", "connection: close\r\n", body)
+    });
+    events::put(&sandbox.path("archive"), 0, &events::gzip(b"{\"k\":1}\n"));
+    fs::create_dir_all(sandbox.path(".aws")).unwrap();
+    let services = [("kinesis", &url), ("dynamodb", &dynamodb)]
+        .map(|(id, url)| format!("{id} =\n  endpoint_url = {url}\n"))
+        .concat();
+    let profile = format!("[default]\nservices = own\n\n[services own]\n{services}");
+    fs::write(sandbox.path(".aws/config"), profile).unwrap();
+    sandbox.run("stream create backfill --shards 1").ended_with(0);
+    sandbox.run("replay archive --into backfill --partition-key /k --json").json(0);
+    let known = format!(" --consumer-endpoint-url {dynamodb}");
+    let guide = sandbox.run("guide").stdout;
+    assert!(guide.contains(&known) && !guide.contains("-url URL"), "{guide}");
+    let refused = sandbox.run("stream delete backfill --yes");
+    let refused = refused.sentence(5);
+    assert!(refused.contains(&known) && !refused.contains("-url URL"), "{refused}");
+    let missing = sandbox.run("stream drained --lease-table worker");
+    let missing = missing.sentence(5);
+    for said in [
+        "the table worker does not exist in eu-west-1",
+        &dynamodb,
+        "--consumer-region",
+        "--consumer-endpoint-url",
+    ] {
+        assert!(missing.contains(said), "{said}: {missing}");
+    }
 }

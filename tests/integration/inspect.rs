@@ -170,8 +170,22 @@ fn a_sample_that_is_framed_in_two_ways_is_offered_neither() {
     assert!(!words(&found["flags"]).contains(&"--framing".to_owned()), "{found}");
     let told = sandbox.run("inspect archive").stdout;
     assert!(told.contains("auto and json-array: no one --framing reads all of it"), "{told}");
+    let then = "\nThen the arrays, with the name of that run:\n  respool quarantine retry RUN --framing json-array\n";
+    assert!(told.contains("a retry the arrays that it sets aside") && told.ends_with(then), "{told}");
     assert!(told.contains("plain, newline (each line is one JSON value): 2 of"), "{told}");
     assert!(told.contains("plain, json-array (one JSON value with an array of others): 1 of"), "{told}");
+    // What it says is done.
+    let report = sandbox.run("replay archive --into null: --partition-key /user --json").json(3);
+    let retry = format!("quarantine retry {} --framing json-array --json", report["run"].as_str().unwrap());
+    assert_eq!(report["records"]["delivered"], 2);
+    assert_eq!(sandbox.run(&retry).json(0)["records"]["delivered"], 3);
+    // Lengths are no lines: neither does a retry take the one for the other, nor is it offered.
+    put(&archive, 3, &[&b"\0\0\0\x0a"[..], b"{\"user\":1}", b"\0\0\0\x0a", b"{\"user\":2}"].concat());
+    let told = sandbox.run("inspect archive").stdout;
+    assert!(
+        told.contains("each kind with its own --include") && !told.contains("quarantine retry"),
+        "{told}"
+    );
 }
 
 #[test]

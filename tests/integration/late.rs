@@ -64,6 +64,45 @@ fn objects_that_come_late_or_change_are_named_at_the_end() {
 }
 
 #[test]
+fn what_came_late_is_sent_by_the_printed_command_where_a_variable_names_the_plan() {
+    let (sandbox, _simulator, url) = start();
+    let plan = format!("plan archive --into demo --partition-key /k --endpoint-url {url} --save plan.json");
+    sandbox.run(&plan).ended_with(0);
+    let planned = |line: &str| {
+        let mut command = sandbox.command(line);
+        command.env("RESPOOL_PLAN", sandbox.path("plan.json"));
+        sandbox.start_command(command)
+    };
+    let process = planned("replay --share 0.5 --yes --json");
+    sandbox.wait_for_progress(0);
+    events::put(&sandbox.path("archive"), 20, &events::gzip(b"{\"k\":\"x\",\"n\":-2}\n"));
+    let report = process.wait().json(0);
+    let next = report["next_command"].as_str().unwrap().strip_prefix("respool ").unwrap();
+    assert!(next.contains("--objects") && next.contains("--share 0.5"), "{next}");
+    assert_eq!(planned(&format!("{next} --json")).wait().json(0)["records"]["delivered"], 1);
+    // What only looks like the same is told by what is not.
+    let typed = planned(&next.replace(" --no-plan", "")).wait();
+    for said in ["--objects", "not what the plan has", "RESPOOL_PLAN names the plan: unset RESPOOL_PLAN"] {
+        assert!(typed.sentence(2).contains(said), "{typed:?}");
+    }
+    let other = planned("replay state").wait();
+    assert!(
+        other.sentence(2).contains("ARCHIVE is ") && other.stderr.contains("unset RESPOOL_PLAN"),
+        "{other:?}"
+    );
+    let kept = format!("[replay]\nplan = \"{}\"", sandbox.path("plan.json").display());
+    fs::write(sandbox.path("c.toml"), kept).unwrap();
+    let kept = sandbox.run("replay state --config c.toml").sentence(2).to_owned();
+    assert!(
+        kept.ends_with("the configuration file names the plan: say --no-plan to do without it"),
+        "{kept}"
+    );
+    assert!(
+        sandbox.run("replay state --config c.toml --no-plan").sentence(2).contains("--into is missing: give")
+    );
+}
+
+#[test]
 fn what_is_left_of_an_object_is_set_aside_if_its_records_are_not_the_same_any_more() {
     let (sandbox, _simulator, url) = start();
     let process = sandbox.start(&replay(&url));

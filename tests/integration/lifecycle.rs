@@ -78,6 +78,14 @@ fn a_stream_is_deleted_only_if_it_is_ours_and_drained_or_forced() {
     stage.run("stream create backfill --shards 1").ended_with(0);
     // Nothing was ever sent into it.
     assert!(stage.run("stream delete backfill").sentence(5).contains("say --yes"));
+    // What a variable answers for other commands deletes and scales nothing.
+    let url = &stage.server.url;
+    for line in ["stream delete backfill", "stream scale demo --shards 2", "cache purge"] {
+        let door = if line.starts_with("stream") { format!(" --endpoint-url {url}") } else { String::new() };
+        let mut asked = stage.sandbox.command(&format!("{line}{door}"));
+        asked.env("RESPOOL_YES", "1");
+        assert!(stage.sandbox.start_command(asked).wait().sentence(5).contains("say --yes"), "{line}");
+    }
     stage.run("stream delete backfill --yes").ended_with(0);
     stage.run("stream create backfill --shards 1").ended_with(0);
     let record = json!({ "StreamName": "backfill", "PartitionKey": "k", "Data": "eA==" });

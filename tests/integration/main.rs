@@ -12,6 +12,7 @@ mod aside;
 mod bench;
 mod browser;
 mod cache;
+mod costs;
 mod credentials;
 mod doubtful;
 mod events;

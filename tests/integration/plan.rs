@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::events::{gzip, put};
 use crate::foreign::tools;
 use crate::s3::moto_server;
 use crate::sandbox::Sandbox;
@@ -210,6 +211,8 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
     let whole = sandbox.path("plan.json");
     assert_eq!(command(0), format!("respool stream create NAME --plan {} {door}", whole.display()));
     assert_eq!(command(1), format!("respool replay --plan {} --into NAME {door}", whole.display()));
+    let drained = guide["steps"][4]["notes"].to_string();
+    assert!(drained.contains("within 50 h of the replay's start"), "{drained}");
     let mut by_variable = sandbox.command(&format!("guide {door} --json"));
     by_variable.env("RESPOOL_PLAN", "plan.json");
     assert_eq!(sandbox.start_command(by_variable).wait().json(0), guide);
@@ -266,9 +269,72 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
 #[test]
 fn a_key_that_no_record_has_is_no_plan() {
     let sandbox = Sandbox::new();
-    let outcome = sandbox.run(&format!("plan {} --shards 4 --partition-key /tailnumm", fixture()));
-    assert_eq!(outcome.code, 3, "{outcome:?}");
-    assert!(outcome.stderr.contains("is /tailnumm where they have their key?"), "{}", outcome.stderr);
+    for (key, said, next) in [
+        ("/tailnumm", "is /tailnum meant?", "plan it again with --partition-key /tailnum\n"),
+        ("/nothing/like/it", "is that where they have it?", "with one of these as --partition-key\n"),
+    ] {
+        let line = format!("plan {} --shards 4 --partition-key {key} --save p.json", fixture());
+        let outcome = sandbox.run(&line);
+        assert_eq!(outcome.code, 3, "{outcome:?}");
+        let said = format!("None of 39,999 records has its key at {key} (missing): {said}\n");
+        let page = outcome.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(page.starts_with(said.trim_end()), "{}", outcome.stdout);
+        assert!(outcome.stderr.ends_with(&said.replacen('N', "n", 1)), "{}", outcome.stderr);
+        assert!(outcome.stdout.contains("  --partition-key /tailnum  "), "{}", outcome.stdout);
+        assert!(outcome.stdout.ends_with(next), "{}", outcome.stdout);
+        assert!(!sandbox.path("p.json").exists(), "there is nothing to carry out");
+    }
+}
+
+#[test]
+fn a_plan_keeps_the_name_of_a_stream_that_is_still_to_be_made() {
+    let sandbox = Sandbox::new();
+    let (_simulator, url) = sandbox.simulate("");
+    let made = format!(
+        "plan {} --partition-key /tailnum --into later --endpoint-url {url} --save plan.json --shards 3",
+        fixture()
+    );
+    let page = sandbox.run(&made).stdout;
+    assert!(page.contains(&format!("later at {url}, which is not there yet\n")), "{page}");
+    let plan = sandbox.run(&format!("{made} --json")).json(0);
+    assert_eq!((&plan["target"], &plan["target_exists"]), (&"later".into(), &false.into()));
+    let guide = sandbox.run("guide plan.json").stdout;
+    assert!(guide.contains("stream create later --plan") && !guide.contains("NAME"), "{guide}");
+    // Without one it says which word stands for it.
+    let open = made.replace(" --into later", "").replace("plan.json", "open.json");
+    let next = sandbox.run(&open).stdout;
+    assert!(next.contains(" --into STREAM --create\n  (put the new stream's name for STREAM)\n"), "{next}");
+    let guide = sandbox.run("guide open.json").stdout;
+    assert!(guide.contains("put the stream's name for NAME, here and below"), "{guide}");
+    // What is printed next does it.
+    let command = plan["next_command"].as_str().unwrap().strip_prefix("respool ").unwrap();
+    assert!(command.ends_with("plan.json --create"), "{command}");
+    let report = sandbox.run(&format!("{command} --limit 9 --json")).json(0);
+    assert_eq!((&report["records"]["delivered"], &report["stream_shards"]), (&9.into(), &3.into()));
+    assert_eq!(sandbox.run(&format!("{made} --json")).json(0)["target_exists"], true);
+}
+
+#[test]
+fn a_mistyped_key_of_a_plan_is_said_otherwise_by_the_printed_command() {
+    let sandbox = Sandbox::new();
+    put(&sandbox.path("archive"), 0, &gzip(b"{\"key\":\"a\"}\n{\"key\":\"b\"}\n"));
+    let plan = "plan archive --into sim:1 --partition-key /kye --until 2030-01-01 --save plan.json";
+    sandbox.run(plan).ended_with(3);
+    let planned = |line: &str| {
+        let mut command = sandbox.command(line);
+        command.env("RESPOOL_PLAN", "plan.json");
+        sandbox.start_command(command).wait()
+    };
+    let report = planned("replay --json").json(3);
+    let step = |number: usize| report["next_steps"][number]["command"].as_str().unwrap().to_owned();
+    let anew = step(1);
+    for said in
+        ["respool replay ", "--partition-key /key ", "--until 2030-01-01T00:00:00Z", " --no-plan ", " --new"]
+    {
+        assert!(format!("{anew} ").contains(said), "{anew}");
+    }
+    let sent = planned(&format!("{} --json", &anew["respool ".len()..])).json(0);
+    assert_eq!(sent["records"]["delivered"], 2);
 }
 
 #[test]
@@ -339,7 +405,7 @@ fn a_stream_is_made_where_its_plan_was_made_for() {
     );
     sandbox.run(&plan).ended_with(0);
     let next = sandbox.run(&plan).stdout;
-    let command = next.split("Next:\n  respool ").nth(1).unwrap().trim_end();
+    let command = next.split("Next:\n  respool ").nth(1).unwrap().lines().next().unwrap();
     let run = format!("{} --limit 9 --json --retention 30h", command.replace("STREAM", "on-the-way"));
     assert_eq!(sandbox.run(&run).json(0)["records"]["delivered"], 9, "{command}");
     let made = sandbox.run(&format!("stream status on-the-way --json --endpoint-url {url}"));

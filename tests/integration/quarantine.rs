@@ -127,6 +127,36 @@ fn what_is_set_aside_is_listed_by_reason_and_not_tried_again_with_the_same_key()
 }
 
 #[test]
+fn without_a_name_the_last_run_is_meant_of_which_something_is_left() {
+    let sandbox = Sandbox::new();
+    assert!(sandbox.run("quarantine ls").stdout.contains("no run has anything in quarantine"));
+    let run = |archive: &str| {
+        put(&sandbox.path(archive), 0, &gzip(b"{\"k\":\"a\"}\n{\"x\":1}\n"));
+        let report = sandbox.run(&format!("replay {archive} --into sim:1 --partition-key /k --json")).json(3);
+        report["run"].as_str().unwrap().to_owned()
+    };
+    let (first, last) = (run("first"), run("last"));
+    let retry = |named: &str| sandbox.run(&format!("quarantine retry {named} --key-fallback hash --json"));
+    assert_eq!(retry("").json(0)["retries"], last.as_str());
+    let listed = sandbox.run("quarantine ls").stdout;
+    assert!(listed.contains(&format!("run {first}: ")), "{listed}");
+    let of_last = sandbox.run(&format!("quarantine ls {last}")).stdout;
+    assert!(of_last.contains(" has tried it again, and nothing of that is left\n"), "{of_last}");
+    let again = retry(&last);
+    assert!(
+        again.sentence(5).contains("nothing of it is left. --again sends all of it once more"),
+        "{again:?}"
+    );
+    assert_eq!(retry("").json(0)["retries"], first.as_str());
+    // A list of nothing is no failure, and there is nothing to be sent.
+    let none = sandbox.run("quarantine ls");
+    assert!(none.code == 0 && none.stdout.starts_with("nothing is left in quarantine"), "{none:?}");
+    assert_eq!(sandbox.run("quarantine ls --json").stdout, "[]\n");
+    assert!(retry("").sentence(5).contains("nothing is left in quarantine"));
+    assert!(sandbox.run("quarantine show 0").stdout.contains("\"x\""), "what was set aside is still there");
+}
+
+#[test]
 fn a_retry_that_did_not_end_does_not_stand_before_the_run_that_is_meant() {
     let sandbox = Sandbox::new();
     let archive = sandbox.path("archive");

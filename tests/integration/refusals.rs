@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::events::{self, gzip, put};
+use crate::gateway::{response, serve};
 use crate::reader::read_stream;
 use crate::sandbox::Sandbox;
 
@@ -109,11 +110,6 @@ fn a_refusal_says_what_to_do_next() {
             &["does not exist at http", ": there is nothing to delete; if it lives elsewhere, say --region"],
         ),
         (
-            format!("plan archive --into nowhere {key} {at}"),
-            5,
-            &["leave out --into", "--shards 1,4,16", "--into nowhere --create"],
-        ),
-        (
             format!("plan archive --into demo --live-stream nowhere {key} {at}"),
             5,
             &["the live stream nowhere does not exist", "is its name right?"],
@@ -129,7 +125,7 @@ fn a_refusal_says_what_to_do_next() {
             5,
             &["name another window (--from, --until)"],
         ),
-        ("verify".to_owned(), 5, &["`respool replay` makes one"]),
+        ("verify".to_owned(), 5, &["`respool replay ARCHIVE --into STREAM --partition-key KEY` makes one"]),
         (
             format!("replay archive --into null: {key} --max-quarantine x"),
             2,
@@ -158,17 +154,16 @@ fn a_run_whose_stream_is_gone_is_not_told_to_make_it() {
     sandbox.run(&format!("stream create gone --shards 1 {at}")).ended_with(0);
     let (unfinished, done) = (run("--max-quarantine 0", 4), run("--new", 3));
     sandbox.run(&format!("stream delete gone --yes --force {at}")).ended_with(0);
-    let anew = format!(
-        "`respool replay {} --into gone --create --partition-key KEY --endpoint-url {url}",
-        sandbox.path("archive").display()
-    );
+    let anew = format!("`respool replay {} --into gone ", sandbox.path("archive").display());
+    let key =
+        format!("--endpoint-url {url} --json --kinesis-region eu-west-1 --create --partition-key KEY --new`");
     for (line, id, so) in [
         (format!("resume {unfinished}"), &unfinished, "nothing left to go on with"),
         (format!("verify {done}"), &done, "there is nothing to compare"),
     ] {
         let outcome = sandbox.run(&line);
         let sentence = outcome.sentence(5);
-        for said in [so, &format!("into which run {id} went"), "the run had delivered nothing", &anew] {
+        for said in [so, &format!("into which run {id} went"), "the run had delivered nothing", &anew, &key] {
             assert!(sentence.contains(said), "{line}: {said} is missing in: {sentence}");
         }
         assert!(!sentence.contains("stream create"), "{line}: {sentence}");
@@ -188,9 +183,9 @@ fn a_run_that_was_drained_needs_nothing_more_when_its_stream_is_gone() {
     let (run, delivered) = (report["run"].as_str().unwrap(), &report["records"]["delivered"]);
     sandbox.run(&format!("stream delete gone --yes --force --endpoint-url {url}")).ended_with(0);
     let lost = sandbox.run("verify").sentence(5).to_owned();
-    let window =
-        "--partition-key hash --from 2020-01-01T00:00:00Z --until 2030-01-01T00:00:00Z --endpoint-url";
-    assert!(lost.contains(window), "{lost}");
+    let whole = "--into gone --create --shards 1 --partition-key hash --endpoint-url ";
+    let window = "--from 2020-01-01 --until 2030-01-01 --json --kinesis-region eu-west-1 --new`";
+    assert!(lost.contains(whole) && lost.contains(window), "{lost}");
     let note = |by: &str, delivered: &Value| {
         let drained = serde_json::json!({"at": "2026-11-20T10:00:00Z", "by": by, "delivered": delivered});
         let path = sandbox.path("state/respool/runs").join(run).join("drained.json");
@@ -218,6 +213,7 @@ fn a_run_that_was_drained_needs_nothing_more_when_its_stream_is_gone() {
 fn without_credentials_nothing_is_begun() {
     let sandbox = sandbox();
     let (_simulator, url) = sandbox.simulate("--shards 1");
+    let (metadata, _) = serve(|_| response("403 Forbidden", "connection: close\r\n", b""));
     let stream = format!("replay archive --into demo --partition-key /k --endpoint-url {url}");
     let bucket = format!("replay s3://bucket/events --into null: --partition-key /k --endpoint-url {url}");
     for line in [stream, bucket] {
@@ -226,7 +222,19 @@ fn without_credentials_nothing_is_begun() {
             command.env_remove(name);
         }
         let outcome = sandbox.start_command(command).wait();
-        assert!(outcome.sentence(5).contains("credentials"), "{}", outcome.stderr);
+        let sentence = outcome.sentence(5);
+        assert!(sentence.contains("no AWS credentials found: name a profile with --profile"), "{sentence}");
+        // An instance's own that are not given out are no way on either.
+        let mut command = sandbox.command(&line);
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED"] {
+            command.env_remove(name);
+        }
+        command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata);
+        let outcome = sandbox.start_command(command).wait();
+        let sentence = outcome.sentence(5);
+        for said in ["could not be fetched", "IMDS", "--profile or AWS_PROFILE", "`aws sso login"] {
+            assert!(sentence.contains(said), "{said}: {sentence}");
+        }
     }
     assert!(sandbox.runs().is_empty());
 }
@@ -294,7 +302,7 @@ fn bad_objects_are_set_aside_whole_and_the_others_arrive() {
     let line = format!("replay archive --into demo --partition-key /k --json --endpoint-url {url}");
     let report = sandbox.run(&line).json(3);
     assert_eq!(report["records"]["delivered"], 61);
-    assert_eq!(report["objects"], json!({ "total": 10, "decoded": 5, "quarantined": 5, "skipped": 0 }));
+    assert_eq!(report["objects"], json!({ "total": 10, "settled": 5, "quarantined": 5, "skipped": 0 }));
     let reasons = report["quarantine"]["reasons"].as_object().unwrap();
     let expected =
         ["corrupt", "empty", "trailing_data", "truncated", "unknown_format"].map(|reason| (reason, 1));

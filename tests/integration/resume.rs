@@ -235,6 +235,24 @@ fn what_no_longer_fits_the_run_is_refused_with_the_difference() {
         assert!(near(time + 0.000_1).into_iter().any(shown), "{time} is missing: {sentence}");
     }
     assert!(read_stream(&scene.url, "demo").is_empty(), "nothing was sent");
+    // A script is told which run and which stream, and what to type.
+    for line in ["resume", "verify"] {
+        let refused = scene.sandbox.run(&format!("{line} --json"));
+        let sentence = refused.sentence(5);
+        let told: serde_json::Value = serde_json::from_str(&refused.stdout).unwrap();
+        assert_eq!((&told["run"], &told["target"]), (&json!(id), &json!("demo")), "{line}: {told}");
+        let next = told["next_command"].as_str().unwrap();
+        assert!(next.starts_with("respool replay ") && next.ends_with(" --new"), "{line}: {next}");
+        for said in [&format!("the stream demo is not the one that run {id} went into"), next] {
+            assert!(sentence.contains(said), "{line}: {sentence}");
+        }
+    }
+    call(&scene.url, "DeleteStream", &json!({ "StreamName": "demo" })).unwrap();
+    for line in ["resume", "verify"] {
+        let told = scene.sandbox.run(&format!("{line} --json")).json(5);
+        assert_eq!((&told["run"], &told["target"]), (&json!(id), &json!("demo")), "{line}: {told}");
+        assert!(told["next_command"].as_str().unwrap().contains(" --create "), "{line}: {told}");
+    }
 }
 
 #[test]
@@ -253,7 +271,8 @@ fn a_stream_that_is_made_anew_under_a_run_is_never_called_done() {
     let report = run.wait().json(5);
     assert_eq!(report["state"], "refused");
     let message = report["message"].as_str().unwrap();
-    assert!(message.contains("its stream's creation time has changed"), "{message}");
+    let run = report["run"].as_str().unwrap();
+    assert!(message.contains(&format!("demo is not the one that run {run} went into")), "{message}");
     let arrived = read_stream(&url, "demo").len() as u64;
     assert!(arrived < report["records"]["delivered"].as_u64().unwrap(), "some went with the first stream");
 }

@@ -173,7 +173,8 @@ impl Outcome {
         if !self.stdout.is_empty() {
             let report: Value = serde_json::from_str(&self.stdout).unwrap();
             assert_eq!(report["exit_code"], code);
-            assert!(report.get("run").is_none_or(|run| run == ""), "there was no run yet: {report}");
+            let run = report.get("run").and_then(Value::as_str).unwrap_or_default();
+            assert!(self.stderr.contains(run), "the run that it is about is named: {report}");
         }
         let errors: Vec<&str> = self.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
         assert!(errors.len() == 1, "one sentence: {}", self.stderr);

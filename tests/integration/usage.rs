@@ -24,6 +24,16 @@ fn a_wrong_command_line_ends_with_2_and_one_sentence() {
         ("replay README.md --into null:", &[][..], "README.md is a file"),
         ("replay no/such/place --into null:", &[][..], "no/such/place does not exist"),
         ("replay s3://events --into null: --offline --no-cache", &[][..], "give one of them"),
+        (
+            "replay s3://events --into null:",
+            &[("RESPOOL_OFFLINE", "1"), ("RESPOOL_NO_CACHE", "1")][..],
+            "the variables RESPOOL_OFFLINE and RESPOOL_NO_CACHE exclude each other",
+        ),
+        (
+            "runs",
+            &[("RESPOOL_QUIET", "1"), ("RESPOOL_VERBOSE", "2")][..],
+            "the variables RESPOOL_QUIET and RESPOOL_VERBOSE exclude each other",
+        ),
         ("resume --into null:", &[][..], "unexpected argument"),
         (
             "guide --away-since 20:00",
@@ -57,6 +67,20 @@ fn help_goes_to_stdout_and_ends_with_0() {
 fn a_variable_never_shows_its_value_in_help() {
     let output = respool("replay --help", &[("RESPOOL_PROFILE", "canary")]).unwrap();
     assert!(!String::from_utf8(output.stdout).unwrap().contains("canary"));
+}
+
+#[test]
+fn what_is_typed_goes_before_the_variable_that_excludes_it() {
+    for (line, variables) in [
+        ("runs -v", [("RESPOOL_QUIET", "1"), ("RESPOOL_VERBOSE", "0")]),
+        ("-v runs", [("RESPOOL_QUIET", "1"), ("RESPOOL_JSON", "0")]),
+        ("runs --quiet", [("RESPOOL_QUIET", "1"), ("RESPOOL_VERBOSE", "2")]),
+        ("runs", [("RESPOOL_QUIET", "1"), ("RESPOOL_VERBOSE", "0")]),
+    ] {
+        let output = respool(line, &variables).unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{line} {variables:?}: {errors}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use aws_types::service_config::ServiceConfigKey;
 
 use super::S3Config;
 use crate::archive::ArchiveError;
+use crate::renewed::how_to_have_credentials;
 use crate::shown::in_quotes;
 
 /// The SDK's configuration for `config`, with a region and with credentials that were found.
@@ -41,15 +42,25 @@ pub(super) async fn load(config: &S3Config) -> Result<aws_config::SdkConfig, Arc
     if let Some(provider) = shared.credentials_provider()
         && let Err(error) = provider.provide_credentials().await
     {
+        let mut advice = how_to_have_credentials(config.profile.as_deref());
+        if config.profile.is_none() {
+            advice += ", or read a public bucket with --anonymous";
+        }
+        let cause = chain(&error);
+        let cause = cause.trim_end_matches('.');
+        let of = config.profile.as_ref().map(|profile| format!(" the profile {}", in_quotes(profile)));
         // The SDK's words for "none found" list where it looked, which helps nobody; others tell what failed.
-        let message = match (&error, &config.profile) {
-            (CredentialsError::CredentialsNotLoaded(_), None) => "no AWS credentials found: name a profile with \
-                --s3-profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or read a public bucket with --anonymous"
-                .to_owned(),
-            (CredentialsError::CredentialsNotLoaded(_), Some(profile)) => {
-                format!("no AWS credentials found in the profile {}: {}", in_quotes(profile), chain(&error))
+        let message = match (&error, of) {
+            (CredentialsError::CredentialsNotLoaded(_), None) => {
+                format!("no AWS credentials found: {advice}")
             }
-            _ => format!("AWS credentials could not be fetched: {}", chain(&error)),
+            (CredentialsError::CredentialsNotLoaded(_), Some(profile)) => {
+                format!("no AWS credentials found in{profile}: {cause}; {advice}")
+            }
+            (_, of) => {
+                let of = of.map(|profile| format!(" for{profile}")).unwrap_or_default();
+                format!("AWS credentials could not be fetched{of}: {cause}; {advice}")
+            }
         };
         return Err(ArchiveError::Refused { what, message });
     }

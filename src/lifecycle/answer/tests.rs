@@ -133,8 +133,8 @@ fn a_replay_that_has_set_everything_aside_has_not_happened() {
         for words in [
             "Not yet: nothing of run r2 was delivered into orders-backfill, all of it was set aside: 1,800 records and 1 whole object.",
             "`respool quarantine ls r2 --state-dir /s`",
-            "`respool quarantine retry r2 --state-dir /s`",
-            "--new",
+            "`respool quarantine retry r2 --state-dir /s` tries it again; or `respool replay s3://events/live/ --into orders-backfill ",
+            " --new` begins anew",
         ] {
             assert!(answer.message.contains(words), "{words}: {}", answer.message);
         }

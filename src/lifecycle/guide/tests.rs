@@ -335,7 +335,7 @@ fn what_is_in_quarantine_stands_before_the_way_back() {
     let left = "45 records and 2 whole objects of run r1 are in quarantine and were not sent";
     let [back, delete] = told(false);
     assert!(back.contains(&format!("before that: {left}; `respool quarantine retry r1` sends")), "{back}");
-    assert!(delete.contains(&format!("{left}: once it is deleted")), "{delete}");
+    assert!(delete.contains(&format!("{left}: once the stream is deleted")), "{delete}");
     assert!(told(true).iter().all(|notes| !notes.contains("quarantine")), "it is too late");
 }
 

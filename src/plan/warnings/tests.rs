@@ -38,15 +38,7 @@ fn at(text: &str) -> Timestamp {
 
 fn facts<'a>(what: &'a Planned, objects: &'a [ObjectEntry]) -> Facts<'a> {
     let now = at("2026-11-22T12:00:00Z");
-    Facts {
-        what,
-        objects,
-        stream: None,
-        worker: RateCap::default(),
-        live_retention_seconds: None,
-        away_since: now,
-        now,
-    }
+    Facts { what, objects, stream: None, live_retention_seconds: None, away_since: now, now }
 }
 
 fn plan(seconds: f64) -> Plan {
@@ -93,29 +85,14 @@ fn a_stream_that_forgets_before_the_worker_has_read_is_warned_of() {
     let facts = facts(&what, &[]);
     assert!(codes(&plan(11.0 * HOUR), &facts).is_empty());
     assert_eq!(codes(&plan(13.0 * HOUR), &facts), ["retention"]);
-    // 1,000,000 records at 10 a second: 28 hours, of which the replay takes one.
-    let slow = Facts { worker: "10rec/s".parse().unwrap(), ..facts };
-    let found = warnings(&plan(HOUR), &slow);
+    let read_in = |hours: f64, seconds| Plan { reading_seconds: Some(hours * HOUR), ..plan(seconds) };
+    let found = warnings(&read_in(28.0, HOUR), &facts);
     assert_eq!(found[0].code, "retention");
-    assert!(found[0].action.contains("34 hours"), "{}", found[0].action);
-    let fast = Facts { worker: "1000rec/s".parse().unwrap(), ..facts };
-    assert!(codes(&plan(13.0 * HOUR), &fast).is_empty());
-}
-
-#[test]
-fn a_stream_that_is_made_for_a_plan_keeps_records_for_long_enough() {
-    let fast: RateCap = "1000rec/s".parse().unwrap();
-    for (seconds, worker, hours) in [
-        (HOUR, RateCap::default(), 24),
-        (13.0 * HOUR, RateCap::default(), 26),
-        (13.0 * HOUR, fast, 24),
-        (HOUR, "10rec/s".parse().unwrap(), 34),
-        (1e9, RateCap::default(), 8_760),
-    ] {
-        assert_eq!(retention_wanted(&plan(seconds), worker), hours, "{seconds} {worker}");
-    }
-    let planned = Plan { assumed: Assumed { retention_hours: 48.0, ..Assumed::default() }, ..plan(HOUR) };
-    assert_eq!(retention_wanted(&planned, fast), 48);
+    assert!(found[0].action.contains("37 hours"), "{}", found[0].action);
+    assert!(codes(&read_in(1.0, 13.0 * HOUR), &facts).is_empty());
+    // However fast the worker is: it may begin when the first records are forgotten already.
+    assert_eq!(codes(&read_in(0.1, 33.9 * HOUR), &facts), ["retention"]);
+    assert_eq!(codes(&read_in(12.0, 12.0 * HOUR), &facts), ["retention"]);
 }
 
 #[test]
@@ -191,4 +168,43 @@ fn what_lies_in_glacier_is_counted() {
     let found = warnings(&plan(HOUR), &facts(&what, &objects));
     assert_eq!(found[0].code, "archived");
     assert!(found[0].message.starts_with("1 object (10 B)"), "{}", found[0].message);
+}
+
+#[test]
+fn who_is_late_is_told_what_would_be_faster() {
+    let what = planned("orders-backfill");
+    let live = Facts {
+        live_retention_seconds: Some(24.0 * HOUR),
+        away_since: at("2026-11-22T02:00:00Z"),
+        ..facts(&what, &[])
+    };
+    let limited = |limit| Plan { binding_limit: Some(limit), ..plan(12.0 * HOUR) };
+    let slow_worker = Plan { reading_seconds: Some(13.0 * HOUR), ..limited(BindingLimit::Records) };
+    for (plan, way) in [
+        (limited(BindingLimit::Records), "take more shards"),
+        (limited(BindingLimit::HotKey), "spread the keys"),
+        (limited(BindingLimit::MaxRate), "raise --max-rate"),
+        (slow_worker, "let more workers read it"),
+    ] {
+        let found =
+            warnings(&plan, &live).into_iter().find(|warning| warning.code == "live_retention").unwrap();
+        assert!(found.action.contains(&format!(", or {way}")), "{}", found.action);
+    }
+    let found = warnings(&limited(BindingLimit::Fetch), &live);
+    assert!(found[0].action.starts_with("raise the live stream's retention first: "), "{}", found[0].action);
+}
+
+#[test]
+fn records_that_the_stream_does_not_take_are_not_looked_for_among_keys() {
+    let what = planned("orders-backfill");
+    let aside = |reasons: &[&str]| {
+        let counted = reasons.iter().map(|reason| ((*reason).to_owned(), 50_000)).collect();
+        let plan = Plan { records_set_aside: counted, ..plan(HOUR) };
+        warnings(&plan, &facts(&what, &[])).remove(0).action
+    };
+    assert!(!aside(&["missing"]).contains("record-size"));
+    let large = aside(&["too_large"]);
+    assert!(large.contains("--record-size 10MiB") && !large.contains("--partition-key"), "{large}");
+    let both = aside(&["missing", "too_large"]);
+    assert!(both.contains("--record-size 10MiB") && both.contains("--partition-key"), "{both}");
 }

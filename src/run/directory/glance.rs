@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{DRAINED_FILE, Drained, PLAN_FILE, RunFile, read_json, write_json};
-use crate::config::RunSettings;
+use super::{DRAINED_FILE, Drained, PLAN_FILE, RunFile, TYPED_FILE, read_json, write_json};
+use crate::config::{RunSettings, Typed};
 use crate::error::Error;
 use crate::run::checkpoint_log;
 use crate::run::journal::QUARANTINE_FILE;
@@ -92,6 +92,11 @@ impl RunGlance {
     pub fn retried(&self) -> Option<&str> {
         retried(&self.file.settings)
     }
+}
+
+/// The command that has begun the run in `directory`, if it is known.
+pub fn typed(directory: &Path) -> Option<Typed> {
+    read_json(&directory.join(TYPED_FILE)).unwrap_or_default()
 }
 
 #[derive(Deserialize)]

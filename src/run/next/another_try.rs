@@ -64,9 +64,11 @@ pub(in crate::run) struct AnotherTry<'a> {
     pub salvageable: u64,
     /// Whole objects among it that are not the arrays that they were taken for.
     pub misframed: u64,
+    /// Entries among it for which something has to be mended first.
+    pub mended: u64,
     /// The records without a key.
     pub keyless: Option<&'a Keyless>,
-    /// The command that began the run.
+    /// The command that began the run, by flags that can be said otherwise.
     pub typed: Option<&'a Typed>,
 }
 
@@ -168,6 +170,9 @@ impl AnotherTry<'_> {
     }
 
     fn why(&self) -> String {
+        if self.mended > 0 && self.mended == self.set_aside {
+            return "try it again, once what its reason names is mended".to_owned();
+        }
         let most = self.keyless.is_some_and(|keyless| keyless.are_most_of(self.set_aside));
         let again = match (self.without_key(), self.another_key()) {
             (None, _) => "try it again",

@@ -62,6 +62,7 @@ fn unfinished<'a>(typed: &'a Typed, flags: &'a RunFlags) -> Outcome<'a> {
         set_aside: 0,
         salvageable: 0,
         misframed: 0,
+        mended: 0,
         readable: true,
         flood: None,
         keyless: None,
@@ -73,8 +74,6 @@ fn unfinished<'a>(typed: &'a Typed, flags: &'a RunFlags) -> Outcome<'a> {
 fn what_comes_next_depends_on_how_it_ended() {
     let (many, few) = (keyless(100, 100), keyless(10, 10));
     let (typed, none) = (typed(), RunFlags::default());
-    let words = ["replay", "--plan", "x.plan"].map(str::to_owned).to_vec();
-    let planned = Typed { words, retries: false, follows_a_plan: true };
     let outcome = unfinished(&typed, &none);
     let done = Outcome { done: true, code: ExitCode::Done, ..outcome };
     let aside = Outcome { code: ExitCode::Quarantine, set_aside: 101, ..done };
@@ -86,7 +85,7 @@ fn what_comes_next_depends_on_how_it_ended() {
     let vague = Keyless { meant: None, ..many.clone() };
     let salvage = "respool quarantine retry 7 --salvage";
     let arrays = Keyless { arrays: 100, ..vague.clone() };
-    let cases: [(_, &[&str]); 18] = [
+    let cases: [(_, &[&str]); 17] = [
         (outcome, &[resume]),
         (Outcome { set_aside: 101, keyless: Some(&many), ..outcome }, &[resume]),
         (done, &[]),
@@ -133,10 +132,6 @@ fn what_comes_next_depends_on_how_it_ended() {
         ),
         (Outcome { keyless: Some(&many), delivered: 1, ..flooded }, &[show, resume]),
         (Outcome { keyless: Some(&many), typed: None, ..flooded }, &[show, resume]),
-        (
-            Outcome { keyless: Some(&many), typed: Some(&planned), ..flooded },
-            &[show, "respool replay --plan x.plan --new", resume],
-        ),
         (Outcome { flood: bound, ..flooded }, &[ls, "respool resume 7 --max-quarantine COUNT"]),
     ];
     for (outcome, expected) in cases {

@@ -3,13 +3,15 @@
 
 use std::fmt::Write as _;
 
+use super::super::begun;
 use super::super::directory::{self, RunGlance};
 use super::super::journal::{QuarantineLine, quarantine_lines};
-use super::super::next::{AnotherTry, Does, Keyless, Place, Try};
-use super::super::remedy;
+use super::super::next::{AnotherTry, Does, Keyless, NextStep, Place, Try};
+use super::super::remedy::{self, Outlook};
+use super::super::report::LeftReport;
 use super::retry::wanted;
 use super::taken::{retries_of, untaken};
-use crate::config::{CacheMode, RunFlags, StateDir, Typed};
+use crate::config::{CacheMode, Decoding, RunFlags, StateDir, Typed};
 use crate::error::Error;
 use crate::record::many;
 
@@ -24,6 +26,45 @@ pub struct Ways {
     pub list: String,
     /// Entries that no retry takes.
     pub left_alone: u64,
+    /// What becomes of those that one takes.
+    pub doubtful: Doubtful,
+}
+
+/// What of a quarantine another try does not simply send, as numbers of entries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Doubtful {
+    /// All that a retry takes.
+    pub tried: usize,
+    /// Those among them that would be set aside again if nothing is mended before.
+    pub mended: usize,
+    /// Damaged objects, of which only what is whole is sent.
+    pub in_part: usize,
+}
+
+impl Doubtful {
+    fn of(lines: &[QuarantineLine], decoding: Decoding) -> Self {
+        let tried: Vec<_> = lines.iter().filter(|line| !line.sent_in_part).collect();
+        let are = |outlook| tried.iter().filter(|line| remedy::outlook(line, decoding) == outlook).count();
+        Self { tried: tried.len(), mended: are(Outlook::Mended), in_part: are(Outlook::InPart) }
+    }
+
+    /// Whether all of it has to be mended first.
+    #[must_use]
+    pub const fn is_all_mended(&self) -> bool {
+        self.mended > 0 && self.mended == self.tried
+    }
+
+    /// Whether it is damaged objects and nothing else.
+    #[must_use]
+    pub const fn is_all_in_part(&self) -> bool {
+        self.in_part > 0 && self.in_part == self.tried
+    }
+
+    /// Whether some of it will be left.
+    #[must_use]
+    pub const fn leaves_some(&self) -> bool {
+        self.mended + self.in_part > 0
+    }
 }
 
 impl Ways {
@@ -50,6 +91,7 @@ impl Ways {
             anew: that(Does::Anew).next(),
             list: format!("`respool quarantine ls {}{look}`", run.id),
             left_alone: left_alone.len() as u64,
+            doubtful: Doubtful::of(&left, run.file.settings.input.decoding),
         }
     }
 
@@ -59,6 +101,46 @@ impl Ways {
         let other = || self.anew.as_ref().unwrap_or(&self.list).clone();
         if self.retries.is_empty() { other() } else { self.retries.join(", then ") }
     }
+}
+
+/// What `run` has set aside and no retry of it has taken. Blocks.
+pub(in crate::run) fn left_of(state_dir: &StateDir, run: &RunGlance) -> Result<Vec<QuarantineLine>, Error> {
+    untaken(&retries_of(state_dir, run)?, super::lines(run)?)
+}
+
+/// What retries have left of the quarantine of the run `id`, and what to type next about it; `None` if nothing is left. Blocks.
+pub(in crate::run) fn left_behind(
+    state_dir: &StateDir,
+    id: &str,
+) -> Result<Option<(LeftReport, Vec<NextStep>)>, Error> {
+    let runs = directory::glance_at_all(state_dir)?;
+    let Some(run) = runs.into_iter().find(|run| run.id == id) else { return Ok(None) };
+    let left = left_of(state_dir, &run)?;
+    if left.is_empty() {
+        return Ok(None);
+    }
+    let records = left.iter().filter(|line| line.record.is_some()).count() as u64;
+    let counts = LeftReport { records, objects: left.len() as u64 - records };
+    let tries = if wanted(&left).0.is_empty() {
+        Vec::new()
+    } else {
+        Known::of(state_dir, &run, &left).another_try().tries()
+    };
+    let of = |why: &str| format!("of what is left of run {id}: {why}");
+    let mut steps: Vec<_> = tries
+        .into_iter()
+        .filter(|step| step.does == Does::Retry)
+        .map(NextStep::from)
+        .map(|step| NextStep { why: of(&step.why), ..step })
+        .collect();
+    if steps.is_empty() {
+        let look = RunFlags::new(state_dir, &run.file.tuning).look;
+        steps.push(NextStep {
+            command: format!("respool quarantine ls {id}{look}"),
+            why: of("see what can be done"),
+        });
+    }
+    Ok(Some((counts, steps)))
 }
 
 /// What to type next about `lines`, all that `run` has set aside.
@@ -84,6 +166,8 @@ pub(super) fn what_to_do(
         let (id, what) = (&retry.id, if left.is_empty() { "it" } else { "some of it" });
         let _ = if retry.is_unfinished() {
             writeln!(text, "Run {id} tries {what} again, and goes on by: respool resume {id}{go}")
+        } else if left_of(state_dir, retry).is_ok_and(|left| left.is_empty()) {
+            writeln!(text, "Run {id} has tried {what} again, and nothing of that is left")
         } else {
             writeln!(
                 text,
@@ -104,7 +188,7 @@ pub(super) fn what_to_do(
 
 /// That a later run has sent the same in the place of `run`, which has sent nothing and set aside `all`, and has set aside no
 /// more than that.
-fn begun_anew(state_dir: &StateDir, run: &RunGlance, all: usize) -> Result<Option<String>, Error> {
+pub(super) fn begun_anew(state_dir: &StateDir, run: &RunGlance, all: usize) -> Result<Option<String>, Error> {
     if run.is_retry() || run.delivered_so_far() > 0 {
         return Ok(None);
     }
@@ -145,7 +229,8 @@ impl<'a> Known<'a> {
     fn of(state_dir: &StateDir, run: &'a RunGlance, lines: &'a [QuarantineLine]) -> Self {
         let keyless = Keyless::among(lines.iter().cloned(), &run.file.settings, &run.path);
         let go = RunFlags::new(state_dir, &run.file.tuning).go;
-        Self { run, go, lines, keyless, typed: directory::typed(&run.path) }
+        let typed = begun::by_flags(directory::typed(&run.path), &run.file, state_dir);
+        Self { run, go, lines, keyless, typed }
     }
 
     fn another_try(&self) -> AnotherTry<'_> {
@@ -161,6 +246,7 @@ impl<'a> Known<'a> {
             set_aside: self.lines.len() as u64,
             salvageable: count(&|line| remedy::wants_salvage(line, decoding)),
             misframed: count(&|line| remedy::is_misframed(line, decoding)),
+            mended: count(&|line| remedy::outlook(line, decoding) == Outlook::Mended),
             keyless: self.keyless.as_ref(),
             typed: self.typed.as_ref(),
         }

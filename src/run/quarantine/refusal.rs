@@ -1,9 +1,11 @@
 //! When there is nothing to try again, or nothing that would come out otherwise, and what to do instead.
 
+use super::super::begun;
 use super::super::directory::{self, RunGlance};
 use super::super::journal::QuarantineLine;
 use super::super::next::Keyless;
 use super::super::report::number;
+use super::again::left_of;
 use crate::config::{CacheMode, RunFlags, RunSettings, StateDir};
 use crate::error::Error;
 use crate::record::many;
@@ -25,7 +27,7 @@ pub(super) fn not_finished(state_dir: &StateDir, run: &RunGlance, lines: Vec<Qua
     let another = if let Some(retried) = run.retried() {
         format!("`respool quarantine retry {retried} {flag} {value} --again{flags}` takes {what}")
     } else {
-        let typed = directory::typed(&run.path).unwrap_or_default();
+        let typed = begun::by_flags(directory::typed(&run.path), &run.file, state_dir).unwrap_or_default();
         let anew = if keyless.are_arrays() { typed.with_arrays() } else { typed.with_key(keyless.another()) };
         let anew = anew.unwrap_or_else(|| format!("respool replay … {flag} {value} --new"));
         format!("`{anew}` begins anew with {what}")
@@ -78,6 +80,8 @@ pub(super) fn nothing_left(state_dir: &StateDir, earlier: &RunGlance) -> Error {
     let flags = RunFlags::new(state_dir, &earlier.file.tuning).go;
     Error::refused(if earlier.is_unfinished() {
         format!("run {id} tries that already: `respool resume {id}{flags}` goes on with it")
+    } else if left_of(state_dir, earlier).is_ok_and(|left| left.is_empty()) {
+        format!("run {id} has tried that, and nothing of it is left. --again sends all of it once more")
     } else {
         format!(
             "run {id} has tried that; what it could not send is in its own quarantine (`respool quarantine retry {id}{flags}`). \

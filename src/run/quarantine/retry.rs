@@ -11,9 +11,10 @@ use super::super::journal::{QUARANTINE_FILE, QuarantineLine};
 use super::super::open::archive_error;
 use super::super::remedy;
 use super::super::replay::{Listed, Replayed, Sources, replay_listed};
+use super::choose::{last, last_with_something_left, named, none_left};
+use super::lines;
 use super::refusal::{not_finished, nothing_left, refuse_the_same_key};
 use super::taken::{retries_of, untaken};
-use super::{find, lines};
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, Listing, ObjectEntry};
 use crate::config::{Decoding, Input, ReplayConfig, RetryConfig, RunSettings, Tuning};
@@ -35,7 +36,7 @@ pub struct Retry {
 
 /// Looks what `config` names.
 pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
-    let run = find(&config.state_dir, config.run.as_deref())?;
+    let run = meant(config)?;
     let mut lines = lines(&run)?;
     if run.is_unfinished() {
         return Err(Error::refused(not_finished(&config.state_dir, &run, lines)));
@@ -76,6 +77,20 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     let replay = replay_config(config, &run);
     refuse_the_same_key(&config.state_dir, &replay.settings, &run, lines)?;
     Ok(Retry { replay, run, wanted, left_alone: left_alone_count, others: others.len() })
+}
+
+/// The run that is named; or else the last one of which a retry would take something, or could at least say why not.
+fn meant(config: &RetryConfig) -> Result<RunGlance, Error> {
+    let state_dir = &config.state_dir;
+    let found = match &config.run {
+        Some(id) => return named(state_dir, id),
+        None if config.again => last(state_dir)?,
+        None => match last_with_something_left(state_dir, |left| !wanted(left).0.is_empty())? {
+            None => last_with_something_left(state_dir, |left| !left.is_empty())?,
+            found => found,
+        },
+    };
+    found.ok_or_else(|| none_left(state_dir))
 }
 
 /// What another framing reads anew, and the rest: objects that are seen to be framed otherwise, or else any whole object.

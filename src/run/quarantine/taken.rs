@@ -77,7 +77,10 @@ pub fn retries_of(state_dir: &StateDir, run: &RunGlance) -> Result<Vec<RunGlance
 }
 
 /// Those of `lines` that none of `retries` has taken.
-pub fn untaken(retries: &[RunGlance], mut lines: Vec<QuarantineLine>) -> Result<Vec<QuarantineLine>, Error> {
+pub fn untaken<'a>(
+    retries: impl IntoIterator<Item = &'a RunGlance>,
+    mut lines: Vec<QuarantineLine>,
+) -> Result<Vec<QuarantineLine>, Error> {
     for retry in retries {
         let taken = Taken::by(retry)?;
         lines.retain(|line| !taken.has(line));

@@ -115,6 +115,7 @@ fn facts(report: &Report, circumstances: &Circumstances) -> Vec<(&'static str, S
             report.filtered_words()
         ),
     ));
+    facts.extend(report.stays().map(|left| ("not tried", left)));
     let duplicates = match report.possible_duplicates {
         0 => "none".to_owned(),
         count => format!("{} at most: {}", number(count), causes(&report.possible_duplicates_by_cause)),
@@ -185,7 +186,7 @@ fn planned(page: &mut Page, plan: &PlanFigures, report: &Report, timeline: &Time
         row("shards", number(plan.shards.into()), number(report.stream_shards.into()), None),
         row("time", duration(plan.seconds), whole_time, time_off),
         row("limited by", plan.binding_limit.clone(), limit, None),
-        row("cost", format!("${:.2}", plan.cost_usd), "see the bill".to_owned(), None),
+        row("cost", format!("${:.2}", plan.cost_usd), spent(plan, report, timeline), None),
     ];
     if records.quarantined + objects.quarantined > 0 {
         let aside = [many(records.quarantined, "record"), many(objects.quarantined, "whole object")];
@@ -196,6 +197,22 @@ fn planned(page: &mut Page, plan: &PlanFigures, report: &Report, timeline: &Time
     if let Some(others) = report.planned_for_others() {
         page.paragraph(&format!("What was planned is {others}."), true);
     }
+}
+
+/// What shards and PUT units have cost as long as the run lasted, at the plan's prices: neither the time before and after, nor
+/// requests to S3.
+#[expect(clippy::cast_precision_loss, reason = "money for people")]
+fn spent(plan: &PlanFigures, report: &Report, timeline: &Timeline) -> String {
+    let ends = timeline.processes.first().zip(timeline.processes.last());
+    let (Some(shard_hour), Some(put_unit), Some((first, last))) =
+        (plan.shard_hour_usd, plan.put_unit_usd, ends)
+    else {
+        return "see the bill".to_owned();
+    };
+    let lasted = last.began.duration_since(first.began).as_secs_f64() + last.seconds;
+    let hours = (lasted / 3_600.0).ceil().max(1.0) * f64::from(report.stream_shards);
+    let usd = hours.mul_add(shard_hour, report.put_units as f64 * put_unit);
+    format!("${usd:.2} while it ran")
 }
 
 fn brakes(page: &mut Page, timeline: &Timeline) {

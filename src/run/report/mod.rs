@@ -5,6 +5,7 @@
 //! anything. The shell fills a [`Report`] from the engine's counters and the closing sum.
 
 mod html;
+mod left;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use crate::record::many;
 use crate::write::checkpoint::Doubts;
 
 pub use html::Circumstances;
+pub use left::LeftReport;
 pub(in crate::run) use page::per_second;
 pub(crate) use page::{duration, number};
 
@@ -93,6 +95,9 @@ pub struct Report {
     pub cache: CacheReport,
     /// What was set aside.
     pub quarantine: QuarantineReport,
+    /// What a retry has left in the quarantine of the run that it retries, if anything.
+    #[serde(default)]
+    pub left: Option<LeftReport>,
     /// What has come to the archive since; `null` unless the run is done and the archive was asked again.
     pub late_objects: Option<LateReport>,
     /// What limited the run for most of its time, all its processes together; `null` if nothing was measured.
@@ -344,6 +349,7 @@ impl Report {
             put_latency_ms: Latency::default(),
             cache: CacheReport::default(),
             quarantine: QuarantineReport::default(),
+            left: None,
             late_objects: None,
             brake: None,
             shards: Vec::new(),
@@ -363,7 +369,11 @@ impl Report {
 
     /// What was left out: by the user's own flags, or because it was not set aside.
     fn filtered_words(&self) -> &'static str {
-        if self.retries.is_some() { "not tried again" } else { "left out as asked" }
+        if self.retries.is_some() {
+            "others in the same objects, no part of this retry"
+        } else {
+            "left out as asked"
+        }
     }
 
     /// What may be billed beside the acknowledged entries: the service has stored what it was asked for once more as well.

@@ -113,6 +113,9 @@ impl Page {
         more(records.filtered, report.filtered_words());
         let _ = write!(text, "; {}", ByteCount(report.bytes_delivered));
         self.row("records", &text);
+        if let Some(left) = report.stays() {
+            self.row("not tried", &left);
+        }
 
         if report.entries_acked > 0 && report.entries_acked < records.delivered {
             let (entries, units) =
@@ -331,6 +334,9 @@ pub(super) fn headline(report: &Report) -> (&'static str, String) {
         }
         RunState::Done if aside > 0 => {
             (BOLD_YELLOW, "Done, but not everything could be sent: see quarantine.".into())
+        }
+        RunState::Done if report.left.is_some() => {
+            (BOLD_YELLOW, format!("Done, but {}.", report.stays().unwrap_or_default()))
         }
         RunState::Done => (BOLD_GREEN, "Done: every record is delivered.".into()),
         RunState::Running | RunState::Incomplete => {

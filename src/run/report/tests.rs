@@ -36,6 +36,8 @@ pub(super) fn planned() -> PlanFigures {
         seconds: 15.0,
         binding_limit: "records/s".into(),
         cost_usd: 0.05,
+        shard_hour_usd: Some(0.015),
+        put_unit_usd: Some(1.4e-8),
     }
 }
 
@@ -215,6 +217,11 @@ fn the_headline_never_flatters() {
     assert_eq!(nothing, "Done, but nothing was sent: see quarantine.");
     let aside = headline(|r| r.objects.quarantined = 1);
     assert_eq!(aside, "Done, but not everything could be sent: see quarantine.");
+    let left = headline(|r| {
+        r.retries = Some("r1".into());
+        r.left = Some(LeftReport { records: 1, objects: 2 });
+    });
+    assert_eq!(left, "Done, but 1 record and 2 whole objects stay in the quarantine of run r1.");
 }
 
 #[test]
@@ -266,6 +273,7 @@ fn every_field_is_documented() {
     let mut report = finished();
     report.next_steps = vec![step("respool resume", "go on")];
     report.late_objects = Some(LateReport::default());
+    report.left = Some(LeftReport::default());
     report.plan = Some(planned());
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     let mut paths = Vec::new();

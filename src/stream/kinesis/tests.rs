@@ -246,6 +246,8 @@ async fn credentials_that_could_not_be_fetched_are_not_called_missing() {
             let unsigned = put_one(&stream).await.unwrap_err();
             assert_eq!(unsigned.class, CallErrorClass::Credentials, "{send:?}: {unsigned}");
             assert!(unsigned.message.starts_with(said), "{send:?}: {unsigned}");
+            let login = format!("`aws sso login --profile {}`", profile.unwrap_or("NAME"));
+            assert!(unsigned.message.contains(&login), "{send:?}: {unsigned}");
         }
     }
     // Where nobody is to be asked at all, that is said, and nothing of credentials.

@@ -4,6 +4,7 @@ use super::super::{Brake, Report, duration, page::percent};
 use super::{Circumstances, latency_words};
 use crate::page::{
     Axis, Bars, Chart, Column, Figure, Guide, HeatMap, HeatRow, Mark, Part, Scale, Series, short,
+    unit_of_bytes,
 };
 use crate::record::many;
 use crate::run::timeline::{Bin, Cell, LATENCY_FIRST_MS, LATENCY_STEPS_PER_OCTAVE, Process, Timeline};
@@ -68,8 +69,11 @@ fn rates(timeline: &Timeline, circumstances: &Circumstances) -> (Chart, Chart) {
         [per_second(|bin| bin.records, 1.0), limit],
         cap(max.records_per_second, 1.0),
     );
-    let bytes = [per_second(|bin| bin.bytes, 1e6), per_second(|bin| bin.limit_bytes, 1e6)];
-    let bytes = rate("MB each second", "MB/s", timeline, bytes, cap(max.bytes_per_second, 1e6));
+    let most = per_second(|bin| bin.bytes.max(bin.limit_bytes), 1.0);
+    let (unit, size) = unit_of_bytes(most.iter().map(|(_, rate)| *rate).fold(0.0, f64::max));
+    let bytes = [per_second(|bin| bin.bytes, size), per_second(|bin| bin.limit_bytes, size)];
+    let title = format!("{unit} each second");
+    let bytes = rate(&title, &format!("{unit}/s"), timeline, bytes, cap(max.bytes_per_second, size));
     (records, bytes)
 }
 

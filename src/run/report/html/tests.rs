@@ -206,3 +206,21 @@ fn many_shards_are_named_by_those_that_used_least() {
     assert!(html.contains("The 24 of 300 shards that used least"));
     assert!(html.contains("shard-23<") && !html.contains("shard-24<"));
 }
+
+#[test]
+fn what_shards_have_cost_stands_beside_what_they_were_to_cost() {
+    let report = |hour| Report {
+        stream_shards: 3,
+        put_units: 11_000_000,
+        plan: Some(PlanFigures { shard_hour_usd: hour, ..planned() }),
+        ..finished()
+    };
+    let mut lasted = timeline(0);
+    let html = report(Some(0.015)).html(&lasted, &circumstances());
+    assert!(html.contains("$0.20 while it ran"), "3 shard-hours and 11 million units");
+    // A stop of two hours is paid for, too.
+    lasted.processes.last_mut().unwrap().began += jiff::SignedDuration::from_hours(2);
+    let html = report(Some(0.015)).html(&lasted, &circumstances());
+    assert!(html.contains("$0.29 while it ran"), "9 shard-hours");
+    assert!(report(None).html(&lasted, &circumstances()).contains("see the bill"));
+}
