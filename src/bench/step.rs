@@ -19,7 +19,7 @@ use crate::plan::model::Writing;
 use crate::record::HashKeyRange;
 use crate::route::key::KeyExtractor;
 use crate::route::shard_map::ShardMap;
-use crate::run::cpu::{is_busy, is_full};
+use crate::run::cpu::is_full;
 use crate::run::directory::RunDirectory;
 use crate::run::now;
 use crate::run::open::{self, OpenStream};
@@ -155,12 +155,7 @@ impl Plan<'_> {
         let lowest = found.used.iter().copied().fold(if missing { 0.0 } else { f64::INFINITY }, f64::min);
         let all = found.cpu + found.stream_cpu;
         let full = is_full(all, Duration::from_secs_f64(seconds), usage::cores());
-        let busy = is_busy(all, Duration::from_secs_f64(seconds), usage::cores());
-        let limited_by = if full || (busy && !bounded && found.brake == Some(Brake::Checkpoint)) {
-            "cpu"
-        } else {
-            word(found.brake.unwrap_or(Brake::Input), found, bounded)
-        };
+        let limited_by = if full { "cpu" } else { word(found.brake.unwrap_or(Brake::Input), found, bounded) };
         Step {
             shards: self.shards,
             record_size: self.size.unwrap_or(self.source.mean_bytes.round() as u32),

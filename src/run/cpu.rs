@@ -7,9 +7,6 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 /// Who takes this part of all cores is limited by them.
 const FULL: f64 = 0.9;
 
-/// Who takes this part of them does not wait for a disk.
-const BUSY: f64 = 0.5;
-
 /// CPU time of all threads so far.
 pub(crate) fn process_cpu() -> Duration {
     duration(clock_gettime(ClockId::ProcessCPUTime))
@@ -26,18 +23,9 @@ pub(crate) fn cores() -> usize {
 }
 
 /// Whether `cpu` of `time` by the clock is what `cores` can give.
-pub(crate) fn is_full(cpu: Duration, time: Duration, cores: usize) -> bool {
-    is_part(FULL, cpu, time, cores)
-}
-
-/// Whether it is so much that what nothing but the cores limits waits for them, if also for its journal: that needs one, too.
-pub(crate) fn is_busy(cpu: Duration, time: Duration, cores: usize) -> bool {
-    is_part(BUSY, cpu, time, cores)
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a number of cores")]
-fn is_part(part: f64, cpu: Duration, time: Duration, cores: usize) -> bool {
-    !time.is_zero() && cpu.as_secs_f64() >= part * cores as f64 * time.as_secs_f64()
+pub(crate) fn is_full(cpu: Duration, time: Duration, cores: usize) -> bool {
+    !time.is_zero() && cpu.as_secs_f64() >= FULL * cores as f64 * time.as_secs_f64()
 }
 
 #[cfg(test)]
@@ -48,7 +36,6 @@ mod tests {
     fn nine_tenths_of_all_cores_are_full() {
         let seconds = Duration::from_secs;
         assert!(is_full(seconds(18), seconds(10), 2) && !is_full(seconds(17), seconds(10), 2));
-        assert!(is_busy(seconds(10), seconds(10), 2) && !is_busy(seconds(9), seconds(10), 2));
         assert!(is_full(seconds(9), seconds(10), 1) && !is_full(Duration::ZERO, Duration::ZERO, 1));
     }
 }

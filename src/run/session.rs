@@ -25,7 +25,7 @@ use super::summary::{self, limits};
 use super::timeline::{Recorder, Timeline};
 use super::unchanged;
 use super::work::Work;
-use crate::config::{OutputConfig, Target, Typed};
+use crate::config::{OutputConfig, Typed};
 use crate::error::Error;
 use crate::route::RouteRules;
 use crate::route::key::KeyExtractor;
@@ -100,9 +100,7 @@ impl Session<'_> {
             report.brake.map(|last| recorder.main_brake().unwrap_or(last).of(&file.settings.target));
         let cpu = cpu::process_cpu().saturating_sub(cpu_before);
         let is_full = cpu::is_full(cpu, time, cpu::cores());
-        let nowhere = file.settings.target == Target::Null;
         report.brake = report.brake.map(|brake| match brake {
-            Limits::Disk if nowhere && cpu::is_busy(cpu, time, cpu::cores()) => Limits::Cpu,
             // Requests that wait for a core are under way too, and so does the journal.
             Limits::RoundTrip | Limits::Disk if is_full => Limits::Cpu,
             // All of it lay in the cache, decoded.

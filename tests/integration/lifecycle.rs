@@ -85,6 +85,7 @@ fn a_stream_is_deleted_only_if_it_is_ours_and_drained_or_forced() {
     assert!(stage.run("stream delete backfill").sentence(5).contains("say --yes"));
     // What a variable answers for other commands deletes and scales nothing.
     let url = &stage.server.url;
+    stage.sandbox.run(&format!("cache warm {}", repository(ARCHIVE).display())).ended_with(0);
     for line in ["stream delete backfill", "stream scale demo --shards 2", "cache purge"] {
         let door = if line.starts_with("stream") { format!(" --endpoint-url {url}") } else { String::new() };
         let mut asked = stage.sandbox.command(&format!("{line}{door}"));

@@ -317,9 +317,11 @@ fn a_plan_keeps_the_name_of_a_stream_that_is_still_to_be_made() {
 #[test]
 fn a_mistyped_key_of_a_plan_is_said_otherwise_by_the_printed_command() {
     let sandbox = Sandbox::new();
-    put(&sandbox.path("archive"), 0, &gzip(b"{\"key\":\"a\"}\n{\"key\":\"b\"}\n"));
+    put(&sandbox.path("archive"), 0, &gzip(b"{\"kye\":\"a\"}\n{\"kye\":\"b\"}\n"));
     let plan = "plan archive --into sim:1 --partition-key /kye --until 2030-01-01 --save plan.json";
-    sandbox.run(plan).ended_with(3);
+    sandbox.run(plan).ended_with(0);
+    // Whoever wrote the events has mended his mistake since.
+    put(&sandbox.path("archive"), 0, &gzip(b"{\"key\":\"a\"}\n{\"key\":\"b\"}\n"));
     let planned = |line: &str| {
         let mut command = sandbox.command(line);
         command.env("RESPOOL_PLAN", "plan.json");
