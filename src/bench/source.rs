@@ -20,11 +20,11 @@ use crate::config::{
 };
 use crate::error::Error;
 use crate::limits::{RECORD_BYTES_MAX, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
-use crate::plan::warnings::refuse_loop;
 use crate::record::{agree, many};
 use crate::route::RouteRules;
 use crate::route::key::KeyExtractor;
 use crate::run::ahead::Ahead;
+use crate::run::loops::refuse_loop;
 use crate::run::replay::{Sources, check_not_empty};
 use crate::run::select::select;
 use crate::run::spool::{Spooled, blocking};

@@ -12,9 +12,9 @@ use super::settle::{until_active, until_set};
 use super::shape::{self, differences, is_ours, record_size};
 use crate::config::{OutputConfig, StreamShape};
 use crate::error::Error;
-use crate::plan::permission;
 use crate::record::{many, number};
 use crate::run::console;
+use crate::run::permission;
 use crate::stream::StreamDescription;
 use crate::stream::control::{ControlError, ControlRefusal, NewStream, StreamParticulars};
 

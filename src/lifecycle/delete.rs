@@ -16,10 +16,10 @@ use super::shape::{CREATED_BY, is_ours};
 use super::unused::is_unused;
 use crate::config::{AwsAccess, OutputConfig, RunFlags, StateDir, quoted};
 use crate::error::Error;
-use crate::plan::permission;
 use crate::record::{agree, many};
 use crate::run::at_hand::{self, Service};
 use crate::run::console;
+use crate::run::permission;
 use crate::stream::control::StreamParticulars;
 use crate::stream::neighbour::Neighbour;
 

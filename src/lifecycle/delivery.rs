@@ -12,11 +12,11 @@ use tokio::time::timeout;
 use super::door::Door;
 use crate::config::{ArchiveAddress, Endpoint, Tuning};
 use crate::error::Error;
-use crate::plan::permission::{
-    DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, allow, full_name, in_one_line, resource,
-};
 use crate::plan::report::Warning;
 use crate::run::at_hand::{self, Service};
+use crate::run::permission::{
+    DESCRIBE, DESCRIBE_DELIVERY, LIST_DELIVERIES, allow, full_name, in_one_line, resource,
+};
 use crate::shown::shown;
 use crate::stream::kinesis::{NeighbourClient, is_forbidden};
 use crate::stream::neighbour::{Neighbour, NeighbourConfig, NeighbourError, text};

@@ -2,8 +2,8 @@
 
 use crate::config::{AwsAccess, StateDir};
 use crate::error::Error;
-use crate::plan::permission;
 use crate::run::at_hand::{self, Service};
+use crate::run::permission;
 use crate::stream::control::{ControlError, ControlRefusal, StreamParticulars};
 use crate::stream::kinesis::{KinesisConfig, KinesisStream};
 use crate::stream::name::StreamName;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::lease::Lease;
 use crate::error::Error;
-use crate::plan::permission::{READ_LEASES, full_name, statement};
+use crate::run::permission::{READ_LEASES, full_name, statement};
 use crate::stream::CallErrorClass;
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::neighbour::NeighbourError;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::age::MinuteAge;
 use crate::error::Error;
-use crate::plan::permission::{READ_AGES, statement};
+use crate::run::permission::{READ_AGES, statement};
 use crate::stream::CallErrorClass;
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::neighbour::NeighbourError;

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::door::Door;
 use crate::config::Endpoint;
 use crate::error::Error;
-use crate::plan::permission::{DESCRIBE, ENCRYPT, LIST_SHARDS, PUT, allow, in_one_line, resource};
 use crate::plan::report::Warning;
+use crate::run::permission::{DESCRIBE, ENCRYPT, LIST_SHARDS, PUT, allow, in_one_line, resource};
 use crate::stream::control::Permission;
 use crate::stream::name::StreamName;
 

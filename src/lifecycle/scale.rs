@@ -9,9 +9,9 @@ use super::shape::{CREATED_BY, is_ours};
 use super::steps::{SCALINGS_PER_DAY, steps};
 use crate::config::OutputConfig;
 use crate::error::Error;
-use crate::plan::permission;
 use crate::record::{many, number};
 use crate::run::console;
+use crate::run::permission;
 
 /// Scales the stream behind `door` to `target` shards, and tells what came of it.
 pub async fn scale(door: &Door, target: u32, yes: bool, output: &OutputConfig) -> Result<(), Error> {

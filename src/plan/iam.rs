@@ -6,8 +6,8 @@
 
 use serde_json::{Value, json};
 
-use super::permission;
 use crate::config::{ArchiveAddress, IamConfig, PlannedStream, ProgressIn, RETENTION_HOURS_DEFAULT, Target};
+use crate::run::permission;
 
 /// The policy; `None` if nothing in AWS is asked for anything.
 pub fn policy(config: &IamConfig) -> Option<Value> {

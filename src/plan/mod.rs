@@ -20,7 +20,6 @@ pub mod keys;
 pub mod lane;
 pub mod model;
 mod page;
-pub mod permission;
 pub mod price;
 pub mod reading;
 pub mod report;

@@ -8,12 +8,11 @@ use super::model::BindingLimit;
 use super::report::{Plan, Warning};
 use super::retention;
 use crate::archive::ObjectEntry;
-use crate::config::{Order, Planned, Target};
-use crate::error::Error;
+use crate::config::{Order, Planned};
 use crate::limits::RECORD_BYTES_DEFAULT;
 use crate::record::{ByteCount, agree, many};
+use crate::run::loops::loop_sign;
 use crate::run::report::{duration, number};
-use crate::shown::shown;
 use crate::stream::StreamDescription;
 
 /// Nobody minds the order in a shorter run.
@@ -68,42 +67,6 @@ pub fn warnings(plan: &Plan, facts: &Facts<'_>) -> Vec<Warning> {
 
 fn warning(code: &'static str, message: String, action: impl Into<String>) -> Warning {
     Warning { code, message, action: action.into() }
-}
-
-/// The sign by which a stream seems to feed the archive, if there is one: Firehose names its objects and folders
-/// after its stream, and people name both alike.
-pub fn loop_sign(target: &Target, objects: &[ObjectEntry]) -> Option<String> {
-    let Target::Kinesis { stream } = target else { return None };
-    let stream = stream.name();
-    let named_after = |object: &&ObjectEntry| {
-        object.key.rsplit('/').next().and_then(|name| name.strip_prefix(stream)).is_some_and(|rest| {
-            // NAME-1-2026-11-02-…
-            let version = rest.strip_prefix('-').and_then(|rest| rest.split_once('-'));
-            version.is_some_and(|(version, rest)| {
-                let digit = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-                !version.is_empty() && digit(version) && rest.get(..4).is_some_and(digit)
-            })
-        })
-    };
-    let in_folder =
-        |object: &&ObjectEntry| object.key.split('/').rev().skip(1).any(|folder| folder == stream);
-    let found = objects.iter().take(1_000).find(|object| named_after(object) || in_folder(object))?;
-    Some(format!(
-        "the archive seems to be what is delivered from the stream {stream} (it holds {}): what is replayed into it \
-         would be archived once more, and be found by the next replay",
-        shown(&found.key)
-    ))
-}
-
-/// What is replayed into the stream that feeds the archive is archived once more, and the next replay finds both.
-///
-/// # Errors
-/// The sign of it, and what to say if it deceives.
-pub fn refuse_loop(target: &Target, objects: &[ObjectEntry]) -> Result<(), Error> {
-    match loop_sign(target, objects) {
-        Some(sign) => Err(Error::refused(format!("{sign}; say --allow-loop if that is not so, or meant"))),
-        None => Ok(()),
-    }
 }
 
 fn feeds_itself(facts: &Facts<'_>) -> Option<Warning> {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::absent::Seeker;
 use crate::archive::{ArchiveCall, ArchiveError, ArchiveLocation};
 use crate::error::Error;
-use crate::plan::permission::{
+use crate::run::permission::{
     DESCRIBE, LIST_ARCHIVE, LIST_SHARDS, READ_ARCHIVE, READ_STREAM, RESTORE_ARCHIVE, WRITE_STREAM, allow,
     allow_on_bucket, in_one_line, objects, resource,
 };

@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::Error;
 use crate::limits::SHARD_READS_PER_SECOND;
-use crate::plan::permission::READ_STREAM;
 use crate::record::{HashKeyRange, SequenceNumber, ShardId};
+use crate::run::permission::READ_STREAM;
 use crate::stream::read::{Page, ReadFrom, StoredRecord, StreamReader};
 use crate::stream::{CallError, CallErrorClass, ShardDescription};
 use crate::write::token_bucket::TokenBucket;

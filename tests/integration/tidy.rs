@@ -37,6 +37,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // Plain data of the user's side; the stages' own words for what a user may choose are theirs.
     ("config", &["archive", "decode", "cache", "route", "write", "stream"]),
     ("cli", &["config", "archive", "route"]),
+    ("run", &["archive", "decode", "cache", "route", "write", "stream", "sim", "config", "page"]),
     ("page", &[]),
 ];
 
