@@ -10,7 +10,7 @@ use crate::route::{Routed, RoutedChunk, SetAside, SetAsideReason};
 use crate::write::Packed;
 use crate::write::checkpoint::{Checkpoint, ObjectLedger, Totals};
 use crate::write::lane::Order;
-use crate::write::rate::ShardRate;
+use crate::write::rate::{Load, ShardRate};
 
 /// The longest burst that any round trip calls for.
 const BURST_MAX: f64 = 0.2;
@@ -27,14 +27,34 @@ struct Record {
     repeated: u32,
 }
 
-/// What was sent to one shard beyond its rate.
+/// What was sent beyond a rate: a shard's, or the run's.
 #[derive(Debug, Clone, Copy, Default)]
 struct Meter {
     records: f64,
     bytes: f64,
-    /// The largest record since the shard was last sent nothing beyond its rate.
+    /// The largest record since nothing was last sent beyond the rate.
     largest: f64,
     at: Duration,
+}
+
+impl Meter {
+    /// So much leaves, of which the largest costs `largest`. Says how much is beyond the rate if that is more than may be: the
+    /// burst, one record more, and what f64 rounds.
+    fn departed(&mut self, now: Duration, rate: ShardRate, load: Load, largest: f64) -> Option<String> {
+        let passed = now.saturating_sub(self.at).as_secs_f64();
+        self.records = (self.records - passed * rate.records).max(0.0);
+        self.bytes = (self.bytes - passed * rate.bytes).max(0.0);
+        if self.bytes == 0.0 {
+            self.largest = 0.0;
+        }
+        self.records += load.records;
+        self.bytes += load.bytes;
+        (self.largest, self.at) = (self.largest.max(largest), now);
+        let Self { records, bytes, largest, .. } = *self;
+        let beyond =
+            records > rate.records * BURST_MAX + 1.01 || bytes > rate.bytes * BURST_MAX + largest + 1.0;
+        beyond.then(|| format!("{records:.1} records and {bytes:.0} B beyond its rate at {now:?}"))
+    }
 }
 
 /// The world as nobody in it can see it.
@@ -56,6 +76,8 @@ pub(super) struct Truth {
     /// Sendings after one of which nobody knows durably what came of it.
     repeats: u64,
     meters: BTreeMap<ShardId, Meter>,
+    run_rate: Option<ShardRate>,
+    run_meter: Meter,
     /// When the last record was stored that no slow shard is in the way of.
     pub(super) fast_until: Duration,
     /// The first promise that was broken.
@@ -79,6 +101,8 @@ impl Truth {
             inversions: 0,
             repeats: 0,
             meters: BTreeMap::new(),
+            run_rate: scenario.run_rate,
+            run_meter: Meter::default(),
             fast_until: Duration::ZERO,
             broken: None,
         };
@@ -113,6 +137,7 @@ impl Truth {
     /// The rate is kept by each process for itself: what one that was killed owed, nobody knows.
     pub(super) fn process_started(&mut self) {
         self.meters.clear();
+        self.run_meter = Meter::default();
     }
 
     /// Copies beyond the first.
@@ -215,25 +240,17 @@ impl Truth {
     /// A request of one lane leaves for `shard`.
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     pub(super) fn departed(&mut self, now: Duration, shard: &ShardId, request: &Packed) {
-        let rate = self.rate;
         let bytes: u64 = request.entries().map(|(_, cost)| u64::from(cost)).sum();
+        let largest = request.entries().map(|(_, cost)| f64::from(cost)).fold(0.0, f64::max);
+        let entries = Load { records: request.entry_count() as f64, bytes: bytes as f64 };
         let meter = self.meters.entry(shard.clone()).or_default();
-        let passed = now.saturating_sub(meter.at).as_secs_f64();
-        meter.records = (meter.records - passed * rate.records).max(0.0);
-        meter.bytes = (meter.bytes - passed * rate.bytes).max(0.0);
-        if meter.bytes == 0.0 {
-            meter.largest = 0.0;
+        if let Some(beyond) = meter.departed(now, self.rate, entries, largest) {
+            self.fail(format!("{shard} is sent {beyond}"));
         }
-        meter.records += request.entry_count() as f64;
-        meter.bytes += bytes as f64;
-        meter.largest = request.entries().map(|(_, cost)| f64::from(cost)).fold(meter.largest, f64::max);
-        meter.at = now;
-        let (records, bytes, largest) = (meter.records, meter.bytes, meter.largest);
-        // The burst, one record more, and what f64 rounds.
-        if records > rate.records * BURST_MAX + 1.01 || bytes > rate.bytes * BURST_MAX + largest + 1.0 {
-            self.fail(format!(
-                "{shard} is sent {records:.1} records and {bytes:.0} B beyond its rate at {now:?}"
-            ));
+        let records = Load { records: request.records().len() as f64, ..entries };
+        let run_rate = self.run_rate;
+        if let Some(beyond) = run_rate.and_then(|rate| self.run_meter.departed(now, rate, records, largest)) {
+            self.fail(format!("all shards together are sent {beyond}"));
         }
     }
 
