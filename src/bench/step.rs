@@ -13,7 +13,7 @@ use super::meter::{Meter, Metered, Sustained};
 use super::source::{Scratch, Source};
 use super::table::Step;
 use super::usage;
-use crate::config::{BenchConfig, BurstModel, Order, OutputConfig, RateCap, RunSettings, StateDir, Target};
+use crate::config::{BenchConfig, BurstModel, OutputConfig, RateCap, RunSettings, StateDir, Target};
 use crate::error::Error;
 use crate::plan::model::Writing;
 use crate::record::HashKeyRange;
@@ -29,7 +29,7 @@ use crate::run::spool::blocking;
 use crate::run::unchanged;
 use crate::run::work::Work;
 use crate::write::checkpoint::Checkpoint;
-use crate::write::rate::{Load, ShardRate};
+use crate::write::rate::Load;
 use crate::write::{Brake, End, StopReason};
 
 /// A step before it is done.
@@ -115,18 +115,9 @@ impl Plan<'_> {
     ) -> Result<Step, Error> {
         let Some(keys) = self.source.keys.clone() else { return Ok(step) };
         let (shard_rate, run_rate) = open::rates(Some(&settings.target), &self.source.tuning);
-        let writing = Writing {
-            // Aggregates are so few that only their bytes count, and a key's records go together.
-            shard_rate: if settings.aggregate {
-                ShardRate { records: ShardRate::UNBOUNDED.records, ..shard_rate }
-            } else {
-                shard_rate
-            },
-            run_rate,
-            order: if settings.aggregate { Order::None } else { settings.order },
-            round_trip: latency.mean() / 1e6,
-            spread: settings.spreads(),
-        };
+        let (order, round_trip, spread) = (settings.order, latency.mean() / 1e6, settings.spreads());
+        let writing = Writing { shard_rate, run_rate, order, round_trip, spread };
+        let writing = if settings.aggregate { writing.aggregated() } else { writing };
         let measured = step.records_per_second;
         Ok(match blocking(move || keys.lasting(&writing, &map, measured)).await? {
             Some(Lasting { records_per_second, limited_by }) => {

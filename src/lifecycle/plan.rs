@@ -28,7 +28,9 @@ fn denied(archive: &ArchiveAddress, plan: &Plan) -> Option<Warning> {
 pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let (archive, target) = (&config.what.archive, config.what.target.as_ref());
     let tuning = at_hand::settled(&config.tuning, archive, target).await?;
-    let answers = async { Ok(before::warnings(archive, target, &tuning, config.firehose.as_ref()).await) };
+    let config = &PlanConfig { tuning, ..config.clone() };
+    let answers =
+        async { Ok(before::warnings(archive, target, &config.tuning, config.firehose.as_ref()).await) };
     let (mut plan, answers) = tokio::try_join!(plan::plan(config, now), answers)?;
     // Where Firehose has told of a loop, nobody needs to be told by what names it seems to be one.
     plan.warnings.retain(|warning| !answers.iter().any(|answer| answer.code == warning.code));

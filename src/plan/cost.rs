@@ -7,10 +7,11 @@
 
 use super::figures::Figures;
 use super::model::{BindingLimit, Shards, predict};
-use super::price::{Cost, Payload};
+use super::price::{Cost, Payload, Stay};
 use super::report::OnDemandReport;
 use super::retention;
 use crate::config::{ArchiveAddress, Target};
+use crate::run::open::OpenStream;
 
 /// A new stream on demand takes as much as four shards, and twice as much after each of these.
 /// Source: Kinesis quotas page, read 2026-11-22.
@@ -26,13 +27,15 @@ impl Figures<'_> {
     pub(super) fn cost(&self, shards: u32, seconds: f64, packed: bool) -> Cost {
         let config = &self.ground.config;
         let nothing = matches!(config.what.target, Some(Target::Sim { .. } | Target::Null));
-        let on_demand = self.ground.target.as_ref().is_some_and(|target| target.description.on_demand);
-        let (payload, prices) = (self.payload(packed), &self.ground.prices);
-        let (there, kept) = (self.stream_seconds(seconds), self.kept_hours(seconds));
+        // With another number of shards it would be provisioned.
+        let is_own = |target: &OpenStream| target.map.shards().len() == shards as usize;
+        let target = self.ground.target.as_ref();
+        let on_demand = target.is_some_and(|target| target.description.on_demand && is_own(target));
+        let (payload, prices, stay) = (self.payload(packed), &self.ground.prices, self.stay(seconds));
         let stream = match () {
             () if nothing && config.shards.is_empty() => Cost::default(),
-            () if on_demand => prices.on_demand(&payload, there, kept),
-            () => prices.provisioned(&payload, shards, there, kept),
+            () if on_demand => prices.on_demand(&payload, stay),
+            () => prices.provisioned(&payload, shards, stay),
         };
         self.with_requests(stream)
     }
@@ -61,8 +64,7 @@ impl Figures<'_> {
         }
         seconds += left / f64::from(1 << doublings);
         let seconds = seconds.max(longest(SHARDS_AT_FIRST << doublings, &|limit| !grows(limit)));
-        let (payload, kept) = (self.payload(packed), self.kept_hours(seconds));
-        let cost = self.ground.prices.on_demand(&payload, self.stream_seconds(seconds), kept);
+        let cost = self.ground.prices.on_demand(&self.payload(packed), self.stay(seconds));
         OnDemandReport { seconds, cost_usd: self.with_requests(cost).total() }
     }
 
@@ -72,15 +74,16 @@ impl Figures<'_> {
         retention::reading_seconds(work.records, work.bytes, self.ground.config.worker_rate)
     }
 
-    fn stream_seconds(&self, seconds: f64) -> f64 {
-        seconds.max(self.reading_seconds().unwrap_or(0.0))
-    }
-
-    fn kept_hours(&self, seconds: f64) -> f64 {
-        match &self.ground.target {
-            Some(target) => f64::from(target.description.retention_hours),
-            None => retention::hours_wanted(self.retention_hours(), seconds, self.reading_seconds()).into(),
-        }
+    /// One that is there already stays; one that is made for this is deleted when all is read.
+    fn stay(&self, replay_seconds: f64) -> Stay {
+        let reading = self.reading_seconds();
+        let seconds = replay_seconds.max(reading.unwrap_or(0.0));
+        let wanted = || retention::hours_wanted(self.retention_hours(), replay_seconds, reading);
+        let found = self.ground.target.as_ref().map(|target| target.description.retention_hours);
+        let retention_hours = f64::from(found.unwrap_or_else(wanted));
+        let kept_hours =
+            if found.is_some() { retention_hours } else { retention_hours.min(seconds / 3_600.0) };
+        Stay { seconds, retention_hours, kept_hours }
     }
 
     fn payload(&self, packed: bool) -> Payload {

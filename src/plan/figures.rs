@@ -13,7 +13,6 @@ use super::report::{AggregatedReport, DeadlineReport, LimitReport, Plan, ShardsR
 use crate::archive::manifest::Manifest;
 use crate::config::{Order, PlanConfig, Target};
 use crate::run::open::{self, OpenStream};
-use crate::write::rate::ShardRate;
 
 /// Compared if the user names no numbers.
 const SHARDS_USUAL: [u32; 4] = [1, 4, 16, 64];
@@ -137,9 +136,7 @@ impl<'a> Figures<'a> {
         let work = self.work();
         let overhead = work.records * f64::from(AGGREGATED_OVERHEAD);
         let work = Work { bytes: work.bytes + overhead, sample: &self.packed, ..work };
-        let writing = self.writing();
-        let shard_rate = ShardRate { records: ShardRate::UNBOUNDED.records, ..writing.shard_rate };
-        (work, Writing { shard_rate, order: Order::None, spread: false, ..writing })
+        (work, self.writing().aggregated())
     }
 
     /// As fast as the archive gave the sample, unless that lay in the cache.

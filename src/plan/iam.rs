@@ -29,8 +29,10 @@ fn named(name: &str, mut statement: Value) -> Value {
 
 fn archive(config: &IamConfig) -> Vec<Value> {
     let ArchiveAddress::S3 { bucket, prefix } = &config.archive else { return Vec::new() };
-    let on_bucket = |name, action| named(name, permission::allow_on_bucket(action, bucket, prefix));
-    let objects = permission::objects(bucket, prefix);
+    // An account lies in one partition, with all that is its.
+    let region = config.region.as_deref();
+    let on_bucket = |name, action| named(name, permission::allow_on_bucket(action, bucket, prefix, region));
+    let objects = permission::objects(bucket, prefix, region);
     let mut statements = vec![
         on_bucket("ListArchive", permission::LIST_ARCHIVE),
         allow("ReadArchive", &[permission::READ_ARCHIVE], &objects),

@@ -61,11 +61,9 @@ use crate::run::spool::blocking;
 /// No table of prices is larger.
 const PRICES_BYTES_MAX: usize = 64 * 1024;
 
-/// Makes a plan, and saves it where the user wants it.
+/// Makes a plan by doors that are settled (`run::at_hand`), and saves it where the user wants it.
 pub async fn plan(config: &PlanConfig, now: Timestamp) -> Result<Plan, Error> {
     let began = Instant::now();
-    let tuning = at_hand::settled(&config.tuning, &config.what.archive, config.what.target.as_ref()).await?;
-    let config = &PlanConfig { tuning, ..config.clone() };
     let prices = prices(config.prices.as_deref())?;
     let target = match &config.what.target {
         Some(target) => open::stream_if_there(target, &config.tuning, now).await?,

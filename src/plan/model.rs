@@ -121,6 +121,15 @@ pub struct Prediction {
     pub hottest_shard: f64,
 }
 
+impl Writing {
+    /// The same with records packed into entries: these are so few that only their bytes count, and a key's records go together.
+    #[must_use]
+    pub fn aggregated(self) -> Self {
+        let shard_rate = ShardRate { records: ShardRate::UNBOUNDED.records, ..self.shard_rate };
+        Self { shard_rate, order: Order::None, spread: false, ..self }
+    }
+}
+
 impl Shards<'_> {
     /// How many.
     #[must_use]

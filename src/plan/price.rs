@@ -66,6 +66,17 @@ pub struct Payload {
     pub on_demand_bytes: f64,
 }
 
+/// How long a stream is there, and keeps what it is given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stay {
+    /// Seconds that it is paid for.
+    pub seconds: f64,
+    /// Hours that it is set to keep records.
+    pub retention_hours: f64,
+    /// Hours that a record is kept at most: as long as that, or as there is a stream.
+    pub kept_hours: f64,
+}
+
 /// What a replay and its stream cost, by what is paid for, in US dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Cost {
@@ -159,11 +170,11 @@ impl Prices {
         ]
     }
 
-    /// A provisioned stream of `shards`, for the `seconds` that there is one.
-    pub fn provisioned(&self, payload: &Payload, shards: u32, seconds: f64, retention_hours: f64) -> Cost {
-        let (hours, price) = (f64::from(shards) * begun_hours(seconds), &self.provisioned);
-        let extended = if retention_hours > DAY_HOURS { hours } else { 0.0 };
-        let months = (retention_hours - WEEK_HOURS).max(0.0) / HOURS_PER_MONTH;
+    /// A provisioned stream of `shards`.
+    pub fn provisioned(&self, payload: &Payload, shards: u32, stay: Stay) -> Cost {
+        let (hours, price) = (f64::from(shards) * begun_hours(stay.seconds), &self.provisioned);
+        let extended = if stay.retention_hours > DAY_HOURS { hours } else { 0.0 };
+        let months = (stay.kept_hours - WEEK_HOURS).max(0.0) / HOURS_PER_MONTH;
         Cost {
             hours,
             hours_usd: hours * price.shard_hour,
@@ -176,9 +187,9 @@ impl Prices {
     }
 
     /// A stream on demand, which one worker reads.
-    pub fn on_demand(&self, payload: &Payload, seconds: f64, retention_hours: f64) -> Cost {
-        let (hours, price) = (begun_hours(seconds), &self.on_demand);
-        let months = (retention_hours - DAY_HOURS).max(0.0) / HOURS_PER_MONTH;
+    pub fn on_demand(&self, payload: &Payload, stay: Stay) -> Cost {
+        let (hours, price) = (begun_hours(stay.seconds), &self.on_demand);
+        let months = (stay.kept_hours - DAY_HOURS).max(0.0) / HOURS_PER_MONTH;
         Cost {
             hours,
             hours_usd: hours * price.stream_hour,
@@ -208,6 +219,10 @@ mod tests {
         assert!((found - expected).abs() < 1e-6 * expected.max(1.0), "{found} instead of {expected}");
     }
 
+    fn stay(seconds: f64, retention_hours: f64) -> Stay {
+        Stay { seconds, retention_hours, kept_hours: retention_hours }
+    }
+
     #[test]
     fn the_table_in_the_repository_is_one_and_a_broken_one_is_named() {
         let prices = Prices::built_in().unwrap();
@@ -224,14 +239,14 @@ mod tests {
         let payload = Payload::of([1_000, 1_000].into_iter(), 1e9);
         near(payload.put_units, 1e9);
         // 16 shards for 18 hours, and 1,000 million units.
-        let cost = prices.provisioned(&payload, 16, 17.5 * 3_600.0, 24.0);
+        let cost = prices.provisioned(&payload, 16, stay(17.5 * 3_600.0, 24.0));
         near(cost.total(), 16.0 * 18.0 * 0.015 + 14.0);
         near(cost.hours, 16.0 * 18.0);
         near(payload.on_demand_bytes, 1.024e12);
-        let on_demand = prices.on_demand(&payload, 3_600.0, 24.0);
+        let on_demand = prices.on_demand(&payload, stay(3_600.0, 24.0));
         near(on_demand.total(), 0.04 + 1.024e12 / GB * 0.12);
         let packed = Payload::aggregated(1e12, 25_600.0);
-        near(prices.provisioned(&packed, 1, 1.0, 24.0).total(), 0.015 + 1e12 / 25_600.0 * 0.014e-6);
+        near(prices.provisioned(&packed, 1, stay(1.0, 24.0)).total(), 0.015 + 1e12 / 25_600.0 * 0.014e-6);
         near(prices.requests(200_000.0).total(), 0.08 + 200.0 * 0.005 / 1_000.0);
     }
 
@@ -239,8 +254,13 @@ mod tests {
     fn a_longer_retention_costs_more() {
         let prices = Prices::built_in().unwrap();
         let payload = Payload { bytes: GB, put_units: 0.0, on_demand_bytes: GB };
-        near(prices.provisioned(&payload, 2, 3_600.0, 48.0).total(), 2.0 * (0.015 + 0.02));
-        assert!(prices.provisioned(&payload, 2, 3_600.0, 169.0).total() > 2.0 * 0.035);
+        near(prices.provisioned(&payload, 2, stay(3_600.0, 48.0)).total(), 2.0 * (0.015 + 0.02));
+        let longer = stay(3_600.0, 169.0);
+        assert!(prices.provisioned(&payload, 2, longer).total() > 2.0 * 0.035);
+        // Of a stream that is deleted before, nothing is kept for so long.
+        let deleted = Stay { kept_hours: 1.0, ..longer };
+        near(prices.provisioned(&payload, 2, deleted).total(), 2.0 * 0.035);
+        assert!(prices.on_demand(&payload, deleted).total() < prices.on_demand(&payload, longer).total());
     }
 
     #[test]

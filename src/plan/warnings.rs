@@ -9,7 +9,7 @@ use super::report::{Plan, Warning};
 use super::retention;
 use crate::archive::ObjectEntry;
 use crate::config::{Order, Planned};
-use crate::limits::RECORD_BYTES_DEFAULT;
+use crate::limits::{RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::record::{ByteCount, agree, many};
 use crate::run::loops::loop_sign;
 use crate::run::report::{duration, number};
@@ -21,11 +21,11 @@ const LONG_SECONDS: f64 = 60.0;
 const PART_MIN: f64 = 0.01;
 /// Strict order wants more keys than this for each shard.
 const KEYS_PER_SHARD: f64 = 8.0;
-/// What helps records that the stream does not take, and those without a key.
-const LARGER: &str = "the stream takes no larger ones: a new one does (--create --record-size 10MiB)";
+/// What helps records without a key, and those that the stream, or no stream, takes.
 const KEYS: &str = "check --partition-key, or give such records a key with --key-fallback hash";
-const LARGER_AND_KEYS: &str = "check --partition-key, or give records a key with --key-fallback hash; for those too_large a new stream \
-                               takes larger ones (--create --record-size 10MiB)";
+const LARGER: &str = "for those too_large: a new stream takes larger ones (--create --record-size 10MiB)";
+const TOO_LARGE: &str =
+    "those too_large have more than 10 MiB, which no stream takes: what wrote them has to cut them";
 /// What a new stream on demand takes. Source: Kinesis quotas page, read 2026-11-22.
 const ON_DEMAND_BYTES: f64 = 4e6;
 
@@ -57,7 +57,7 @@ pub fn warnings(plan: &Plan, facts: &Facts<'_>) -> Vec<Warning> {
         hot_key(plan, facts),
         hot_shard(plan),
         few_keys(plan, facts),
-        set_aside(plan),
+        set_aside(plan, facts),
         unread(plan),
         large(plan, facts),
         same(plan),
@@ -257,24 +257,23 @@ fn few_keys(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "parts")]
-fn set_aside(plan: &Plan) -> Option<Warning> {
+fn set_aside(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
     let aside: u64 = plan.records_set_aside.values().sum();
     let all = (aside + plan.records + plan.records_filtered) as f64;
     let part = aside as f64 / all.max(1.0);
     (part > PART_MIN).then(|| {
         let reasons: Vec<_> = plan.records_set_aside.keys().map(String::as_str).collect();
-        let too_large = |reason: &&str| *reason == "too_large";
-        let action = match (reasons.iter().any(too_large), reasons.iter().all(too_large)) {
-            (_, true) => LARGER,
-            (true, false) => LARGER_AND_KEYS,
-            (false, _) => KEYS,
-        };
+        let has = |is: bool| reasons.iter().any(|reason| (*reason == "too_large") == is);
+        let takes_most = facts.stream.is_none_or(|stream| stream.record_bytes_max >= RECORD_BYTES_MAX);
+        let larger = if takes_most { TOO_LARGE } else { LARGER };
+        let ways: Vec<&str> =
+            [has(false).then_some(KEYS), has(true).then_some(larger)].into_iter().flatten().collect();
         let message = format!(
             "{:.1} % of the records would be set aside ({}) and not sent",
             part * 100.0,
             reasons.join(", ")
         );
-        warning("set_aside", message, action)
+        warning("set_aside", message, ways.join("; "))
     })
 }
 

@@ -34,16 +34,16 @@ pub fn to_read_at(location: &ArchiveLocation) -> Option<String> {
 
 /// The same of a bucket.
 pub fn to_read(bucket: &str, prefix: &str) -> String {
-    let statement = in_one_line(&allow(&[READ_ARCHIVE], &objects(bucket, prefix)));
+    let statement = in_one_line(&allow(&[READ_ARCHIVE], &objects(bucket, prefix, None)));
     format!("{}: {statement}", allows(ArchiveCall::Read, "this statement"))
 }
 
 fn statement(location: &ArchiveLocation, call: ArchiveCall) -> Option<Value> {
     let ArchiveLocation::S3 { bucket, prefix, .. } = location else { return None };
     Some(match call {
-        ArchiveCall::List => allow_on_bucket(LIST_ARCHIVE, bucket, prefix),
-        ArchiveCall::Read => allow(&[READ_ARCHIVE], &objects(bucket, prefix)),
-        ArchiveCall::Restore => allow(&[RESTORE_ARCHIVE], &objects(bucket, prefix)),
+        ArchiveCall::List => allow_on_bucket(LIST_ARCHIVE, bucket, prefix, None),
+        ArchiveCall::Read => allow(&[READ_ARCHIVE], &objects(bucket, prefix, None)),
+        ArchiveCall::Restore => allow(&[RESTORE_ARCHIVE], &objects(bucket, prefix, None)),
     })
 }
 

@@ -135,7 +135,24 @@ pub async fn stream(
     now: Timestamp,
     seeker: &Seeker<'_>,
 ) -> Result<OpenStream, Error> {
-    let stream: Arc<dyn Stream> = match target {
+    look_at(connect(target, tuning, now).await?, target, tuning, seeker).await
+}
+
+/// The same for who can do without: `None` of a stream that is not there.
+pub async fn stream_if_there(
+    target: &Target,
+    tuning: &Tuning,
+    now: Timestamp,
+) -> Result<Option<OpenStream>, Error> {
+    let stream = connect(target, tuning, now).await?;
+    match stream.describe().await {
+        Err(error) if error.class == CallErrorClass::NotFound => Ok(None),
+        described => looked_at(stream, described, target, tuning, &Seeker::Plan).await.map(Some),
+    }
+}
+
+async fn connect(target: &Target, tuning: &Tuning, now: Timestamp) -> Result<Arc<dyn Stream>, Error> {
+    Ok(match target {
         Target::Null => Arc::new(NullStream::default()),
         Target::Sim { shards } => {
             let shards = NonZeroU32::new(*shards).ok_or_else(|| Error::usage("sim:SHARDS needs a shard"))?;
@@ -145,23 +162,7 @@ pub async fn stream(
             Arc::new(stream)
         }
         Target::Kinesis { stream } => Arc::new(kinesis(target, stream, tuning).await?),
-    };
-    look_at(stream, target, tuning, seeker).await
-}
-
-/// The same for who can do without: `None` of a stream that is not there.
-pub async fn stream_if_there(
-    target: &Target,
-    tuning: &Tuning,
-    now: Timestamp,
-) -> Result<Option<OpenStream>, Error> {
-    if let Target::Kinesis { stream } = target {
-        let found = kinesis(target, stream, tuning).await?.describe().await;
-        if found.is_err_and(|error| error.class == CallErrorClass::NotFound) {
-            return Ok(None);
-        }
-    }
-    stream(target, tuning, now, &Seeker::Plan).await.map(Some)
+    })
 }
 
 /// Looks at the target behind `stream`.
@@ -171,8 +172,19 @@ pub async fn look_at(
     tuning: &Tuning,
     seeker: &Seeker<'_>,
 ) -> Result<OpenStream, Error> {
+    let described = stream.describe().await;
+    looked_at(stream, described, target, tuning, seeker).await
+}
+
+async fn looked_at(
+    stream: Arc<dyn Stream>,
+    described: Result<StreamDescription, CallError>,
+    target: &Target,
+    tuning: &Tuning,
+    seeker: &Seeker<'_>,
+) -> Result<OpenStream, Error> {
     let failed = |error: CallError| stream_error(target, tuning, seeker, &error);
-    let description = stream.describe().await.map_err(failed)?;
+    let description = described.map_err(failed)?;
     if !matches!(description.status.as_str(), "ACTIVE" | UPDATING) {
         let status = &description.status;
         return Err(Error::refused(format!(

@@ -81,8 +81,8 @@ pub fn in_one_line(statement: &Value) -> String {
 
 /// The statement that allows `action` on a bucket, for what lies below a prefix.
 #[must_use]
-pub fn allow_on_bucket(action: &str, bucket: &str, prefix: &str) -> Value {
-    let mut statement = allow(&[action], &bucket_name(bucket));
+pub fn allow_on_bucket(action: &str, bucket: &str, prefix: &str, region: Option<&str>) -> Value {
+    let mut statement = allow(&[action], &bucket_name(bucket, region));
     if !prefix.is_empty()
         && let Some(statement) = statement.as_object_mut()
     {
@@ -94,13 +94,25 @@ pub fn allow_on_bucket(action: &str, bucket: &str, prefix: &str) -> Value {
 
 /// The full name of the objects below a prefix.
 #[must_use]
-pub fn objects(bucket: &str, prefix: &str) -> String {
-    format!("{}/{prefix}*", bucket_name(bucket))
+pub fn objects(bucket: &str, prefix: &str, region: Option<&str>) -> String {
+    format!("{}/{prefix}*", bucket_name(bucket, region))
 }
 
 /// The ARN of an access point or a bucket stands for itself.
-fn bucket_name(bucket: &str) -> String {
-    if bucket.starts_with("arn:") { bucket.to_owned() } else { format!("arn:aws:s3:::{bucket}") }
+fn bucket_name(bucket: &str, region: Option<&str>) -> String {
+    if bucket.starts_with("arn:") {
+        return bucket.to_owned();
+    }
+    format!("arn:{}:s3:::{bucket}", partition(region))
+}
+
+/// Which of AWS' partitions a region lies in.
+fn partition(region: Option<&str>) -> &'static str {
+    match region {
+        Some(region) if region.starts_with("cn-") => "aws-cn",
+        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
 }
 
 /// The stream's full name as far as it is known.
@@ -118,12 +130,7 @@ pub fn resource(stream: &StreamName, region: Option<&str>, found: Option<&Stream
 /// The full name of something of whatever account.
 #[must_use]
 pub fn full_name(service: &str, region: Option<&str>, what: &str) -> String {
-    let partition = match region {
-        Some(region) if region.starts_with("cn-") => "aws-cn",
-        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    };
-    format!("arn:{partition}:{service}:{}:*:{what}", region.unwrap_or("*"))
+    format!("arn:{}:{service}:{}:*:{what}", partition(region), region.unwrap_or("*"))
 }
 
 #[cfg(test)]
@@ -142,13 +149,13 @@ mod tests {
 
     #[test]
     fn a_statement_in_one_line_can_be_pasted_wherever_it_is_broken() {
-        let statement = allow_on_bucket(LIST_ARCHIVE, "events", "live/");
+        let statement = allow_on_bucket(LIST_ARCHIVE, "events", "live/", None);
         let line = in_one_line(&statement);
         for text in [line.clone(), line.replace(' ', "\n  ")] {
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), statement, "{text}");
         }
         assert_eq!(statement["Condition"]["StringLike"]["s3:prefix"], "live/*");
-        assert_eq!(allow_on_bucket(LIST_ARCHIVE, "events", "")["Condition"], Value::Null);
+        assert_eq!(allow_on_bucket(LIST_ARCHIVE, "events", "", None)["Condition"], Value::Null);
     }
 
     #[test]
@@ -160,5 +167,9 @@ mod tests {
         ] {
             assert_eq!(full_name("dynamodb", region, "table/t"), name);
         }
+        assert_eq!(objects("events", "live/", Some("cn-north-1")), "arn:aws-cn:s3:::events/live/*");
+        let statement = allow_on_bucket(LIST_ARCHIVE, "events", "", Some("us-gov-west-1"));
+        assert_eq!(statement["Resource"], "arn:aws-us-gov:s3:::events");
+        assert_eq!(objects("arn:aws:s3:::events", "", None), "arn:aws:s3:::events/*");
     }
 }

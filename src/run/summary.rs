@@ -42,10 +42,14 @@ pub fn report(
     }
     let aside = SetAside::read(directory, file, totals)?;
     let (outcome, mut code, message) = verdict(file, ended, spool, aside.keyless.as_ref());
-    let forbidden = load(&spool.stats.forbidden) > 0;
-    let mut next_steps = next_steps(directory, file, ended, code, &aside, forbidden, typed);
+    let offline_lacks = load(&spool.stats.forbidden) > 0;
+    let mut next_steps = next_steps(directory, file, ended, code, &aside, offline_lacks, typed);
     let left = match directory::retried(settings).filter(|_| outcome == RunState::Done) {
-        Some(retried) => again::left_behind(directory.state_dir(), retried)?,
+        // What is done is done, whether or not another run's list can be read.
+        Some(retried) => again::left_behind(directory.state_dir(), retried).unwrap_or_else(|error| {
+            tracing::warn!("what is left in the quarantine of run {retried} is not known: {error}");
+            None
+        }),
         None => None,
     };
     let left = left.map(|(left, steps)| {

@@ -72,6 +72,13 @@ fn a_target_on_demand_is_priced_as_one() {
     assert_eq!((&found["cost"]["hours"], &found["cost"]["put_units"]), (&json!(1.0), &json!(0.0)));
     assert!(number(&found["cost"]["payload_usd"]) > 0.0, "{}", found["cost"]);
     assert!(codes(&found).contains(&"on_demand"), "{found}");
+    // It has no other number of shards unless it is switched to provisioned: 8 for an hour, and 39,999 units.
+    let by_shards = found["by_shards"].as_array().unwrap();
+    let cost = |shards: u64| {
+        let row = by_shards.iter().find(|row| row["shards"] == shards).unwrap();
+        number(&row["cost_usd"])
+    };
+    assert!((cost(8) - 0.120_56).abs() < 1e-5 && cost(4) < 0.06, "{by_shards:?}");
 }
 
 #[test]

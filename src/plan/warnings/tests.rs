@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::config::{ArchiveAddress, Input};
+use crate::limits::{RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX};
 use crate::plan::report::{Assumed, LimitReport, TopKey};
+use crate::stream::Stream as _;
+use crate::stream::null::NullStream;
 
 const HOUR: f64 = 3_600.0;
 
@@ -185,17 +188,25 @@ fn who_is_late_is_told_what_would_be_faster() {
     assert!(found[0].action.starts_with("raise the live stream's retention first: "), "{}", found[0].action);
 }
 
-#[test]
-fn records_that_the_stream_does_not_take_are_not_looked_for_among_keys() {
+#[tokio::test]
+async fn records_that_the_stream_does_not_take_are_not_looked_for_among_keys() {
     let what = planned("orders-backfill");
-    let aside = |reasons: &[&str]| {
+    let described = NullStream::default().describe().await.unwrap();
+    let usual = StreamDescription { record_bytes_max: RECORD_BYTES_DEFAULT, ..described };
+    let aside = |stream, reasons: &[&str]| {
         let counted = reasons.iter().map(|reason| ((*reason).to_owned(), 50_000)).collect();
         let plan = Plan { records_set_aside: counted, ..plan(HOUR) };
-        warnings(&plan, &facts(&what, &[])).remove(0).action
+        warnings(&plan, &Facts { stream, ..facts(&what, &[]) }).remove(0).action
     };
-    assert!(!aside(&["missing"]).contains("record-size"));
-    let large = aside(&["too_large"]);
+    assert!(!aside(Some(&usual), &["missing"]).contains("record-size"));
+    let large = aside(Some(&usual), &["too_large"]);
     assert!(large.contains("--record-size 10MiB") && !large.contains("--partition-key"), "{large}");
-    let both = aside(&["missing", "too_large"]);
+    let both = aside(Some(&usual), &["missing", "too_large"]);
     assert!(both.contains("--record-size 10MiB") && both.contains("--partition-key"), "{both}");
+    // What a new stream would not take either has to be cut.
+    let largest = StreamDescription { record_bytes_max: RECORD_BYTES_MAX, ..usual.clone() };
+    for stream in [None, Some(&largest)] {
+        let larger = aside(stream, &["too_large"]);
+        assert!(larger.contains("no stream takes") && !larger.contains("--create"), "{larger}");
+    }
 }
