@@ -22,10 +22,10 @@ pub(super) fn until_once_begun(facts: &Facts<'_>, stream: &str) -> Option<String
         Some(found) => found.description.retention_hours,
         None => plan.stream.retention_hours?,
     };
-    let begun_now = after(facts.now, hours).map(|until| format!(": begun now, by {}", clock(until)));
+    let begun_now = after(facts.now, hours).map(|until| format!(" (begun now: by {})", clock(until)));
+    let begun_now = begun_now.unwrap_or_default();
     Some(format!(
-        "within {hours} h of the replay's start: then {stream} forgets its first records{}",
-        begun_now.unwrap_or_default()
+        "within {hours} h of the replay's start{begun_now}: {stream} forgets its first records then"
     ))
 }
 
