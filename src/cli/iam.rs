@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 
-use super::environment::Environment;
-use super::saved_plan;
+use super::saved_plan::{self, Given};
 use super::stream::parse_retention;
 use super::{HEADING_AWS, HEADING_INTO, HEADING_WHAT};
 use crate::config::{ArchiveAddress, IamConfig, PlannedStream, ProgressIn, Target};
@@ -43,7 +42,7 @@ pub(super) struct IamArgs {
     backfill: bool,
     /// The worker's table in DynamoDB, from which `drained` learns [default: it asks CloudWatch]
     #[arg(long, value_name = "TABLE", env = "RESPOOL_LEASE_TABLE", value_parser = NonEmptyStringValueParser::new())]
-    #[arg(requires = "backfill", help_heading = HEADING_INTO)]
+    #[arg(help_heading = HEADING_INTO)]
     lease_table: Option<String>,
     /// With what it takes to fetch an object that is overwritten meanwhile as it was listed, from a bucket with versions
     #[arg(long, env = "RESPOOL_WITH_VERSIONS", value_parser = FalseyValueParser::new(), help_heading = HEADING_WHAT)]
@@ -63,7 +62,10 @@ pub(super) struct IamArgs {
 }
 
 impl IamArgs {
-    pub(super) fn resolve(self, _: &Environment) -> Result<IamConfig, Error> {
+    pub(super) fn resolve(self, given: &Given) -> Result<IamConfig, Error> {
+        if self.lease_table.is_some() && !self.backfill {
+            return Err(Error::usage("--lease-table is for the rest of a backfill: say --backfill"));
+        }
         let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
         let region = plan.as_ref().and_then(|plan| plan.tuning.kinesis.region.clone());
         let wanted = plan.as_ref().map(|plan| plan.stream).unwrap_or_default();
@@ -75,7 +77,7 @@ impl IamArgs {
         let archive = self.archive.or(archive);
         let target = self.into.or(target.flatten());
         let create = self.create || anew;
-        if !create && self.retention.is_some() {
+        if !create && given.is_typed("retention") {
             return Err(Error::usage("--retention is for a new stream: say --create"));
         }
         let wanted = PlannedStream { retention_hours: self.retention.or(wanted.retention_hours), ..wanted };

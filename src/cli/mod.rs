@@ -297,7 +297,10 @@ where
             Invocation::Replay(Box::new(args.resolve(&given, environment, output)?))
         }
         Command::Plan(args) => Invocation::Plan(Box::new(args.resolve(environment, output)?)),
-        Command::Iam(args) => Invocation::Iam(Box::new(args.resolve(environment)?)),
+        Command::Iam(args) => {
+            let given = Given::of(matches.subcommand_matches("iam"));
+            Invocation::Iam(Box::new(args.resolve(&given)?))
+        }
         Command::Inspect(args) => Invocation::Inspect(Box::new(args.resolve(environment, output)?)),
         Command::Resume(args) => Invocation::Resume(Box::new(args.resolve(environment, output)?)),
         Command::Verify(args) => Invocation::Verify(Box::new(args.resolve(environment, output)?)),

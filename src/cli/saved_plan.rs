@@ -69,6 +69,10 @@ impl Given {
         self.all.contains(id)
     }
 
+    pub(super) fn is_typed(&self, id: &str) -> bool {
+        self.typed.contains(id)
+    }
+
     /// Says of what a plan has made of a command line that nobody has typed the plan.
     pub(super) fn blame_plan(&self, error: Error) -> Error {
         let Some((named_by, instead)) = self.untyped_plan else { return error };
