@@ -55,9 +55,18 @@ impl Given {
             ids.filter(move |id| matches.value_source(id) == Some(source)).map(str::to_owned)
         };
         let plan = matches.ids().map(clap::Id::as_str).find(|id| *id == "plan");
+        let has_no_plan = matches.try_contains_id("no_plan").is_ok();
         let untyped_plan = match plan.and_then(|id| matches.value_source(id)) {
-            Some(ValueSource::EnvVariable) => Some(("RESPOOL_PLAN", "unset RESPOOL_PLAN, or say --no-plan,")),
-            Some(ValueSource::DefaultValue) => Some(("the configuration file", "say --no-plan")),
+            Some(ValueSource::EnvVariable) if has_no_plan => {
+                Some(("RESPOOL_PLAN", "unset RESPOOL_PLAN, or say --no-plan,"))
+            }
+            Some(ValueSource::EnvVariable) => {
+                Some(("RESPOOL_PLAN", "unset RESPOOL_PLAN, or type ARCHIVE and --into,"))
+            }
+            Some(ValueSource::DefaultValue) if has_no_plan => {
+                Some(("the configuration file", "say --no-plan"))
+            }
+            Some(ValueSource::DefaultValue) => Some(("the configuration file", "type ARCHIVE and --into")),
             _ => None,
         };
         let typed: BTreeSet<String> = by(ValueSource::CommandLine).collect();
@@ -173,7 +182,7 @@ fn agree<T: PartialEq + Display>(flag: &str, given: bool, typed: &T, planned: &T
 }
 
 /// Either, or both if they are the same.
-fn choose<T: PartialEq + Display + Clone>(
+pub(super) fn choose<T: PartialEq + Display + Clone>(
     flag: &str,
     typed: Option<T>,
     planned: Option<&T>,
