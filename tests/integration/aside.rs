@@ -222,6 +222,13 @@ fn what_a_retry_leaves_alone_is_still_in_quarantine() {
     assert!(retried.code == 3 && page.starts_with(&headline) && !page.contains("as asked"), "{page}");
     assert!(page.contains(&format!("\nNext:\n  respool quarantine ls {run}\n")), "{page}");
     assert!(page.contains(&format!("  retry of     {run}\n")), "{page}");
+    let again = stage.sandbox.run(&format!("quarantine retry {run}"));
+    assert!(
+        again.sentence(5).contains("nothing can be tried again: ") && !again.stderr.contains("--again"),
+        "{again:?}"
+    );
+    assert!(again.stderr.contains("was sent in part before it was set aside"), "{again:?}");
+    assert_eq!(stage.sandbox.run("quarantine retry").sentence(5), again.sentence(5));
     let shown = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
     assert!(!stage.sandbox.run(&format!("runs show {shown}")).stdout.contains("as asked"));
 

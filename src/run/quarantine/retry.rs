@@ -45,7 +45,7 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
         let retries = retries_of(&config.state_dir, &run)?;
         let left = untaken(&retries, lines.clone())?;
         match retries.last() {
-            Some(retry) if wanted(&left).0.is_empty() && !config.dry_run => {
+            Some(retry) if left.is_empty() && !config.dry_run => {
                 return Err(nothing_left(&config.state_dir, retry));
             }
             _ if left.is_empty() => {}
