@@ -207,7 +207,12 @@ impl Invocation {
             typed
         };
         match &mut self {
-            Self::Replay(config) => config.typed = typed(false, config.plan.is_some()),
+            Self::Replay(config) => {
+                config.typed = typed(false, config.plan.is_some());
+                if config.plan.is_none() {
+                    config.typed.stands_alone();
+                }
+            }
             Self::Retry(config) => config.typed = typed(true, false),
             _ => {}
         }

@@ -13,6 +13,9 @@ use crate::archive::TimeBound;
 /// The flag whose value is replaced.
 const KEY_FLAG: &str = "--partition-key";
 
+/// The flag without which a plan that a variable names would have a say.
+const ALONE_FLAG: &str = "--no-plan";
+
 /// The words of a command line that begins a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +64,14 @@ impl Typed {
         }
         if !is_said {
             self.add(vec![flag.to_owned(), instant]);
+        }
+    }
+
+    /// Says that no plan is carried out, wherever the words are pasted.
+    pub fn stands_alone(&mut self) {
+        let end = self.flags_end();
+        if !self.words.iter().take(end).any(|word| word == ALONE_FLAG) {
+            self.add(vec![ALONE_FLAG.to_owned()]);
         }
     }
 

@@ -169,7 +169,7 @@ impl<'a> Sent<'a> {
         };
         command.unwrap_or_else(|| {
             format!(
-                "respool replay {archive} --into {target} --create --partition-key {key}{window}{doors}",
+                "respool replay {archive} --into {target} --create --partition-key {key}{window}{doors} --no-plan",
                 archive = quoted(&self.settings.archive.to_string()),
                 target = self.settings.target,
                 key = key.as_deref().map_or_else(|| "KEY".to_owned(), quoted),

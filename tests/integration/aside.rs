@@ -82,7 +82,8 @@ fn a_retry_into_another_stream_of_the_same_name_is_not_sent_unawares() {
         assert!(refused.sentence(5).contains(said), "{refused:?}");
     }
     let whole = format!(
-        "`respool replay {} --into backfill --json --partition-key /k --kinesis-endpoint-url {} --kinesis-region eu-west-1 --new` \
+        "`respool replay {} --into backfill --json --partition-key /k --kinesis-endpoint-url {} --no-plan --kinesis-region eu-west-1 \
+         --new` \
          sends all of it",
         stage.sandbox.path("archive").display(),
         stage.url

@@ -20,12 +20,19 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     );
     let id = report["run"].as_str().unwrap();
     let show = format!("respool quarantine show 0:0 {id}");
-    let anew =
-        format!("respool {} --partition-key /tailnum --new", line.replace(" --partition-key /tailnumm", ""));
+    let anew = format!(
+        "respool {} --no-plan --partition-key /tailnum --new",
+        line.replace(" --partition-key /tailnumm", "")
+    );
     let steps = report["next_steps"].as_array().unwrap().iter().map(|step| step["command"].as_str().unwrap());
     assert_eq!(steps.collect::<Vec<_>>(), [&show, &anew, &format!("respool resume {id}")]);
     assert_eq!(report["next_command"], *show);
-    let typed = |command: &str| sandbox.run(command.strip_prefix("respool ").unwrap());
+    // Where it is pasted a variable names a plan.
+    let typed = |command: &str| {
+        let mut command = sandbox.command(command.strip_prefix("respool ").unwrap());
+        command.env("RESPOOL_PLAN", "other.json");
+        sandbox.start_command(command).wait()
+    };
     assert!(typed(&show).stdout.contains("tailnum"));
 
     // Whoever resumes means it.
