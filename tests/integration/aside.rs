@@ -241,4 +241,10 @@ fn what_a_retry_leaves_alone_is_still_in_quarantine() {
     assert!(delete.sentence(5).contains(left) && delete.stderr.contains(&says), "{delete:?}");
     let deleted = stage.run("stream delete backfill --yes --json").json(0);
     assert_eq!(deleted["in_quarantine"], json!([{ "run": run, "records": 0, "objects": 1 }]));
+    let again = format!("quarantine retry {run} --again --key-fallback hash");
+    let gone = stage.sandbox.run(&again);
+    assert!(
+        gone.sentence(5).contains(&format!(", then `respool {again}")),
+        "it sends, and lists nothing: {gone:?}"
+    );
 }
