@@ -103,14 +103,20 @@ impl Sources<'_> {
             }
         };
         for arg in command.get_arguments() {
-            command.get_arg_conflicts_with(arg).into_iter().for_each(|other| meet(arg, other));
+            for other in command.get_arg_conflicts_with(arg) {
+                meet(arg, other);
+            }
         }
         let pair = |(one, other): &(&str, &str)| named(command, one).zip(named(command, other));
-        GO_BEFORE.iter().filter_map(pair).for_each(|(arg, other)| meet(arg, other));
+        for (arg, other) in GO_BEFORE.iter().filter_map(pair) {
+            meet(arg, other);
+        }
         let contradictory = || CONTRADICT.iter().filter_map(pair);
         let (equal, unequal): (Vec<_>, Vec<_>) =
             contradictory().partition(|(arg, other)| said(arg) == said(other));
-        unequal.into_iter().for_each(|(arg, other)| meet(arg, other));
+        for (arg, other) in unequal {
+            meet(arg, other);
+        }
         let mut overruled = losers(beats);
         for (arg, other) in equal {
             if overruled.contains(&id(arg)) || overruled.contains(&id(other)) {
