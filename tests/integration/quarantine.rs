@@ -220,8 +220,16 @@ fn a_broken_object_says_what_can_be_done_and_its_whole_records_can_be_had() {
     let salvaged = sandbox.run(&expected[1]["respool ".len()..]);
     assert!(salvaged.code == 3 && salvaged.stdout.contains("6 delivered"), "{salvaged:?}");
     assert!(sandbox.run("quarantine ls").stdout.contains("put a whole copy in its place"));
+    let (runs, tried) = (sandbox.runs().len(), sandbox.run("quarantine retry"));
+    let retry = sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    assert!(
+        tried.sentence(5).ends_with(&format!("; then `respool quarantine retry {retry}` sends it")),
+        "{tried:?}"
+    );
+    assert_eq!(sandbox.runs().len(), runs);
     let tried = sandbox.run(&format!("quarantine ls {id}")).stdout;
     assert!(tried.contains(" has tried it again; what it could not send: respool quarantine ls "), "{tried}");
+    assert_eq!(sandbox.run(&format!("quarantine retry {retry}")).code, 3, "whoever names it has mended it");
 }
 
 #[test]
