@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 
-use super::environment::Environment;
-use super::saved_plan;
+use super::replay::resolve_archive;
+use super::saved_plan::{self, Given, choose};
 use super::stream::parse_retention;
 use super::{HEADING_AWS, HEADING_INTO, HEADING_WHAT};
-use crate::config::{ArchiveAddress, IamConfig, PlannedStream, ProgressIn, Target};
+use crate::config::{ArchiveAddress, CacheMode, IamConfig, Planned, PlannedStream, ProgressIn, Target};
 use crate::error::Error;
 
 /// What was typed after `respool iam`.
@@ -43,7 +43,7 @@ pub(super) struct IamArgs {
     backfill: bool,
     /// The worker's table in DynamoDB, from which `drained` learns [default: it asks CloudWatch]
     #[arg(long, value_name = "TABLE", env = "RESPOOL_LEASE_TABLE", value_parser = NonEmptyStringValueParser::new())]
-    #[arg(requires = "backfill", help_heading = HEADING_INTO)]
+    #[arg(help_heading = HEADING_INTO)]
     lease_table: Option<String>,
     /// With what it takes to fetch an object that is overwritten meanwhile as it was listed, from a bucket with versions
     #[arg(long, env = "RESPOOL_WITH_VERSIONS", value_parser = FalseyValueParser::new(), help_heading = HEADING_WHAT)]
@@ -63,19 +63,28 @@ pub(super) struct IamArgs {
 }
 
 impl IamArgs {
-    pub(super) fn resolve(self, _: &Environment) -> Result<IamConfig, Error> {
-        let plan = self.plan.as_deref().map(saved_plan::read).transpose()?;
+    pub(super) fn resolve(self, given: &Given) -> Result<IamConfig, Error> {
+        if self.lease_table.is_some() && !self.backfill {
+            return Err(Error::usage("--lease-table is for the rest of a backfill: say --backfill"));
+        }
+        // Whoever types both means no plan that a variable or a file names.
+        let stands_alone = given.is_typed("archive") && given.is_typed("into") && !given.is_typed("plan");
+        let plan = self.plan.as_deref().filter(|_| !stands_alone);
+        let plan = plan.map(saved_plan::read).transpose().map_err(|error| given.blame_plan(error))?;
         let region = plan.as_ref().and_then(|plan| plan.tuning.kinesis.region.clone());
         let wanted = plan.as_ref().map(|plan| plan.stream).unwrap_or_default();
         // A plan for numbers of shards is one for a stream that is not there yet.
         let anew = plan.as_ref().is_some_and(|plan| plan.what.target.is_none());
         let plan = plan.map(|plan| plan.what);
         let restore = plan.as_ref().is_some_and(|plan| plan.input.restore.is_some());
-        let (archive, target) = plan.map(|plan| (plan.archive, plan.target)).unzip();
-        let archive = self.archive.or(archive);
-        let target = self.into.or(target.flatten());
+        let (archive, target) = match plan {
+            None => (self.archive, self.into),
+            Some(plan) => {
+                around(plan, self.archive, self.into, given).map_err(|error| given.blame_plan(error))?
+            }
+        };
         let create = self.create || anew;
-        if !create && self.retention.is_some() {
+        if !create && given.is_typed("retention") {
             return Err(Error::usage("--retention is for a new stream: say --create"));
         }
         let wanted = PlannedStream { retention_hours: self.retention.or(wanted.retention_hours), ..wanted };
@@ -98,4 +107,22 @@ impl IamArgs {
             region: self.region.or(region),
         })
     }
+}
+
+/// The planned archive and stream, which what was said may not contradict; but a variable has no say beside a plan that was typed.
+fn around(
+    plan: Planned,
+    archive: Option<ArchiveAddress>,
+    into: Option<Target>,
+    given: &Given,
+) -> Result<(Option<ArchiveAddress>, Option<Target>), Error> {
+    let counts = |id| given.is_typed(id) || !given.is_typed("plan");
+    let archive = archive.filter(|_| counts("archive"));
+    let archive = archive.map(|archive| resolve_archive(archive, CacheMode::Keep)).transpose()?;
+    let archive = choose("ARCHIVE", archive, Some(&plan.archive))?;
+    let target = match plan.target {
+        Some(planned) => choose("--into", into.filter(|_| counts("into")), Some(&planned))?,
+        None => into,
+    };
+    Ok((archive, target))
 }

@@ -207,7 +207,12 @@ impl Invocation {
             typed
         };
         match &mut self {
-            Self::Replay(config) => config.typed = typed(false, config.plan.is_some()),
+            Self::Replay(config) => {
+                config.typed = typed(false, config.plan.is_some());
+                if config.plan.is_none() {
+                    config.typed.stands_alone();
+                }
+            }
             Self::Retry(config) => config.typed = typed(true, false),
             _ => {}
         }
@@ -297,7 +302,10 @@ where
             Invocation::Replay(Box::new(args.resolve(&given, environment, output)?))
         }
         Command::Plan(args) => Invocation::Plan(Box::new(args.resolve(environment, output)?)),
-        Command::Iam(args) => Invocation::Iam(Box::new(args.resolve(environment)?)),
+        Command::Iam(args) => {
+            let given = Given::of(matches.subcommand_matches("iam"));
+            Invocation::Iam(Box::new(args.resolve(&given)?))
+        }
         Command::Inspect(args) => Invocation::Inspect(Box::new(args.resolve(environment, output)?)),
         Command::Resume(args) => Invocation::Resume(Box::new(args.resolve(environment, output)?)),
         Command::Verify(args) => Invocation::Verify(Box::new(args.resolve(environment, output)?)),

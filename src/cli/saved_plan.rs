@@ -55,9 +55,18 @@ impl Given {
             ids.filter(move |id| matches.value_source(id) == Some(source)).map(str::to_owned)
         };
         let plan = matches.ids().map(clap::Id::as_str).find(|id| *id == "plan");
+        let has_no_plan = matches.try_contains_id("no_plan").is_ok();
         let untyped_plan = match plan.and_then(|id| matches.value_source(id)) {
-            Some(ValueSource::EnvVariable) => Some(("RESPOOL_PLAN", "unset RESPOOL_PLAN, or say --no-plan,")),
-            Some(ValueSource::DefaultValue) => Some(("the configuration file", "say --no-plan")),
+            Some(ValueSource::EnvVariable) if has_no_plan => {
+                Some(("RESPOOL_PLAN", "unset RESPOOL_PLAN, or say --no-plan,"))
+            }
+            Some(ValueSource::EnvVariable) => {
+                Some(("RESPOOL_PLAN", "unset RESPOOL_PLAN, or type ARCHIVE and --into,"))
+            }
+            Some(ValueSource::DefaultValue) if has_no_plan => {
+                Some(("the configuration file", "say --no-plan"))
+            }
+            Some(ValueSource::DefaultValue) => Some(("the configuration file", "type ARCHIVE and --into")),
             _ => None,
         };
         let typed: BTreeSet<String> = by(ValueSource::CommandLine).collect();
@@ -67,6 +76,10 @@ impl Given {
 
     pub(super) fn has(&self, id: &str) -> bool {
         self.all.contains(id)
+    }
+
+    pub(super) fn is_typed(&self, id: &str) -> bool {
+        self.typed.contains(id)
     }
 
     /// Says of what a plan has made of a command line that nobody has typed the plan.
@@ -169,7 +182,7 @@ fn agree<T: PartialEq + Display>(flag: &str, given: bool, typed: &T, planned: &T
 }
 
 /// Either, or both if they are the same.
-fn choose<T: PartialEq + Display + Clone>(
+pub(super) fn choose<T: PartialEq + Display + Clone>(
     flag: &str,
     typed: Option<T>,
     planned: Option<&T>,

@@ -61,7 +61,7 @@ pub(super) struct SelectArgs {
     #[arg(long, value_name = "POINTER", env = "RESPOOL_EVENT_TIME")]
     event_time: Option<JsonPointer>,
     /// How that field is written: auto, rfc3339, s, ms, us, ns, or a strptime format [default: auto]
-    #[arg(long, value_name = "FORMAT", env = "RESPOOL_EVENT_TIME_FORMAT", requires = "event_time")]
+    #[arg(long, value_name = "FORMAT", env = "RESPOOL_EVENT_TIME_FORMAT")]
     event_time_format: Option<TimeFormat>,
     /// Replay what Firehose could not deliver: the records in the objects of its error prefixes
     #[arg(long, env = "RESPOOL_ERROR_OUTPUT", value_parser = FalseyValueParser::new())]
@@ -113,6 +113,11 @@ impl SelectArgs {
         let refused = |error: crate::archive::WindowError| Error::usage(error.to_string());
         let mut window = ObjectWindow::new(from, until, slack).map_err(refused)?;
         let event_time = match self.event_time {
+            None if self.event_time_format.is_some() => {
+                return Err(Error::usage(
+                    "--event-time-format is for the field of --event-time: say that too",
+                ));
+            }
             None => None,
             Some(_) if from.is_none() && until.is_none() => {
                 return Err(Error::usage("--event-time without --from or --until leaves nothing out"));

@@ -153,7 +153,7 @@ pub(super) struct CreateOnTheWayArgs {
     #[arg(long, env = "RESPOOL_CREATE", value_parser = FalseyValueParser::new())]
     create: bool,
     /// Shards of the new stream, or auto: as many as the replay is worth [default: the plan's, else auto]
-    #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", value_parser = parse_shards, requires = "create")]
+    #[arg(long, value_name = "N", env = "RESPOOL_SHARDS", value_parser = parse_shards)]
     shards: Option<ShardsWish>,
     #[command(flatten)]
     shape: ShapeArgs,
@@ -163,9 +163,9 @@ impl CreateOnTheWayArgs {
     /// What was typed; what was not, as planned.
     pub(super) fn resolve(self, plan: Option<&SavedPlan>) -> Result<Option<CreateWish>, Error> {
         if !self.create {
-            if !self.shape.is_empty() {
+            if self.shards.is_some() || !self.shape.is_empty() {
                 return Err(Error::usage(
-                    "--retention, --record-size, --encryption and --tag are for a new stream: say --create",
+                    "--shards, --retention, --record-size, --encryption and --tag are for a new stream: say --create",
                 ));
             }
             return Ok(None);

@@ -4,7 +4,7 @@
 //! a variable's value is as good as a typed one, and would be refused beside what was typed; a key of the file is a default, and
 //! would not be noticed. So whatever is overruled is taken away before the command line is read. Of two variables, or two keys, the
 //! one counts whose flag declares that it excludes the other; but those that contradict each other in every command
-//! ([`CONTRADICT`]) are named.
+//! ([`CONTRADICT`]) are named. What is overruled itself overrules nothing.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,8 +15,19 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::error::Error;
 
-/// What asks for another flag beside it, as far as it has a variable; clap does not tell.
-const NEEDS: [(&str, &str); 2] = [("shards", "create"), ("event_time_format", "event_time")];
+/// What asks for one of other flags beside it. Where it is typed alone its command refuses it; clap would not know the file's.
+const NEEDS: [(&str, &[&str]); 8] = [
+    ("shards", &["create"]),
+    ("retention", &["create"]),
+    ("record_size", &["create"]),
+    ("encryption", &["create"]),
+    ("tag", &["create"]),
+    ("event_time", &["from", "until"]),
+    ("event_time_format", &["event_time"]),
+    ("lease_table", &["backfill"]),
+];
+/// A command and its flag for which a plan may do as well: it looks itself.
+const OR_A_PLAN: (&str, &str) = ("iam", "retention");
 /// What excludes each other although clap does not know it: typed together, it is refused in words of its own.
 const CONTRADICT: [(&str, &str); 2] = [("offline", "no_cache"), ("quiet", "verbose")];
 /// Where the first goes before the second, if they were said in the same way.
@@ -84,38 +95,50 @@ impl Sources<'_> {
     /// The flags of `command` whose variables and defaults do not count.
     fn overruled(&self, command: &Command) -> Result<BTreeSet<String>, Error> {
         let said = |arg: &Arg| self.said(arg);
-        let id = |arg: &Arg| arg.get_id().to_string();
-        let mut overruled = BTreeSet::new();
+        let mut beats = Vec::new();
+        let mut meet = |one: &Arg, other: &Arg| {
+            if let Some(first) = loser(said(one), said(other)) {
+                let (winner, loser) = if first { (other, one) } else { (one, other) };
+                beats.push((id(winner), id(loser)));
+            }
+        };
         for arg in command.get_arguments() {
             for other in command.get_arg_conflicts_with(arg) {
-                overruled
-                    .extend(loser(said(arg), said(other)).map(|first| id(if first { arg } else { other })));
-            }
-            let needed = NEEDS.iter().find(|(needs, _)| arg.get_id() == needs);
-            let needed = needed.and_then(|(_, needed)| named(command, needed));
-            let is_missing = |needed| matches!(said(needed), Said::Nothing | Said::ByFile);
-            if needed.is_some_and(is_missing) && said(arg) == Said::ByVariable {
-                overruled.insert(id(arg));
+                meet(arg, other);
             }
         }
         let pair = |(one, other): &(&str, &str)| named(command, one).zip(named(command, other));
         for (arg, other) in GO_BEFORE.iter().filter_map(pair) {
-            overruled.extend(loser(said(arg), said(other)).map(|first| id(if first { arg } else { other })));
+            meet(arg, other);
         }
-        for (arg, other) in CONTRADICT.iter().filter_map(pair) {
+        let contradictory = || CONTRADICT.iter().filter_map(pair);
+        let (equal, unequal): (Vec<_>, Vec<_>) =
+            contradictory().partition(|(arg, other)| said(arg) == said(other));
+        for (arg, other) in unequal {
+            meet(arg, other);
+        }
+        let mut overruled = losers(beats);
+        for (arg, other) in equal {
             if overruled.contains(&id(arg)) || overruled.contains(&id(other)) {
                 continue;
             }
-            match (said(arg), said(other)) {
-                (Said::ByVariable, Said::ByVariable) => {
-                    return Err(contradiction("the variables", [arg, other].map(variable)));
-                }
-                (Said::ByFile, Said::ByFile) => {
-                    return Err(contradiction("the configuration file's", [arg, other].map(key)));
-                }
-                (one, two) => {
-                    overruled.extend(loser(one, two).map(|first| id(if first { arg } else { other })));
-                }
+            match said(arg) {
+                Said::ByVariable => return Err(contradiction("the variables", [arg, other].map(variable))),
+                Said::ByFile => return Err(contradiction("the configuration file's", [arg, other].map(key))),
+                Said::Nothing | Said::Off | Said::Typed => {}
+            }
+        }
+        for (arg, needed) in NEEDS.iter().filter_map(|(arg, needed)| named(command, arg).zip(Some(needed))) {
+            let mut needed = needed.iter().filter_map(|needed| named(command, needed)).peekable();
+            let looks_itself = (command.get_name(), arg.get_id().as_str()) == OR_A_PLAN;
+            if looks_itself || needed.peek().is_none() {
+                continue;
+            }
+            let is_missing = |needed: &Arg| {
+                overruled.contains(&id(needed)) || matches!(said(needed), Said::Nothing | Said::Off)
+            };
+            if needed.all(is_missing) && matches!(said(arg), Said::ByVariable | Said::ByFile) {
+                overruled.insert(id(arg));
             }
         }
         Ok(overruled)
@@ -155,6 +178,24 @@ fn loser(one: Said, other: Said) -> Option<bool> {
         (_, Said::Off) => Some(false),
         (one, other) => Some(one < other),
     }
+}
+
+/// Those that do not count, of pairs of a winner and a loser: whatever is beaten by what counts itself.
+fn losers(mut beats: Vec<(String, String)>) -> BTreeSet<String> {
+    let mut losers = BTreeSet::new();
+    let stands = |beats: &[(String, String)]| {
+        let is_beaten = |one: &String| beats.iter().any(|(_, loser)| loser == one);
+        beats.iter().find(|(winner, _)| !is_beaten(winner)).map(|(_, loser)| loser.clone())
+    };
+    while let Some(loser) = stands(&beats) {
+        beats.retain(|(winner, beaten)| *winner != loser && *beaten != loser);
+        losers.insert(loser);
+    }
+    losers
+}
+
+fn id(arg: &Arg) -> String {
+    arg.get_id().to_string()
 }
 
 fn contradiction(whose: &str, [one, other]: [String; 2]) -> Error {
@@ -199,7 +240,7 @@ mod tests {
                     .arg(flag("null").action(ArgAction::SetTrue).conflicts_with_all(["into", "share"]))
                     .arg(variable("into").conflicts_with("share"))
                     .arg(variable("share").value_parser(clap::value_parser!(u32)))
-                    .arg(variable("shards").requires("create"))
+                    .arg(variable("shards"))
                     .arg(flag("create").action(ArgAction::SetTrue)),
             )
         };
@@ -221,8 +262,31 @@ mod tests {
         assert_eq!(said("respool bench --create"), Ok(['-', 'v', '-', 'v']));
         let conflict = Err(clap::error::ErrorKind::ArgumentConflict);
         assert_eq!(said("respool bench --null --share 7"), conflict, "both were typed");
-        let missing = Err(clap::error::ErrorKind::MissingRequiredArgument);
-        assert_eq!(said("respool bench --shards 7"), missing);
+        assert_eq!(said("respool bench --shards 7"), Ok(['-', 'v', '-', 't']), "the command refuses it");
+    }
+
+    #[test]
+    fn a_variable_whose_other_flag_the_file_says_goes_before_the_files_value() {
+        let plain = || {
+            let shards = Arg::new("shards").long("shards").env("PATH");
+            let create = Arg::new("create").long("create").action(ArgAction::SetTrue);
+            Command::new("respool").subcommand(Command::new("replay").args([shards, create]))
+        };
+        let by_file = |create: &'static str| {
+            plain().mut_subcommand("replay", |replay| {
+                replay
+                    .mut_arg("create", |arg| arg.default_value(create))
+                    .mut_arg("shards", |arg| arg.default_value("4"))
+            })
+        };
+        let source = |command: Command| {
+            let args = ["respool", "replay"].map(OsString::from);
+            let matches = that_count(command, &plain(), &args).unwrap().get_matches_from(&args);
+            matches.subcommand_matches("replay").unwrap().value_source("shards")
+        };
+        assert_eq!(source(by_file("true")), Some(ValueSource::EnvVariable));
+        assert_eq!(source(by_file("false")), None, "neither has a use");
+        assert_eq!(source(plain()), None);
     }
 
     /// The flags that count of those that exclude each other.
@@ -236,6 +300,34 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_the_file_is_refused_for_no_other_that_it_needs() {
+        let replay = |text: &str, flags: &str| {
+            counted(text, &format!("respool replay s3://events --into orders --partition-key /id{flags}"))
+        };
+        let shape = "shards = 4\nretention = \"48h\"\ntag = [\"team=orders\"]\nevent-time-format = \"ms\"\n";
+        match replay(shape, "") {
+            Ok(Invocation::Replay(config)) => assert_eq!(config.create, None),
+            other => panic!("{other:?}"),
+        }
+        match replay("[replay]\ncreate = true\n", " --shards 8") {
+            Ok(Invocation::Replay(config)) => {
+                let create = config.create.unwrap();
+                assert_eq!(create.shards, crate::config::ShardsWish::Exactly(8));
+            }
+            other => panic!("{other:?}"),
+        }
+        for (flags, said) in [
+            (" --shards 8", "say --create"),
+            (" --retention 48h", "say --create"),
+            (" --event-time-format ms", "for the field of --event-time"),
+            (" --event-time /ts", "leaves nothing out"),
+        ] {
+            let error = replay("event-time = \"/ts\"\n", flags).unwrap_err();
+            assert!(error.contains(said), "{flags}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_typed_goes_before_a_key_that_excludes_it() {
         let bench = |text: &str, line: &str| match counted(text, line) {
             Ok(Invocation::Bench(config)) => format!("{:?}", config.subject),
@@ -246,6 +338,13 @@ mod tests {
         assert_ne!(bench(null, "respool bench --into sim:2"), stages);
         assert_ne!(bench(null, "respool bench --shards 2"), stages);
         assert_eq!(bench("[bench]\nshards = [1, 2]\n", "respool bench --null"), stages);
+        let duration = |text: &str, flags: &str| match counted(text, &format!("respool bench{flags}")) {
+            Ok(Invocation::Bench(config)) => config.duration.as_secs(),
+            other => panic!("{other:?}"),
+        };
+        let both = "[bench]\nnull = true\nduration = \"30s\"\n";
+        assert_eq!(duration(both, " --shards 2"), 30, "what is overruled overrules nothing");
+        assert_ne!(duration(both, ""), 30);
         let mode = |text: &str, flags: &str| match counted(
             text,
             &format!("respool replay s3://events --into sim:4{flags}"),

@@ -13,6 +13,12 @@ use crate::archive::TimeBound;
 /// The flag whose value is replaced.
 const KEY_FLAG: &str = "--partition-key";
 
+/// The flag without which a plan that a variable names would have a say.
+const ALONE_FLAG: &str = "--no-plan";
+
+/// What is said of a stream that is made.
+const OF_A_NEW_STREAM: [&str; 5] = ["--shards", "--retention", "--record-size", "--encryption", "--tag"];
+
 /// The words of a command line that begins a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +70,14 @@ impl Typed {
         }
     }
 
+    /// Says that no plan is carried out, wherever the words are pasted.
+    pub fn stands_alone(&mut self) {
+        let end = self.flags_end();
+        if !self.words.iter().take(end).any(|word| word == ALONE_FLAG) {
+            self.add(vec![ALONE_FLAG.to_owned()]);
+        }
+    }
+
     /// Adds flags and their values.
     pub fn add(&mut self, words: Vec<String>) {
         let end = self.flags_end();
@@ -102,7 +116,13 @@ impl Typed {
             return None;
         }
         // The stream is there, perhaps with other shards by now, so nothing makes it.
-        self.without(&["--create"], &["--shards", "--retention"]).with(Some(("--objects", file)), None)
+        self.without(&["--create", self.anew_flag()], &OF_A_NEW_STREAM).with(Some(("--objects", file)), None)
+    }
+
+    /// The command as it was typed; `None` if that is not known.
+    #[must_use]
+    pub fn same(&self) -> Option<String> {
+        self.with(None, None)
     }
 
     /// The command that begins the same anew; `None` if it is not known what was typed.
@@ -115,13 +135,14 @@ impl Typed {
         self.with(another, Some(self.anew_flag()))
     }
 
-    /// With this flag and its value in place of what was said of it; only with `anew` it begins anew what was begun.
+    /// With this flag and its value in place of what was said of it, and with `anew_flag` once.
     fn with(&self, another: Option<(&str, &str)>, anew_flag: Option<&str>) -> Option<String> {
         if self.words.is_empty() {
             return None;
         }
         let replaced: Vec<&str> = another.iter().map(|(flag, _)| *flag).collect();
-        let mut anew = self.without(&[self.anew_flag()], &replaced);
+        let switches: Vec<&str> = anew_flag.into_iter().collect();
+        let mut anew = self.without(&switches, &replaced);
         let another = another.into_iter().flat_map(|(flag, value)| [flag, value]);
         anew.add(another.chain(anew_flag).map(str::to_owned).collect());
         let words = std::iter::once("respool").chain(anew.words.iter().map(String::as_str));
@@ -232,8 +253,8 @@ mod tests {
         let words = ["replay", "s3://b", "--new", "--partition-key", "/k"].map(str::to_owned).to_vec();
         let late = Typed { words, retries: false, follows_a_plan: false }.with_objects("/r/late.jsonl");
         assert_eq!(late.unwrap(), "respool replay s3://b --partition-key /k --objects /r/late.jsonl");
-        let words = ["replay", "/a", "--create", "--shards", "2", "--retention=2d", "--into", "x"];
-        let words = words.map(str::to_owned).to_vec();
+        let words = "replay /a --create --shards 2 --retention=2d --tag a=b --record-size 4MiB --into x";
+        let words = words.split(' ').map(str::to_owned).collect();
         let late = Typed { words, retries: false, follows_a_plan: false }.with_objects("/l");
         assert_eq!(late.unwrap(), "respool replay /a --into x --objects /l", "the stream is there");
         let words = ["replay", "a", "--framing=auto", "--partition-key", "/k"].map(str::to_owned).to_vec();

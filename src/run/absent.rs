@@ -8,9 +8,8 @@ use super::directory::{self, Drained, RunDirectory, RunFile, RunGlance};
 use super::forecast::what;
 use super::journal::quarantine_lines;
 use super::next::Keyless;
-use super::quarantine::again::Ways;
 use crate::archive::ObjectWindow;
-use crate::config::{RunFlags, RunSettings, StateDir, Target, Tuning, Typed, quoted};
+use crate::config::{ReplayConfig, RunFlags, RunSettings, StateDir, Target, Tuning, Typed, quoted};
 use crate::record::many;
 
 /// Who looks for a stream.
@@ -41,7 +40,7 @@ pub struct Sent<'a> {
     path: &'a Path,
     /// Records that it has delivered.
     delivered: u64,
-    /// What tries again what it has set aside.
+    /// The command that tries again what it has set aside, as it was typed.
     retry: Option<String>,
     /// The command that began it, and the same by flags that can be said otherwise.
     typed: [Option<Typed>; 2],
@@ -63,8 +62,9 @@ impl<'a> Sent<'a> {
         }
     }
 
-    /// The same of a run whose quarantine is tried again.
-    pub fn to_retry(run: &'a RunGlance, state_dir: &StateDir) -> Self {
+    /// The same of a run whose quarantine is tried again by `retry`.
+    pub fn to_retry(run: &'a RunGlance, retry: &ReplayConfig) -> Self {
+        let state_dir = &retry.state_dir;
         let delivered = run.delivered_so_far();
         Self {
             id: &run.id,
@@ -73,7 +73,7 @@ impl<'a> Sent<'a> {
             drained: run.drained().filter(|seen| seen.delivered == delivered),
             path: &run.path,
             delivered,
-            retry: Some(Ways::of(state_dir, run).commands()),
+            retry: retry.typed.same(),
             typed: typed(&run.path, &run.file, state_dir),
         }
     }
@@ -116,7 +116,7 @@ impl<'a> Sent<'a> {
     fn set_aside(&self, at: &str, tuning: &Tuning) -> String {
         let Self { id, settings, .. } = self;
         let target = &settings.target;
-        let retry = self.retry.as_deref().unwrap_or_default();
+        let retry = self.retry.as_ref().map_or("the same".to_owned(), |retry| format!("`{retry}`"));
         let again = format!(
             "`respool stream create {target} --shards N{}`, then {retry}",
             tuning.kinesis.own_flags("kinesis")
@@ -169,7 +169,7 @@ impl<'a> Sent<'a> {
         };
         command.unwrap_or_else(|| {
             format!(
-                "respool replay {archive} --into {target} --create --partition-key {key}{window}{doors}",
+                "respool replay {archive} --into {target} --create --partition-key {key}{window}{doors} --no-plan",
                 archive = quoted(&self.settings.archive.to_string()),
                 target = self.settings.target,
                 key = key.as_deref().map_or_else(|| "KEY".to_owned(), quoted),

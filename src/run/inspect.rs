@@ -286,7 +286,7 @@ impl Inspection {
         } else if !self.flags.is_empty() {
             let _ = writeln!(
                 text,
-                "\nTo replay it:\n  respool replay {} --into STREAM \\\n    {}",
+                "\nTo replay it:\n  respool replay {} --into STREAM \\\n    {} \\\n    --no-plan",
                 quoted(&self.archive),
                 self.flags.join(" \\\n    ")
             );

@@ -40,7 +40,7 @@ pub fn run(config: &QuarantineConfig) -> Result<ExitCode, Error> {
         (Some(id), _) => named(state_dir, id)?,
         (None, QuarantineAction::Show { .. }) => last(state_dir)?.ok_or_else(|| none_left(state_dir))?,
         (None, QuarantineAction::Ls { .. }) => {
-            match last_with_something_left(state_dir, |left| !left.is_empty())? {
+            match last_with_something_left(state_dir, |_, left| !left.is_empty())? {
                 Some(run) => run,
                 None => return nothing_to_list(config),
             }

@@ -103,7 +103,7 @@ pub async fn replay_listed(
     let settings = &config.settings;
     let (seeker, retried) = match listed {
         Listed::Confirmed => (Seeker::Replay, None),
-        Listed::Retry(run) => (Seeker::Retry(Sent::to_retry(run, &config.state_dir)), Some(run)),
+        Listed::Retry(run) => (Seeker::Retry(Sent::to_retry(run, config)), Some(run)),
     };
     let target = open::stream(&settings.target, &config.tuning, now, &seeker).await?;
     if let Some(run) = retried {

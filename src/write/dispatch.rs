@@ -41,6 +41,7 @@ const GATHER_TOGETHER_MIN: Duration = Duration::from_micros(52_250);
 /// Where only one request is in flight it carries a whole round trip's worth, up to this: more at once is
 /// throttled by the strictest shards, and a throttled record can be passed.
 const GATHER_ALONE_MAX: Duration = Duration::from_millis(70);
+
 /// What a lane may do now.
 enum Step {
     Send {

@@ -82,7 +82,8 @@ fn a_retry_into_another_stream_of_the_same_name_is_not_sent_unawares() {
         assert!(refused.sentence(5).contains(said), "{refused:?}");
     }
     let whole = format!(
-        "`respool replay {} --into backfill --json --partition-key /k --kinesis-endpoint-url {} --kinesis-region eu-west-1 --new` \
+        "`respool replay {} --into backfill --json --partition-key /k --kinesis-endpoint-url {} --no-plan --kinesis-region eu-west-1 \
+         --new` \
          sends all of it",
         stage.sandbox.path("archive").display(),
         stage.url
@@ -222,6 +223,13 @@ fn what_a_retry_leaves_alone_is_still_in_quarantine() {
     assert!(retried.code == 3 && page.starts_with(&headline) && !page.contains("as asked"), "{page}");
     assert!(page.contains(&format!("\nNext:\n  respool quarantine ls {run}\n")), "{page}");
     assert!(page.contains(&format!("  retry of     {run}\n")), "{page}");
+    let again = stage.sandbox.run(&format!("quarantine retry {run}"));
+    assert!(
+        again.sentence(5).contains("nothing can be tried again: ") && !again.stderr.contains("--again"),
+        "{again:?}"
+    );
+    assert!(again.stderr.contains("was sent in part before it was set aside"), "{again:?}");
+    assert_eq!(stage.sandbox.run("quarantine retry").sentence(5), again.sentence(5));
     let shown = stage.sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
     assert!(!stage.sandbox.run(&format!("runs show {shown}")).stdout.contains("as asked"));
 
@@ -233,4 +241,10 @@ fn what_a_retry_leaves_alone_is_still_in_quarantine() {
     assert!(delete.sentence(5).contains(left) && delete.stderr.contains(&says), "{delete:?}");
     let deleted = stage.run("stream delete backfill --yes --json").json(0);
     assert_eq!(deleted["in_quarantine"], json!([{ "run": run, "records": 0, "objects": 1 }]));
+    let again = format!("quarantine retry {run} --again --key-fallback hash");
+    let gone = stage.sandbox.run(&again);
+    assert!(
+        gone.sentence(5).contains(&format!(", then `respool {again}")),
+        "it sends, and lists nothing: {gone:?}"
+    );
 }

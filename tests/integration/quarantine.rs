@@ -20,12 +20,19 @@ fn a_mistyped_key_stops_the_run_before_everything_is_set_aside() {
     );
     let id = report["run"].as_str().unwrap();
     let show = format!("respool quarantine show 0:0 {id}");
-    let anew =
-        format!("respool {} --partition-key /tailnum --new", line.replace(" --partition-key /tailnumm", ""));
+    let anew = format!(
+        "respool {} --no-plan --partition-key /tailnum --new",
+        line.replace(" --partition-key /tailnumm", "")
+    );
     let steps = report["next_steps"].as_array().unwrap().iter().map(|step| step["command"].as_str().unwrap());
     assert_eq!(steps.collect::<Vec<_>>(), [&show, &anew, &format!("respool resume {id}")]);
     assert_eq!(report["next_command"], *show);
-    let typed = |command: &str| sandbox.run(command.strip_prefix("respool ").unwrap());
+    // Where it is pasted a variable names a plan.
+    let typed = |command: &str| {
+        let mut command = sandbox.command(command.strip_prefix("respool ").unwrap());
+        command.env("RESPOOL_PLAN", "other.json");
+        sandbox.start_command(command).wait()
+    };
     assert!(typed(&show).stdout.contains("tailnum"));
 
     // Whoever resumes means it.
@@ -213,8 +220,16 @@ fn a_broken_object_says_what_can_be_done_and_its_whole_records_can_be_had() {
     let salvaged = sandbox.run(&expected[1]["respool ".len()..]);
     assert!(salvaged.code == 3 && salvaged.stdout.contains("6 delivered"), "{salvaged:?}");
     assert!(sandbox.run("quarantine ls").stdout.contains("put a whole copy in its place"));
+    let (runs, tried) = (sandbox.runs().len(), sandbox.run("quarantine retry"));
+    let retry = sandbox.runs().pop().unwrap()["run"].as_str().unwrap().to_owned();
+    assert!(
+        tried.sentence(5).ends_with(&format!("; then `respool quarantine retry {retry}` sends it")),
+        "{tried:?}"
+    );
+    assert_eq!(sandbox.runs().len(), runs);
     let tried = sandbox.run(&format!("quarantine ls {id}")).stdout;
     assert!(tried.contains(" has tried it again; what it could not send: respool quarantine ls "), "{tried}");
+    assert_eq!(sandbox.run(&format!("quarantine retry {retry}")).code, 3, "whoever names it has mended it");
 }
 
 #[test]

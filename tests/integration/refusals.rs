@@ -193,8 +193,9 @@ fn a_run_whose_stream_is_gone_is_not_told_to_make_it() {
     let (unfinished, done) = (run("--max-quarantine 0", 4), run("--new", 3));
     sandbox.run(&format!("stream delete gone --yes --force {at}")).ended_with(0);
     let anew = format!("`respool replay {} --into gone ", sandbox.path("archive").display());
-    let key =
-        format!("--endpoint-url {url} --json --kinesis-region eu-west-1 --create --partition-key KEY --new`");
+    let key = format!(
+        "--endpoint-url {url} --json --no-plan --kinesis-region eu-west-1 --create --partition-key KEY --new`"
+    );
     for (line, id, so) in [
         (format!("resume {unfinished}"), &unfinished, "nothing left to go on with"),
         (format!("verify {done}"), &done, "there is nothing to compare"),
@@ -222,7 +223,7 @@ fn a_run_that_was_drained_needs_nothing_more_when_its_stream_is_gone() {
     sandbox.run(&format!("stream delete gone --yes --force --endpoint-url {url}")).ended_with(0);
     let lost = sandbox.run("verify").sentence(5).to_owned();
     let whole = "--into gone --create --shards 1 --partition-key hash --endpoint-url ";
-    let window = "--from 2020-01-01 --until 2030-01-01 --json --kinesis-region eu-west-1 --new`";
+    let window = "--from 2020-01-01 --until 2030-01-01 --json --no-plan --kinesis-region eu-west-1 --new`";
     assert!(lost.contains(whole) && lost.contains(window), "{lost}");
     let note = |by: &str, delivered: &Value| {
         let drained = serde_json::json!({"at": "2026-11-20T10:00:00Z", "by": by, "delivered": delivered});

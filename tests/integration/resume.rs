@@ -172,7 +172,7 @@ fn a_run_has_one_owner_and_is_not_started_twice() {
         let again = scene.sandbox.run(&scene.replay_line());
         let archive = scene.sandbox.path("archive").display().to_string();
         let anew = scene.replay_line().replacen("archive", &archive, 1).replace(" --yes", "");
-        let region = "--kinesis-region eu-west-1";
+        let region = "--no-plan --kinesis-region eu-west-1";
         let both = [format!("`respool resume {id}`"), format!("`respool {anew} {region} --new`")];
         for said in &both {
             assert!(again.sentence(5).contains(said), "{said}: {}", again.stderr);

@@ -195,6 +195,21 @@ fn the_policy_of_a_plan_makes_the_stream_that_the_plan_asks_for() {
     {
         assert!(all.iter().any(|one| one == action), "{action}: {all:?}");
     }
+    let by_variable = |line: &str| {
+        let mut command = sandbox.command(line);
+        command.env("RESPOOL_PLAN", sandbox.path("p.json"));
+        sandbox.start_command(command).wait()
+    };
+    let alone = "iam archive --into orders --create";
+    assert_eq!(by_variable(alone).json(0), sandbox.run(alone).json(0), "the plan has no say");
+    assert_eq!(
+        by_variable("iam --into orders-backfill").json(0),
+        sandbox.run("iam --plan p.json --into orders-backfill").json(0)
+    );
+    let other = by_variable("iam s3://other");
+    for said in ["ARCHIVE is s3://other", "RESPOOL_PLAN names the plan", "type ARCHIVE and --into,"] {
+        assert!(other.sentence(2).contains(said), "{other:?}");
+    }
     let open = sandbox.run("iam --plan p.json");
     assert!(open.sentence(2).contains("--into STREAM"), "{open:?}");
 }

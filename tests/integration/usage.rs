@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Output;
 
+use crate::events::{gzip, put};
+use crate::sandbox::Sandbox;
+
 /// Runs the binary in the package's folder, in an environment of its own.
 fn respool(line: &str, variables: &[(&str, &str)]) -> std::io::Result<Output> {
     assert_cmd::Command::new(env!("CARGO_BIN_EXE_respool"))
@@ -51,6 +54,30 @@ fn a_wrong_command_line_ends_with_2_and_one_sentence() {
             !Path::new(env!("CARGO_TARGET_TMPDIR")).join("nobody").exists(),
             "{line} left something behind"
         );
+    }
+}
+
+#[test]
+fn a_variable_that_needs_another_flag_says_nothing_without_it() {
+    let iam = "iam s3://events --into orders";
+    let worker = [("RESPOOL_LEASE_TABLE", "worker"), ("RESPOOL_RETENTION", "48h")];
+    let policy = |line: &str, variables: &[(&str, &str)]| {
+        let output = respool(line, variables).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(policy(iam, &worker), policy(iam, &[]));
+    assert!(policy(&format!("{iam} --backfill"), &worker).contains("table/worker"));
+    assert!(policy(&format!("{iam} --create"), &worker).contains("IncreaseStreamRetentionPeriod"));
+    let typed = respool(&format!("{iam} --lease-table worker"), &[]).unwrap();
+    assert_eq!(typed.status.code(), Some(2));
+    let sandbox = Sandbox::new();
+    put(&sandbox.path("archive"), 0, &gzip(b"{\"k\":1}\n"));
+    let shape = [("RESPOOL_SHARDS", "8"), ("RESPOOL_TAG", "team=orders"), ("RESPOOL_RETENTION", "48h")];
+    for variables in [&shape[..], &[("RESPOOL_EVENT_TIME", "/ts"), ("RESPOOL_EVENT_TIME_FORMAT", "ms")]] {
+        let mut replay = sandbox.command("replay archive --into null: --partition-key /k --json");
+        replay.envs(variables.iter().copied());
+        assert_eq!(sandbox.start_command(replay).wait().json(0)["records"]["delivered"], 1);
     }
 }
 

@@ -192,20 +192,22 @@ pub(super) fn begun_anew(state_dir: &StateDir, run: &RunGlance, all: usize) -> R
     if run.is_retry() || run.delivered_so_far() > 0 {
         return Ok(None);
     }
-    let aside = |other: &RunGlance| quarantine_lines(&other.path).map_or(usize::MAX, Iterator::count);
     let in_its_place = |other: &RunGlance| {
         other.file.started > run.file.started
             && other.file.stream == run.file.stream
             && run.chooses_as(other)
             && !other.is_unfinished()
             && other.delivered() > 0
-            && aside(other) <= all
     };
-    let mut runs = directory::glance_at_all(state_dir)?;
-    runs.retain(in_its_place);
-    Ok(runs.last().map(|other| {
+    let aside = |other: RunGlance| {
+        let aside = quarantine_lines(&other.path).ok()?.take(all + 1).count();
+        (aside <= all).then_some((other, aside))
+    };
+    let runs = directory::glance_at_all(state_dir)?;
+    let newest = runs.into_iter().rev().filter(in_its_place).find_map(aside);
+    Ok(newest.map(|(other, aside)| {
         let (id, look) = (&other.id, RunFlags::new(state_dir, &other.file.tuning).look);
-        let rest = match aside(other) {
+        let rest = match aside {
             0 => String::new(),
             _ => format!("; what it could not send: respool quarantine ls {id}{look}"),
         };

@@ -19,7 +19,7 @@ pub(super) fn named(state_dir: &StateDir, id: &str) -> Result<RunGlance, Error> 
 
 /// The last run with something in quarantine, whatever became of it since; if something is left anywhere, that one.
 pub(super) fn last(state_dir: &StateDir) -> Result<Option<RunGlance>, Error> {
-    if let Some(run) = last_with_something_left(state_dir, |left| !left.is_empty())? {
+    if let Some(run) = last_with_something_left(state_dir, |_, left| !left.is_empty())? {
         return Ok(Some(run));
     }
     let mut runs = directory::glance_at_all(state_dir)?.into_iter().rev();
@@ -29,7 +29,7 @@ pub(super) fn last(state_dir: &StateDir) -> Result<Option<RunGlance>, Error> {
 /// The last run of whose quarantine nobody has taken something that `will_do`.
 pub(super) fn last_with_something_left(
     state_dir: &StateDir,
-    will_do: impl Fn(&[QuarantineLine]) -> bool,
+    will_do: impl Fn(&RunGlance, &[QuarantineLine]) -> bool,
 ) -> Result<Option<RunGlance>, Error> {
     let mut runs = directory::glance_at_all(state_dir)?;
     for at in (0..runs.len()).rev() {
@@ -38,7 +38,7 @@ pub(super) fn last_with_something_left(
         let Ok(lines) = lines(run) else { continue };
         let retries = runs.iter().filter(|other| other.retried() == Some(&run.id));
         let all = lines.len();
-        if all > 0 && will_do(&untaken(retries, lines)?) && begun_anew(state_dir, run, all)?.is_none() {
+        if all > 0 && will_do(run, &untaken(retries, lines)?) && begun_anew(state_dir, run, all)?.is_none() {
             return Ok(Some(runs.swap_remove(at)));
         }
     }

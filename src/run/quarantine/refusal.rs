@@ -74,6 +74,15 @@ pub(super) fn refuse_the_same_key(
     )))
 }
 
+/// What was tried again already would be set aside once more: whoever has mended it names `run`.
+pub(super) fn tried_in_vain(state_dir: &StateDir, run: &RunGlance) -> Error {
+    let (id, RunFlags { look, go }) = (&run.id, RunFlags::new(state_dir, &run.file.tuning));
+    Error::refused(format!(
+        "run {id} has tried again what is left in quarantine, and it would be set aside once more: `respool quarantine ls {id}{look}` \
+         says what has to be mended; then `respool quarantine retry {id}{go}` sends it"
+    ))
+}
+
 /// What was tried again once would be sent twice, and counted by nobody: `earlier` has taken the last of it.
 pub(super) fn nothing_left(state_dir: &StateDir, earlier: &RunGlance) -> Error {
     let id = &earlier.id;

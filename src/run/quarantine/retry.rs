@@ -9,11 +9,11 @@ use super::super::console;
 use super::super::directory::{self, RunGlance};
 use super::super::journal::{QUARANTINE_FILE, QuarantineLine};
 use super::super::open::archive_error;
-use super::super::remedy;
+use super::super::remedy::{self, Outlook};
 use super::super::replay::{Listed, Replayed, Sources, replay_listed};
 use super::choose::{last, last_with_something_left, named, none_left};
 use super::lines;
-use super::refusal::{not_finished, nothing_left, refuse_the_same_key};
+use super::refusal::{not_finished, nothing_left, refuse_the_same_key, tried_in_vain};
 use super::taken::{retries_of, untaken};
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, Listing, ObjectEntry};
@@ -45,7 +45,7 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
         let retries = retries_of(&config.state_dir, &run)?;
         let left = untaken(&retries, lines.clone())?;
         match retries.last() {
-            Some(retry) if wanted(&left).0.is_empty() && !config.dry_run => {
+            Some(retry) if left.is_empty() && !config.dry_run => {
                 return Err(nothing_left(&config.state_dir, retry));
             }
             _ if left.is_empty() => {}
@@ -74,6 +74,9 @@ pub fn prepare(config: &RetryConfig) -> Result<Retry, Error> {
     if wanted.is_empty() {
         return Err(Error::refused(format!("run {} has nothing in quarantine", run.id)));
     }
+    if config.run.is_none() && !config.again && !config.dry_run && in_vain(config, &run, &lines) {
+        return Err(tried_in_vain(&config.state_dir, &run));
+    }
     let replay = replay_config(config, &run);
     refuse_the_same_key(&config.state_dir, &replay.settings, &run, lines)?;
     Ok(Retry { replay, run, wanted, left_alone: left_alone_count, others: others.len() })
@@ -85,12 +88,31 @@ fn meant(config: &RetryConfig) -> Result<RunGlance, Error> {
     let found = match &config.run {
         Some(id) => return named(state_dir, id),
         None if config.again => last(state_dir)?,
-        None => match last_with_something_left(state_dir, |left| !wanted(left).0.is_empty())? {
-            None => last_with_something_left(state_dir, |left| !left.is_empty())?,
-            found => found,
-        },
+        None => {
+            let takes_some = |left: &[QuarantineLine]| !wanted(left).0.is_empty();
+            let mut found = last_with_something_left(state_dir, |run, left| {
+                takes_some(left) && !in_vain(config, run, left)
+            })?;
+            if found.is_none() {
+                found = last_with_something_left(state_dir, |_, left| takes_some(left))?;
+            }
+            match found {
+                None => last_with_something_left(state_dir, |_, left| !left.is_empty())?,
+                found => found,
+            }
+        }
     };
     found.ok_or_else(|| none_left(state_dir))
+}
+
+/// Whether `run` has tried `left` again already, and it would be set aside once more, unless somebody has mended it: who has names
+/// the run.
+fn in_vain(config: &RetryConfig, run: &RunGlance, left: &[QuarantineLine]) -> bool {
+    let decoding = run.file.settings.input.decoding;
+    let reads_otherwise = config.framing.is_some_and(|framing| framing != decoding.framing)
+        || config.salvage && !decoding.salvage;
+    let would_be_again = |line: &QuarantineLine| remedy::outlook(line, decoding) == Outlook::Mended;
+    run.is_retry() && !reads_otherwise && left.iter().all(would_be_again)
 }
 
 /// What another framing reads anew, and the rest: objects that are seen to be framed otherwise, or else any whole object.
