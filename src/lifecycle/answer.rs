@@ -316,7 +316,9 @@ fn of_shards(table: &str, stream: &str, shards: &[ShardVerdict]) -> String {
     if unproven > 0 && unproven + count(ShardState::Drained) == shards.len() {
         return format!(
             "The table {table} says that {} {} read to the end, but nothing in it shows that it means {stream}'s own, \
-             whose children it would have to know and be reading: is it the right worker's?",
+             whose children it would have to know and be reading: is it the right worker's? It shows while the worker reads, \
+             and is remembered then (ask sooner, or with --wait); afterwards once the worker has read one more record of \
+             {stream}, whoever puts it there.",
             many(unproven, "shard"),
             agree(unproven, "is", "are")
         );

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use self::lineage::{Lineage, same_shard};
+use self::lineage::{Lineage, Origin, same_shard};
 use super::lease::{Lease, LeaseCheckpoint};
 use crate::record::SequenceNumber;
 use crate::sim::sequence::Sequence;
@@ -122,14 +122,26 @@ pub fn leases_of(stream: &StreamKey, leases: Vec<Lease>) -> BTreeMap<String, Lea
     leases.into_iter().filter(belongs).map(|lease| (lease.shard.clone(), lease)).collect()
 }
 
-/// Judges every shard that the replay has written to, in a stream that lists the shards of `listing`.
+/// Whether the leases show that they are this stream's. Once all that they speak of is at its end, they do not any more.
+#[must_use]
+pub fn show_ours(
+    replayed: &BTreeMap<String, Replayed>,
+    listing: &BTreeMap<String, Listed>,
+    leases: &BTreeMap<String, Lease>,
+) -> bool {
+    lineage::origin(replayed, listing, leases) == Origin::Ours
+}
+
+/// Judges every shard that the replay has written to, in a stream that lists the shards of `listing`. `seen_ours` is whether the
+/// table was shown to be this stream's before.
 #[must_use]
 pub fn judge(
     replayed: &BTreeMap<String, Replayed>,
     listing: &BTreeMap<String, Listed>,
     leases: &BTreeMap<String, Lease>,
+    seen_ours: bool,
 ) -> Vec<ShardVerdict> {
-    let lineage = Lineage::new(replayed, listing, leases);
+    let lineage = Lineage::new(replayed, listing, leases, seen_ours);
     let judge_one = |(shard, replayed): (&String, &Replayed)| {
         let lease = leases.get(shard);
         let state = match lease {

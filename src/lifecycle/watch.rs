@@ -20,7 +20,7 @@ use crate::config::{DrainedConfig, Endpoint, StateDir, Target};
 use crate::error::{Error, ExitCode};
 use crate::record::many;
 use crate::run::at_hand::{self, Service};
-use crate::run::directory::{self, Drained, RunGlance, StreamIdentity};
+use crate::run::directory::{self, Drained, RunGlance, SeenTable, StreamIdentity};
 use crate::run::{anew, console, now};
 use crate::stream::kinesis::NeighbourClient;
 use crate::stream::name::StreamName;
@@ -192,7 +192,13 @@ impl Watch<'_> {
             created_ms: self.found.created_ms,
         };
         let leases = drained::leases_of(&key, leases);
-        let shards = drained::judge(&replayed(runs), &self.listing().await?, &leases);
+        let (replayed, listing) = (replayed(runs), self.listing().await?);
+        let seen = SeenTable { table: table.to_owned(), at: self.service.endpoint().to_owned() };
+        let seen_ours = runs.iter().any(|run| run.glance.seen_table().as_ref() == Some(&seen));
+        if !seen_ours && drained::show_ours(&replayed, &listing, &leases) {
+            runs.iter().try_for_each(|run| run.glance.note_table(&seen))?;
+        }
+        let shards = drained::judge(&replayed, &listing, &leases, seen_ours);
         Ok(Method::LeaseTable { table: table.to_owned(), shards, of_others_only: any && leases.is_empty() })
     }
 

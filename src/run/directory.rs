@@ -35,7 +35,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::glance::says_done;
-pub use self::glance::{RunGlance, retried, typed};
+pub use self::glance::{RunGlance, SeenTable, retried, typed};
 pub use self::unread::{UnreadRun, look_at_all, no_such_run};
 use crate::archive::manifest::Manifest;
 use crate::cache::check_private;
@@ -51,6 +51,7 @@ const REPORT_FILE: &str = "report.json";
 const TYPED_FILE: &str = "typed.json";
 const PLAN_FILE: &str = "plan.json";
 const DRAINED_FILE: &str = "drained.json";
+const TABLE_FILE: &str = "lease-table.json";
 const LOCK_FILE: &str = "lock";
 /// How often, and how long apart, it is tried to own a run.
 const LOCK_TRIES: u32 = 10;

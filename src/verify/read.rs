@@ -94,7 +94,10 @@ pub async fn read_all(
 
 /// By a shard's number, those that have to be read before it, if any.
 fn read_before(shards: &[ShardDescription]) -> BTreeMap<u32, BTreeSet<&ShardId>> {
-    let closed: Vec<&ShardDescription> = shards.iter().filter(|shard| !shard.open).collect();
+    // A server that names parents is taken at its word: what its numbers say beside that may contradict it.
+    let names_parents = shards.iter().any(has_parent);
+    let closed: Vec<&ShardDescription> =
+        shards.iter().filter(|shard| !shard.open && !names_parents).collect();
     let ids: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
     let before = |shard: &ShardDescription| {
         let parents = [&shard.parent, &shard.adjacent_parent].into_iter().flatten();
@@ -111,9 +114,15 @@ fn read_before(shards: &[ShardDescription]) -> BTreeMap<u32, BTreeSet<&ShardId>>
 
 /// Whether `shard`, of which no parent is told, must have taken what `other` took before.
 fn comes_before(other: &ShardDescription, shard: &ShardDescription) -> bool {
-    let orphan = shard.parent.is_none() && shard.adjacent_parent.is_none();
     let age = |shard: &ShardDescription| (shard.starts, shard.id.clone());
-    orphan && !other.open && other.range.intersection(&shard.range).is_some() && age(other) < age(shard)
+    !has_parent(shard)
+        && !other.open
+        && other.range.intersection(&shard.range).is_some()
+        && age(other) < age(shard)
+}
+
+fn has_parent(shard: &ShardDescription) -> bool {
+    shard.parent.is_some() || shard.adjacent_parent.is_some()
 }
 
 async fn read_shard(
@@ -293,5 +302,14 @@ mod tests {
         // Who names its parents is believed.
         let child = ShardDescription { parent: Some(left.id.clone()), ..leaf };
         assert!(!comes_before(&root, &child));
+        // And so is a server that does, whatever its numbers say.
+        let odd = ShardDescription {
+            parent: Some(root.id.clone()),
+            starts: SequenceNumber::new("0"),
+            ..left.clone()
+        };
+        for second in [odd, left] {
+            assert_eq!(read_before(&[root.clone(), second]), [(1, [&root.id].into())].into());
+        }
     }
 }

@@ -6,8 +6,9 @@
 //! word on parents counts only for shards that the stream does not list any more.
 //!
 //! And the table must be shown to be this stream's: some lease's number has to come of one of its shards (or the leases
-//! name their stream), and none may come of another's. Only where the numbers are not laid out as Kinesis does it is
-//! there nothing to show.
+//! name their stream), and none may come of another's; what it has shown once counts from then on, because a worker that has
+//! read all of a stream whose shards were changed behind the last record has no number left in it. Only where the numbers are
+//! not laid out as Kinesis does it is there nothing to show.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +30,7 @@ pub(super) struct Lineage<'a> {
 
 /// Whose leases they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     /// This stream's.
     Ours,
     /// Another's, at least some.
@@ -43,6 +44,7 @@ impl<'a> Lineage<'a> {
         replayed: &'a BTreeMap<String, Replayed>,
         listing: &'a BTreeMap<String, Listed>,
         leases: &'a BTreeMap<String, Lease>,
+        seen_ours: bool,
     ) -> Self {
         let mut children: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (shard, listed) in listing {
@@ -55,7 +57,10 @@ impl<'a> Lineage<'a> {
                 children.entry(parent).or_default().insert(shard);
             }
         }
-        let origin = origin(replayed, listing, leases);
+        let origin = match origin(replayed, listing, leases) {
+            Origin::Unknown if seen_ours => Origin::Ours,
+            origin => origin,
+        };
         Self { replayed, listing, leases, children, origin }
     }
 
@@ -117,7 +122,7 @@ impl<'a> Lineage<'a> {
     }
 }
 
-fn origin(
+pub(super) fn origin(
     replayed: &BTreeMap<String, Replayed>,
     listing: &BTreeMap<String, Listed>,
     leases: &BTreeMap<String, Lease>,

@@ -32,7 +32,7 @@ fn listed(shard: u32, open: bool, parents: &[&str]) -> (String, Listed) {
 
 fn state_in(listing: &[(String, Listed)], leases: Vec<Lease>) -> ShardState {
     let leases = leases.into_iter().map(|lease| (lease.shard.clone(), lease)).collect();
-    judge(&replayed(), &listing.iter().cloned().collect(), &leases)[0].state
+    judge(&replayed(), &listing.iter().cloned().collect(), &leases, false)[0].state
 }
 
 /// The state of `s0` in a stream of that one open shard.
@@ -73,7 +73,7 @@ fn a_lease_inside_the_last_aggregate_has_not_read_all_of_it() {
         let replayed = [("s0".to_owned(), Replayed { last_records, ..replayed()["s0"].clone() })].into();
         let lease = Lease { sub_sequence_number, ..at(0, index) };
         let leases = [("s0".to_owned(), lease)].into();
-        judge(&replayed, &[listed(0, true, &[])].into(), &leases).remove(0)
+        judge(&replayed, &[listed(0, true, &[])].into(), &leases, false).remove(0)
     };
     for (index, sub, records, expected) in [
         (99, 0, Some(40), ShardState::Behind),
@@ -203,7 +203,7 @@ fn numbers_that_kinesis_did_not_make_are_compared_as_numbers() {
         [("s0".to_owned(), Replayed { records: 9, last: small("99"), last_records: Some(1) })].into();
     let judged = |n: &str| {
         let lease = lease("s0", LeaseCheckpoint::Number(small(n)), &[]);
-        judge(&replayed, &BTreeMap::new(), &[("s0".to_owned(), lease)].into())[0].state
+        judge(&replayed, &BTreeMap::new(), &[("s0".to_owned(), lease)].into(), false)[0].state
     };
     assert_eq!(judged("100"), ShardState::Drained);
     assert_eq!(judged("98"), ShardState::Behind);
@@ -237,6 +237,34 @@ fn a_table_of_several_streams_is_read_for_one() {
 #[test]
 fn times_are_read_off_the_numbers() {
     let leases = [("s0".to_owned(), at(0, 40))].into();
-    let verdict = &judge(&replayed(), &BTreeMap::new(), &leases)[0];
+    let verdict = &judge(&replayed(), &BTreeMap::new(), &leases, false)[0];
     assert_eq!((verdict.read_until, verdict.replayed_until), (Some(MADE + 40), Some(MADE + 99)));
+}
+
+#[test]
+fn a_table_that_was_shown_to_be_ours_is_believed_when_all_in_it_is_at_its_end() {
+    let begins = |shard: &str| lease(shard, LeaseCheckpoint::TrimHorizon, &["s0"]);
+    // The shard was split behind its last record, and nothing came since.
+    let leases: BTreeMap<String, Lease> = [ended("s0"), begins("s1"), begins("s2")]
+        .into_iter()
+        .map(|lease| (lease.shard.clone(), lease))
+        .collect();
+    let listing: BTreeMap<String, Listed> = family().into_iter().collect();
+    let state = |leases: &BTreeMap<String, Lease>, seen| judge(&replayed(), &listing, leases, seen)[0].state;
+    assert!(!show_ours(&replayed(), &listing, &leases));
+    assert_eq!(state(&leases, false), ShardState::Unproven);
+    assert_eq!(state(&leases, true), ShardState::Drained);
+    // What was seen does not count against what is seen.
+    let mut others = leases.clone();
+    others.insert("s1".to_owned(), theirs(1));
+    assert_eq!(state(&others, true), ShardState::OtherStream);
+    let mut unborn = leases;
+    unborn.remove("s2");
+    assert_eq!(
+        state(&unborn, true),
+        ShardState::Unproven,
+        "a worker knows the children before it is at the end"
+    );
+    let reading = [("s0".to_owned(), at(0, 7))].into();
+    assert!(show_ours(&replayed(), &listing, &reading));
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{DRAINED_FILE, Drained, PLAN_FILE, RunFile, TYPED_FILE, read_json, write_json};
+use super::{DRAINED_FILE, Drained, PLAN_FILE, RunFile, TABLE_FILE, TYPED_FILE, read_json, write_json};
 use crate::config::{RunSettings, Typed};
 use crate::error::Error;
 use crate::run::checkpoint_log;
@@ -36,6 +36,16 @@ impl RunGlance {
     /// Notes that a worker has read everything.
     pub fn note_drained(&self, drained: &Drained) -> Result<(), Error> {
         write_json(&self.path.join(DRAINED_FILE), drained)
+    }
+
+    /// The worker's table that has shown to be about the run's stream.
+    pub fn seen_table(&self) -> Option<SeenTable> {
+        read_json(&self.path.join(TABLE_FILE)).unwrap_or_default()
+    }
+
+    /// Notes that a table has shown to be.
+    pub fn note_table(&self, table: &SeenTable) -> Result<(), Error> {
+        write_json(&self.path.join(TABLE_FILE), table)
     }
 
     /// Whether something is left to do: no report says `done`.
@@ -97,6 +107,15 @@ impl RunGlance {
 /// The command that has begun the run in `directory`, if it is known.
 pub fn typed(directory: &Path) -> Option<Typed> {
     read_json(&directory.join(TYPED_FILE)).unwrap_or_default()
+}
+
+/// A worker's table of leases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenTable {
+    /// Its name.
+    pub table: String,
+    /// The endpoint at which it was seen.
+    pub at: String,
 }
 
 #[derive(Deserialize)]
