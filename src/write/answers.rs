@@ -95,6 +95,7 @@ impl Engine {
         let lane = request.lane;
         let shard = self.lanes[lane].shard;
         let (mut accepted, mut refused, mut unknown) = (Load::default(), 0_u32, false);
+        let (mut for_its_size, held_at_most) = (0_u32, self.shards[shard].rate.capacity().bytes);
         let (mut rejected, mut strays) = (Vec::new(), Vec::new());
         for (entry, outcome) in request.records.entries().zip(outcomes) {
             let (records, cost) = entry;
@@ -113,6 +114,8 @@ impl Engine {
                 }
                 Outcome::Throttled => {
                     refused += 1;
+                    // The shard had been sent something just before: that says nothing of the rate.
+                    for_its_size += u32::from(f64::from(cost) > held_at_most);
                     let count = if on(Mutant::AggregateLosesRest) { 1 } else { records.len() };
                     for record in records.iter().take(count) {
                         self.lanes[lane].give_back(*record, false);
@@ -135,7 +138,7 @@ impl Engine {
         self.note_set_aside(rejected, commands);
         self.totals.entries_throttled += u64::from(refused);
         self.shards[shard].throttled += u64::from(refused);
-        self.shards[shard].rate.answered(accepted, refused.into(), now);
+        self.shards[shard].rate.answered(accepted, (refused - for_its_size).into(), now);
         if accepted.records > 0.0 {
             self.lanes[lane].failures = 0;
         }

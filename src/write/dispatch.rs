@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::aggregate::{Packed, Packing, Room, stow};
+use super::aggregate::{Packed, Packing, Room, Weight, stow};
 use super::engine::{Command, Engine, Request, RequestId};
 use super::mutant::{Mutant, on};
 use super::stats::Brake;
@@ -183,13 +183,20 @@ impl Engine {
         let rate = &mut shard.rate;
         let goal = Room { shard: rate.worth_of(gathering), run: self.run_rate.worth_of(gathering) };
         let capacity = rate.capacity();
+        // What a full bucket does not pay for leaves by itself, and when it is full: a shard whose second is measured more strictly
+        // than ours takes such a record only when it was sent nothing just before.
+        let is_large = |bytes: f64| bytes > capacity.bytes;
+        let fits = |before: Weight, after: Weight| {
+            let joins_others = before.records > 0.0 && is_large(after.bytes - before.bytes);
+            !goal.is_filled_by(before) && !joins_others
+        };
         let stowed = if let Some(suspects) = lane.suspects.front() {
-            stow(packing, suspects.iter(), |before, _| !goal.is_filled_by(before))
+            stow(packing, suspects.iter(), fits)
         } else {
             if lane.look_ahead(packing, capacity) {
                 self.progress.wanted_at_once();
             }
-            stow(packing, lane.ready(), |before, _| !goal.is_filled_by(before))
+            stow(packing, lane.ready(), fits)
         };
         let weight = stowed.weight;
         if weight.records < 1.0 {
@@ -197,7 +204,9 @@ impl Engine {
             let brake = if at_its_reach { lane.beyond_reach(self.input_ended) } else { Brake::Order };
             return Step::Sleep { brake };
         }
-        let shard_at = rate.affordable_at(weight.for_shard().min(goal.shard), now);
+        let alone = weight.records < 2.0 && is_large(weight.bytes);
+        let enough = if alone { capacity } else { goal.shard };
+        let shard_at = rate.affordable_at(weight.for_shard().min(enough), now);
         if shard_at > now && !on(Mutant::RateIgnored) {
             // It takes less than it should.
             let brake = if rate.scale() < SCALE_FULL { Brake::Failure } else { Brake::Shard };
@@ -205,7 +214,10 @@ impl Engine {
         }
         let nothing_comes =
             (self.input_ended || self.input_waits) && lane.is_looked_through() && lane.in_flight == 0;
-        let full = stowed.full || goal.is_filled_by(weight) || !lane.suspects.is_empty();
+        let before_a_large_one =
+            lane.ready().nth(stowed.records()).is_some_and(|next| is_large(f64::from(next.cost)));
+        let full =
+            stowed.full || goal.is_filled_by(weight) || before_a_large_one || !lane.suspects.is_empty();
         let since = *lane.lingers_since.get_or_insert(now);
         // Of a hot key the next record is ready with each answer.
         let linger = match () {

@@ -185,3 +185,42 @@ fn aggregates_carry_more_than_four_times_as_many_small_records() {
     println!("{packed:.0} records a second, {alone:.0} without");
     assert!(packed / alone >= 4.3, "{packed} records a second, {alone} without");
 }
+
+/// Among small records, those that the tenth of a second that the strictest rule looks at does not hold.
+#[test]
+#[expect(clippy::cast_precision_loss, reason = "counts of a test")]
+fn large_records_among_small_ones_take_little_more_than_their_bytes_time() {
+    let mut wrong = Vec::new();
+    for bytes in [60_000, 150_000, 900_000, 1_040_000] {
+        let mut archive = Archive::new();
+        let large_each = (2_000_000 / bytes as u64).max(2) * 60;
+        let count = large_each * 6;
+        let size = |number: u64| if number % large_each == large_each / 2 { bytes } else { 200 };
+        let records: Vec<_> =
+            (0..count).map(|number| record(mix(number) % 900, number, size(number))).collect();
+        for records in records.chunks(2_000) {
+            archive.add(&records.join(&b'\n'), records.iter().cloned());
+        }
+        let by_bytes: usize = records.iter().map(|record| record.len() + 9).sum();
+        let needed = (count as f64 / RECORDS_PER_SECOND).max(by_bytes as f64 / BYTES_PER_SECOND);
+        for burst_rule in RULES {
+            let setup = Setup { shards: 1, burst_rule, retention: Retention::Nothing, ..Setup::PLAIN };
+            let mut world = World::new(&archive, setup);
+            let report = world.attempt(Until::Done).unwrap();
+            assert_eq!((report.exit_code, report.records.delivered), (0, count), "{:?}", report.message);
+            let throttled = world.throttled();
+            let seen = world.seen.lock().unwrap();
+            let ends = seen.shards.values().filter_map(|log| log.last()).map(|taken| taken.at.as_secs_f64());
+            let end = ends.fold(0.0, f64::max);
+            // What is nearly all that a second takes has to meet one that nothing was sent in before.
+            let (slower, throttled_max) =
+                if burst_rule == BurstRule::FixedWindows { (2.2, 6) } else { (1.2, 1) };
+            if end > needed * slower || throttled > throttled_max {
+                wrong.push(format!(
+                    "{bytes} B, {burst_rule:?}: {end:.2} s for {needed:.2} s, {throttled} throttled"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
