@@ -29,7 +29,7 @@ linear-gradient(270deg,var(--paper) 40%,transparent) 100% 0/48px 100% no-repeat 
 linear-gradient(90deg,var(--edge),transparent) 0 0/14px 100% no-repeat,linear-gradient(270deg,var(--edge),transparent) 100% 0/14px 100% no-repeat}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.83rem;min-width:min(100%,640px)}\
 table+*,.scroll+p,.bar+p{margin-top:16px}\
 th,td{overflow-wrap:normal;padding:5px 7px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}\
-th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}.text{text-align:left}\
+th{color:var(--soft);font-weight:600}tr>:first-child{padding-left:0}.text{text-align:left;white-space:normal}\
 .facts{min-width:0}.facts th,.facts td{overflow-wrap:anywhere;text-align:left;vertical-align:top;white-space:normal}.facts th{white-space:nowrap;padding-right:18px}\
 .bar{display:grid;grid-template-columns:minmax(0,19rem) minmax(40px,1fr) 9rem;gap:2px 12px;align-items:center;font-size:.87rem;padding:3px 0}\
 .bar b{height:10px;background:var(--grid);border-radius:2px;overflow:hidden}\

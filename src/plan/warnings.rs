@@ -110,10 +110,15 @@ fn live_retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
             "raise the live stream's retention first{faster}: the worker has to be back by {}",
             until.strftime("%Y-%m-%d %H:%M UTC")
         ),
-        None => format!(
-            "raise the live stream's retention now: it begins to forget in {}, and nothing else is in time",
-            duration(kept - away)
-        ),
+        None => {
+            let left = duration(kept - away);
+            let best = if back < kept {
+                format!("at best the worker is back {} before", duration(kept - back))
+            } else {
+                "nothing else is in time".to_owned()
+            };
+            format!("raise the live stream's retention now: it begins to forget in {left}, and {best}")
+        }
     };
     Some(warning("live_retention", message, action))
 }

@@ -134,7 +134,8 @@ fn line(run: &RunGlance) -> Result<RunLine, Error> {
     let reported = |field: &str| run.report.as_ref()?.get(field).cloned();
     let of_attempt = |shards: &serde_json::Value| {
         let counts = shards.as_array()?.iter().map(|shard| shard.get("records")?.as_f64());
-        counts.sum::<Option<f64>>()
+        // The sum of none is -0.
+        counts.sum::<Option<f64>>().map(|sum| sum + 0.0)
     };
     let records = reported("shards").and_then(|shards| of_attempt(&shards));
     let seconds = reported("seconds").and_then(|seconds| seconds.as_f64());

@@ -121,6 +121,7 @@ fn a_live_stream_that_has_forgotten_or_is_about_to_gets_no_date_in_the_past() {
     assert!(told.contains("retention now") && !told.contains(" by 2026"), "{told}");
     let told = away_for("2026-11-21T14:00:00Z");
     assert!(told.contains("it begins to forget in 2 h 00 min") && !told.contains(" by 2026"), "{told}");
+    assert!(told.contains("at best the worker is back 1 h 00 min before"), "{told}");
 }
 
 #[test]
