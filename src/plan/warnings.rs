@@ -105,20 +105,17 @@ fn live_retention(plan: &Plan, facts: &Facts<'_>) -> Option<Warning> {
         duration(kept)
     );
     let faster = faster(plan).map_or_else(String::new, |way| format!(", or {way}"));
-    let action = match until {
-        Some(until) => format!(
-            "raise the live stream's retention first{faster}: the worker has to be back by {}",
-            until.strftime("%Y-%m-%d %H:%M UTC")
-        ),
-        None => {
-            let left = duration(kept - away);
-            let best = if back < kept {
-                format!("at best the worker is back {} before", duration(kept - back))
-            } else {
-                "nothing else is in time".to_owned()
-            };
-            format!("raise the live stream's retention now: it begins to forget in {left}, and {best}")
-        }
+    let action = if let Some(until) = until {
+        let until = until.strftime("%Y-%m-%d %H:%M UTC");
+        format!("raise the live stream's retention first{faster}: the worker has to be back by {until}")
+    } else {
+        let left = duration(kept - away);
+        let best = if back < kept {
+            format!("at best the worker is back {} before", duration(kept - back))
+        } else {
+            "nothing else is in time".to_owned()
+        };
+        format!("raise the live stream's retention now: it begins to forget in {left}, and {best}")
     };
     Some(warning("live_retention", message, action))
 }
