@@ -238,8 +238,8 @@ fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str)
 
 fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
     let mut step = Step::new("switch_over", format!("Restart the worker on {stream}"));
-    // Whoever has read it has been there.
-    step.done = (facts.away_since.is_some() || is_read(facts)).then_some(true);
+    // Whoever has read it has been there. Where nothing was begun, nobody can be there who has only left the live stream.
+    step.done = facts.run.filter(|_| facts.away_since.is_some() || is_read(facts)).map(|_| true);
     if facts.gone {
         return step;
     }
