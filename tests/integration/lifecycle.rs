@@ -242,6 +242,8 @@ fn nobody_waits_for_a_run_that_was_stopped_over_its_key_and_it_is_begun_anew() {
         assert!(message.contains(words), "{words}: {message}");
     }
     assert!(!message.contains("resume") && !message.contains("has been read"), "{message}");
+    let delete = stage.run("stream delete backfill --yes");
+    assert!(delete.sentence(5).contains(&format!("`{anew}` begins anew")), "{delete:?}");
     let again = stage.sandbox.run(&format!("{} --limit 500", anew.strip_prefix("respool ").unwrap()));
     assert_eq!(again.json(0)["records"]["delivered"], 500);
 }
