@@ -32,7 +32,7 @@ pub(super) struct IamArgs {
     /// With what --restore needs as well
     #[arg(long, env = "RESPOOL_WITH_RESTORE", value_parser = FalseyValueParser::new(), help_heading = HEADING_WHAT)]
     with_restore: bool,
-    /// With what it takes to make the stream, as `respool replay --create` does [default: where the plan was made for none]
+    /// With what it takes to make the stream, as `respool replay --create` does [default: where the plan was made for none that is there]
     #[arg(long, env = "RESPOOL_CREATE", value_parser = FalseyValueParser::new(), help_heading = HEADING_INTO)]
     create: bool,
     /// How long the new stream keeps records, as in 48h [default: the plan's, else 24h]
@@ -73,8 +73,11 @@ impl IamArgs {
         let plan = plan.map(saved_plan::read).transpose().map_err(|error| given.blame_plan(error))?;
         let region = plan.as_ref().and_then(|plan| plan.tuning.kinesis.region.clone());
         let wanted = plan.as_ref().map(|plan| plan.stream).unwrap_or_default();
-        // A plan for numbers of shards is one for a stream that is not there yet.
-        let anew = plan.as_ref().is_some_and(|plan| plan.what.target.is_none());
+        // A plan for numbers of shards is one for a stream that is not there yet, and one may be named that is not.
+        let anew = plan.as_ref().is_some_and(|plan| match &plan.what.target {
+            None => true,
+            planned => wanted.is_absent && (self.into.is_none() || self.into == *planned),
+        });
         let plan = plan.map(|plan| plan.what);
         let restore = plan.as_ref().is_some_and(|plan| plan.input.restore.is_some());
         let (archive, target) = match plan {

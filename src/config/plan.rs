@@ -143,6 +143,9 @@ pub struct PlannedStream {
     pub retention_hours: Option<u32>,
     /// The largest record, data and key, in KiB, where that is more than a new stream takes.
     pub record_kib: Option<u32>,
+    /// Whether the plan names a stream that was not there yet.
+    #[serde(default)]
+    pub is_absent: bool,
 }
 
 /// The stream that the worker leaves, as far as the plan knows it: the checklist counts with the same.

@@ -131,6 +131,17 @@ impl Typed {
         self.anew_with(None)
     }
 
+    /// The same command once more; `None` if it is not known what was typed.
+    #[must_use]
+    pub fn once_more(&self) -> Option<String> {
+        (!self.words.is_empty()).then(|| self.shown())
+    }
+
+    fn shown(&self) -> String {
+        let words = std::iter::once("respool").chain(self.words.iter().map(String::as_str));
+        words.map(quoted).collect::<Vec<_>>().join(" ")
+    }
+
     fn anew_with(&self, another: Option<(&str, &str)>) -> Option<String> {
         self.with(another, Some(self.anew_flag()))
     }
@@ -145,8 +156,7 @@ impl Typed {
         let mut anew = self.without(&switches, &replaced);
         let another = another.into_iter().flat_map(|(flag, value)| [flag, value]);
         anew.add(another.chain(anew_flag).map(str::to_owned).collect());
-        let words = std::iter::once("respool").chain(anew.words.iter().map(String::as_str));
-        Some(words.map(quoted).collect::<Vec<_>>().join(" "))
+        Some(anew.shown())
     }
 
     /// The same that makes its stream first.

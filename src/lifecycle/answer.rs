@@ -10,7 +10,8 @@ use super::age::AgeVerdict;
 use super::aside::{self, InQuarantine, Left};
 use super::drained::{ShardState, ShardVerdict};
 use super::runs::RunInto;
-use crate::config::{Endpoint, OutputConfig, RunFlags, StateDir};
+use super::unfinished;
+use crate::config::{Endpoint, OutputConfig, StateDir};
 use crate::error::{Error, ExitCode};
 use crate::record::{agree, many};
 use crate::run::console;
@@ -80,6 +81,9 @@ pub struct Answer {
     pub delivered: BTreeMap<String, u64>,
     /// The runs that are not done.
     pub unfinished_runs: Vec<String>,
+    /// Whether no process works on any of them.
+    #[serde(skip)]
+    pub idle: bool,
     /// What was set aside and not sent since.
     pub in_quarantine: Vec<InQuarantine>,
     /// Whether asking again changes nothing: what is missing has to be sent first.
@@ -109,14 +113,17 @@ impl Answer {
         let anything = runs.iter().any(|run| run.delivered > 0);
         let (left, unsent) = (aside::left(runs), aside::unsent(runs));
         let unsent = unsent.filter(|_| unfinished.is_empty() && (read || !anything));
-        let (drained, in_vain) = (read && unsent.is_none(), unsent.is_some());
+        let drained = read && unsent.is_none();
+        // What earlier runs have sent a worker may still read.
+        let idle = unfinished::wait_in_vain(unfinished) && (!anything || method.says_drained());
+        let in_vain = unsent.is_some() || idle;
         let message = match unsent {
             Some(unsent) => not_happened(&stream.name, state, &unsent, anything),
             None if drained && !anything => {
                 format!("Nothing was delivered into {}: there is nothing to read.", stream.name)
             }
             None if drained => safe(&stream.name, &by(runs), (door, state), &left, &method),
-            None => not_yet(&stream.name, state, unfinished, &method),
+            None => not_yet(&stream.name, state, unfinished, anything, &method),
         };
         Self {
             stream: stream.name.clone(),
@@ -124,6 +131,7 @@ impl Answer {
             exit_code: if drained { ExitCode::Done } else { ExitCode::Incomplete } as u8,
             message,
             delivered: runs.iter().map(|run| (run.glance.id.clone(), run.delivered)).collect(),
+            idle: unfinished::are_idle(unfinished),
             unfinished_runs: unfinished.iter().map(|run| run.glance.id.clone()).collect(),
             in_quarantine: left.iter().map(InQuarantine::from).collect(),
             in_vain,
@@ -153,6 +161,9 @@ impl Answer {
                 });
                 let runs = match self.unfinished_runs.as_slice() {
                     [] => String::new(),
+                    runs if self.idle => {
+                        format!(", {} not finished, and no process works on it", runs.join(", "))
+                    }
                     runs => format!(", {} not finished", runs.join(", ")),
                 };
                 let times = times.unwrap_or_default();
@@ -280,7 +291,13 @@ fn not_happened(stream: &str, state: &StateDir, unsent: &Left<'_>, anything: boo
     )
 }
 
-fn not_yet(stream: &str, state: &StateDir, unfinished: &[&RunInto], method: &Method) -> String {
+fn not_yet(
+    stream: &str,
+    state: &StateDir,
+    unfinished: &[&RunInto],
+    anything: bool,
+    method: &Method,
+) -> String {
     let why = match method {
         Method::LeaseTable { table, of_others_only: true, .. } => format!(
             "The table {table} has leases, but none of {stream} as it is now: is it the right worker's?"
@@ -288,12 +305,10 @@ fn not_yet(stream: &str, state: &StateDir, unfinished: &[&RunInto], method: &Met
         Method::LeaseTable { table, shards, .. } => of_shards(table, stream, shards),
         Method::IteratorAge { verdict } => of_age(stream, *verdict),
     };
-    match unfinished {
-        [] => why,
-        [run, ..] => {
-            let (run, flags) = (&run.glance.id, RunFlags::new(state, &run.glance.file.tuning).go);
-            format!("The replay itself is not finished (`respool resume {run}{flags}` goes on). {why}")
-        }
+    match unfinished::sentence(state, unfinished) {
+        None => why,
+        Some(sentence) if anything => format!("{sentence} {why}"),
+        Some(sentence) => format!("{sentence} Nothing was sent into {stream} yet: there is nothing to read."),
     }
 }
 

@@ -6,7 +6,9 @@ use serde_json::json;
 use super::door::Door;
 use super::runs::{RunInto, names, runs_into};
 use super::{create, delete, guide, scale, status};
-use crate::config::{AwsAccess, GuideConfig, SavedPlan, StateDir, StreamAction, StreamConfig, Target};
+use crate::config::{
+    AwsAccess, GuideConfig, PlannedLive, SavedPlan, StateDir, StreamAction, StreamConfig, Target,
+};
 use crate::error::Error;
 use crate::record::many;
 use crate::run::at_hand::{self, Service};
@@ -67,7 +69,10 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
         Some(run) => Some(target(&run.glance)?),
         None => plan.map(|(_, plan)| planned_target(plan)).transpose()?.flatten(),
     };
-    let planned = plan.map(|(_, plan)| plan.live.clone()).unwrap_or_default();
+    let planned = match (&run, &name) {
+        (Some(run), Some(backfill)) => other_than(backfill, planned_live(run, &runs)),
+        _ => plan.map(|(_, plan)| plan.live.clone()).unwrap_or_default(),
+    };
     let live = config.live.clone().or_else(|| planned.stream.clone());
     if let (Some(backfill), Some(live)) = (&name, &live) {
         refuse_the_same(backfill, live)?;
@@ -98,7 +103,7 @@ pub async fn guide(config: &GuideConfig, now: Timestamp) -> Result<(), Error> {
     // What the plan says of the stream that it was made for holds for no other.
     let same = planned.stream.is_none() || live == planned.stream;
     let live_hours = match (&live, config.live_retention_hours) {
-        (Some(name), None) => live_hours(name, &access, config.output.quiet).await?,
+        (Some(name), None) => live_hours(name, &access, config).await?,
         (_, said) => said,
     };
     let live_hours = live_hours.or(planned.retention_hours.filter(|_| same));
@@ -136,10 +141,16 @@ async fn consumer(mut given: AwsAccess, stream_profile: Option<&str>) -> Result<
 }
 
 /// For how many hours the live stream keeps records, if it can be asked.
-async fn live_hours(name: &StreamName, access: &AwsAccess, quiet: bool) -> Result<Option<u32>, Error> {
-    match look(name, access, quiet).await {
+async fn live_hours(
+    name: &StreamName,
+    access: &AwsAccess,
+    config: &GuideConfig,
+) -> Result<Option<u32>, Error> {
+    match look(name, access, config.output.quiet).await {
         Looked::Found(found) => Ok(Some(found.description.retention_hours)),
         Looked::Unknown => Ok(None),
+        // What a plan was told once is no reason to say nothing now.
+        Looked::Gone if config.live.is_none() => Ok(None),
         Looked::Gone => {
             let endpoint = access.endpoint_url.as_ref().map(|endpoint| format!(" at {endpoint}"));
             let region = access.region.as_ref().map(|region| format!(" in {region}"));
@@ -163,6 +174,28 @@ fn refuse_the_same(backfill: &StreamName, live: &StreamName) -> Result<(), Error
     Err(Error::usage(format!(
         "--live {live} is the backfill stream itself: name the stream that the worker reads otherwise"
     )))
+}
+
+/// What the plan of `run` knows of the live stream; of a retry, the plan of what it retries.
+fn planned_live(run: &RunInto, runs: &[RunInto]) -> PlannedLive {
+    let older = |run: &RunInto| {
+        let retried = run.glance.retried()?;
+        runs.iter().find(|other| other.glance.id == retried && other.glance.id != run.glance.id)
+    };
+    let mut known = run.glance.planned_live();
+    let mut next = older(run);
+    // A retry is younger than what it retries, so there are no more steps than runs.
+    for _ in runs {
+        let Some(run) = next.filter(|_| known == PlannedLive::default()) else { break };
+        (known, next) = (run.glance.planned_live(), older(run));
+    }
+    known
+}
+
+/// What holds for a stream that the worker can go back to.
+fn other_than(backfill: &StreamName, live: PlannedLive) -> PlannedLive {
+    let is_other = live.stream.as_ref().is_none_or(|live| refuse_the_same(backfill, live).is_ok());
+    if is_other { live } else { PlannedLive::default() }
 }
 
 /// The place among `runs` of the last replay that was begun of `plan`.
@@ -265,6 +298,26 @@ mod tests {
         assert_eq!(refused("orders", &here), usage, "it may well be");
         assert_eq!(refused(&here, &here), usage);
         assert_eq!((refused("orders", "orders-live"), refused(&here, &there)), (None, None));
+    }
+
+    #[test]
+    fn what_a_plan_knew_of_the_live_stream_its_run_knows_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut run = run_into("r1", "done", 1);
+        run.glance.path = directory.path().into();
+        let runs = |run| [run, retry_into("r1", "r2", "done", 1), retry_into("r2", "r3", "done", 1)];
+        assert_eq!(planned_live(&run, &[]), PlannedLive::default());
+        let live = PlannedLive {
+            stream: Some("orders".parse().unwrap()),
+            retention_hours: Some(48),
+            away_since: "2026-11-26T20:44:00Z".parse().ok(),
+        };
+        let plan = json!({ "version": 1, "live": live });
+        std::fs::write(directory.path().join("plan.json"), plan.to_string()).unwrap();
+        let runs = runs(run);
+        for run in &runs {
+            assert_eq!(planned_live(run, &runs), live, "{}", run.glance.id);
+        }
     }
 
     #[test]

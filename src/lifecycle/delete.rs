@@ -13,12 +13,14 @@ use super::door::Door;
 use super::runs::{BY_AGE, RunsInto, identity, names, runs_into, unfinished};
 use super::settle::{Look, until};
 use super::shape::{CREATED_BY, is_ours};
+use super::unfinished::comes_to_an_end;
 use super::unused::is_unused;
-use crate::config::{AwsAccess, OutputConfig, RunFlags, StateDir, quoted};
+use crate::config::{AwsAccess, OutputConfig, StateDir, quoted};
 use crate::error::Error;
 use crate::record::{agree, many};
 use crate::run::at_hand::{self, Service};
 use crate::run::console;
+use crate::run::next::NextStep;
 use crate::run::permission;
 use crate::stream::control::StreamParticulars;
 use crate::stream::neighbour::Neighbour;
@@ -174,11 +176,11 @@ fn doubt(RunsInto { runs, unread }: &RunsInto, way: &ToTheWorker<'_>) -> Option<
         ));
     }
     if let Some(run) = unfinished(runs).next() {
+        let NextStep { command, why } = comes_to_an_end(state, run);
         return Some(format!(
-            "run {0} into it is not finished: `respool resume {0}{1}` goes on; --force deletes it all the same, and the run \
-             cannot be resumed any more",
-            run.glance.id,
-            RunFlags::new(state, &run.glance.file.tuning).go
+            "run {} into it is not finished: `{command}` {why}; --force deletes it all the same, and the run cannot be resumed \
+             any more",
+            run.glance.id
         ));
     }
     if let Some(unsent) = aside::unsent(runs) {

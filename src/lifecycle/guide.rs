@@ -14,11 +14,13 @@ use self::open::{ANY_NAME, lacks_the_workers_place, leases_elsewhere};
 pub use self::page::render;
 use super::aside::{self, family, holders};
 use super::runs::{RunInto, records_and_objects};
+use super::unfinished;
 use crate::config::{
     AwsAccess, RETENTION_HOURS_DEFAULT, RunFlags, SavedPlan, StateDir, Target, exposure_flag, quoted,
 };
 use crate::record::{agree, many};
 use crate::run::forecast::what;
+use crate::run::next::NextStep;
 use crate::run::report::{RunState, duration, number};
 use crate::stream::control::StreamParticulars;
 
@@ -175,7 +177,7 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
             "it cannot go on: what it had delivered went with the stream, so a new replay is needed".into(),
         );
     } else if matches!(run.state(), RunState::Incomplete | RunState::Refused) {
-        step.command = Some(resume(facts, run));
+        come_to_an_end(&mut step, facts, run);
     }
     for retry in all.iter().skip(1).filter(|retry| retry.delivered > 0) {
         step.notes.push(format!(
@@ -202,14 +204,20 @@ fn replay(facts: &Facts<'_>, stream: &str, door: &str) -> Step {
         step.notes.push("nothing is left in quarantine".into());
     }
     if let Some(pending) = pending.filter(|_| !facts.gone) {
-        step.command = Some(resume(facts, pending));
+        come_to_an_end(&mut step, facts, pending);
     }
     step
 }
 
-fn resume(facts: &Facts<'_>, run: &RunInto) -> String {
-    let flags = RunFlags::new(facts.state, &run.glance.file.tuning).go;
-    format!("respool resume {}{flags}", run.glance.id)
+/// Says what brings `run` to its end.
+fn come_to_an_end(step: &mut Step, facts: &Facts<'_>, run: &RunInto) {
+    let NextStep { command, why } = unfinished::comes_to_an_end(facts.state, run);
+    let resume = unfinished::resume(facts.state, run);
+    if command != resume {
+        step.notes
+            .push(format!("this {why}; `{resume}` goes on, and sets aside all that are like those before"));
+    }
+    step.command = Some(command);
 }
 
 fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str) -> Step {
@@ -238,8 +246,8 @@ fn planned_replay(facts: &Facts<'_>, path: &str, plan: &SavedPlan, stream: &str)
 
 fn switch_over(facts: &Facts<'_>, stream: &str) -> Step {
     let mut step = Step::new("switch_over", format!("Restart the worker on {stream}"));
-    // Whoever has read it has been there.
-    step.done = (facts.away_since.is_some() || is_read(facts)).then_some(true);
+    // Whoever has read it has been there. Where nothing was begun, nobody can be there who has only left the live stream.
+    step.done = facts.run.filter(|_| facts.away_since.is_some() || is_read(facts)).map(|_| true);
     if facts.gone {
         return step;
     }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Decisions are pure and stand by themselves: which steps a scaling takes ([`steps`]), whether a stream is the one
-//! that is wanted ([`shape`]), whether a worker is done ([`drained`], [`age`]), what was set aside and never sent ([`aside`]), what is still
+//! that is wanted ([`shape`]), whether a worker is done ([`drained`], [`age`]), what was set aside and never sent ([`aside`]), whether what is not finished
+//! goes on ([`unfinished`]), what is still
 //! to be done ([`guide`]). Around them the
 //! commands ask the services, wait and tell. A stream is known to be ours by a tag; nothing else is ever deleted.
 
@@ -37,5 +38,6 @@ pub mod settle;
 pub mod shape;
 pub mod status;
 pub mod steps;
+pub mod unfinished;
 mod unused;
 pub mod watch;

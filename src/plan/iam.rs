@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_stream_that_is_to_be_made_asks_for_what_makes_it_and_no_more() {
         let made = |hours, record_kib, key: Option<&str>| {
-            let create = Some(PlannedStream { retention_hours: Some(hours), record_kib });
+            let create =
+                Some(PlannedStream { retention_hours: Some(hours), record_kib, ..PlannedStream::default() });
             let stream_key = key.map(str::to_owned);
             policy(&IamConfig { create, stream_key, ..config("s3://events", "orders") }).unwrap()
         };

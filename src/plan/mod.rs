@@ -238,6 +238,7 @@ fn saved(config: &PlanConfig, plan: &Plan, region: Option<&str>, now: Timestamp)
         stream: PlannedStream {
             retention_hours: Some(warnings::retention_wanted(plan)),
             record_kib: record_kib(plan),
+            is_absent: plan.target_exists == Some(false),
         },
         live: PlannedLive::default(),
     }

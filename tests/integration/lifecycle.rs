@@ -214,6 +214,41 @@ fn a_stream_that_is_gone_is_passed_over_only_if_it_was_read() {
 }
 
 #[test]
+fn nobody_waits_for_a_run_that_was_stopped_over_its_key_and_it_is_begun_anew() {
+    let stage = Stage::new("--unlimited");
+    stage.run("stream create backfill --shards 1").ended_with(0);
+    let line =
+        format!("replay {} --into backfill --partition-key /tailnm --json", repository(ARCHIVE).display());
+    let report = stage.run(&line).json(4);
+    let run = report["run"].as_str().unwrap();
+    let steps = report["next_steps"].as_array().unwrap();
+    let anew = steps.iter().find(|step| step["why"] == "begin anew with another key").unwrap();
+    let anew = anew["command"].as_str().unwrap();
+    let guide = stage.sandbox.run("guide --json").json(0);
+    assert_eq!(guide["steps"][1]["command"], anew, "{guide}");
+    let note = guide["steps"][1]["notes"].to_string();
+    assert!(note.contains(&format!("`respool resume {run}` goes on, and sets aside all")), "{note}");
+    let dynamodb = serve(|_, _| (200, json!({ "Items": [] })));
+    let waiting = stage.sandbox.run(&format!(
+        "stream drained --wait --json --lease-table worker --consumer-endpoint-url {dynamodb}"
+    ));
+    let told = waiting.json(4);
+    let message = told["message"].as_str().unwrap();
+    for words in [
+        &format!("no process works on run {run}, which is incomplete and has sent nothing")[..],
+        &format!("(`{anew}` begins anew with another key)"),
+        "Nothing was sent into backfill yet",
+    ] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    assert!(!message.contains("resume") && !message.contains("has been read"), "{message}");
+    let delete = stage.run("stream delete backfill --yes");
+    assert!(delete.sentence(5).contains(&format!("`{anew}` begins anew")), "{delete:?}");
+    let again = stage.sandbox.run(&format!("{} --limit 500", anew.strip_prefix("respool ").unwrap()));
+    assert_eq!(again.json(0)["records"]["delivered"], 500);
+}
+
+#[test]
 fn a_guide_has_the_runs_own_names_and_ticks_what_is_done() {
     let stage = Stage::new("--unlimited");
     let before = stage.sandbox.run("guide");

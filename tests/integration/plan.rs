@@ -231,6 +231,7 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
     assert!(sandbox.run(&away).stdout.contains("the live stream has forgotten already"));
     let late = sandbox.run(&format!("guide away.json {door}")).stdout;
     assert!(late.contains("keeps records for 48 h") && late.contains("has forgotten already"), "{late}");
+    assert!(late.contains("[ ] 3. Restart"), "nobody reads what is not there yet: {late}");
     let raised = sandbox.run(&format!("guide away.json --live-retention 168h {door}")).stdout;
     assert!(raised.contains("keeps records for 168 h") && !raised.contains("TOO LATE"), "{raised}");
     // What it says is typed, with a name.
@@ -247,6 +248,15 @@ fn a_saved_plan_is_a_checklist_a_stream_and_a_replay() {
         begun.contains(report["run"].as_str().unwrap()) && begun.contains(": 39,999 records delivered"),
         "{begun}"
     );
+    let of_away = typed(1).replace("plan.json", "away.json");
+    let away = sandbox.run(&format!("{of_away} --yes --json --new --limit 9")).json(0);
+    let away = away["run"].as_str().unwrap();
+    for line in ["guide away.json".to_owned(), "guide".to_owned(), format!("guide {away}")] {
+        let told = sandbox.run(&format!("{line} {door}")).stdout;
+        for words in [away, "keeps records for 48 h", "(TOO LATE)", "[x] 3. Restart"] {
+            assert!(told.contains(words), "{line}: {words}: {told}");
+        }
+    }
     // A flag goes before the plan, and what no plan has is asked for.
     let wider =
         sandbox.run(&format!("stream create wider --plan plan.json --shards 4 {door} --json")).json(0);
@@ -300,6 +310,10 @@ fn a_plan_keeps_the_name_of_a_stream_that_is_still_to_be_made() {
     assert_eq!((&plan["target"], &plan["target_exists"]), (&"later".into(), &false.into()));
     let guide = sandbox.run("guide plan.json").stdout;
     assert!(guide.contains("stream create later --plan") && !guide.contains("NAME"), "{guide}");
+    for (line, makes) in [("iam --plan plan.json", true), ("iam --plan plan.json --into other", false)] {
+        let policy = sandbox.run(line).json(0).to_string();
+        assert_eq!(policy.contains("kinesis:CreateStream"), makes, "{policy}");
+    }
     // Without one it says which word stands for it.
     let open = made.replace(" --into later", "").replace("plan.json", "open.json");
     let next = sandbox.run(&open).stdout;

@@ -115,25 +115,43 @@ fn a_stream_that_may_not_be_looked_at_comes_with_the_statement_and_with_what_a_p
 
 /// `line` against an S3 that lists two objects, or not even these, and gives none.
 fn denied_by_s3(line: &str, lists: bool) -> Outcome {
-    let url = serve(move |_, request| {
+    let url = denying_s3(if lists { &[1, 2] } else { &[] });
+    Sandbox::new().run(&format!("{line} --s3-endpoint-url {url}"))
+}
+
+/// The endpoint of an S3 that lists these objects, or nothing where there are none, and gives none.
+fn denying_s3(objects: &'static [u32]) -> String {
+    serve(move |_, request| {
         let first = request.lines().next().unwrap_or_default();
-        if !(lists && first.contains("list-type=2")) {
+        if objects.is_empty() || !(first.contains("list-type=2")) {
             return (403, Value::String(S3_DENIES.to_owned()));
         }
-        let object = |number: u32| {
+        let object = |number: &u32| {
             format!(
                 "<Contents><Key>live/2026/07/01/00/e-1-2026-07-01-00-0{number}-00-a</Key><Size>9</Size><ETag>\"e\"</ETag>\
                  <LastModified>2026-07-01T00:00:00Z</LastModified></Contents>"
             )
         };
-        let list = format!(
-            "<ListBucketResult><IsTruncated>false</IsTruncated>{}{}</ListBucketResult>",
-            object(1),
-            object(2)
-        );
+        let objects: String = objects.iter().map(object).collect();
+        let list = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{objects}</ListBucketResult>");
         (200, Value::String(list))
-    });
-    Sandbox::new().run(&format!("{line} --s3-endpoint-url {url}"))
+    })
+}
+
+#[test]
+fn a_retry_of_what_may_still_not_be_read_names_the_statement_and_itself() {
+    let (sandbox, url) = (Sandbox::new(), denying_s3(&[1]));
+    let line = "replay s3://events/live/ --into sim:1 --partition-key /k --layout all --json";
+    let report = sandbox.run(&format!("{line} --s3-endpoint-url {url}")).json(3);
+    assert_eq!(report["objects"]["quarantined"], 1, "{report}");
+    for line in ["quarantine retry --key-fallback hash", "quarantine retry --again"] {
+        let retry = sandbox.run(line);
+        assert!(retry.sentence(5).contains("HTTP status 403"), "{retry:?}");
+        let next = format!("Once it is allowed: respool {line} {}", report["run"].as_str().unwrap());
+        for words in ["\"s3:GetObject\"", "arn:aws:s3:::events/live/*", "Nothing was sent", &next] {
+            assert!(retry.stderr.contains(words), "{words}: {retry:?}");
+        }
+    }
 }
 
 #[test]

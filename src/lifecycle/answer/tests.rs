@@ -50,6 +50,9 @@ fn the_sentence_that_is_waited_for_comes_only_when_all_is_read_and_the_runs_are_
         still_sending.message
     );
     assert!(!still_sending.message.contains("safe"));
+    // The worker may still read what was sent.
+    assert!(!still_sending.in_vain && still_sending.message.contains("no process works on run r1"));
+    assert!(still_sending.progress().ends_with("r1 not finished, and no process works on it"));
 }
 
 #[test]

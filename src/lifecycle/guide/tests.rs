@@ -127,6 +127,17 @@ fn a_run_under_way_has_its_names_commands_and_times() {
 }
 
 #[test]
+fn nobody_reads_a_stream_that_nothing_was_sent_into() {
+    let access = AwsAccess::default();
+    let run = run_into("r1", "incomplete", 0);
+    let away_since = Some("2026-11-26T12:30:00Z".parse().unwrap());
+    let there = |run| steps(&Facts { run, away_since, ..facts(&access) })[2].clone();
+    assert_eq!(there(None).done, None);
+    assert!(there(None).notes.iter().any(|note| note.contains("it left the live stream at")));
+    assert_eq!(there(Some(&run)).done, Some(true));
+}
+
+#[test]
 fn an_estimate_ticks_nothing_off() {
     let access = AwsAccess::default();
     let directory = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{DRAINED_FILE, Drained, PLAN_FILE, RunFile, TABLE_FILE, TYPED_FILE, read_json, write_json};
-use crate::config::{RunSettings, Typed};
+use crate::config::{PlannedLive, RunSettings, Typed};
 use crate::error::Error;
 use crate::run::checkpoint_log;
 use crate::run::journal::QUARANTINE_FILE;
@@ -98,6 +98,12 @@ impl RunGlance {
         plan.map(|plan| plan.created)
     }
 
+    /// What the plan that it carries out knows of the stream that the worker leaves meanwhile, whatever version of it was kept.
+    pub fn planned_live(&self) -> PlannedLive {
+        let plan: Option<LiveInPlan> = read_json(&self.path.join(PLAN_FILE)).unwrap_or_default();
+        plan.map(|plan| plan.live).unwrap_or_default()
+    }
+
     /// The run whose quarantine it sends.
     pub fn retried(&self) -> Option<&str> {
         retried(&self.file.settings)
@@ -121,6 +127,12 @@ pub struct SeenTable {
 #[derive(Deserialize)]
 struct Plan {
     created: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct LiveInPlan {
+    #[serde(default)]
+    live: PlannedLive,
 }
 
 /// The run whose quarantine a run with `settings` sends.

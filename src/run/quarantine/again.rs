@@ -186,6 +186,14 @@ pub(super) fn what_to_do(
     Ok(text)
 }
 
+/// What is typed instead of going on with `run`, which is not finished: what begins it anew, where it has sent nothing and what it
+/// has set aside has no key where it is looked for. Blocks.
+#[must_use]
+pub fn instead_of_going_on(state_dir: &StateDir, run: &RunGlance) -> Option<NextStep> {
+    let lines: Vec<_> = quarantine_lines(&run.path).ok()?.collect();
+    Known::of(state_dir, run, &lines).another_try().anew().map(NextStep::from)
+}
+
 /// That a later run has sent the same in the place of `run`, which has sent nothing and set aside `all`, and has set aside no
 /// more than that.
 pub(super) fn begun_anew(state_dir: &StateDir, run: &RunGlance, all: usize) -> Result<Option<String>, Error> {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::super::console;
 use super::super::directory::{self, RunGlance};
+use super::super::forbidden::by_archive;
 use super::super::journal::{QUARANTINE_FILE, QuarantineLine};
-use super::super::open::archive_error;
 use super::super::remedy::{self, Outlook};
 use super::super::replay::{Listed, Replayed, Sources, replay_listed};
 use super::choose::{last, last_with_something_left, named, none_left};
@@ -16,8 +16,8 @@ use super::lines;
 use super::refusal::{not_finished, nothing_left, refuse_the_same_key, tried_in_vain};
 use super::taken::{retries_of, untaken};
 use crate::archive::manifest::Manifest;
-use crate::archive::{Archive, Listing, ObjectEntry};
-use crate::config::{Decoding, Input, ReplayConfig, RetryConfig, RunSettings, Tuning};
+use crate::archive::{Archive, ArchiveError, ArchiveLocation, Listing, ObjectEntry};
+use crate::config::{Decoding, Input, ReplayConfig, RetryConfig, RunSettings, Tuning, Typed};
 use crate::error::Error;
 use crate::record::{agree, many};
 use crate::shown::shown;
@@ -137,7 +137,8 @@ pub async fn retry(retry: Retry, now: Timestamp) -> Result<(ReplayConfig, Replay
     for (object, only) in wanted {
         let known =
             before.object(object).ok_or_else(|| Error::refused("the quarantine names an unknown object"))?;
-        listing.objects.push(entry(&archive, known, only).await?);
+        let entry = entry(&archive, known, only).await;
+        listing.objects.push(entry.map_err(|error| not_begun(archive.location(), error, &replay.typed))?);
     }
     if left_alone > 0 && !replay.output.quiet {
         let (objects, were) = (many(left_alone, "object"), agree(left_alone, "was", "were"));
@@ -158,13 +159,21 @@ async fn entry(
     archive: &Arc<dyn Archive>,
     known: &ObjectEntry,
     only: Option<Vec<(u32, u32)>>,
-) -> Result<ObjectEntry, Error> {
+) -> Result<ObjectEntry, ArchiveError> {
     if only.as_ref().is_some_and(|only| only.iter().all(|(_, last)| *last != u32::MAX)) {
         return Ok(ObjectEntry { only: only.map(Vec::into_boxed_slice), ..known.clone() });
     }
     // What is not there any more is asked for as it was, and named in quarantine again.
-    let now = archive.look_up(&known.key).await.map_err(archive_error)?.unwrap_or_else(|| known.clone());
+    let now = archive.look_up(&known.key).await?.unwrap_or_else(|| known.clone());
     Ok(ObjectEntry { time: known.time, only: only.map(Vec::into_boxed_slice), ..now })
+}
+
+/// The archive has said no before anything was sent: where a right is missing, the same is typed once more when it is given.
+fn not_begun(location: &ArchiveLocation, error: ArchiveError, typed: &Typed) -> Error {
+    let is_forbidden = matches!(error, ArchiveError::Forbidden { .. });
+    let (error, again) = (by_archive(location, error), typed.once_more().filter(|_| is_forbidden));
+    let Some(command) = &again else { return error };
+    Error::refused(format!("{error}\nNothing was sent. Once it is allowed: {command}")).with_next(again)
 }
 
 type Wanted = BTreeMap<u32, Option<Vec<(u32, u32)>>>;
