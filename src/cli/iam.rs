@@ -74,10 +74,7 @@ impl IamArgs {
         let region = plan.as_ref().and_then(|plan| plan.tuning.kinesis.region.clone());
         let wanted = plan.as_ref().map(|plan| plan.stream).unwrap_or_default();
         // A plan for numbers of shards is one for a stream that is not there yet, and one may be named that is not.
-        let anew = plan.as_ref().is_some_and(|plan| match &plan.what.target {
-            None => true,
-            planned => wanted.is_absent && (self.into.is_none() || self.into == *planned),
-        });
+        let anew = plan.as_ref().is_some_and(|plan| plan.what.target.is_none() || wanted.is_absent);
         let plan = plan.map(|plan| plan.what);
         let restore = plan.as_ref().is_some_and(|plan| plan.input.restore.is_some());
         let (archive, target) = match plan {
