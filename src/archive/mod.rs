@@ -120,6 +120,23 @@ pub struct ObjectEntry {
     pub only: Option<Box<[(u32, u32)]>>,
 }
 
+#[cfg(test)]
+impl ObjectEntry {
+    /// One that has no more than a key and a size, for tests.
+    pub(crate) fn of(key: &str, size: u64) -> Self {
+        Self {
+            key: key.into(),
+            size: ByteCount(size),
+            etag: "".into(),
+            version: None,
+            modified: Timestamp::UNIX_EPOCH,
+            time: None,
+            storage_class: None,
+            only: None,
+        }
+    }
+}
+
 /// What a listing found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

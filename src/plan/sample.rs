@@ -100,20 +100,9 @@ fn scatter(number: u64) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
 mod tests {
     use super::*;
-    use crate::record::ByteCount;
 
     fn objects(count: usize, size: u64) -> Vec<ObjectEntry> {
-        let entry = |number: usize| ObjectEntry {
-            key: format!("{number}.gz").into(),
-            size: ByteCount(size),
-            etag: "".into(),
-            version: None,
-            modified: jiff::Timestamp::UNIX_EPOCH,
-            time: None,
-            storage_class: None,
-            only: None,
-        };
-        (0..count).map(entry).collect()
+        (0..count).map(|number| ObjectEntry::of(&format!("{number}.gz"), size)).collect()
     }
 
     fn read(looks: &[Look], size: u64) -> u64 {

@@ -57,20 +57,10 @@ pub(super) fn gaps(objects: &[ObjectEntry]) -> Vec<GapReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::ByteCount;
 
     fn object(hour: i64) -> ObjectEntry {
         let time = Timestamp::from_second(1_782_864_000 + hour * 3_600).unwrap();
-        ObjectEntry {
-            key: hour.to_string().into(),
-            size: ByteCount(10),
-            etag: "".into(),
-            version: None,
-            modified: time,
-            time: Some(time),
-            storage_class: None,
-            only: None,
-        }
+        ObjectEntry { modified: time, time: Some(time), ..ObjectEntry::of(&hour.to_string(), 10) }
     }
 
     #[test]

@@ -152,27 +152,14 @@ fn load(counter: &AtomicU64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
 
     use super::*;
     use crate::archive::{ArchiveLocation, Listing, Selection};
 
-    fn object(name: &str, size: u64) -> ObjectEntry {
-        ObjectEntry {
-            key: name.into(),
-            size: crate::record::ByteCount(size),
-            etag: String::new().into(),
-            version: None,
-            modified: Timestamp::UNIX_EPOCH,
-            time: None,
-            storage_class: None,
-            only: None,
-        }
-    }
-
     #[test]
     fn an_object_counts_once_and_one_that_is_lost_says_nothing_of_the_others() {
-        let objects = vec![object("a.gz", 100), object("b.gz", 100), object("c.gz", 200)];
+        let objects =
+            vec![ObjectEntry::of("a.gz", 100), ObjectEntry::of("b.gz", 100), ObjectEntry::of("c.gz", 200)];
         let archive = ArchiveLocation::Directory { path: "/archive".into() };
         let listing = Listing { objects: objects.clone(), ..Listing::default() };
         let estimate = Estimate::new(&Manifest::freeze(archive, Selection::default(), listing).unwrap());

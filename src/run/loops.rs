@@ -47,19 +47,9 @@ pub fn refuse_loop(target: &Target, objects: &[ObjectEntry]) -> Result<(), Error
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::ByteCount;
 
     fn object(key: &str) -> ObjectEntry {
-        ObjectEntry {
-            key: key.into(),
-            size: ByteCount(10),
-            etag: "".into(),
-            version: None,
-            modified: jiff::Timestamp::UNIX_EPOCH,
-            time: None,
-            storage_class: None,
-            only: None,
-        }
+        ObjectEntry::of(key, 10)
     }
 
     #[test]

@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::archive::{ArchiveLocation, Manifest, ObjectWindow};
 use crate::frame;
-use crate::record::ByteCount;
 
 const PAGE: usize = 7;
 
@@ -71,14 +70,9 @@ impl Store {
 
 fn object(key: &str) -> ObjectEntry {
     ObjectEntry {
-        key: key.into(),
-        size: ByteCount(key.len() as u64),
         etag: "\"0123456789abcdef0123456789abcdef\"".into(),
-        version: None,
         modified: at("2026-07-11T00:00:00Z"),
-        time: None,
-        storage_class: None,
-        only: None,
+        ..ObjectEntry::of(key, key.len() as u64)
     }
 }
 

@@ -3,14 +3,10 @@ use crate::archive::ObjectWindow;
 
 fn entry(key: &str, time: Option<&str>) -> ObjectEntry {
     ObjectEntry {
-        key: key.into(),
-        size: ByteCount(10),
         etag: "\"abc\"".into(),
-        version: None,
         modified: "2026-11-02T00:00:00Z".parse().unwrap(),
         time: time.map(|time| time.parse().unwrap()),
-        storage_class: None,
-        only: None,
+        ..ObjectEntry::of(key, 10)
     }
 }
 

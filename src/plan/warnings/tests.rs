@@ -23,16 +23,7 @@ fn planned(target: &str) -> Planned {
 }
 
 fn object(key: &str) -> ObjectEntry {
-    ObjectEntry {
-        key: key.into(),
-        size: ByteCount(10),
-        etag: "".into(),
-        version: None,
-        modified: Timestamp::UNIX_EPOCH,
-        time: None,
-        storage_class: None,
-        only: None,
-    }
+    ObjectEntry::of(key, 10)
 }
 
 fn at(text: &str) -> Timestamp {

@@ -68,32 +68,17 @@ fn float(number: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
 
     use super::*;
-    use crate::record::ByteCount;
-
-    fn object(name: &str, size: u64) -> ObjectEntry {
-        ObjectEntry {
-            key: name.into(),
-            size: ByteCount(size),
-            etag: "".into(),
-            version: None,
-            modified: Timestamp::UNIX_EPOCH,
-            time: None,
-            storage_class: None,
-            only: None,
-        }
-    }
 
     fn look(name: &str, stored: u64, records: u32) -> Look {
-        Look { compressed: looks_compressed(&object(name, stored)), stored, records }
+        Look { compressed: looks_compressed(&ObjectEntry::of(name, stored)), stored, records }
     }
 
     #[test]
     fn plain_and_compressed_objects_are_carried_to_the_whole_apart() {
-        let mut objects: Vec<_> = (0..90).map(|n| object(&format!("{n}.gz"), 1_000)).collect();
-        objects.extend((0..10).map(|n| object(&format!("{n}.json"), 10_000)));
+        let mut objects: Vec<_> = (0..90).map(|n| ObjectEntry::of(&format!("{n}.gz"), 1_000)).collect();
+        objects.extend((0..10).map(|n| ObjectEntry::of(&format!("{n}.json"), 10_000)));
         let looks = [
             look("a.gz", 1_000, 100),
             look("b.gz", 1_000, 100),
@@ -105,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_error_is_what_the_sample_differs_by() {
-        let objects: Vec<_> = (0..100).map(|n| object(&format!("{n}.gz"), 1_000)).collect();
+        let objects: Vec<_> = (0..100).map(|n| ObjectEntry::of(&format!("{n}.gz"), 1_000)).collect();
         let (total, error) = records(&[look("a.gz", 1_000, 50), look("b.gz", 1_000, 150)], &objects).unwrap();
         assert_eq!(total, 10_000);
         assert!((0.9..1.1).contains(&error.unwrap()), "{error:?}");
