@@ -81,7 +81,7 @@ fn stream(config: &IamConfig) -> Vec<Value> {
 /// What it takes to make a stream as it is `wanted`, and to see that it is ours.
 fn to_create(config: &IamConfig, wanted: &PlannedStream) -> Vec<&'static str> {
     let mut actions = permission::CREATE_STREAM.to_vec();
-    actions.extend(permission::LOOK_AT_STREAM.into_iter().filter(|action| *action != permission::DESCRIBE));
+    actions.push(permission::LIST_TAGS);
     let longer = wanted.retention_hours.is_some_and(|hours| hours > RETENTION_HOURS_DEFAULT);
     actions.extend(longer.then_some(permission::RAISE_RETENTION));
     // CreateStream takes the record size; a stream of ours that is there already may have a smaller one.
@@ -94,8 +94,7 @@ fn to_create(config: &IamConfig, wanted: &PlannedStream) -> Vec<&'static str> {
 fn backfill(config: &IamConfig, arn: &str, region: Option<&str>, progress: &ProgressIn) -> Vec<Value> {
     let mut actions = vec![permission::SCALE_STREAM, permission::DELETE_STREAM];
     if config.create.is_none() {
-        actions
-            .extend(permission::LOOK_AT_STREAM.into_iter().filter(|action| *action != permission::DESCRIBE));
+        actions.push(permission::LIST_TAGS);
     }
     let worker = match progress {
         ProgressIn::LeaseTable(table) => {

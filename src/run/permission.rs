@@ -30,8 +30,10 @@ pub const PUT: &str = "kinesis:PutRecords";
 pub const WRITE_STREAM: [&str; 3] = [DESCRIBE, LIST_SHARDS, PUT];
 /// What `respool verify` needs besides.
 pub const READ_STREAM: [&str; 2] = ["kinesis:GetRecords", "kinesis:GetShardIterator"];
+/// To see a stream's tags.
+pub const LIST_TAGS: &str = "kinesis:ListTagsForStream";
 /// To see a stream with its tags.
-pub const LOOK_AT_STREAM: [&str; 2] = [DESCRIBE, "kinesis:ListTagsForStream"];
+pub const LOOK_AT_STREAM: [&str; 2] = [DESCRIBE, LIST_TAGS];
 /// To make one that carries tags.
 pub const CREATE_STREAM: [&str; 2] = ["kinesis:CreateStream", TAG_STREAM];
 /// To give it tags.
